@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# walscope: everything is built under $(BUILD). `make help` lists the targets.
+
+BUILD   ?= build
+CC      ?= gcc
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+DESTDIR ?=
+PREFIX  ?= /usr/local
+SAN     ?=
+
+VERSION := 0.1.0
+ARCH    := $(shell uname -m)
+BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH)))
+
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+say = @$(if $(V),true,printf '  %-8s %s\n' '$(1)' '$(2)')
+
+PKGS := libbpf libelf libdw capstone libzstd libxxhash jansson
+CFLAGS ?= -O2 -g
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
+ifneq ($(SAN),)
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DWS_VERSION='"$(VERSION)"' $(WARN) -fno-strict-aliasing \
+	-Isrc -Ibpf -I$(BUILD) $(PKG_CFLAGS) $(SANFLAGS) $(CFLAGS)
+PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS   = $(shell pkg-config --libs $(PKGS))
+
+BPF_SRC  := $(wildcard bpf/*.bpf.c)
+BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/bpf/%.bpf.o)
+SKEL     := $(BPF_SRC:bpf/%.bpf.c=$(BUILD)/skel/%.skel.h)
+LIB_SRC  := $(filter-out src/main.c,$(shell find src -name '*.c' | LC_ALL=C sort))
+LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
+UNIT_SRC := $(shell find tests/unit -name '*_test.c' | LC_ALL=C sort)
+UNIT_BIN := $(UNIT_SRC:%.c=$(BUILD)/%)
+# Helpers of the tests: tests/lib/*.c is linked into every unit test, tests/tools/*.c are programs.
+TLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
+TOOL_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
+BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+
+.PHONY: all help demo check unit bench tests install clean bpf
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BUILD)/walscope
+
+help:
+	@echo 'make              build $(BUILD)/walscope'
+	@echo 'make demo         ./scripts/demo: the main job on a throw-away primary and standbys'
+	@echo 'make check        ./scripts/check: build everything and pass the tests'
+	@echo 'make unit         build and run the unit tests alone (no root)'
+	@echo 'make bench        attach and detach times, cost per hit of each program'
+	@echo 'make install      into $$(DESTDIR)$$(PREFIX) (now: $(DESTDIR)$(PREFIX))'
+	@echo 'make clean        remove $(BUILD)/'
+	@echo 'Variables: V=1 shows commands; CC=clang; SAN=1 for ASan and UBSan; BUILD=dir'
+
+demo:
+	./scripts/demo
+check:
+	./scripts/check
+
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c Makefile
+	$(call say,BPF,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v2 -D__TARGET_ARCH_$(BPF_ARCH) \
+		-Wall -Wextra -Werror -Wno-unused-parameter -Wno-address-of-packed-member -Ibpf \
+		-idirafter /usr/include/$(ARCH)-linux-gnu -MMD -MP -c $< -o $@
+
+$(BUILD)/skel/%.skel.h: $(BUILD)/bpf/%.bpf.o
+	$(call say,SKEL,$@)
+	@mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+
+$(BUILD)/%.o: %.c Makefile | $(SKEL)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libwalscope.a: $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/walscope: $(BUILD)/src/main.o $(BUILD)/libwalscope.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+
+$(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(TLIB_OBJ) $(BUILD)/libwalscope.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -lcmocka -o $@
+
+$(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(BUILD)/libwalscope.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libwalscope.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+
+bpf: $(SKEL)
+tests: $(UNIT_BIN) $(TOOL_BIN)
+
+# Each unit test is a program of its own; all run, then the worst result counts.
+unit: $(UNIT_BIN)
+	$(Q)rc=0; for t in $(UNIT_BIN); do $$t || rc=1; done; exit $$rc
+
+bench: $(BUILD)/walscope $(BENCH_BIN) $(TOOL_BIN)
+	./scripts/bench
+
+install: $(BUILD)/walscope
+	install -D -m 0755 $(BUILD)/walscope $(DESTDIR)$(PREFIX)/sbin/walscope
+	for page in docs/man/*.8; do \
+		install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man8/$$(basename $$page); done
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * resolve.h: addresses of PostgreSQL's functions and variables in one server binary.
+ *
+ * An ordered chain of finders is asked; the first that knows a name decides. A wrong address is far
+ * worse than none: where two places claim one name, there is none (status unknown).
+ */
+#ifndef WS_SYMBOL_RESOLVE_H
+#define WS_SYMBOL_RESOLVE_H
+
+#include "symbol/image.h"
+
+enum ws_symbol_status {
+	WS_SYMBOL_UNKNOWN = 0, /* not found, or more than one claim */
+	WS_SYMBOL_FOUND,
+	WS_SYMBOL_INLINED, /* no body of its own: `into` says where */
+	WS_SYMBOL_ABSENT,  /* this major has no such function */
+};
+
+enum ws_symbol_source {
+	WS_SOURCE_NONE = 0,
+	WS_SOURCE_SYMTAB,
+	WS_SOURCE_DYNSYM,
+	WS_SOURCE_DWARF,
+	WS_SOURCE_DEBUGLINK,
+	WS_SOURCE_MINIDEBUGINFO,
+	WS_SOURCE_DEBUGINFOD,
+	WS_SOURCE_RECOVERED,
+};
+
+#define WS_SYMBOL_INTO_MAX 4
+
+struct ws_symbol {
+	const char *name; /* lives as long as the set */
+	enum ws_symbol_status status;
+	enum ws_symbol_source source;
+	bool is_variable;
+	uint64_t address; /* vaddr in the file; 0 unless found */
+	uint64_t size;	  /* of the body or variable, 0 if unknown */
+	double confidence; /* 0..1; 1 for names the file itself gives */
+	const char *into[WS_SYMBOL_INTO_MAX];
+};
+
+/* What was found in one binary. */
+struct ws_symbol_set {
+	struct ws_symbol *symbols; /* sorted by name */
+	size_t count;
+	uint64_t resolve_ns; /* how long it took */
+	bool from_cache;
+};
+
+struct ws_resolve_options {
+	bool no_debug_info; /* .dynsym and recovery alone, as on a stripped production server */
+	bool no_recovery;
+	/* Folder of cached answers, one file per build-id, NULL for none. A cache that is torn, of another
+	 * version of this program or for another option set is ignored and replaced. */
+	const char *cache_dir;
+	const struct ws_log *log;
+};
+
+/*
+ * Resolves every name of the wanted list (ws_symbol_wanted below). Not finding a name is no error;
+ * only an unreadable file or exhausted memory is. Free the set with ws_symbol_set_deinit.
+ */
+int ws_resolve(const struct ws_image *image, const struct ws_resolve_options *options,
+	       struct ws_symbol_set *set, struct ws_error *err);
+void ws_symbol_set_deinit(struct ws_symbol_set *set);
+
+/* The entry of a wanted name (also if unknown), NULL if the name is not on the list. */
+const struct ws_symbol *ws_symbol_find(const struct ws_symbol_set *set, const char *name);
+/* Its address if it was found, else 0. */
+uint64_t ws_symbol_address(const struct ws_symbol_set *set, const char *name);
+
+/* The names the project wants: functions and variables of the server, a table in wanted.c. */
+struct ws_symbol_wanted {
+	const char *name;
+	bool is_variable;
+	int first_major, last_major; /* majors that have it; last_major 0: still there in 18 */
+};
+const struct ws_symbol_wanted *ws_symbol_wanted(size_t *count);
+
+const char *ws_symbol_status_name(enum ws_symbol_status status); /* "found", ... */
+const char *ws_symbol_source_name(enum ws_symbol_source source); /* "dynsym", ... , "" for none */
+
+#endif
