@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * config.h: what the loader tells the programs, and the session entry both sides see.
+ */
+#ifndef WS_CONFIG_H
+#define WS_CONFIG_H
+
+#include "wire.h"
+
+/*
+ * Each place a probe is planted at. The number is the attach cookie; numbers are stable because the
+ * programs, the catalogue and `doctor` share them.
+ */
+enum ws_site {
+	WS_SITE_NONE = 0,
+	WS_SITE_SESSION_START = 1,
+	WS_SITE_SESSION_READY = 2,
+	WS_SITE_COMMAND_START = 3,
+	WS_SITE_COMMAND_END = 4,
+	WS_SITE_SQL_END = 5,
+	WS_SITE_ERROR = 6,
+	WS_SITE_FATAL = 7,
+	WS_SITE_STATE = 8,
+	WS_SITE_STREAM_START = 9,
+	WS_SITE_SEND_PHYSICAL = 10,
+	WS_SITE_SEND_LOGICAL = 11,
+	WS_SITE_FLUSH_END = 12,
+	WS_SITE_WAIT_START = 13,
+	WS_SITE_WAIT_END = 14,
+	WS_SITE_REPLIES = 15,
+	WS_SITE_REPLIES_END = 16, /* in logical_read_xlog_page: decoding goes on */
+	WS_SITE_KEEPALIVE = 17,
+	WS_SITE_READ_START = 18,
+	WS_SITE_READ_END = 19,
+	WS_SITE_DECODE_START = 20,
+	WS_SITE_DECODE_END = 21,
+	WS_SITE_MESSAGE_PREPARE = 22,
+	WS_SITE_MESSAGE_WRITE = 23,
+	WS_SITE_MESSAGE_FLUSHED = 24,
+	WS_SITE_BACKUP_BEGIN = 25,
+	WS_SITE_BACKUP_CHECKPOINT = 26,
+	WS_SITE_BACKUP_ESTIMATE = 27,
+	WS_SITE_BACKUP_CHUNK = 28,
+	WS_SITE_BACKUP_CHUNK_END = 29,
+	WS_SITE_BACKUP_WAIT_ARCHIVE = 30,
+	WS_SITE_BACKUP_WAL = 31,
+	WS_SITE_BACKUP_DONE = 32,
+	WS_SITE_COUNT = 33,
+};
+
+#define WS_UNKNOWN ((__u32)~0) /* an offset or variable that is not known: the field is not captured */
+
+/* Offsets of fields and numbers of enums that differ by server version; WS_UNKNOWN where not known. */
+struct ws_offsets {
+	/* struct WalSnd, walsender_private.h */
+	__u32 walsnd_state;
+	__u32 walsnd_sent;
+	__u32 walsnd_write;
+	__u32 walsnd_flush;
+	__u32 walsnd_apply;
+	__u32 walsnd_write_lag;
+	__u32 walsnd_flush_lag;
+	__u32 walsnd_apply_lag;
+	__u32 walsnd_reply_time;
+	/* struct Port, libpq-be.h */
+	__u32 port_remote_host;
+	__u32 port_remote_port;
+	__u32 port_database;
+	__u32 port_user;
+	__u32 port_application;
+	/* struct ErrorData, elog.h */
+	__u32 error_size;
+	__u32 error_elevel;
+	__u32 error_filename;
+	__u32 error_lineno;
+	__u32 error_funcname;
+	__u32 error_sqlerrcode;
+	__u32 error_message;
+	/* ReplicationSlot.data.name, slot.h */
+	__u32 slot_name;
+	/* LogicalDecodingContext.out, logical.h; StringInfoData.len */
+	__u32 logical_out;
+	__u32 stringinfo_len;
+	/* WaitEvent.events, latch.h */
+	__u32 wait_event_events;
+	/* numbers, elog.h */
+	__u32 elevel_commerror;
+	__u32 elevel_error;
+	__u32 elevel_fatal;
+	__u32 elevel_panic;
+	/* wait_event_info of WaitForStandbyConfirmation (17 and later), else WS_UNKNOWN */
+	__u32 wait_event_standby;
+};
+
+/* Addresses of variables in the file, 0 where not known. */
+struct ws_variables {
+	__u64 am_walsender;
+	__u64 am_db_walsender;
+	__u64 my_proc_pid;
+	__u64 my_proc_port;
+	__u64 my_walsnd;
+	__u64 my_replication_slot;
+	__u64 errordata;
+	__u64 errordata_stack_depth;
+	__u64 pq_send_pointer; /* int up to 15, size_t from 16 on: the low 32 bits tell enough */
+	__u64 pq_send_start;
+	__u64 xlog_send_logical; /* to tell WalSndLoop's argument */
+};
+
+/* Read-only data of one loaded server object. */
+struct ws_server_config {
+	__u16 server; /* its number: what WS_KIND_SERVER and the session entries say */
+	__u16 level;
+	/* Where the WaitEvent lies on WalSndWait's stack at WS_SITE_WAIT_END; -1: not known. */
+	__s16 wait_event_reg; /* DWARF register number: 6 rbp, 7 rsp */
+	__s16 reserved;
+	__s32 wait_event_disp;
+	__u32 reserved2;
+	struct ws_offsets off;
+	struct ws_variables var;
+	__u64 site_addr[WS_SITE_COUNT]; /* address in the file, 0 if not planted */
+};
+
+enum ws_entry_flags {
+	WS_ENTRY_LOGICAL = 1 << 0,
+	WS_ENTRY_IN_LOOP = 1 << 1,
+	WS_ENTRY_IN_COMMAND = 1 << 2,
+	WS_ENTRY_IN_BACKUP = 1 << 3,
+	WS_ENTRY_DEAD = 1 << 4, /* exited: user space reads the counters and deletes the entry */
+	WS_ENTRY_SENT = 1 << 5, /* this turn sent something or folded a reply */
+	WS_ENTRY_BASE = 1 << 6, /* `base` is known */
+};
+
+/*
+ * One walsender's entry in the map `sessions`, keyed by tgid. The process is single-threaded, so the
+ * programs are its only writer while it lives; user space writes it once before attaching (a walsender
+ * that already runs) and deletes it once it is dead.
+ */
+struct ws_entry {
+	__u64 start_ns;
+	__u64 base;
+	__u32 seq; /* of the next record */
+	__u32 lost;
+	__u32 unreadable;
+	__u16 server;
+	__u8 flags; /* enum ws_entry_flags */
+	__u8 stage; /* enum ws_stage */
+	__u8 resume; /* the stage that goes on after a wait or a write */
+	__u8 reserved[7];
+	__u64 mark_ns; /* when `stage` began */
+	__u64 reply_time_us; /* as last seen, to tell a new reply */
+	__u64 write_lsn, flush_lsn, apply_lsn;
+	__u64 backup_mark_ns;
+	struct ws_rec_turn turn; /* being filled */
+	struct ws_rec_backup backup; /* being filled */
+};
+
+#define WS_SESSIONS_MAX 4096
+
+/* Counters in the array map `counters`, by CPU. */
+enum ws_counter {
+	WS_COUNTER_PRODUCED = 0,
+	WS_COUNTER_LOST = 1,
+	WS_COUNTER_UNTRACKED = 2, /* sessions that found the session map full */
+	WS_COUNTER_LOST_KIND = 8, /* + kind, for kinds below 64 */
+	WS_COUNTER_COUNT = 72,
+};
+
+#endif

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * wire.h: the records that programs put into the ring buffer and recordings keep.
+ *
+ * The same bytes travel from the kernel into the recording and out of it again. Kinds are numbered
+ * explicitly and never renumbered; a reader skips unknown kinds by their size; fields are only ever
+ * appended. All integers are little-endian, all times CLOCK_MONOTONIC ns unless a name says otherwise.
+ * docs/EVENTS.md describes each kind for people; event/schema.c describes each for programs.
+ */
+#ifndef WS_WIRE_H
+#define WS_WIRE_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#include <stddef.h>
+#endif
+
+/* Who makes a kind: below 64 the programs in the kernel, from 64 on the collector. */
+enum ws_kind {
+	WS_KIND_SESSION = 1,	 /* a walsender was seen: PostgresMain's entry, or found running */
+	WS_KIND_READY = 2,	 /* authenticated: InitWalSender's entry */
+	WS_KIND_COMMAND = 3,	 /* exec_replication_command's entry; text follows */
+	WS_KIND_TEXT = 4,	 /* a piece of a command's or an error's text */
+	WS_KIND_COMMAND_END = 5, /* a command returned, or turned out to be SQL, or that SQL ended */
+	WS_KIND_ERROR = 6,	 /* ERROR, FATAL or COMMERROR; text follows */
+	WS_KIND_STATE = 7,	 /* the walsender's own state changed (WalSndSetState) */
+	WS_KIND_STREAM = 8,	 /* WalSndLoop's entry */
+	WS_KIND_TURN = 9,	 /* one turn (or several quiet ones) of the send loop */
+	WS_KIND_KEEPALIVE = 10,	 /* WalSndKeepalive */
+	WS_KIND_BACKUP = 11,	 /* BASE_BACKUP entered another phase */
+	WS_KIND_EXIT = 12,	 /* the process ended */
+
+	WS_KIND_SERVER = 64, /* identity of a server binary and its postmaster */
+	WS_KIND_GAP = 65,    /* events known to be missing */
+	WS_KIND_CLOCK = 66,  /* a monotonic-to-wall pair */
+	WS_KIND_STOP = 67,   /* the recording ended in good order */
+	WS_KIND_NOTE = 68,   /* something the collector wants kept: a probe that never fired, ... */
+	WS_KIND_MAX = 128,
+};
+
+/*
+ * Head of each record. A session is (pid, start_ns); `start_ns` is the task's start_boottime, whose
+ * value in clock ticks is field 22 of /proc/PID/stat. `seq` counts the session's records from 0 without
+ * a hole, also those the ring buffer had no room for. Both are 0 in records that belong to no session.
+ */
+struct ws_rec {
+	__u16 size; /* of the whole record, head included */
+	__u16 kind;
+	__u32 pid; /* process id (tgid) in the initial pid namespace */
+	__u64 time_ns;
+	__u64 start_ns;
+	__u32 seq;
+	__u16 server; /* which WS_KIND_SERVER this belongs to, 0 for none */
+	__u16 flags;  /* of the kind */
+};
+
+#define WS_NAME_LEN 64 /* NAMEDATALEN; longer values are cut as PostgreSQL cuts them */
+#define WS_HOST_LEN 64
+
+/* Which of a session's fields could be read (EFAULT is never shown as an empty string). */
+enum ws_session_valid {
+	WS_VALID_USER = 1 << 0,
+	WS_VALID_DATABASE = 1 << 1,
+	WS_VALID_APPLICATION = 1 << 2,
+	WS_VALID_HOST = 1 << 3,
+	WS_VALID_PORT = 1 << 4,
+	WS_VALID_NS_PID = 1 << 5,
+	WS_VALID_PARENT = 1 << 6,
+};
+
+/* flags of WS_KIND_SESSION */
+enum ws_session_flags {
+	WS_SESSION_DATABASE = 1 << 0, /* am_db_walsender: replication=database */
+	WS_SESSION_RUNNING = 1 << 1,  /* already ran when walscope attached; fields read from its memory */
+};
+
+/* What a session that already ran was doing when it was found (read from memory, a snapshot). */
+enum ws_found {
+	WS_FOUND_UNKNOWN = 0,
+	WS_FOUND_IDLE = 1,    /* between commands */
+	WS_FOUND_COMMAND = 2, /* in a command that does not stream, or cannot be told */
+	WS_FOUND_STREAM_WAL = 3,     /* in the send loop, waiting for WAL */
+	WS_FOUND_STREAM_SOCKET = 4,  /* in the send loop, output pending, waiting for the socket */
+	WS_FOUND_STREAM_BUSY = 5,    /* in the send loop, not waiting */
+};
+
+struct ws_rec_session {
+	struct ws_rec h;
+	__u64 fork_ns; /* when the process was forked */
+	__u64 base;    /* load base: address in the process minus address in the file */
+	__u32 ns_pid;  /* MyProcPid: the pid in the server's own namespace */
+	__u32 postmaster_pid;
+	__u32 valid;	  /* enum ws_session_valid */
+	__u8 found;	  /* enum ws_found, for WS_SESSION_RUNNING */
+	__u8 walsnd_state; /* enum ws_walsnd_state + 1, 0 if unknown; for WS_SESSION_RUNNING */
+	__u16 port;	  /* the client's, 0 for a Unix socket */
+	__u64 sent_lsn;	  /* for WS_SESSION_RUNNING */
+	char user[WS_NAME_LEN];
+	char database[WS_NAME_LEN];
+	char application[WS_NAME_LEN];
+	char host[WS_HOST_LEN]; /* address, or "[local]" */
+	char slot[WS_NAME_LEN]; /* for WS_SESSION_RUNNING */
+};
+
+struct ws_rec_ready {
+	struct ws_rec h;
+};
+
+/* flags of WS_KIND_COMMAND */
+enum ws_command_flags {
+	WS_COMMAND_RUNNING = 1 << 0, /* it already ran when walscope attached: the start is not known */
+};
+
+struct ws_rec_command {
+	struct ws_rec h;
+};
+
+enum ws_text_of { WS_TEXT_COMMAND = 1, WS_TEXT_MESSAGE = 2 };
+
+/* flags of WS_KIND_TEXT */
+enum ws_text_flags {
+	WS_TEXT_LAST = 1 << 0,
+	WS_TEXT_TRUNCATED = 1 << 1,  /* with LAST: the text went on */
+	WS_TEXT_UNREADABLE = 1 << 2, /* with LAST: the memory could not be read at this offset */
+};
+
+#define WS_TEXT_CHUNK_SMALL 448
+#define WS_TEXT_CHUNK	    4096
+#define WS_TEXT_MAX	    (1024 * 1024)
+
+/* Follows its WS_KIND_COMMAND or WS_KIND_ERROR at once; the size of the record says how many bytes. */
+struct ws_rec_text {
+	struct ws_rec h;
+	__u32 of; /* enum ws_text_of */
+	__u32 offset;
+	__u32 len; /* bytes of data, without a NUL */
+	__u32 reserved;
+	char data[];
+};
+
+enum ws_command_how {
+	WS_COMMAND_DONE = 1,	/* exec_replication_command returned true */
+	WS_COMMAND_IS_SQL = 2,	/* it returned false: exec_simple_query runs the text now */
+	WS_COMMAND_SQL_DONE = 3, /* exec_simple_query returned */
+};
+
+struct ws_rec_command_end {
+	struct ws_rec h;
+	__u32 how; /* enum ws_command_how */
+	__u32 reserved;
+};
+
+/* The same in all majors; the programs translate PostgreSQL's own numbers, which differ. */
+enum ws_elevel {
+	WS_ELEVEL_COMMERROR = 1,
+	WS_ELEVEL_ERROR = 2,
+	WS_ELEVEL_FATAL = 3,
+	WS_ELEVEL_PANIC = 4,
+};
+
+enum ws_error_valid {
+	WS_VALID_SQLSTATE = 1 << 0,
+	WS_VALID_FILE = 1 << 1,
+	WS_VALID_FUNCTION = 1 << 2,
+	WS_VALID_LINE = 1 << 3,
+};
+
+/* From the kernel without its last two fields (see `size`): the strings are constants of the server
+ * binary, which the collector reads from the file. */
+struct ws_rec_error {
+	struct ws_rec h;
+	__u32 elevel;	/* enum ws_elevel */
+	__u32 sqlstate; /* packed, PostgreSQL's MAKE_SQLSTATE: six bits a character */
+	__u32 line;
+	__u32 valid;	    /* enum ws_error_valid */
+	__u64 file_addr;    /* relative to the load base */
+	__u64 function_addr; /* relative to the load base */
+	char file[WS_NAME_LEN];
+	char function[WS_NAME_LEN];
+};
+#define WS_ERROR_WIRE_SIZE offsetof(struct ws_rec_error, file)
+
+/* enum WalSndState of walsender_private.h: the same in 10 to 18. */
+enum ws_walsnd_state {
+	WS_WALSND_STARTUP = 0,
+	WS_WALSND_BACKUP = 1,
+	WS_WALSND_CATCHUP = 2,
+	WS_WALSND_STREAMING = 3,
+	WS_WALSND_STOPPING = 4,
+};
+
+struct ws_rec_state {
+	struct ws_rec h;
+	__u32 from; /* enum ws_walsnd_state */
+	__u32 to;
+	__u64 sent_lsn;
+};
+
+/* flags of WS_KIND_STREAM */
+enum ws_stream_flags {
+	WS_STREAM_LOGICAL = 1 << 0,
+	WS_STREAM_SLOT = 1 << 1, /* `slot` is valid */
+};
+
+struct ws_rec_stream {
+	struct ws_rec h;
+	__u64 sent_lsn;
+	char slot[WS_NAME_LEN];
+};
+
+/*
+ * Where the time of a turn went. Between two records of one session the programs keep exactly one stage
+ * current, so that the sums of a record add up to time_ns - begin_ns.
+ */
+enum ws_stage {
+	WS_STAGE_OTHER = 0,  /* inside a command, but in none of the stages below */
+	WS_STAGE_WAIT = 1,   /* in WalSndWait: for what, the record before says (`wait`) */
+	WS_STAGE_REPLY = 2,  /* ProcessRepliesIfAny */
+	WS_STAGE_SEND = 3,   /* building, copying and pushing bytes */
+	WS_STAGE_READ = 4,   /* reading WAL (level 3; else part of SEND or DECODE) */
+	WS_STAGE_DECODE = 5, /* XLogSendLogical */
+	WS_STAGE_PLUGIN = 6, /* output plugin formatting a message (level 3; else part of DECODE) */
+	WS_STAGE_TAIL = 7,   /* behind the flush: timeout check, keepalive, sleep time */
+	WS_STAGE_COUNT = 8,
+};
+
+/* What a turn is about to wait for when its record is made. */
+enum ws_wait {
+	WS_WAIT_NONE = 0,    /* not waiting: the next turn begins at once */
+	WS_WAIT_WAL = 1,     /* caught up */
+	WS_WAIT_SOCKET = 2,  /* WL_SOCKET_WRITEABLE in the mask: the socket takes no more */
+	WS_WAIT_STANDBY = 3, /* failover slots, 17 and later */
+};
+
+/* flags of WS_KIND_TURN */
+enum ws_turn_flags {
+	WS_TURN_LOGICAL = 1 << 0,
+	WS_TURN_REPLY = 1 << 1,	   /* a reply came in: the part from write_lsn on is there */
+	WS_TURN_PENDING = 1 << 2,  /* after the flush output was still pending */
+	WS_TURN_WOKE = 1 << 3,	   /* `woke` is valid */
+	WS_TURN_ATTACHED = 1 << 4, /* first record of a session found running: begin_ns is the attach */
+};
+
+/*
+ * A turn's record is made when the turn ends: at the entry of the wait, or at the start of the next turn
+ * if it did not wait. It holds the time since the record before: first the wait that one announced, then
+ * this turn. Physical turns that moved nothing, and logical turns, are folded into one record until one
+ * waits or 10 ms have passed (`turns` counts them).
+ */
+struct ws_rec_turn {
+	struct ws_rec h;
+	__u64 begin_ns;
+	__u64 lsn_from; /* sentPtr when the turn began and when it ended */
+	__u64 lsn_to;
+	__u64 stage_ns[WS_STAGE_COUNT];
+	__u32 turns;
+	__u32 sends;	     /* calls of XLogSendPhysical or XLogSendLogical */
+	__u32 reads;	     /* WAL reads (level 3) */
+	__u32 messages;	     /* logical messages written (level 3) */
+	__u64 message_bytes; /* their bytes (level 3) */
+	__u32 woke;	     /* what ended the wait: WL_* bits, 0 for the timeout */
+	__u32 wait;	     /* enum ws_wait: the wait that begins now */
+	__u32 wait_mask;     /* the WL_* socket events it waits for */
+	__u32 wait_event;    /* PostgreSQL's wait_event_info; numbers differ by major */
+	__s64 timeout_ms;
+	/* only with WS_TURN_REPLY */
+	__u64 write_lsn;
+	__u64 flush_lsn;
+	__u64 apply_lsn;
+	__s64 write_lag_us; /* WalSnd.writeLag: -1 if the server does not know */
+	__s64 flush_lag_us;
+	__s64 apply_lag_us;
+	__s64 reply_time_us; /* the standby's clock, us since 2000-01-01 UTC; 0 if not sent */
+};
+#define WS_TURN_SHORT_SIZE offsetof(struct ws_rec_turn, write_lsn)
+
+/* PostgreSQL's latch.h: WL_* bits, as far as walsenders use them (9.6 to 18). */
+#define WS_WL_LATCH_SET	       0x01
+#define WS_WL_SOCKET_READABLE  0x02
+#define WS_WL_SOCKET_WRITEABLE 0x04
+#define WS_WL_TIMEOUT	       0x08
+#define WS_WL_POSTMASTER_DEATH 0x10
+
+struct ws_rec_keepalive {
+	struct ws_rec h;
+	__u64 lsn; /* WalSnd's sentPtr */
+	__u32 request_reply;
+	__u32 reserved;
+};
+
+enum ws_backup_phase {
+	WS_BACKUP_BEGIN = 1,	  /* perform_base_backup's entry */
+	WS_BACKUP_CHECKPOINT = 2, /* waiting for the checkpoint */
+	WS_BACKUP_ESTIMATE = 3,
+	WS_BACKUP_STREAM = 4, /* reading and sending files; `bytes` sent so far */
+	WS_BACKUP_WAIT_ARCHIVE = 5,
+	WS_BACKUP_WAL = 6,
+	WS_BACKUP_DONE = 7,
+};
+
+/* In phase STREAM a record is made at least every 100 ms; send_ns is the part of the time since the
+ * record before that went into handing chunks to the client, the rest into reading. */
+struct ws_rec_backup {
+	struct ws_rec h;
+	__u32 phase; /* enum ws_backup_phase: the phase that begins or goes on now */
+	__u32 chunks;
+	__u64 bytes;   /* since the record before */
+	__u64 send_ns; /* since the record before */
+};
+
+struct ws_rec_exit {
+	struct ws_rec h;
+	__u32 code;   /* exit status, if signal is 0 */
+	__u32 signal; /* that killed it, 0 for none */
+	__u32 lost;   /* records of the session the ring buffer had no room for */
+	__u32 unreadable; /* fields that could not be read */
+};
+
+struct ws_rec_server {
+	struct ws_rec h; /* h.pid: the postmaster, h.server: the number sessions refer to */
+	__u32 major;
+	__u32 layout; /* enum ws_layout_source */
+	char version[32];
+	char build_id[2 * 64 + 8]; /* hex */
+	char file[256];	   /* cut at the front if longer */
+	char datadir[256];
+};
+
+enum ws_gap_cause {
+	WS_GAP_RING_FULL = 1,	  /* a hole in a session's sequence numbers */
+	WS_GAP_SESSIONS_FULL = 2, /* the session map was full: whole sessions untracked */
+	WS_GAP_EXIT_MISSED = 3,	  /* the process is gone, its exit record was not seen */
+	WS_GAP_TORN = 4,	  /* part of a recording cannot be read (made by the reader) */
+	WS_GAP_INVALID = 5,	  /* a record that fails validation was dropped */
+};
+
+struct ws_rec_gap {
+	struct ws_rec h; /* the session, or no session */
+	__u64 from_ns;	 /* the missing records lie between these times */
+	__u64 to_ns;
+	__u64 lost; /* how many, 0 if not known */
+	__u32 cause; /* enum ws_gap_cause */
+	__u32 reserved;
+};
+
+struct ws_rec_clock {
+	struct ws_rec h; /* h.time_ns: monotonic */
+	__s64 wall_ns;	 /* CLOCK_REALTIME at the same moment */
+	__u64 boot_ns;	 /* CLOCK_BOOTTIME at the same moment */
+};
+
+struct ws_rec_stop {
+	struct ws_rec h;
+	__u64 produced; /* records made in the kernel */
+	__u64 lost;	/* of which the ring buffer had no room for */
+};
+
+/* Text of a note: NUL-terminated, the size of the record says how long. */
+struct ws_rec_note {
+	struct ws_rec h;
+	char text[];
+};
+
+#define WS_REC_SIZE_MAX 8192
+
+#ifndef __bpf__
+_Static_assert(sizeof(struct ws_rec) == 32, "wire format");
+_Static_assert(sizeof(struct ws_rec_session) == 72 + 5 * 64, "wire format");
+_Static_assert(sizeof(struct ws_rec_text) == 48, "wire format");
+_Static_assert(offsetof(struct ws_rec_error, file) == 64, "wire format");
+_Static_assert(sizeof(struct ws_rec_stream) == 104, "wire format");
+_Static_assert(offsetof(struct ws_rec_turn, stage_ns) == 56, "wire format");
+_Static_assert(offsetof(struct ws_rec_turn, write_lsn) == 168, "wire format");
+_Static_assert(sizeof(struct ws_rec_turn) == 224, "wire format");
+_Static_assert(sizeof(struct ws_rec_backup) == 56, "wire format");
+_Static_assert(sizeof(struct ws_rec_gap) == 64, "wire format");
+#endif
+
+#endif

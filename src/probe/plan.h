@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * plan.h: which sites to plant in one server binary. Pure: attaches nothing, needs no privilege.
+ *
+ *   catalogue (what the project would like) + symbols + code -> plan (exact addresses, cost, reasons)
+ */
+#ifndef WS_PROBE_PLAN_H
+#define WS_PROBE_PLAN_H
+
+#include "config.h"
+#include "symbol/code.h"
+#include "symbol/resolve.h"
+
+enum ws_site_kind {
+	WS_SITE_ENTRY = 1,	/* in the entry block of `function`, the wanted registers still live */
+	WS_SITE_CALL = 2,	/* at the call of `callee` inside `function` */
+	WS_SITE_AFTER_CALL = 3, /* first emulated instruction behind that call, nothing branches between;
+				   the result register is still live */
+};
+
+/* One row of the catalogue. */
+struct ws_probe {
+	enum ws_site site;
+	const char *name;     /* "command_end": as doctor prints it */
+	const char *function; /* where it is planted */
+	enum ws_site_kind kind;
+	/* Of WS_SITE_CALL and WS_SITE_AFTER_CALL: a function's name, or "PqCommMethods+0x10" for a call
+	 * through a slot of an exported table of function pointers. */
+	const char *callee;
+	const char *captures; /* for people: "cmd_string (arg 1)" */
+	uint32_t args;	      /* argument registers that must be live: bit 0 is the first argument */
+	bool wants_result;    /* after a call: the result register must be live */
+	int level;	      /* planted from this level on */
+	int first_major, last_major; /* 0: no limit */
+	bool required;	      /* without it, tracing does not work at all */
+	bool walsender_only;  /* else the programs filter; only the two exceptions of the design */
+};
+const struct ws_probe *ws_catalogue(size_t *count);
+const char *ws_site_name(enum ws_site site); /* "command_end", NULL if there is none */
+const char *ws_site_kind_name(enum ws_site_kind kind); /* "entry", "call", "after_call" */
+
+enum ws_plan_status {
+	WS_PLAN_PLANTED = 1,
+	WS_PLAN_NOT_AT_LEVEL, /* exists, but the level asked for is lower */
+	WS_PLAN_NOT_IN_MAJOR,
+	WS_PLAN_MISSING, /* `reason` says why */
+};
+
+struct ws_planned {
+	const struct ws_probe *probe;
+	enum ws_plan_status status;
+	uint64_t address; /* in the file (vaddr) */
+	uint64_t offset;  /* in the file, for attaching */
+	enum ws_cost cost;
+	enum ws_symbol_source source; /* of the function it is planted in */
+	double confidence;
+	char instruction[64];
+	char reason[128];
+};
+
+struct ws_plan {
+	struct ws_planned *sites; /* one per row of the catalogue, in its order */
+	size_t count;
+	size_t planted;
+	int level;
+	/* For the programs; `server` is left 0 for the attacher. */
+	struct ws_server_config config;
+};
+
+struct ws_layout;
+
+/*
+ * Plans for a level (1 to 3). Fails only if a required site is missing (err names it and why) or memory
+ * ran out; the plan is filled even then, for doctor to print. No two sites share an address. Free with
+ * ws_plan_deinit.
+ */
+int ws_plan_make(const struct ws_image *image, const struct ws_symbol_set *symbols,
+		 const struct ws_layout *layout, int major, int level, struct ws_plan *plan,
+		 struct ws_error *err);
+void ws_plan_deinit(struct ws_plan *plan);
+
+#endif
