@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * order.h: from raw ring-buffer bytes to a sound stream: validates, follows each session's sequence
+ * numbers, and puts a gap record in front of the first record behind a hole.
+ */
+#ifndef WS_EVENT_ORDER_H
+#define WS_EVENT_ORDER_H
+
+#include "base/error.h"
+#include "wire.h"
+
+/* Where records go. Returns 0, or -1 to stop the source. Records are valid during the call only. */
+struct ws_sink {
+	int (*fn)(void *arg, const struct ws_rec *rec);
+	void *arg;
+};
+
+struct ws_order_stats {
+	uint64_t records; /* passed on, gaps included */
+	uint64_t gaps;
+	uint64_t lost;	  /* records missing in sequence numbers */
+	uint64_t invalid; /* dropped for failing validation */
+};
+
+struct ws_order; /* opaque */
+
+struct ws_order *ws_order_new(struct ws_sink sink); /* NULL: out of memory */
+void ws_order_free(struct ws_order *order);
+/* One record as the ring holds it. Returns what the sink returned (a dropped record: 0). */
+int ws_order_feed(struct ws_order *order, const void *data, size_t size);
+/*
+ * The session is known to be gone and the kernel made `next_seq` records for it: emits the gap for what
+ * has not arrived (its tail), and forgets the session. Without an exit record before, the gap's cause is
+ * WS_GAP_EXIT_MISSED.
+ */
+int ws_order_session_gone(struct ws_order *order, uint32_t pid, uint64_t start_ns, uint32_t next_seq,
+			  uint64_t now_ns);
+void ws_order_stats(const struct ws_order *order, struct ws_order_stats *stats);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * schema.h: every record kind of wire.h described once, as data. Validation, the columnar coding of
+ * recordings, the JSON lines of `trace` and the check of docs/EVENTS.md are all driven by this table.
+ */
+#ifndef WS_EVENT_SCHEMA_H
+#define WS_EVENT_SCHEMA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "wire.h"
+
+enum ws_field_type {
+	WS_FIELD_UINT = 1, /* 1, 2, 4 or 8 bytes */
+	WS_FIELD_INT,
+	WS_FIELD_LSN,	   /* 8 bytes */
+	WS_FIELD_TIME,	   /* 8 bytes, CLOCK_MONOTONIC ns */
+	WS_FIELD_DURATION, /* 8 bytes, ns */
+	WS_FIELD_ENUM,	   /* 1 to 4 bytes: `names` */
+	WS_FIELD_FLAGS,	   /* `names` by bit */
+	WS_FIELD_STRING,   /* fixed size, NUL-terminated */
+	WS_FIELD_TEXT,	   /* the rest of the record (its length: `len_offset`, or NUL-terminated) */
+	WS_FIELD_SQLSTATE, /* 4 bytes packed */
+};
+
+struct ws_field {
+	const char *name; /* as in JSON */
+	uint16_t offset;
+	uint16_t size; /* 0 for TEXT */
+	uint16_t count; /* elements of an array; 1 otherwise; then `names` are their names */
+	uint8_t type;
+	bool hidden; /* internal: not shown in JSON */
+	const char *const *names; /* of ENUM (by value), FLAGS (by bit) and arrays (by index) */
+	uint8_t name_count;
+};
+
+struct ws_kind_info {
+	uint16_t kind;
+	const char *name; /* "session", "turn", ...: the `event` of trace's JSON */
+	const char *help;
+	uint16_t min_size, max_size; /* of the record; between them only what `sizes` allows */
+	uint16_t sizes[2];	     /* the sizes a fixed-size kind may have, 0 for none */
+	const struct ws_field *fields;
+	size_t field_count;
+};
+
+/* NULL for an unknown kind. */
+const struct ws_kind_info *ws_kind_info(uint16_t kind);
+const struct ws_kind_info *ws_kind_by_name(const char *name);
+/* All kinds, by number. */
+const struct ws_kind_info *ws_kinds(size_t *count);
+
+/*
+ * Is this a sound record? Checks size against what is there and what the kind allows, lengths inside,
+ * and that strings terminate. An unknown kind with a plausible size is sound (to be skipped).
+ */
+bool ws_rec_valid(const void *data, size_t size, char *why, size_t why_size);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * model.h: what happened in every walsender session, out of a stream of records. Live and replayed
+ * records take the same way. Memory is bound by the number of sessions, not of events: finished
+ * segments and commands are handed to an observer and forgotten.
+ */
+#ifndef WS_SESSION_MODEL_H
+#define WS_SESSION_MODEL_H
+
+#include <stdbool.h>
+
+#include "base/text.h"
+#include "stats/hist.h"
+#include "wire.h"
+
+/* What a session is doing, one at a time; names and meanings: the design's list of states. */
+enum ws_state {
+	WS_STATE_UNKNOWN = 0,
+	WS_STATE_STARTING,
+	WS_STATE_IDLE,
+	WS_STATE_COMMAND,
+	WS_STATE_SQL,
+	WS_STATE_WAIT_WAL,
+	WS_STATE_READ_WAL,
+	WS_STATE_DECODE,
+	WS_STATE_OUTPUT_PLUGIN,
+	WS_STATE_SEND,
+	WS_STATE_SEND_BLOCKED,
+	WS_STATE_RECV_BLOCKED,
+	WS_STATE_WAIT_STANDBY,
+	WS_STATE_WAIT_COPYDONE,
+	WS_STATE_WAIT_LOCK,
+	WS_STATE_REPLY,
+	WS_STATE_BACKUP_CHECKPOINT,
+	WS_STATE_BACKUP_ESTIMATE,
+	WS_STATE_BACKUP_READ,
+	WS_STATE_BACKUP_SEND,
+	WS_STATE_BACKUP_THROTTLED,
+	WS_STATE_BACKUP_WAIT_ARCHIVE,
+	WS_STATE_BACKUP_WAL,
+	WS_STATE_BACKUP_MANIFEST,
+	WS_STATE_STOPPING,
+	WS_STATE_EXITING,
+	WS_STATE_OFF_CPU,
+	WS_STATE_STOPPED,
+	WS_STATE_LOST,
+	WS_STATE_COUNT,
+};
+const char *ws_state_name(enum ws_state state); /* "wait_wal" */
+
+/* Histograms of a session; one table (metrics.c) says for each its name, unit, and the sites that begin
+ * and end what it measures. */
+enum ws_metric {
+	WS_METRIC_SEND_NS = 0,
+	WS_METRIC_WAIT_WAL_NS,
+	WS_METRIC_SEND_BLOCKED_NS,
+	WS_METRIC_READ_WAL_NS,
+	WS_METRIC_REPLY_INTERVAL_NS,
+	WS_METRIC_WRITE_LAG_NS,
+	WS_METRIC_FLUSH_LAG_NS,
+	WS_METRIC_APPLY_LAG_NS,
+	WS_METRIC_SEND_BYTES,
+	WS_METRIC_COMMAND_NS,
+	WS_METRIC_DECODE_NS,
+	WS_METRIC_OUTPUT_PLUGIN_NS,
+	WS_METRIC_WAKEUP_TO_SEND_NS,
+	WS_METRIC_COUNT,
+};
+struct ws_metric_info {
+	const char *name; /* "send_ns" */
+	const char *unit; /* "ns", "bytes" */
+	int level;	  /* needs at least this recording level */
+	const char *begin, *end; /* sites, by name */
+	const char *help;
+};
+const struct ws_metric_info *ws_metric_info(enum ws_metric metric);
+
+enum ws_session_kind {
+	WS_SESSION_KIND_UNKNOWN = 0, /* no command yet told */
+	WS_SESSION_KIND_PHYSICAL,
+	WS_SESSION_KIND_LOGICAL,
+	WS_SESSION_KIND_BACKUP,
+	WS_SESSION_KIND_SQL, /* plain SQL on a database walsender */
+};
+const char *ws_session_kind_name(enum ws_session_kind kind); /* "physical", NULL for unknown */
+
+enum ws_exit_reason {
+	WS_END_NONE = 0, /* still running, or not known to have ended */
+	WS_END_CLIENT_TERMINATED,
+	WS_END_CLIENT_EOF,
+	WS_END_CONNECTION_LOST,
+	WS_END_REPLICATION_TIMEOUT,
+	WS_END_ADMIN_TERMINATED,
+	WS_END_SLOT_RELEASED,
+	WS_END_SLOT_INVALIDATED,
+	WS_END_SHUTDOWN,
+	WS_END_CRASH_RESTART,
+	WS_END_POSTMASTER_DEATH,
+	WS_END_FATAL,
+	WS_END_REFUSED,
+	WS_END_KILLED,
+	WS_END_UNKNOWN,
+};
+const char *ws_exit_reason_name(enum ws_exit_reason reason); /* "client_terminated", NULL for none */
+
+enum ws_outcome { WS_OUTCOME_RUNNING = 0, WS_OUTCOME_OK, WS_OUTCOME_ERROR, WS_OUTCOME_LOST };
+const char *ws_outcome_name(enum ws_outcome outcome); /* "ok", ... */
+
+/* One command of a session. Pointers live during the observer's call. */
+struct ws_command {
+	uint32_t seq; /* from 1 on within the session */
+	const char *text; /* NULL if it could not be read at all */
+	size_t text_len;
+	bool truncated;
+	const char *kind; /* "START_REPLICATION", "SQL", ...: the first keyword, upper case */
+	uint64_t start_ns;   /* 0 if it already ran when walscope attached */
+	uint64_t end_ns;     /* 0 while running */
+	enum ws_outcome outcome;
+	char sqlstate[6];    /* "" without error */
+	const char *message; /* NULL without error */
+	const char *location; /* "function, file:line" as psql prints it, NULL if not known */
+};
+
+/* A stretch of one state. */
+struct ws_segment {
+	enum ws_state state;
+	uint64_t start_ns, end_ns;
+	uint64_t lsn_from, lsn_to; /* 0: not known; sentPtr at its start and end */
+	uint64_t bytes;		   /* WAL bytes sent, or backup bytes, in it */
+	const char *detail;	   /* for people, NULL for none */
+};
+
+struct ws_session {
+	uint32_t pid, ns_pid, postmaster_pid;
+	uint64_t start_ns; /* start_boottime of the task: identity */
+	uint16_t server;
+	bool was_running; /* already ran when walscope attached */
+	bool database;	  /* replication=database */
+	uint32_t valid;	  /* enum ws_session_valid */
+	char user[WS_NAME_LEN], database_name[WS_NAME_LEN], application[WS_NAME_LEN];
+	char host[WS_HOST_LEN], slot[WS_NAME_LEN];
+	uint16_t port;
+	enum ws_session_kind kind;
+
+	uint64_t fork_ns, first_seen_ns, ready_ns, first_command_ns; /* 0: not seen */
+	uint64_t end_ns; /* 0 while running */
+	enum ws_exit_reason exit_reason;
+	int exit_code, exit_signal; /* -1: not known; signal 0: none */
+
+	uint64_t events, lost;
+	uint32_t commands;
+	uint64_t wal_bytes;
+	bool has_wal_bytes; /* it streamed */
+	uint64_t backup_bytes;
+
+	enum ws_state state; /* now */
+	uint64_t state_since_ns;
+	uint64_t state_ns[WS_STATE_COUNT];
+	enum ws_walsnd_state walsnd_state;
+	uint64_t sent_lsn, write_lsn, flush_lsn, apply_lsn;
+	struct ws_hist hist[WS_METRIC_COUNT];
+	void *impl; /* the machine's own */
+};
+
+/* Any function may be NULL. */
+struct ws_observer {
+	void *arg;
+	void (*segment)(void *arg, const struct ws_session *session, const struct ws_segment *segment);
+	/* When a command ends, and for those still running when the model is finished. */
+	void (*command)(void *arg, const struct ws_session *session, const struct ws_command *command);
+	/* When a session ends, and for those still running at the finish. */
+	void (*session)(void *arg, const struct ws_session *session);
+};
+
+struct ws_model; /* opaque */
+
+struct ws_model *ws_model_new(const struct ws_observer *observer); /* NULL: out of memory */
+void ws_model_free(struct ws_model *model);
+/* Records in stream order. Returns -1 only when memory ran out. */
+int ws_model_feed(struct ws_model *model, const struct ws_rec *rec);
+/* The stream ended at this time: closes what is open (the last state goes on until end_ns), tells the
+ * observer about commands and sessions that still run. */
+int ws_model_finish(struct ws_model *model, uint64_t end_ns);
+/* All sessions, ended ones too, in order of first appearance. */
+struct ws_session *const *ws_model_sessions(const struct ws_model *model, size_t *count);
+/* The server record a session refers to (its postmaster's if seen), or NULL. */
+const struct ws_rec_server *ws_model_server(const struct ws_model *model,
+					    const struct ws_session *session);
+/* Wall clock of a monotonic time, by the clock pairs seen (the last one at or before, else the first);
+ * 0 if none was seen. */
+int64_t ws_model_wall_ns(const struct ws_model *model, uint64_t mono_ns);
+/* "PID.STARTTICKS" into out. */
+#define WS_SESSION_ID_TEXT 40
+const char *ws_session_id(const struct ws_session *session, char out[WS_SESSION_ID_TEXT]);
+uint64_t ws_model_lost(const struct ws_model *model); /* records known to be missing */
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * memory.h: reads a server process's memory with process_vm_readv. Never writes, never stops it.
+ */
+#ifndef WS_TARGET_MEMORY_H
+#define WS_TARGET_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* All or nothing; false with errno set. */
+bool ws_memory_read(uint32_t pid, uint64_t address, void *out, size_t size);
+
+/*
+ * A NUL-terminated text of at most size - 1 bytes, always terminated; reads page by page, so that a text
+ * at the end of a mapping is read. Returns its length, or -1 with errno set; *truncated (may be NULL)
+ * says whether it went on.
+ */
+long ws_memory_read_string(uint32_t pid, uint64_t address, char *out, size_t size, bool *truncated);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * proc.h: PostgreSQL servers of this host as /proc shows them. No SQL, no server code.
+ *
+ * Everything goes through a `struct ws_proc`, whose root may be a recorded fixture.
+ */
+#ifndef WS_TARGET_PROC_H
+#define WS_TARGET_PROC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+struct ws_proc {
+	const char *root; /* "/proc", or a folder that looks like one */
+};
+
+/* A process that belongs to a PostgreSQL server. */
+struct ws_process {
+	uint32_t pid;
+	uint32_t ns_pid; /* in the innermost pid namespace (NSpid of /proc/PID/status) */
+	uint32_t parent;
+	uint64_t start_ticks; /* field 22 of /proc/PID/stat */
+	char state;	      /* 'R', 'S', 'T', 'Z', ... */
+};
+
+/* A running server: its postmaster. */
+struct ws_postmaster {
+	struct ws_process process;
+	dev_t dev; /* of the executable, for telling binaries apart (not sufficient on overlayfs) */
+	ino_t ino;
+	char exe[512];	   /* target of /proc/PID/exe, without " (deleted)" */
+	bool exe_deleted;
+	char datadir[512]; /* in the server's own mount namespace */
+	uint64_t base;	   /* load address of the executable: first mapping of its file minus the
+			      mapping's file offset; children inherit it (fork, no exec) */
+	struct ws_process *children;
+	size_t child_count;
+};
+
+struct ws_server_list {
+	struct ws_postmaster *servers;
+	size_t count;
+};
+
+/*
+ * All servers with their children, sorted by pid. A postmaster is recognised by its working directory:
+ * it is the data directory and holds a postmaster.pid that names the process's own (innermost) pid
+ * (PostgreSQL: miscinit.c, CreateLockFile; postmaster.c changes to the data directory). Processes that
+ * vanish while being read are left out. Fails only if the root cannot be read at all. A process that
+ * cannot be examined for lack of privileges is counted in *denied (may be NULL).
+ */
+int ws_proc_servers(const struct ws_proc *proc, struct ws_server_list *list, unsigned int *denied,
+		    struct ws_error *err);
+void ws_server_list_deinit(struct ws_server_list *list);
+
+/* Reads one process; false if it is gone. */
+bool ws_proc_read(const struct ws_proc *proc, uint32_t pid, struct ws_process *process);
+
+/* Opens /proc/PID/exe for reading: works for deleted binaries and other mount namespaces. */
+int ws_proc_open_exe(const struct ws_proc *proc, uint32_t pid, struct ws_error *err);
+
+/* Boot id (36 characters and NUL) and clock ticks per second. */
+#define WS_BOOT_ID_TEXT 37
+int ws_proc_boot_id(const struct ws_proc *proc, char boot_id[WS_BOOT_ID_TEXT], struct ws_error *err);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * trace.h: the recording, a .wst file.
+ *
+ *   header | block | block | ...
+ *
+ * The header names format version, program version, boot id, host and level. A block is self-contained:
+ * length, sequence number, time range, number of records, xxhash64 of its content, zstd-compressed
+ * columnar payload; it is closed at a size or after 1 s, whichever comes first. A reader yields every
+ * whole block in front of a tear and says what is missing. docs/FORMAT.md has the bytes.
+ */
+#ifndef WS_TRACE_TRACE_H
+#define WS_TRACE_TRACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "wire.h"
+
+#define WS_TRACE_FORMAT 1
+
+struct ws_trace_info {
+	uint32_t format;      /* WS_TRACE_FORMAT; filled by the writer */
+	uint32_t level;	      /* recording level */
+	uint32_t ticks_per_s; /* unit of STARTTICKS */
+	uint32_t flags;	      /* reserved */
+	uint64_t start_mono_ns;
+	int64_t start_wall_ns;
+	char version[32]; /* of the program that wrote it */
+	char boot_id[40];
+	char host[64];
+};
+
+struct ws_writer; /* opaque */
+
+/* Creates (or truncates) the file, mode 0600, and writes the header. "-" is not special. */
+int ws_writer_new(struct ws_writer **writer, const char *path, const struct ws_trace_info *info,
+		  struct ws_error *err);
+/* Adds a record (copied). Closes the block when it is full. On a write error the recording ends with
+ * the last whole block and -1 is returned, also by all later calls. */
+int ws_writer_add(struct ws_writer *writer, const struct ws_rec *rec, struct ws_error *err);
+/* To be called a few times a second: closes a block older than 1 s (by monotonic time). */
+int ws_writer_tick(struct ws_writer *writer, uint64_t now_ns, struct ws_error *err);
+/* Closes the block, syncs and frees, also after errors. */
+int ws_writer_close(struct ws_writer *writer, struct ws_error *err);
+uint64_t ws_writer_bytes(const struct ws_writer *writer); /* written so far */
+
+struct ws_reader; /* opaque */
+
+int ws_reader_open(struct ws_reader **reader, const char *path, struct ws_error *err);
+void ws_reader_free(struct ws_reader *reader);
+const struct ws_trace_info *ws_reader_info(const struct ws_reader *reader);
+/*
+ * The next record, in the order written, valid until the next call. Returns 1, 0 at the end, -1 for an
+ * I/O error or exhausted memory. A damaged block in the middle is left out: a WS_KIND_GAP record with cause
+ * WS_GAP_TORN and the time span stands in its place.
+ */
+int ws_reader_next(struct ws_reader *reader, const struct ws_rec **rec, struct ws_error *err);
+/* After the end: is something missing, and what (one line)? A recording whose last record is not
+ * WS_KIND_STOP was cut off. */
+bool ws_reader_torn(const struct ws_reader *reader, char *why, size_t size);
+
+#endif
