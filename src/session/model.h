@@ -176,6 +176,12 @@ struct ws_model; /* opaque */
 
 struct ws_model *ws_model_new(const struct ws_observer *observer); /* NULL: out of memory */
 void ws_model_free(struct ws_model *model);
+/*
+ * Looks only at [from_ns, to_ns): segments are cut at its edges, time, bytes and histogram values are
+ * counted only inside, commands and sessions that do not touch it are not told to the observer. The
+ * whole stream is to be fed all the same, so that states at from_ns are known.
+ */
+void ws_model_set_window(struct ws_model *model, uint64_t from_ns, uint64_t to_ns);
 /* Records in stream order. Returns -1 only when memory ran out. */
 int ws_model_feed(struct ws_model *model, const struct ws_rec *rec);
 /* The stream ended at this time: closes what is open (the last state goes on until end_ns), tells the

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * live.h: from the servers of this host to a stream of records: finds them, resolves, plans, attaches,
+ * seeds walsenders that already run, drains the ring buffer, follows servers that come and go.
+ */
+#ifndef WS_CLI_LIVE_H
+#define WS_CLI_LIVE_H
+
+#include <signal.h>
+
+#include "base/log.h"
+#include "event/order.h"
+#include "probe/attach.h"
+#include "trace/trace.h"
+
+struct ws_live_options {
+	int level;	      /* 1 to 3 */
+	uint64_t duration_ns; /* 0: until *stop */
+	size_t ring_bytes;    /* 0: the default */
+	enum ws_attach_method method;
+	bool no_debug_info;
+	bool no_cache;		 /* do not use the cache of resolved symbols */
+	uint32_t postmaster_pid; /* 0: all */
+	const char *datadir;	 /* NULL: all */
+	const char *postgres;	 /* a server binary; NULL: all */
+	uint32_t pid;		 /* only this walsender's server is attached, 0: all */
+	const volatile sig_atomic_t *stop;
+	const struct ws_log *log;
+};
+
+struct ws_live_result {
+	uint64_t produced, lost; /* records made in the kernel, and those without room */
+	uint64_t untracked;	 /* sessions that found the session map full */
+	uint64_t attach_ns;	 /* from start to the last server found at start being attached */
+	uint64_t detach_ns;
+	unsigned int servers;
+};
+
+/* Facts for the head of a recording made now. */
+int ws_live_info(int level, struct ws_trace_info *info, struct ws_error *err);
+
+/*
+ * Runs until the duration is over, *stop is set or the sink returns -1. Records arrive in the sink with
+ * server, clock, gap and note records among them, and a WS_KIND_STOP as the last one. Fails when tracing
+ * cannot start at all (no privilege, no usable kernel); no server running is not a failure: it waits.
+ */
+int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
+		struct ws_live_result *result, struct ws_error *err);
+
+#endif
