@@ -6,6 +6,8 @@
 #ifndef WS_EVENT_ORDER_H
 #define WS_EVENT_ORDER_H
 
+#include <stdint.h>
+
 #include "base/error.h"
 #include "wire.h"
 
@@ -35,6 +37,9 @@ int ws_order_feed(struct ws_order *order, const void *data, size_t size);
  */
 int ws_order_session_gone(struct ws_order *order, uint32_t pid, uint64_t start_ns, uint32_t next_seq,
 			  uint64_t now_ns);
+/* The recording ends while the session lives: emits the gap for what has not arrived. */
+int ws_order_session_tail(struct ws_order *order, uint32_t pid, uint64_t start_ns,
+			  uint32_t next_seq, uint64_t now_ns);
 void ws_order_stats(const struct ws_order *order, struct ws_order_stats *stats);
 
 #endif

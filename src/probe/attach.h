@@ -58,10 +58,13 @@ void ws_tracer_free(struct ws_tracer *tracer);
 int ws_tracer_add_server(struct ws_tracer *tracer, const struct ws_plan *plan, int exe_fd,
 			 uint16_t *server, struct ws_error *err);
 /* Puts the entry of a walsender that already runs into the session map. To be called before attaching;
- * an entry that is already there (the programs were faster) is left alone. */
+ * an entry that is already there (the programs were faster) is left alone. Returns 1 if it was put in,
+ * 0 if there was one, -1 on failure. */
 int ws_tracer_seed(struct ws_tracer *tracer, uint32_t pid, const struct ws_entry *entry,
 		   struct ws_error *err);
 int ws_tracer_attach_server(struct ws_tracer *tracer, uint16_t server, struct ws_error *err);
+/* Takes all sites out; maps, counters and what is in the ring stay readable. */
+void ws_tracer_detach(struct ws_tracer *tracer);
 /* Takes the sites of one server out again (its last postmaster is gone). */
 void ws_tracer_remove_server(struct ws_tracer *tracer, uint16_t server);
 

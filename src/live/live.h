@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * live.h: from the servers of this host to a stream of records: finds them, resolves, plans, attaches,
- * seeds walsenders that already run, drains the ring buffer, follows servers that come and go.
+ * live.h: from the servers of this host to a stream of records: finds them, resolves, plans,
+ * attaches, seeds walsenders that already run, drains the ring buffer, follows servers that come
+ * and go.
  */
-#ifndef WS_CLI_LIVE_H
-#define WS_CLI_LIVE_H
+#ifndef WS_LIVE_LIVE_H
+#define WS_LIVE_LIVE_H
 
 #include <signal.h>
 
@@ -40,9 +41,10 @@ struct ws_live_result {
 int ws_live_info(int level, struct ws_trace_info *info, struct ws_error *err);
 
 /*
- * Runs until the duration is over, *stop is set or the sink returns -1. Records arrive in the sink with
- * server, clock, gap and note records among them, and a WS_KIND_STOP as the last one. Fails when tracing
- * cannot start at all (no privilege, no usable kernel); no server running is not a failure: it waits.
+ * Runs until the duration is over, *stop is set or the sink returns -1. Records arrive in the sink
+ * with server, clock, gap and note records among them, and a WS_KIND_STOP as the last one. Fails
+ * when tracing cannot start at all (no privilege, no usable kernel); no server running is not a
+ * failure: it waits.
  */
 int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
 		struct ws_live_result *result, struct ws_error *err);

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "live/live.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "event/ring.h"
+#include "live/private.h"
+
+/* Programs wake the collector only above a watermark: this is the latency of what is below it. */
+#define POLL_MS 50
+#define SCAN_NS 1000000000ULL
+/* A clock record a second also lets the recording close its blocks in time when nothing happens. */
+#define CLOCK_NS 1000000000ULL
+
+int ws_live_info(int level, struct ws_trace_info *info, struct ws_error *err)
+{
+	struct ws_proc proc = { .root = "/proc" };
+	char boot_id[WS_BOOT_ID_TEXT];
+	struct utsname uts;
+
+	*info = (struct ws_trace_info){ 0 };
+	if (ws_proc_boot_id(&proc, boot_id, err))
+		return -1;
+	if (uname(&uts))
+		return ws_error_errno(err, errno, "cannot read the host's name", NULL);
+	info->format = WS_TRACE_FORMAT;
+	info->level = (uint32_t)level;
+	info->ticks_per_s = (uint32_t)sysconf(_SC_CLK_TCK);
+	info->start_mono_ns = ws_clock_mono_ns();
+	info->start_wall_ns = ws_clock_wall_ns();
+	snprintf(info->version, sizeof(info->version), "%s", WS_VERSION);
+	snprintf(info->boot_id, sizeof(info->boot_id), "%s", boot_id);
+	snprintf(info->host, sizeof(info->host), "%.63s", uts.nodename);
+	return 0;
+}
+
+/* One entry of the session map that has to be looked at. */
+struct stale {
+	uint32_t pid;
+	struct ws_entry entry;
+};
+
+struct stale_list {
+	struct ws_live *live;
+	struct stale *items;
+	size_t count, cap;
+	bool dead_only;
+};
+
+/*
+ * Collects entries whose process ended: marked dead by the programs, or gone from /proc without
+ * that mark (the exit program did not run, as when it was attached too late).
+ */
+static void collect_stale(void *arg, uint32_t pid, const struct ws_entry *entry)
+{
+	struct stale_list *list = arg;
+	struct ws_process process;
+	struct stale *item;
+	uint64_t ticks_ns = 1000000000ULL / (uint64_t)sysconf(_SC_CLK_TCK);
+
+	if (!(entry->flags & WS_ENTRY_DEAD) && ws_proc_read(&list->live->proc, pid, &process) &&
+	    process.start_ticks == entry->start_ns / ticks_ns)
+		return;
+	item = ws_array_grow(&list->items, &list->count, &list->cap, sizeof(*item));
+	if (!item)
+		return;
+	item->pid = pid;
+	item->entry = *entry;
+}
+
+/*
+ * Reconciles the session map with /proc. An entry that was stale before the ring was drained and
+ * still is there afterwards has lost its exit record: the session's end is announced as a gap.
+ */
+static int reconcile(struct ws_live *live)
+{
+	struct stale_list list = { .live = live };
+	int rc = 0;
+
+	ws_tracer_each_entry(live->tracer, collect_stale, &list);
+	if (list.count && ws_ring_consume(live->ring) < 0)
+		rc = -1;
+	for (size_t i = 0; rc == 0 && i < list.count; i++) {
+		const struct stale *stale = &list.items[i];
+		struct ws_entry now;
+
+		if (!ws_tracer_entry(live->tracer, stale->pid, &now) ||
+		    now.start_ns != stale->entry.start_ns)
+			continue;
+		rc = ws_order_session_gone(live->order, stale->pid, now.start_ns, now.seq,
+					   ws_clock_mono_ns());
+		ws_tracer_forget(live->tracer, stale->pid);
+	}
+	free(list.items);
+	return rc;
+}
+
+static int report_untracked(struct ws_live *live, uint64_t since_ns)
+{
+	uint64_t counters[WS_COUNTER_COUNT];
+	uint64_t more;
+
+	ws_tracer_counters(live->tracer, counters);
+	more = counters[WS_COUNTER_UNTRACKED] - live->untracked;
+	if (!more)
+		return 0;
+	live->untracked += more;
+	return ws_live_emit_untracked(live, since_ns, more);
+}
+
+/* What is done once a second beside draining the ring. */
+static int once_a_second(struct ws_live *live, uint64_t since_ns)
+{
+	if (ws_live_scan(live, NULL))
+		return -1;
+	if (reconcile(live) || report_untracked(live, since_ns))
+		return -1;
+	return 0;
+}
+
+static int drain_until_stopped(struct ws_live *live, uint64_t start_ns)
+{
+	const struct ws_live_options *options = live->options;
+	struct pollfd pfd = { .fd = ws_ring_poll_fd(live->ring), .events = POLLIN };
+	uint64_t last_scan = start_ns, last_clock = start_ns;
+
+	while (!*options->stop) {
+		uint64_t now = ws_clock_mono_ns();
+
+		if (options->duration_ns && now - start_ns >= options->duration_ns)
+			break;
+		if (poll(&pfd, 1, POLL_MS) < 0 && errno != EINTR)
+			return -1;
+		if (ws_ring_consume(live->ring) < 0)
+			return -1;
+		now = ws_clock_mono_ns();
+		if (now - last_clock >= CLOCK_NS) {
+			if (ws_live_emit_clock(live))
+				return -1;
+			last_clock = now;
+		}
+		if (now - last_scan >= SCAN_NS) {
+			if (once_a_second(live, last_scan))
+				return -1;
+			last_scan = ws_clock_mono_ns();
+		}
+	}
+	return 0;
+}
+
+struct tail_context {
+	struct ws_live *live;
+	uint64_t now_ns;
+	int rc;
+};
+
+static void close_tail(void *arg, uint32_t pid, const struct ws_entry *entry)
+{
+	struct tail_context *tail = arg;
+
+	if (tail->rc == 0)
+		tail->rc = ws_order_session_tail(tail->live->order, pid, entry->start_ns,
+						 entry->seq, tail->now_ns);
+}
+
+/* A probe that was planted but never fired is kept as a note: inlined code, a wrong address, or
+ * simply nothing of the kind happened. */
+static int note_silent_sites(struct ws_live *live)
+{
+	for (size_t b = 0; b < live->binary_count; b++) {
+		const struct ws_binary *binary = live->binaries[b];
+		char text[1024];
+		size_t len;
+
+		if (!binary->server)
+			continue;
+		len = (size_t)snprintf(text, sizeof(text),
+				       "sites of %s that never fired:", binary->exe);
+		for (size_t i = 0; i < binary->plan.count; i++) {
+			const struct ws_planned *site = &binary->plan.sites[i];
+
+			if (site->status != WS_PLAN_PLANTED ||
+			    ws_tracer_site_hit(live->tracer, binary->server, site->probe->site))
+				continue;
+			if (len < sizeof(text))
+				len += (size_t)snprintf(text + len, sizeof(text) - len, " %s",
+							site->probe->name);
+		}
+		if (ws_live_emit_note(live, text))
+			return -1;
+	}
+	return 0;
+}
+
+/* Detaches first, so that what is drained afterwards is all there is. */
+static int finish(struct ws_live *live, struct ws_live_result *result)
+{
+	struct tail_context tail = { .live = live };
+	uint64_t counters[WS_COUNTER_COUNT];
+	uint64_t before = ws_clock_mono_ns();
+
+	if (note_silent_sites(live))
+		return -1;
+	ws_tracer_detach(live->tracer);
+	result->detach_ns = ws_clock_mono_ns() - before;
+	if (ws_ring_consume(live->ring) < 0 || reconcile(live))
+		return -1;
+	tail.now_ns = ws_clock_mono_ns();
+	ws_tracer_each_entry(live->tracer, close_tail, &tail);
+	if (tail.rc || report_untracked(live, before))
+		return -1;
+	ws_tracer_counters(live->tracer, counters);
+	result->produced = counters[WS_COUNTER_PRODUCED];
+	result->lost = counters[WS_COUNTER_LOST];
+	result->untracked = live->untracked;
+	if (ws_live_emit_clock(live))
+		return -1;
+	return ws_live_emit_stop(live, result->produced, result->lost);
+}
+
+static int set_up(struct ws_live *live, struct ws_error *err)
+{
+	struct ws_tracer_options tracer_options = {
+		.ring_bytes = live->options->ring_bytes,
+		.method = live->options->method,
+		.log = live->options->log,
+	};
+	struct ws_sink ordered = { .fn = ws_live_emit, .arg = live };
+
+	live->order = ws_order_new(ordered);
+	if (!live->order)
+		return ws_error_errno(err, ENOMEM, "cannot start tracing", NULL);
+	if (ws_tracer_new(&live->tracer, &tracer_options, err))
+		return -1;
+	return ws_ring_new(&live->ring, ws_tracer_ring_fd(live->tracer), ws_live_from_ring, live,
+			   err);
+}
+
+/* What was found at the start must make sense of what was asked for. */
+static int check_start(const struct ws_live *live, struct ws_error *err)
+{
+	const struct ws_live_options *options = live->options;
+	char pid[32];
+
+	if (live->attached)
+		return 0;
+	if (live->problem.what[0]) {
+		*err = live->problem;
+		return -1;
+	}
+	if (options->pid || options->postmaster_pid) {
+		snprintf(pid, sizeof(pid), "pid %u",
+			 options->pid ? options->pid : options->postmaster_pid);
+		ws_error_set(err, "cannot trace", pid, "%s",
+			     options->pid ? "it is no process of a PostgreSQL server"
+					  : "it is no postmaster");
+		return ws_error_fix(err, "see `ps -C postgres -o pid,args`");
+	}
+	ws_log(options->log, WS_LOG_NOTE, "no PostgreSQL server is running; waiting for one");
+	return 0;
+}
+
+static void tear_down(struct ws_live *live)
+{
+	ws_ring_free(live->ring);
+	ws_tracer_free(live->tracer);
+	ws_order_free(live->order);
+	ws_live_servers_deinit(live);
+}
+
+int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
+		struct ws_live_result *result, struct ws_error *err)
+{
+	struct ws_live live = {
+		.options = options,
+		.proc = { .root = "/proc" },
+		.sink = sink,
+	};
+	uint64_t start_ns = ws_clock_mono_ns();
+	int rc = -1;
+
+	*result = (struct ws_live_result){ 0 };
+	if (set_up(&live, err) || ws_live_emit_clock(&live) || ws_live_scan(&live, err))
+		goto out;
+	result->attach_ns = ws_clock_mono_ns() - start_ns;
+	result->servers = live.attached;
+	if (check_start(&live, err))
+		goto out;
+	ws_log(options->log, WS_LOG_INFO, "attached to %u servers in %.1f ms", result->servers,
+	       (double)result->attach_ns / 1e6);
+	rc = drain_until_stopped(&live, ws_clock_mono_ns());
+	if (rc == 0 || live.sink_result == 0)
+		rc = finish(&live, result);
+out:
+	/* A sink that had enough (a closed pipe, a full disk) knows itself why. */
+	if (live.sink_result)
+		rc = 0;
+	tear_down(&live);
+	return rc;
+}

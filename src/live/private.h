@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * private.h: what the files of live/ share.
+ */
+#ifndef WS_LIVE_PRIVATE_H
+#define WS_LIVE_PRIVATE_H
+
+#include <sys/types.h>
+
+#include "live/live.h"
+#include "probe/plan.h"
+#include "symbol/resolve.h"
+#include "target/proc.h"
+
+/* One server binary the programs were loaded for. Several postmasters may run it. */
+struct ws_binary {
+	dev_t dev;
+	ino_t ino;
+	int exe_fd;
+	char exe[512];
+	struct ws_image *image;
+	struct ws_symbol_set symbols;
+	struct ws_plan plan;
+	int layout_source; /* enum ws_layout_source */
+	int major;
+	char version[WS_VERSION_TEXT];
+	uint16_t server;	  /* its number, 0 if it could not be loaded (reported once) */
+	uint64_t unused_since_ns; /* when its last postmaster was gone, 0: in use */
+};
+
+/* A postmaster that was looked at; a wanted one was announced by a server record. */
+struct ws_known_postmaster {
+	uint32_t pid;
+	uint64_t start_ticks;
+	bool wanted;
+	bool seen; /* in the scan going on */
+};
+
+/* A session whose records are dropped because a filter excludes its server. */
+struct ws_ignored {
+	uint32_t pid;
+	uint64_t start_ns;
+};
+#define WS_IGNORED_MAX 256
+
+struct ws_live {
+	const struct ws_live_options *options;
+	struct ws_proc proc;
+	struct ws_sink sink;
+	struct ws_tracer *tracer;
+	struct ws_ring *ring;
+	struct ws_order *order;
+	struct ws_binary **binaries; /* by pointer: plans and images stay where they are */
+	size_t binary_count, binary_cap;
+	struct ws_known_postmaster *postmasters;
+	size_t postmaster_count, postmaster_cap;
+	struct ws_ignored ignored[WS_IGNORED_MAX];
+	size_t ignored_next;
+	uint64_t untracked;
+	unsigned int attached;	 /* servers that are being traced */
+	struct ws_error problem; /* the last one that kept a server from being traced */
+	int sink_result;	 /* what the sink said last: not 0 ends the run */
+};
+
+/* servers.c: finds servers, loads and attaches what is new, seeds walsenders that already run.
+ * Problems with one server are logged and do not keep others from being traced. */
+int ws_live_scan(struct ws_live *live, struct ws_error *err);
+void ws_live_servers_deinit(struct ws_live *live);
+struct ws_binary *ws_live_binary(struct ws_live *live, uint16_t server);
+/* Do the filters want sessions of this postmaster? 1 yes, 0 no, -1 it was not seen yet. */
+int ws_live_wants_postmaster(const struct ws_live *live, uint32_t pid);
+
+/* records.c: the records the collector makes itself, and what it does to those of the kernel. */
+/* Also the sink of the order module: the last step in front of the caller's sink. */
+int ws_live_emit(void *arg, const struct ws_rec *rec);
+int ws_live_emit_server(struct ws_live *live, const struct ws_postmaster *postmaster,
+			const struct ws_binary *binary);
+int ws_live_emit_clock(struct ws_live *live);
+int ws_live_emit_note(struct ws_live *live, const char *text);
+int ws_live_emit_stop(struct ws_live *live, uint64_t produced, uint64_t lost);
+int ws_live_emit_untracked(struct ws_live *live, uint64_t from_ns, uint64_t count);
+struct ws_seed;
+int ws_live_emit_seed(struct ws_live *live, struct ws_seed *seed);
+/* From the ring: drops what filters exclude, completes, then passes on in order. */
+int ws_live_from_ring(void *arg, const void *data, size_t size);
+
+#endif

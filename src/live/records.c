@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "layout/layout.h"
+#include "live/private.h"
+#include "probe/seed.h"
+
+int ws_live_emit(void *arg, const struct ws_rec *rec)
+{
+	struct ws_live *live = arg;
+
+	if (!live->sink_result)
+		live->sink_result = live->sink.fn(live->sink.arg, rec);
+	return live->sink_result;
+}
+
+static struct ws_rec own_head(enum ws_kind kind, size_t size)
+{
+	return (struct ws_rec){
+		.size = (uint16_t)size,
+		.kind = kind,
+		.time_ns = ws_clock_mono_ns(),
+	};
+}
+
+/* Keeps the end of a path: that is where paths differ. */
+static void copy_tail(char *out, size_t size, const char *path)
+{
+	size_t len = strlen(path);
+
+	memcpy(out, len < size ? path : path + len - size + 1, len < size ? len + 1 : size);
+}
+
+int ws_live_emit_server(struct ws_live *live, const struct ws_postmaster *postmaster,
+			const struct ws_binary *binary)
+{
+	struct ws_rec_server rec = { .h = own_head(WS_KIND_SERVER, sizeof(rec)) };
+
+	rec.h.pid = postmaster->process.pid;
+	rec.h.server = binary->server;
+	rec.major = (uint32_t)binary->major;
+	rec.layout = (uint32_t)binary->layout_source;
+	snprintf(rec.version, sizeof(rec.version), "%s", binary->version);
+	snprintf(rec.build_id, sizeof(rec.build_id), "%s", ws_image_build_id(binary->image));
+	copy_tail(rec.file, sizeof(rec.file), postmaster->exe);
+	copy_tail(rec.datadir, sizeof(rec.datadir), postmaster->datadir);
+	return ws_live_emit(live, &rec.h);
+}
+
+int ws_live_emit_clock(struct ws_live *live)
+{
+	struct ws_rec_clock rec = { .h = own_head(WS_KIND_CLOCK, sizeof(rec)) };
+
+	rec.wall_ns = ws_clock_wall_ns();
+	rec.boot_ns = ws_clock_boot_ns();
+	return ws_live_emit(live, &rec.h);
+}
+
+int ws_live_emit_note(struct ws_live *live, const char *text)
+{
+	union {
+		struct ws_rec_note rec;
+		char bytes[WS_REC_SIZE_MAX];
+	} u = { 0 };
+	size_t len = strnlen(text, sizeof(u) - sizeof(u.rec) - 1);
+	size_t size = (sizeof(u.rec) + len + 1 + 7) & ~(size_t)7;
+
+	u.rec.h = own_head(WS_KIND_NOTE, size);
+	memcpy(u.rec.text, text, len);
+	return ws_live_emit(live, &u.rec.h);
+}
+
+int ws_live_emit_stop(struct ws_live *live, uint64_t produced, uint64_t lost)
+{
+	struct ws_rec_stop rec = {
+		.h = own_head(WS_KIND_STOP, sizeof(rec)),
+		.produced = produced,
+		.lost = lost,
+	};
+
+	return ws_live_emit(live, &rec.h);
+}
+
+int ws_live_emit_untracked(struct ws_live *live, uint64_t from_ns, uint64_t count)
+{
+	struct ws_rec_gap rec = {
+		.h = own_head(WS_KIND_GAP, sizeof(rec)),
+		.from_ns = from_ns,
+		.lost = count,
+		.cause = WS_GAP_SESSIONS_FULL,
+	};
+
+	rec.to_ns = rec.h.time_ns;
+	return ws_live_emit(live, &rec.h);
+}
+
+/* The command of a session that already ran, in the records the programs would have made. */
+static int emit_seed_command(struct ws_live *live, struct ws_seed *seed, uint32_t *seq)
+{
+	union {
+		struct ws_rec_text rec;
+		char bytes[sizeof(struct ws_rec_text) + WS_TEXT_CHUNK];
+	} u;
+	struct ws_rec_command command = { .h = seed->session.h };
+	size_t offset = 0;
+
+	command.h.size = sizeof(command);
+	command.h.kind = WS_KIND_COMMAND;
+	command.h.flags = WS_COMMAND_RUNNING;
+	command.h.seq = (*seq)++;
+	if (ws_order_feed(live->order, &command, sizeof(command)))
+		return -1;
+	do {
+		size_t len = seed->command.len - offset;
+
+		if (len > WS_TEXT_CHUNK)
+			len = WS_TEXT_CHUNK;
+		memset(&u, 0, sizeof(u));
+		u.rec.h = seed->session.h;
+		u.rec.h.kind = WS_KIND_TEXT;
+		u.rec.h.flags = 0;
+		u.rec.h.seq = (*seq)++;
+		u.rec.h.size = (uint16_t)((sizeof(u.rec) + len + 7) & ~(size_t)7);
+		u.rec.of = WS_TEXT_COMMAND;
+		u.rec.offset = (uint32_t)offset;
+		u.rec.len = (uint32_t)len;
+		if (len)
+			memcpy(u.rec.data, seed->command.data + offset, len);
+		offset += len;
+		if (offset == seed->command.len)
+			u.rec.h.flags =
+				WS_TEXT_LAST | (seed->command_truncated ? WS_TEXT_TRUNCATED : 0);
+		if (ws_order_feed(live->order, &u, u.rec.h.size))
+			return -1;
+	} while (offset < seed->command.len);
+	return 0;
+}
+
+/*
+ * How many records emit_seed makes: the map entry's first sequence number, which has to be known
+ * before the entry is put into the map.
+ */
+static uint32_t seed_records(const struct ws_seed *seed)
+{
+	size_t chunks = (seed->command.len + WS_TEXT_CHUNK - 1) / WS_TEXT_CHUNK;
+
+	if (!seed->has_command)
+		return 1;
+	return 2 + (uint32_t)(chunks ? chunks : 1);
+}
+
+int ws_live_emit_seed(struct ws_live *live, struct ws_seed *seed)
+{
+	uint32_t pid = seed->session.h.pid;
+	uint32_t seq = 0;
+
+	seed->entry.seq = seed_records(seed);
+	/* The programs may have been faster: then their record of the session stands. */
+	if (ws_tracer_seed(live->tracer, pid, &seed->entry, NULL) != 1)
+		return 0;
+	seed->session.h.seq = seq++;
+	if (ws_order_feed(live->order, &seed->session, sizeof(seed->session)))
+		return -1;
+	return seed->has_command ? emit_seed_command(live, seed, &seq) : 0;
+}
+
+static bool is_ignored(const struct ws_live *live, const struct ws_rec *rec)
+{
+	for (size_t i = 0; i < WS_IGNORED_MAX; i++) {
+		if (live->ignored[i].pid == rec->pid && live->ignored[i].start_ns == rec->start_ns)
+			return rec->pid != 0;
+	}
+	return false;
+}
+
+/* A session of a server the filters exclude: its entry is deleted, so that the programs leave the
+ * process alone from now on; records already made are dropped. */
+static void ignore_session(struct ws_live *live, const struct ws_rec *rec)
+{
+	live->ignored[live->ignored_next % WS_IGNORED_MAX] = (struct ws_ignored){
+		.pid = rec->pid,
+		.start_ns = rec->start_ns,
+	};
+	live->ignored_next++;
+	ws_tracer_forget(live->tracer, rec->pid);
+}
+
+/* The strings an error points at are constants of the server binary: read from the file. */
+static void complete_error(struct ws_live *live, const struct ws_rec_error *wire,
+			   struct ws_rec_error *full)
+{
+	const struct ws_binary *binary = ws_live_binary(live, wire->h.server);
+	const char *file = NULL, *function = NULL;
+
+	memset(full, 0, sizeof(*full));
+	memcpy(full, wire, WS_ERROR_WIRE_SIZE);
+	full->h.size = sizeof(*full);
+	if (binary && full->valid & WS_VALID_FILE)
+		file = ws_image_string(binary->image, full->file_addr);
+	if (binary && full->valid & WS_VALID_FUNCTION)
+		function = ws_image_string(binary->image, full->function_addr);
+	if (file)
+		snprintf(full->file, sizeof(full->file), "%s", file);
+	else
+		full->valid &= ~(uint32_t)WS_VALID_FILE;
+	if (function)
+		snprintf(full->function, sizeof(full->function), "%s", function);
+	else
+		full->valid &= ~(uint32_t)WS_VALID_FUNCTION;
+}
+
+/* A new session: do the filters want it? A postmaster not seen before is looked up first. */
+static int is_wanted(struct ws_live *live, const struct ws_rec_session *session)
+{
+	const struct ws_live_options *options = live->options;
+	int wanted;
+
+	if (options->pid && options->pid != session->h.pid)
+		return 0;
+	wanted = ws_live_wants_postmaster(live, session->postmaster_pid);
+	if (wanted >= 0)
+		return wanted;
+	if (ws_live_scan(live, NULL))
+		return -1;
+	return ws_live_wants_postmaster(live, session->postmaster_pid) != 0;
+}
+
+/*
+ * The entry of a session that ended is deleted only after its last record was passed on, when its
+ * counters can be read; a new process may have got the same pid meanwhile.
+ */
+static int close_session(struct ws_live *live, const struct ws_rec *exit)
+{
+	struct ws_entry entry;
+
+	if (!ws_tracer_entry(live->tracer, exit->pid, &entry) || entry.start_ns != exit->start_ns)
+		return 0;
+	ws_tracer_forget(live->tracer, exit->pid);
+	return ws_order_session_gone(live->order, exit->pid, exit->start_ns, entry.seq,
+				     exit->time_ns);
+}
+
+int ws_live_from_ring(void *arg, const void *data, size_t size)
+{
+	struct ws_live *live = arg;
+	const struct ws_rec *rec = data;
+	struct ws_rec_error full;
+	int rc;
+
+	if (live->sink_result)
+		return -1;
+	if (size < sizeof(*rec))
+		return ws_order_feed(live->order, data, size);
+	if (is_ignored(live, rec))
+		return 0;
+	if (rec->kind == WS_KIND_SESSION && size >= sizeof(struct ws_rec_session)) {
+		int wanted = is_wanted(live, data);
+
+		if (wanted < 0)
+			return -1;
+		if (!wanted) {
+			ignore_session(live, rec);
+			return 0;
+		}
+	}
+	if (rec->kind == WS_KIND_ERROR && rec->size == WS_ERROR_WIRE_SIZE && size >= rec->size) {
+		complete_error(live, data, &full);
+		data = &full;
+		size = sizeof(full);
+	}
+	rc = ws_order_feed(live->order, data, size);
+	if (rc == 0 && rec->kind == WS_KIND_EXIT)
+		rc = close_session(live, rec);
+	return rc;
+}

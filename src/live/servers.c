@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "layout/layout.h"
+#include "live/private.h"
+#include "probe/seed.h"
+
+/* How long the sites of a binary stay planted after its last postmaster ended: it may come back. */
+#define UNUSED_NS 60000000000ULL
+
+struct ws_binary *ws_live_binary(struct ws_live *live, uint16_t server)
+{
+	for (size_t i = 0; i < live->binary_count; i++) {
+		if (live->binaries[i]->server == server && server)
+			return live->binaries[i];
+	}
+	return NULL;
+}
+
+static bool same_path(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	if (strcmp(a, b) == 0)
+		return true;
+	return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+static bool has_child(const struct ws_postmaster *postmaster, uint32_t pid)
+{
+	for (size_t i = 0; i < postmaster->child_count; i++) {
+		if (postmaster->children[i].pid == pid)
+			return true;
+	}
+	return false;
+}
+
+static bool is_wanted(const struct ws_live *live, const struct ws_postmaster *postmaster)
+{
+	const struct ws_live_options *options = live->options;
+
+	if (options->postmaster_pid && options->postmaster_pid != postmaster->process.pid)
+		return false;
+	if (options->datadir && !same_path(options->datadir, postmaster->datadir))
+		return false;
+	if (options->postgres && !same_path(options->postgres, postmaster->exe))
+		return false;
+	return !options->pid || has_child(postmaster, options->pid);
+}
+
+int ws_live_wants_postmaster(const struct ws_live *live, uint32_t pid)
+{
+	for (size_t i = 0; i < live->postmaster_count; i++) {
+		if (live->postmasters[i].pid == pid)
+			return live->postmasters[i].wanted;
+	}
+	return -1;
+}
+
+static const char *cache_dir(const struct ws_live_options *options, char *path, size_t size)
+{
+	const char *home = getenv("XDG_CACHE_HOME");
+
+	if (options->no_cache)
+		return NULL;
+	if (home && home[0] == '/')
+		snprintf(path, size, "%s/walscope", home);
+	else if (geteuid() == 0)
+		snprintf(path, size, "/var/cache/walscope");
+	else if ((home = getenv("HOME")) && home[0] == '/')
+		snprintf(path, size, "%s/.cache/walscope", home);
+	else
+		return NULL;
+	return path;
+}
+
+static void binary_free(struct ws_binary *binary)
+{
+	if (!binary)
+		return;
+	ws_plan_deinit(&binary->plan);
+	ws_symbol_set_deinit(&binary->symbols);
+	ws_image_free(binary->image);
+	if (binary->exe_fd >= 0)
+		close(binary->exe_fd);
+	free(binary);
+}
+
+static void report(struct ws_live *live, const struct ws_error *why)
+{
+	char line[1200];
+
+	live->problem = *why;
+	ws_error_format(why, line, sizeof(line));
+	ws_log(live->options->log, WS_LOG_WARN, "%s", line);
+}
+
+/* From the executable to a plan. */
+static int prepare(struct ws_live *live, struct ws_binary *binary, struct ws_error *err)
+{
+	const struct ws_live_options *options = live->options;
+	struct ws_layout layout;
+	char cache[512];
+	struct ws_resolve_options resolve = {
+		.no_debug_info = options->no_debug_info,
+		.cache_dir = cache_dir(options, cache, sizeof(cache)),
+		.log = options->log,
+	};
+
+	if (ws_image_open(&binary->image, binary->exe_fd, binary->exe, options->log, err))
+		return -1;
+	if (!ws_image_server_version(binary->image, binary->version, &binary->major))
+		return ws_error_set(err, "cannot trace", binary->exe,
+				    "it holds no PostgreSQL version string");
+	if (ws_resolve(binary->image, &resolve, &binary->symbols, err) ||
+	    ws_layout_find(binary->image, binary->major, options->no_debug_info, &layout, err))
+		return -1;
+	binary->layout_source = (int)layout.source;
+	return ws_plan_make(binary->image, &binary->symbols, &layout, binary->major, options->level,
+			    &binary->plan, err);
+}
+
+static struct ws_binary *find_binary(struct ws_live *live, const struct ws_postmaster *postmaster)
+{
+	for (size_t i = 0; i < live->binary_count; i++) {
+		struct ws_binary *binary = live->binaries[i];
+
+		if (binary->dev == postmaster->dev && binary->ino == postmaster->ino)
+			return binary;
+	}
+	return NULL;
+}
+
+static struct ws_binary *load_binary(struct ws_live *live, const struct ws_postmaster *postmaster,
+				     struct ws_error *err)
+{
+	struct ws_binary *binary = calloc(1, sizeof(*binary));
+	struct ws_binary **slot;
+	struct ws_error why;
+
+	if (!binary) {
+		ws_error_errno(err, ENOMEM, "cannot trace", postmaster->exe);
+		return NULL;
+	}
+	binary->dev = postmaster->dev;
+	binary->ino = postmaster->ino;
+	snprintf(binary->exe, sizeof(binary->exe), "%s", postmaster->exe);
+	binary->exe_fd = ws_proc_open_exe(&live->proc, postmaster->process.pid, &why);
+	if (binary->exe_fd < 0 || prepare(live, binary, &why) ||
+	    ws_tracer_add_server(live->tracer, &binary->plan, binary->exe_fd, &binary->server,
+				 &why)) {
+		/* Kept with server 0, so that it is reported once and not at each scan. */
+		report(live, &why);
+		binary->server = 0;
+	}
+	slot = ws_array_grow(&live->binaries, &live->binary_count, &live->binary_cap,
+			     sizeof(*slot));
+	if (!slot) {
+		binary_free(binary);
+		ws_error_errno(err, ENOMEM, "cannot trace", postmaster->exe);
+		return NULL;
+	}
+	*slot = binary;
+	return binary;
+}
+
+static int seed_children(struct ws_live *live, const struct ws_postmaster *postmaster,
+			 const struct ws_binary *binary)
+{
+	uint64_t query = ws_symbol_address(&binary->symbols, "debug_query_string");
+	uint64_t wait_event = ws_symbol_address(&binary->symbols, "my_wait_event_info");
+
+	for (size_t i = 0; i < postmaster->child_count; i++) {
+		struct ws_server_config config = binary->plan.config;
+		struct ws_entry entry;
+		struct ws_seed seed = { 0 };
+		struct ws_error why;
+		int rc;
+
+		if (live->options->pid && live->options->pid != postmaster->children[i].pid)
+			continue;
+		if (ws_tracer_entry(live->tracer, postmaster->children[i].pid, &entry))
+			continue;
+		config.server = binary->server;
+		rc = ws_seed_read(&postmaster->children[i], postmaster->base, &config, query,
+				  wait_event, &seed, &why);
+		if (rc > 0)
+			rc = ws_live_emit_seed(live, &seed);
+		else if (rc < 0) {
+			report(live, &why);
+			rc = 0;
+		}
+		ws_seed_deinit(&seed);
+		if (rc)
+			return -1;
+	}
+	return 0;
+}
+
+static struct ws_known_postmaster *known(struct ws_live *live,
+					 const struct ws_postmaster *postmaster)
+{
+	for (size_t i = 0; i < live->postmaster_count; i++) {
+		struct ws_known_postmaster *item = &live->postmasters[i];
+
+		if (item->pid == postmaster->process.pid &&
+		    item->start_ticks == postmaster->process.start_ticks)
+			return item;
+	}
+	return NULL;
+}
+
+/*
+ * A wanted postmaster seen for the first time: loads and plants the sites of its binary if that is
+ * new, too, and seeds the walsenders it already has (before planting, so that no hit finds them
+ * unknown).
+ */
+static int announce(struct ws_live *live, const struct ws_postmaster *postmaster, bool *planted,
+		    struct ws_error *err)
+{
+	struct ws_binary *binary = find_binary(live, postmaster);
+	bool is_new = !binary;
+	struct ws_error why;
+
+	if (is_new)
+		binary = load_binary(live, postmaster, err);
+	if (!binary)
+		return -1;
+	if (!binary->server)
+		return 0;
+	if (ws_live_emit_server(live, postmaster, binary) ||
+	    seed_children(live, postmaster, binary))
+		return -1;
+	if (is_new && ws_tracer_attach_server(live->tracer, binary->server, &why)) {
+		report(live, &why);
+		ws_tracer_remove_server(live->tracer, binary->server);
+		binary->server = 0;
+		return 0;
+	}
+	*planted |= is_new;
+	live->attached++;
+	return 0;
+}
+
+static int look_at(struct ws_live *live, const struct ws_postmaster *postmaster, bool *planted,
+		   struct ws_error *err)
+{
+	struct ws_known_postmaster *item = known(live, postmaster);
+	bool wanted;
+
+	if (item) {
+		item->seen = true;
+		return 0;
+	}
+	wanted = is_wanted(live, postmaster);
+	item = ws_array_grow(&live->postmasters, &live->postmaster_count, &live->postmaster_cap,
+			     sizeof(*item));
+	if (!item)
+		return ws_error_errno(err, ENOMEM, "cannot trace", postmaster->exe);
+	item->pid = postmaster->process.pid;
+	item->start_ticks = postmaster->process.start_ticks;
+	item->seen = true;
+	item->wanted = wanted;
+	return wanted ? announce(live, postmaster, planted, err) : 0;
+}
+
+static bool in_use(const struct ws_server_list *list, const struct ws_binary *binary)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->servers[i].dev == binary->dev && list->servers[i].ino == binary->ino)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Takes out the sites of binaries nobody runs any more. A restart of the same binary is followed
+ * without this: sites hang on the file, not on the process.
+ */
+static void retire_binaries(struct ws_live *live, const struct ws_server_list *list)
+{
+	uint64_t now = ws_clock_mono_ns();
+
+	for (size_t i = 0; i < live->binary_count;) {
+		struct ws_binary *binary = live->binaries[i];
+
+		if (in_use(list, binary)) {
+			binary->unused_since_ns = 0;
+		} else if (!binary->unused_since_ns) {
+			binary->unused_since_ns = now;
+		} else if (now - binary->unused_since_ns >= UNUSED_NS) {
+			if (binary->server)
+				ws_tracer_remove_server(live->tracer, binary->server);
+			binary_free(binary);
+			live->binaries[i] = live->binaries[--live->binary_count];
+			continue;
+		}
+		i++;
+	}
+}
+
+static void forget_postmasters(struct ws_live *live)
+{
+	for (size_t i = 0; i < live->postmaster_count;) {
+		if (live->postmasters[i].seen)
+			i++;
+		else
+			live->postmasters[i] = live->postmasters[--live->postmaster_count];
+	}
+}
+
+/* Walsenders forked between the first look and the planting of the sites, in servers new to us. */
+static int seed_late(struct ws_live *live, struct ws_error *err)
+{
+	struct ws_server_list list = { 0 };
+	int rc = 0;
+
+	if (ws_proc_servers(&live->proc, &list, NULL, err))
+		return -1;
+	for (size_t i = 0; rc == 0 && i < list.count; i++) {
+		const struct ws_binary *binary = find_binary(live, &list.servers[i]);
+		const struct ws_known_postmaster *item = known(live, &list.servers[i]);
+
+		if (binary && binary->server && item && item->wanted)
+			rc = seed_children(live, &list.servers[i], binary);
+	}
+	ws_server_list_deinit(&list);
+	return rc;
+}
+
+int ws_live_scan(struct ws_live *live, struct ws_error *err)
+{
+	struct ws_server_list list = { 0 };
+	bool planted = false;
+	int rc = 0;
+
+	if (ws_proc_servers(&live->proc, &list, NULL, err))
+		return -1;
+	for (size_t i = 0; i < live->postmaster_count; i++)
+		live->postmasters[i].seen = false;
+	for (size_t i = 0; rc == 0 && i < list.count; i++)
+		rc = look_at(live, &list.servers[i], &planted, err);
+	if (rc == 0) {
+		retire_binaries(live, &list);
+		forget_postmasters(live);
+		if (planted)
+			rc = seed_late(live, err);
+	}
+	ws_server_list_deinit(&list);
+	return rc;
+}
+
+void ws_live_servers_deinit(struct ws_live *live)
+{
+	for (size_t i = 0; i < live->binary_count; i++)
+		binary_free(live->binaries[i]);
+	free(live->binaries);
+	free(live->postmasters);
+}
