@@ -34,6 +34,7 @@ struct ws_image_symbol {
 	uint64_t size; /* 0 if the file does not say */
 	bool is_function;
 	bool is_dynamic; /* from .dynsym, else from .symtab */
+	const char *file; /* source file of a local symbol of .symtab ("walsender.c"), else NULL */
 };
 
 /*
@@ -72,10 +73,17 @@ const char *ws_image_string(const struct ws_image *image, uint64_t vaddr);
 bool ws_image_is_code(const struct ws_image *image, uint64_t vaddr);
 bool ws_image_is_mapped(const struct ws_image *image, uint64_t vaddr);
 
+/* The executable sections (.init, .plt, .text, ...), for who scans the code as a whole. */
+const struct ws_range *ws_image_code_ranges(const struct ws_image *image, size_t *count);
+
 /* Exact names; NULL if there is none. Undefined symbols are not found. */
 const struct ws_image_symbol *ws_image_symbol(const struct ws_image *image, const char *name);
 /* The defined symbol that starts exactly at this address (functions first), or NULL. */
 const struct ws_image_symbol *ws_image_symbol_at(const struct ws_image *image, uint64_t vaddr);
+/* The nth symbol, in order of names, of those whose name begins with `prefix`; NULL behind the last. Names
+ * that several files use for their statics come several times. */
+const struct ws_image_symbol *ws_image_symbol_from(const struct ws_image *image, const char *prefix,
+						   size_t nth);
 /* All of them, sorted by address. */
 const struct ws_image_symbol *ws_image_symbols(const struct ws_image *image, size_t *count);
 
@@ -85,7 +93,11 @@ const struct ws_range *ws_image_functions(const struct ws_image *image, size_t *
 const struct ws_range *ws_image_function_at(const struct ws_image *image, uint64_t vaddr);
 /* The name of the import a PLT entry (.plt, .plt.sec, .plt.got) jumps to, or NULL. */
 const char *ws_image_plt_name(const struct ws_image *image, uint64_t vaddr);
-/* The value a RELATIVE or RELR relocation stores in the pointer-sized slot at `vaddr`. */
+/* The name of the import the dynamic linker stores the address of in the pointer-sized slot at `vaddr`
+ * (the GOT, for `call *slot(%rip)` of -fno-plt builds), or NULL. */
+const char *ws_image_slot_import(const struct ws_image *image, uint64_t vaddr);
+/* The value a RELATIVE or RELR relocation stores in the pointer-sized slot at `vaddr`; in an executable
+ * that is no PIE the slot's own bytes. */
 bool ws_image_relocated(const struct ws_image *image, uint64_t vaddr, uint64_t *value);
 
 #endif
