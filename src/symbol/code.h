@@ -24,8 +24,9 @@ enum ws_insn_kind {
 /* How the kernel runs the instruction under a uprobe. */
 enum ws_cost {
 	WS_COST_STEPPED = 0, /* single-stepped out of line: tens of times dearer on a guest */
-	WS_COST_EMULATED,    /* kernel: arch/x86/kernel/uprobes.c branch_setup_xol_ops, push_setup_xol_ops */
-	WS_COST_NOP5,	     /* 5-byte nop: optimised from 6.18 on; not to be used (red-zone defect) */
+	WS_COST_EMULATED,    /* kernel: arch/x86/kernel/uprobes.c branch_setup_xol_ops,
+				push_setup_xol_ops */
+	WS_COST_NOP5, /* 5-byte nop: optimised from 6.18 on; not to be used (red-zone defect) */
 };
 
 struct ws_insn {
@@ -36,16 +37,16 @@ struct ws_insn {
 	uint64_t target;    /* of a direct call, jump or branch, else 0 */
 	uint64_t reference; /* address a rip-relative (adrp+add/ldr) operand names, else 0 */
 	bool reads_reference, writes_reference; /* a memory access, not a lea */
-	uint8_t access_size;			/* bytes of that access */
-	uint32_t regs_read, regs_written; /* bit n: DWARF register number n (0 rax, 1 rdx, 2 rcx, 3 rbx,
-					     4 rsi, 5 rdi, 6 rbp, 7 rsp, 8..15 r8..r15) */
-	bool base_memory;	/* has a memory operand base register + displacement */
-	int8_t memory_reg;	/* its base register (DWARF number), -1 if none */
+	uint8_t access_size; /* bytes the memory operand reads or writes, 0 if none (lea, nop) */
+	uint32_t regs_read, regs_written; /* bit n: DWARF register number n (0 rax, 1 rdx, 2 rcx, 3
+					     rbx, 4 rsi, 5 rdi, 6 rbp, 7 rsp, 8..15 r8..r15) */
+	bool base_memory;		  /* has a memory operand base register + displacement */
+	int8_t memory_reg;		  /* its base register (DWARF number), -1 if none */
 	int64_t displacement;
-	int8_t dest_reg;	/* first operand if it is a register, else -1 */
-	int64_t immediate;	/* last operand if `has_immediate` */
+	int8_t dest_reg;   /* first operand if it is a register, else -1 */
+	int64_t immediate; /* last operand if `has_immediate` */
 	bool has_immediate;
-	bool is_branch_target;	/* some direct branch of the same function lands here */
+	bool is_branch_target; /* some direct branch of the same function lands here */
 };
 
 struct ws_code {
@@ -54,7 +55,8 @@ struct ws_code {
 	size_t count;
 };
 
-/* Decodes one range of an image. Undecodable bytes end the list early: *code is what came before. */
+/* Decodes one range of an image. Undecodable bytes end the list early: *code is what came before.
+ */
 int ws_code_decode(const struct ws_image *image, struct ws_range range, struct ws_code *code,
 		   struct ws_error *err);
 void ws_code_deinit(struct ws_code *code);

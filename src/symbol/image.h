@@ -2,9 +2,9 @@
 /*
  * image.h: one server binary as a file: its segments, names, function ranges and strings.
  *
- * The file is hostile: every offset and count in it is checked before use; a file that lies gives an
- * error that names file and offset. All addresses are virtual addresses of the file (a PIE's first
- * segment is at 0); add the load base of a process to get an address in that process.
+ * The file is hostile: every offset and count in it is checked before use; a file that lies gives
+ * an error that names file and offset. All addresses are virtual addresses of the file (a PIE's
+ * first segment is at 0); add the load base of a process to get an address in that process.
  */
 #ifndef WS_SYMBOL_IMAGE_H
 #define WS_SYMBOL_IMAGE_H
@@ -33,7 +33,7 @@ struct ws_image_symbol {
 	uint64_t address;
 	uint64_t size; /* 0 if the file does not say */
 	bool is_function;
-	bool is_dynamic; /* from .dynsym, else from .symtab */
+	bool is_dynamic;  /* from .dynsym, else from .symtab */
 	const char *file; /* source file of a local symbol of .symtab ("walsender.c"), else NULL */
 };
 
@@ -55,7 +55,8 @@ bool ws_image_is_pie(const struct ws_image *image);
 bool ws_image_is_stripped(const struct ws_image *image); /* no .symtab */
 
 /*
- * The server's version from the binary itself, without running it: the text "PostgreSQL 15.20 (...) on
+ * The server's version from the binary itself, without running it: the text "PostgreSQL 15.20 (...)
+ * on
  * ..., compiled by ..." that version() returns is a constant in it (PG_VERSION_STR, since 8.x).
  * version gets "15.20", *major 15 (10 and later). Returns false if this is no PostgreSQL server.
  */
@@ -80,8 +81,8 @@ const struct ws_range *ws_image_code_ranges(const struct ws_image *image, size_t
 const struct ws_image_symbol *ws_image_symbol(const struct ws_image *image, const char *name);
 /* The defined symbol that starts exactly at this address (functions first), or NULL. */
 const struct ws_image_symbol *ws_image_symbol_at(const struct ws_image *image, uint64_t vaddr);
-/* The nth symbol, in order of names, of those whose name begins with `prefix`; NULL behind the last. Names
- * that several files use for their statics come several times. */
+/* The nth symbol, in order of names, of those whose name begins with `prefix`; NULL behind the
+ * last. Names that several files use for their statics come several times. */
 const struct ws_image_symbol *ws_image_symbol_from(const struct ws_image *image, const char *prefix,
 						   size_t nth);
 /* All of them, sorted by address. */
@@ -93,11 +94,11 @@ const struct ws_range *ws_image_functions(const struct ws_image *image, size_t *
 const struct ws_range *ws_image_function_at(const struct ws_image *image, uint64_t vaddr);
 /* The name of the import a PLT entry (.plt, .plt.sec, .plt.got) jumps to, or NULL. */
 const char *ws_image_plt_name(const struct ws_image *image, uint64_t vaddr);
-/* The name of the import the dynamic linker stores the address of in the pointer-sized slot at `vaddr`
- * (the GOT, for `call *slot(%rip)` of -fno-plt builds), or NULL. */
+/* The name of the import the dynamic linker stores the address of in the pointer-sized slot at
+ * `vaddr` (the GOT, for `call *slot(%rip)` of -fno-plt builds), or NULL. */
 const char *ws_image_slot_import(const struct ws_image *image, uint64_t vaddr);
-/* The value a RELATIVE or RELR relocation stores in the pointer-sized slot at `vaddr`; in an executable
- * that is no PIE the slot's own bytes. */
+/* The value a RELATIVE or RELR relocation stores in the pointer-sized slot at `vaddr`; in an
+ * executable that is no PIE the slot's own bytes. */
 bool ws_image_relocated(const struct ws_image *image, uint64_t vaddr, uint64_t *value);
 
 #endif

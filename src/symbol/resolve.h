@@ -35,8 +35,8 @@ struct ws_symbol {
 	enum ws_symbol_status status;
 	enum ws_symbol_source source;
 	bool is_variable;
-	uint64_t address; /* vaddr in the file; 0 unless found */
-	uint64_t size;	  /* of the body or variable, 0 if unknown */
+	uint64_t address;  /* vaddr in the file; 0 unless found */
+	uint64_t size;	   /* of the body or variable, 0 if unknown */
 	double confidence; /* 0..1; 1 for names the file itself gives */
 	const char *into[WS_SYMBOL_INTO_MAX];
 };
@@ -52,8 +52,8 @@ struct ws_symbol_set {
 struct ws_resolve_options {
 	bool no_debug_info; /* .dynsym and recovery alone, as on a stripped production server */
 	bool no_recovery;
-	/* Folder of cached answers, one file per build-id, NULL for none. A cache that is torn, of another
-	 * version of this program or for another option set is ignored and replaced. */
+	/* Folder of cached answers, one file per build-id, NULL for none. A cache that is torn, of
+	 * another version of this program or for another option set is ignored and replaced. */
 	const char *cache_dir;
 	const struct ws_log *log;
 };
