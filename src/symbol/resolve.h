@@ -38,6 +38,8 @@ struct ws_symbol {
 	uint64_t address;  /* vaddr in the file; 0 unless found */
 	uint64_t size;	   /* of the body or variable, 0 if unknown */
 	double confidence; /* 0..1; 1 for names the file itself gives */
+	/* The functions it is inlined into. Also for a name that was found: its body does not see
+	 * the calls that were inlined. */
 	const char *into[WS_SYMBOL_INTO_MAX];
 };
 
@@ -47,6 +49,9 @@ struct ws_symbol_set {
 	size_t count;
 	uint64_t resolve_ns; /* how long it took */
 	bool from_cache;
+	/* Names in `into` that are not on the wanted list; owned by the set. */
+	char **strings;
+	size_t string_count, string_cap;
 };
 
 struct ws_resolve_options {
@@ -76,6 +81,7 @@ struct ws_symbol_wanted {
 	const char *name;
 	bool is_variable;
 	int first_major, last_major; /* majors that have it; last_major 0: still there in 18 */
+	const char *file; /* base name of the source file that defines it ("walsender.c") */
 };
 const struct ws_symbol_wanted *ws_symbol_wanted(size_t *count);
 

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The names the project wants. A first major is only given where PostgreSQL's sources show that
+ * older ones lack the name: what is merely not found must say unknown, not absent.
+ */
+#include "symbol/resolve.h"
+
+#include "base/util.h"
+
+#define FUNCTION(name, file, first)         \
+	{                                   \
+		name, false, first, 0, file \
+	}
+#define FUNCTION_UNTIL(name, file, f, l) \
+	{                                \
+		name, false, f, l, file  \
+	}
+#define VARIABLE(name, file, first)        \
+	{                                  \
+		name, true, first, 0, file \
+	}
+
+/* Sorted by name, as strcmp sorts. */
+static const struct ws_symbol_wanted wanted[] = {
+	FUNCTION("AlterReplicationSlot", "walsender.c", 17),
+	FUNCTION("ClientAuthentication", "auth.c", 10),
+	FUNCTION("CreateDecodingContext", "logical.c", 10),
+	FUNCTION("CreateReplicationSlot", "walsender.c", 10),
+	VARIABLE("DataDir", "globals.c", 10),
+	FUNCTION("DropReplicationSlot", "walsender.c", 10),
+	FUNCTION("EmitErrorReport", "elog.c", 10),
+	FUNCTION("EndReplicationCommand", "dest.c", 13),
+	FUNCTION("IdentifySystem", "walsender.c", 10),
+	FUNCTION("InitPostgres", "postinit.c", 10),
+	FUNCTION("InitWalSender", "walsender.c", 10),
+	FUNCTION("LagTrackerRead", "walsender.c", 10),
+	FUNCTION("LagTrackerWrite", "walsender.c", 10),
+	FUNCTION("LogicalDecodingProcessRecord", "decode.c", 10),
+	FUNCTION("ModifyWaitEvent", NULL, 10),
+	VARIABLE("MyDatabaseId", "globals.c", 10),
+	VARIABLE("MyProcPid", "globals.c", 10),
+	VARIABLE("MyProcPort", "globals.c", 10),
+	VARIABLE("MyReplicationSlot", "slot.c", 10),
+	VARIABLE("MyWalSnd", "walsender.c", 10),
+	FUNCTION("PostgresMain", "postgres.c", 10),
+	VARIABLE("PostmasterPid", "globals.c", 10),
+	VARIABLE("PqCommMethods", "pqcomm.c", 10),
+	VARIABLE("PqSendPointer", "pqcomm.c", 10),
+	VARIABLE("PqSendStart", "pqcomm.c", 10),
+	FUNCTION("ProcessPendingWrites", "walsender.c", 10),
+	FUNCTION("ProcessRepliesIfAny", "walsender.c", 10),
+	FUNCTION("ProcessStandbyHSFeedbackMessage", "walsender.c", 10),
+	FUNCTION("ProcessStandbyMessage", "walsender.c", 10),
+	FUNCTION("ProcessStandbyReplyMessage", "walsender.c", 10),
+	FUNCTION("ReadReplicationSlot", "walsender.c", 15),
+	VARIABLE("ReplicationSlotCtl", "slot.c", 10),
+	FUNCTION("SendBaseBackup", "basebackup.c", 10),
+	FUNCTION("SendTimeLineHistory", "walsender.c", 10),
+	FUNCTION("StartLogicalReplication", "walsender.c", 10),
+	FUNCTION("StartReplication", "walsender.c", 10),
+	FUNCTION("UploadManifest", "walsender.c", 17),
+	FUNCTION("WALRead", "xlogreader.c", 13),
+	FUNCTION("WALReadFromBuffers", "xlog.c", 17),
+	FUNCTION("WaitEventSetWait", NULL, 10),
+	FUNCTION("WaitForStandbyConfirmation", "slot.c", 17),
+	FUNCTION("WaitLatchOrSocket", "latch.c", 10),
+	VARIABLE("WalSndCaughtUp", "walsender.c", 10),
+	FUNCTION("WalSndCheckTimeOut", "walsender.c", 10),
+	VARIABLE("WalSndCtl", "walsender.c", 10),
+	FUNCTION("WalSndDone", "walsender.c", 10),
+	FUNCTION("WalSndErrorCleanup", "walsender.c", 10),
+	FUNCTION("WalSndKeepalive", "walsender.c", 10),
+	FUNCTION("WalSndKeepaliveIfNecessary", "walsender.c", 10),
+	FUNCTION("WalSndKill", "walsender.c", 10),
+	FUNCTION("WalSndLoop", "walsender.c", 10),
+	FUNCTION("WalSndPrepareWrite", "walsender.c", 10),
+	FUNCTION("WalSndSetState", "walsender.c", 10),
+	FUNCTION("WalSndShmemInit", "walsender.c", 10),
+	FUNCTION("WalSndShutdown", "walsender.c", 10),
+	FUNCTION("WalSndUpdateProgress", "walsender.c", 10),
+	FUNCTION("WalSndWait", "walsender.c", 14),
+	FUNCTION("WalSndWaitForWal", "walsender.c", 10),
+	FUNCTION("WalSndWriteData", "walsender.c", 10),
+	FUNCTION("XLogReadRecord", "xlogreader.c", 10),
+	FUNCTION("XLogSendLogical", "walsender.c", 10),
+	FUNCTION("XLogSendPhysical", "walsender.c", 10),
+	VARIABLE("am_db_walsender", "walsender.c", 10),
+	VARIABLE("am_walsender", "walsender.c", 10),
+	VARIABLE("application_name", NULL, 10),
+	FUNCTION("basebackup_progress_done", "basebackup_progress.c", 15),
+	FUNCTION("basebackup_progress_estimate_backup_size", "basebackup_progress.c", 15),
+	FUNCTION("basebackup_progress_transfer_wal", "basebackup_progress.c", 15),
+	FUNCTION("basebackup_progress_wait_checkpoint", "basebackup_progress.c", 15),
+	FUNCTION("basebackup_progress_wait_wal_archive", "basebackup_progress.c", 15),
+	FUNCTION("bbsink_copystream_archive_contents", "basebackup_copy.c", 15),
+	FUNCTION("bbsink_copystream_manifest_contents", "basebackup_copy.c", 15),
+	FUNCTION("bbsink_throttle_archive_contents", "basebackup_throttle.c", 15),
+	VARIABLE("debug_query_string", "postgres.c", 10),
+	FUNCTION_UNTIL("elog_finish", "elog.c", 10, 12),
+	FUNCTION_UNTIL("elog_start", "elog.c", 10, 12),
+	FUNCTION("errfinish", "elog.c", 10),
+	VARIABLE("errordata", "elog.c", 10),
+	VARIABLE("errordata_stack_depth", "elog.c", 10),
+	FUNCTION("errsave_finish", "elog.c", 16),
+	FUNCTION("errstart", "elog.c", 10),
+	FUNCTION("exec_replication_command", "walsender.c", 10),
+	FUNCTION("exec_simple_query", "postgres.c", 10),
+	FUNCTION("forbidden_in_wal_sender", "postgres.c", 10),
+	FUNCTION("logical_read_xlog_page", "walsender.c", 10),
+	VARIABLE("my_wait_event_info", NULL, 14),
+	FUNCTION("perform_base_backup", "basebackup.c", 10),
+	FUNCTION("pgstat_progress_start_command", NULL, 10),
+	FUNCTION("pgstat_progress_update_param", NULL, 10),
+	FUNCTION("pq_getmessage", "pqcomm.c", 10),
+	FUNCTION("proc_exit", "ipc.c", 10),
+	FUNCTION("secure_read", "be-secure.c", 10),
+	FUNCTION("secure_write", "be-secure.c", 10),
+	VARIABLE("sentPtr", "walsender.c", 10),
+	FUNCTION("socket_flush", "pqcomm.c", 10),
+	FUNCTION("socket_flush_if_writable", "pqcomm.c", 10),
+	FUNCTION("socket_is_send_pending", "pqcomm.c", 10),
+	VARIABLE("wal_sender_timeout", "walsender.c", 10),
+};
+
+const struct ws_symbol_wanted *ws_symbol_wanted(size_t *count)
+{
+	*count = WS_ARRAY_SIZE(wanted);
+	return wanted;
+}
