@@ -68,6 +68,7 @@ static int load_segment(struct ws_image *image, const GElf_Phdr *ph, uint64_t *t
 	seg->offset = ph->p_offset;
 	seg->file_size = ph->p_filesz;
 	seg->is_exec = ph->p_flags & PF_X;
+	seg->is_writable = ph->p_flags & PF_W;
 	seg->bytes = malloc(ph->p_filesz + 1);
 	if (!seg->bytes)
 		return ws_error_errno(err, ENOMEM, what, image->path);
@@ -213,6 +214,7 @@ void ws_image_free(struct ws_image *image)
 	free(image->symbols);
 	free(image->by_name);
 	free(image->functions);
+	free(image->parts);
 	free(image->plt);
 	free(image->slots);
 	elf_end(image->elf);

@@ -73,6 +73,7 @@ const char *ws_image_string(const struct ws_image *image, uint64_t vaddr);
 /* Is this address inside an executable segment / any segment (with .bss)? */
 bool ws_image_is_code(const struct ws_image *image, uint64_t vaddr);
 bool ws_image_is_mapped(const struct ws_image *image, uint64_t vaddr);
+bool ws_image_is_writable(const struct ws_image *image, uint64_t vaddr);
 
 /* The executable sections (.init, .plt, .text, ...), for who scans the code as a whole. */
 const struct ws_range *ws_image_code_ranges(const struct ws_image *image, size_t *count);
@@ -91,6 +92,8 @@ const struct ws_image_symbol *ws_image_symbols(const struct ws_image *image, siz
 /* Function ranges out of .eh_frame, sorted, not overlapping. A function split into .text and a cold
  * part has two. */
 const struct ws_range *ws_image_functions(const struct ws_image *image, size_t *count);
+/* Does this range (one of the above) begin inside a stack frame, as only a split-off part does? */
+bool ws_image_is_part(const struct ws_image *image, const struct ws_range *function);
 const struct ws_range *ws_image_function_at(const struct ws_image *image, uint64_t vaddr);
 /* The name of the import a PLT entry (.plt, .plt.sec, .plt.got) jumps to, or NULL. */
 const char *ws_image_plt_name(const struct ws_image *image, uint64_t vaddr);
@@ -100,5 +103,14 @@ const char *ws_image_slot_import(const struct ws_image *image, uint64_t vaddr);
 /* The value a RELATIVE or RELR relocation stores in the pointer-sized slot at `vaddr`; in an
  * executable that is no PIE the slot's own bytes. */
 bool ws_image_relocated(const struct ws_image *image, uint64_t vaddr, uint64_t *value);
+
+/* Every slot the dynamic linker fills, sorted by address: with an address of the image in `value`,
+ * or with that of an import. */
+struct ws_image_slot_value {
+	uint64_t address;
+	uint64_t value;
+	const char *import; /* value is 0 then */
+};
+const struct ws_image_slot_value *ws_image_slot_values(const struct ws_image *image, size_t *count);
 
 #endif

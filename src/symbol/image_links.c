@@ -17,7 +17,7 @@ static const char what[] = "cannot read relocations";
 static int add_slot(struct ws_image *image, uint64_t address, uint64_t value, const char *import,
 		    struct ws_error *err)
 {
-	struct image_slot *slot;
+	struct ws_image_slot_value *slot;
 
 	if (!ws_image_is_mapped(image, address))
 		return 0;
@@ -131,7 +131,7 @@ static int load_relr(struct ws_image *image, Elf_Scn *scn, struct ws_error *err)
 
 static int compare_slots(const void *pa, const void *pb)
 {
-	const struct image_slot *a = pa, *b = pb;
+	const struct ws_image_slot_value *a = pa, *b = pb;
 
 	return a->address < b->address ? -1 : a->address > b->address;
 }

@@ -17,19 +17,12 @@ struct image_segment {
 	uint64_t offset;
 	uint64_t file_size;
 	uint8_t *bytes;
-	bool is_exec;
+	bool is_exec, is_writable;
 };
 
 struct image_plt_entry {
 	uint64_t address;
 	const char *name;
-};
-
-/* A pointer-sized slot that the dynamic linker fills. */
-struct image_slot {
-	uint64_t address;
-	uint64_t value;	    /* if `import` is NULL */
-	const char *import; /* name of the imported symbol it is filled with */
 };
 
 struct ws_image {
@@ -52,10 +45,11 @@ struct ws_image {
 	uint32_t *by_name; /* indices into symbols, by name */
 
 	struct ws_range *functions;
-	size_t function_count, function_cap;
+	bool *parts; /* parallel to functions */
+	size_t function_count;
 	struct image_plt_entry *plt;
 	size_t plt_count, plt_cap;
-	struct image_slot *slots;
+	struct ws_image_slot_value *slots;
 	size_t slot_count, slot_cap;
 };
 

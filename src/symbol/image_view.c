@@ -134,6 +134,13 @@ bool ws_image_is_mapped(const struct ws_image *image, uint64_t vaddr)
 	return segment_at(image, vaddr) != NULL;
 }
 
+bool ws_image_is_writable(const struct ws_image *image, uint64_t vaddr)
+{
+	const struct image_segment *seg = segment_at(image, vaddr);
+
+	return seg && seg->is_writable;
+}
+
 bool ws_image_is_code(const struct ws_image *image, uint64_t vaddr)
 {
 	const struct image_segment *seg = segment_at(image, vaddr);
@@ -220,6 +227,11 @@ const struct ws_range *ws_image_function_at(const struct ws_image *image, uint64
 	return i >= 0 && vaddr < image->functions[i].end ? &image->functions[i] : NULL;
 }
 
+bool ws_image_is_part(const struct ws_image *image, const struct ws_range *function)
+{
+	return image->parts[function - image->functions];
+}
+
 const char *ws_image_plt_name(const struct ws_image *image, uint64_t vaddr)
 {
 	long i = ws_image_search(image->plt, image->plt_count, sizeof(image->plt[0]), vaddr);
@@ -229,7 +241,7 @@ const char *ws_image_plt_name(const struct ws_image *image, uint64_t vaddr)
 	return i >= 0 && image->plt[i].address == vaddr ? image->plt[i].name : NULL;
 }
 
-static const struct image_slot *slot_at(const struct ws_image *image, uint64_t vaddr)
+static const struct ws_image_slot_value *slot_at(const struct ws_image *image, uint64_t vaddr)
 {
 	long i = ws_image_search(image->slots, image->slot_count, sizeof(image->slots[0]), vaddr);
 
@@ -238,14 +250,14 @@ static const struct image_slot *slot_at(const struct ws_image *image, uint64_t v
 
 const char *ws_image_slot_import(const struct ws_image *image, uint64_t vaddr)
 {
-	const struct image_slot *slot = slot_at(image, vaddr);
+	const struct ws_image_slot_value *slot = slot_at(image, vaddr);
 
 	return slot ? slot->import : NULL;
 }
 
 bool ws_image_relocated(const struct ws_image *image, uint64_t vaddr, uint64_t *value)
 {
-	const struct image_slot *slot = slot_at(image, vaddr);
+	const struct ws_image_slot_value *slot = slot_at(image, vaddr);
 	const uint8_t *bytes;
 	size_t avail;
 
@@ -261,4 +273,10 @@ bool ws_image_relocated(const struct ws_image *image, uint64_t vaddr, uint64_t *
 		return false;
 	memcpy(value, bytes, sizeof(*value));
 	return true;
+}
+
+const struct ws_image_slot_value *ws_image_slot_values(const struct ws_image *image, size_t *count)
+{
+	*count = image->slot_count;
+	return image->slots;
 }

@@ -33,8 +33,6 @@ static const struct ws_symbol_wanted wanted[] = {
 	FUNCTION("IdentifySystem", "walsender.c", 10),
 	FUNCTION("InitPostgres", "postinit.c", 10),
 	FUNCTION("InitWalSender", "walsender.c", 10),
-	FUNCTION("LagTrackerRead", "walsender.c", 10),
-	FUNCTION("LagTrackerWrite", "walsender.c", 10),
 	FUNCTION("LogicalDecodingProcessRecord", "decode.c", 10),
 	FUNCTION("ModifyWaitEvent", NULL, 10),
 	VARIABLE("MyDatabaseId", "globals.c", 10),

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What one function does: whom it calls with which constants, what data it names, and what its
+ * ereports say about where they stand. Constants are followed through registers along straight code
+ * only.
+ */
+#include "symbol/recover_parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+#define PARTS_MAX 8 /* the entry range and its cold parts */
+
+struct gathering {
+	struct ws_evidence *evidence;
+	const struct ws_scan *scan;
+	struct ws_value registers[32];
+	struct ws_value pushed; /* by the latest push */
+	struct ws_range parts[PARTS_MAX];
+	size_t part_count;
+};
+
+/*
+ * The functions that are told where an ereport stands (PostgreSQL's src/include/utils/elog.h):
+ * position of the file argument and of the function argument.
+ */
+static const struct {
+	const char *name;
+	uint8_t file, function;
+} reporters[] = {
+	{ "errfinish", 0, 2 },	    /* (file, line, func) from 13 on */
+	{ "errsave_finish", 1, 3 }, /* (context, file, line, func) from 16 on */
+	{ "errstart", 1, 3 },	    /* (elevel, file, line, func, domain) up to 12 */
+	{ "elog_start", 0, 2 },	    /* (file, line, func) up to 12 */
+};
+
+/* DWARF numbers of the registers that carry arguments. */
+static const int8_t argument_registers[2][6] = {
+	{ 5, 4, 1, 2, 8, 9 }, /* rdi rsi rdx rcx r8 r9 */
+	{ 0, 1, 2, 3, 4, 5 }, /* x0 ... */
+};
+
+static const int8_t *arguments_of(const struct gathering *g)
+{
+	return argument_registers[ws_image_arch(g->scan->image) == WS_ARCH_AARCH64];
+}
+
+static void forget_registers(struct gathering *g, uint32_t mask)
+{
+	for (int i = 0; i < 32; i++) {
+		if (mask >> i & 1)
+			g->registers[i] = (struct ws_value){ 0 };
+	}
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static const char *string_argument(const struct gathering *g, const struct ws_evidence_call *call,
+				   size_t n)
+{
+	if (call->args[n].kind != WS_VALUE_ADDRESS)
+		return NULL;
+	return ws_image_string(g->scan->image, call->args[n].value);
+}
+
+static int add_report(struct gathering *g, const struct ws_evidence_call *call)
+{
+	struct ws_evidence *ev = g->evidence;
+
+	for (size_t i = 0; call->name && i < WS_ARRAY_SIZE(reporters); i++) {
+		struct ws_evidence_report *report;
+		const char *file, *function;
+
+		if (strcmp(call->name, reporters[i].name) != 0)
+			continue;
+		file = string_argument(g, call, reporters[i].file);
+		function = string_argument(g, call, reporters[i].function);
+		if (!file && !function)
+			return 0;
+		report = ws_array_grow(&ev->reports, &ev->report_count, &ev->report_cap,
+				       sizeof(*report));
+		if (!report)
+			return -1;
+		report->file = file ? base_name(file) : NULL;
+		report->function = function;
+	}
+	return 0;
+}
+
+/* The exported or imported name of a callee. */
+static const char *callee_name(const struct gathering *g, uint64_t target)
+{
+	const char *name = ws_image_plt_name(g->scan->image, target);
+	const struct ws_image_symbol *symbol;
+
+	if (name)
+		return name;
+	symbol = ws_image_symbol_at(g->scan->image, target);
+	return symbol && symbol->is_function && symbol->is_dynamic ? symbol->name : NULL;
+}
+
+static int add_call(struct gathering *g, const struct ws_insn *insn)
+{
+	const struct ws_image *image = g->scan->image;
+	struct ws_evidence *ev = g->evidence;
+	struct ws_evidence_call *call;
+	const char *name = NULL;
+
+	if (insn->target)
+		name = callee_name(g, insn->target);
+	else if (insn->reference)
+		name = ws_image_slot_import(image, insn->reference);
+	if (!insn->target && !name)
+		return 0;
+	call = ws_array_grow(&ev->calls, &ev->call_count, &ev->call_cap, sizeof(*call));
+	if (!call)
+		return -1;
+	call->at = insn->address;
+	call->target = insn->target;
+	call->name = name;
+	for (int i = 0; i < 6; i++)
+		call->args[i] = g->registers[arguments_of(g)[i]];
+	call->args[6] = g->pushed;
+	return add_report(g, call);
+}
+
+static int add_reference(struct gathering *g, const struct ws_insn *insn)
+{
+	struct ws_evidence *ev = g->evidence;
+	struct ws_evidence_reference *ref;
+
+	if (!insn->reference || !ws_image_is_mapped(g->scan->image, insn->reference))
+		return 0;
+	ref = ws_array_grow(&ev->references, &ev->reference_count, &ev->reference_cap,
+			    sizeof(*ref));
+	if (!ref)
+		return -1;
+	ref->address = insn->reference;
+	ref->size = insn->access_size;
+	ref->reads = insn->reads_reference;
+	ref->writes = insn->writes_reference;
+	return 0;
+}
+
+static bool is_inside(const struct gathering *g, uint64_t address)
+{
+	for (size_t i = 0; i < g->part_count; i++) {
+		if (address >= g->parts[i].start && address < g->parts[i].end)
+			return true;
+	}
+	return false;
+}
+
+/* A jump out of the function: to a cold part of it, or a tail call. */
+static int follow_jump(struct gathering *g, const struct ws_insn *insn, bool after_report)
+{
+	long i;
+
+	/* errfinish does not return for ERROR; what stands behind it was only laid out there. */
+	if (is_inside(g, insn->target) || after_report)
+		return 0;
+	i = ws_scan_index(g->scan, insn->target);
+	if (i >= 0 && ws_scan_is_fragment(g->scan, (size_t)i)) {
+		if (g->part_count < PARTS_MAX)
+			g->parts[g->part_count++] = g->scan->functions[i];
+		return 0;
+	}
+	if (i >= 0 && g->scan->functions[i].start != insn->target)
+		return 0;
+	return insn->kind == WS_INSN_JUMP ? add_call(g, insn) : 0;
+}
+
+static void follow_value(struct gathering *g, const struct ws_insn *insn)
+{
+	struct ws_value value = { 0 };
+	bool plain = insn->memory_reg < 0 && !insn->reads_reference && !insn->writes_reference;
+	uint32_t read = insn->regs_read;
+
+	if (insn->kind == WS_INSN_PUSH) {
+		read &= ~(1U << 7);
+		g->pushed =
+			read && !(read & (read - 1)) ? g->registers[__builtin_ctz(read)] : value;
+		return;
+	}
+	if (insn->dest_reg >= 0 && plain && insn->regs_written == 1U << insn->dest_reg) {
+		if (insn->reference)
+			value = (struct ws_value){ WS_VALUE_ADDRESS, insn->reference };
+		else if (insn->has_immediate && !read)
+			value = (struct ws_value){ WS_VALUE_NUMBER, (uint64_t)insn->immediate };
+		else if (!insn->has_immediate && read && !(read & (read - 1)) &&
+			 read != insn->regs_written)
+			value = g->registers[__builtin_ctz(read)];
+	}
+	forget_registers(g, insn->regs_written);
+	if (value.kind)
+		g->registers[insn->dest_reg] = value;
+}
+
+static int see(struct gathering *g, const struct ws_insn *insn, bool after_report)
+{
+	if (insn->is_branch_target)
+		forget_registers(g, ~0U);
+	switch (insn->kind) {
+	case WS_INSN_CALL:
+	case WS_INSN_CALL_INDIRECT:
+		if (add_call(g, insn))
+			return -1;
+		/* The callee may change all but rbx, rbp, rsp, r12 to r15 (x19 to x29, sp). */
+		forget_registers(g, ws_image_arch(g->scan->image) == WS_ARCH_AARCH64 ? 0x4007ffffU
+										     : 0x00000f37U);
+		g->pushed = (struct ws_value){ 0 };
+		return add_reference(g, insn);
+	case WS_INSN_JUMP:
+	case WS_INSN_BRANCH:
+		if (follow_jump(g, insn, after_report))
+			return -1;
+		if (insn->kind == WS_INSN_JUMP)
+			forget_registers(g, ~0U);
+		return 0;
+	case WS_INSN_RETURN:
+	case WS_INSN_JUMP_INDIRECT:
+		forget_registers(g, ~0U);
+		return add_reference(g, insn);
+	case WS_INSN_NOP:
+		return 0;
+	default:
+		if (add_reference(g, insn))
+			return -1;
+		follow_value(g, insn);
+		return 0;
+	}
+}
+
+static bool is_report(const struct gathering *g, const struct ws_insn *insn)
+{
+	const char *name = insn->kind == WS_INSN_CALL ? callee_name(g, insn->target) : NULL;
+
+	return name && strcmp(name, "errfinish") == 0;
+}
+
+static int gather_part(struct gathering *g, struct ws_range part, struct ws_error *err)
+{
+	bool after_report = false;
+	struct ws_code code;
+	int rc = 0;
+
+	if (ws_code_decode(g->scan->image, part, &code, err))
+		return -1;
+	forget_registers(g, ~0U);
+	for (size_t i = 0; i < code.count && rc == 0; i++) {
+		rc = see(g, &code.insns[i], after_report);
+		after_report = is_report(g, &code.insns[i]);
+	}
+	ws_code_deinit(&code);
+	if (rc)
+		return ws_error_errno(err, ENOMEM, "cannot gather evidence",
+				      ws_image_path(g->scan->image));
+	return 0;
+}
+
+int ws_evidence_gather(struct ws_evidence *evidence, const struct ws_scan *scan, size_t function,
+		       struct ws_error *err)
+{
+	struct gathering g = { .evidence = evidence, .scan = scan };
+
+	*evidence = (struct ws_evidence){ .range = scan->functions[function] };
+	evidence->name = callee_name(&g, evidence->range.start);
+	g.parts[g.part_count++] = evidence->range;
+	for (size_t i = 0; i < g.part_count; i++) {
+		if (gather_part(&g, g.parts[i], err)) {
+			ws_evidence_deinit(evidence);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+void ws_evidence_deinit(struct ws_evidence *evidence)
+{
+	free(evidence->calls);
+	free(evidence->references);
+	free(evidence->reports);
+	*evidence = (struct ws_evidence){ 0 };
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * recover_parts.h: finding functions that have lost their names. For src/symbol/ alone.
+ *
+ * Three layers: a scan of all code that knows no instruction but call, jump and address operands
+ * (recover_scan.c); evidence of single functions by disassembly (recover_evidence.c); and tables of
+ * signatures that the evidence is matched against (recover_table.c, recover_match.c,
+ * recover_data.c).
+ */
+#ifndef WS_SYMBOL_RECOVER_PARTS_H
+#define WS_SYMBOL_RECOVER_PARTS_H
+
+#include "symbol/code.h"
+#include "symbol/resolve_parts.h"
+
+/* How the rest of the program knows a function range; bits. */
+enum {
+	WS_SEEN_CALLED = 1,   /* target of a direct call */
+	WS_SEEN_JUMPED = 2,   /* target of an unconditional jump: perhaps a tail call */
+	WS_SEEN_BRANCHED = 4, /* target of a conditional jump: a cold part */
+	WS_SEEN_TAKEN = 8,    /* exported, or its address is loaded or stored in a relocated slot */
+};
+
+struct ws_scan {
+	const struct ws_image *image;
+	const struct ws_range *functions;
+	size_t count;
+	uint8_t *seen; /* parallel to functions */
+};
+
+int ws_scan_init(struct ws_scan *scan, const struct ws_image *image, struct ws_error *err);
+void ws_scan_deinit(struct ws_scan *scan);
+/* Index of the function range that holds `address`, -1 if none. */
+long ws_scan_index(const struct ws_scan *scan, uint64_t address);
+/* Part of another function: entered with a frame, or reached by conditional jumps only. */
+bool ws_scan_is_fragment(const struct ws_scan *scan, size_t function);
+
+/* Calls fn for each function range with an operand that names one of `addresses` (sorted). A range
+ * may come several times. */
+void ws_scan_references(const struct ws_scan *scan, const uint64_t *addresses, size_t count,
+			void (*fn)(void *arg, size_t function), void *arg);
+
+enum ws_value_kind { WS_VALUE_UNKNOWN = 0, WS_VALUE_NUMBER, WS_VALUE_ADDRESS };
+
+struct ws_value {
+	enum ws_value_kind kind;
+	uint64_t value;
+};
+
+#define WS_CALL_ARGS 7 /* six in registers and the one pushed last */
+
+struct ws_evidence_call {
+	uint64_t at;
+	uint64_t target;  /* 0 for a call through a slot */
+	const char *name; /* exported function or import, NULL for a static one */
+	struct ws_value args[WS_CALL_ARGS];
+};
+
+/* A direct operand: data, string or function pointer. */
+struct ws_evidence_reference {
+	uint64_t address;
+	uint8_t size; /* of the access, 0 if only the address is taken */
+	bool reads, writes;
+};
+
+/* What an ereport or elog says about where it stands. */
+struct ws_evidence_report {
+	const char *file; /* base name */
+	const char *function;
+};
+
+struct ws_evidence {
+	struct ws_range range; /* of the entry; cold parts come on top */
+	const char *name;      /* if it is exported */
+	struct ws_evidence_call *calls;
+	size_t call_count, call_cap;
+	struct ws_evidence_reference *references;
+	size_t reference_count, reference_cap;
+	struct ws_evidence_report *reports;
+	size_t report_count, report_cap;
+};
+
+/* Evidence of the function range `function` and its cold parts. */
+int ws_evidence_gather(struct ws_evidence *evidence, const struct ws_scan *scan, size_t function,
+		       struct ws_error *err);
+void ws_evidence_deinit(struct ws_evidence *evidence);
+
+#endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The whole code at a glance, without disassembling it: every position is tried as the 32-bit
+ * displacement of a call, jump or address operand. A position that is none of these hits the start
+ * of one of some 17,000 functions with a chance of 4e-6; the flags tolerate that, and whoever needs
+ * more disassembles the function in question.
+ */
+#include "symbol/recover_parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+struct starts {
+	uint64_t low, high; /* of all function starts */
+	uint8_t *bits;	    /* one per address */
+};
+
+long ws_scan_index(const struct ws_scan *scan, uint64_t address)
+{
+	const struct ws_range *range = ws_image_function_at(scan->image, address);
+
+	return range ? range - scan->functions : -1;
+}
+
+bool ws_scan_is_fragment(const struct ws_scan *scan, size_t function)
+{
+	uint8_t seen = scan->seen[function];
+
+	if (seen & (WS_SEEN_CALLED | WS_SEEN_TAKEN))
+		return false;
+	return (seen & WS_SEEN_BRANCHED) ||
+	       ws_image_is_part(scan->image, &scan->functions[function]);
+}
+
+static void mark(struct ws_scan *scan, const struct starts *starts, uint64_t target, uint8_t how)
+{
+	uint64_t bit = target - starts->low;
+	long i;
+
+	if (target < starts->low || target > starts->high ||
+	    !(starts->bits[bit / 8] >> bit % 8 & 1))
+		return;
+	i = ws_scan_index(scan, target);
+	if (i >= 0)
+		scan->seen[i] |= how;
+}
+
+/* What the bytes before a displacement make of it. 0: none of what is looked for. */
+static uint8_t operand_kind(const uint8_t *code, size_t at)
+{
+	uint8_t last = code[at - 1];
+
+	if (last == 0xe8)
+		return WS_SEEN_CALLED;
+	if (last == 0xe9)
+		return WS_SEEN_JUMPED;
+	if (at >= 2 && code[at - 2] == 0x0f && last >= 0x80 && last <= 0x8f)
+		return WS_SEEN_BRANCHED;
+	/* REX.W lea reg, [rip + displacement] */
+	if (at >= 3 && code[at - 2] == 0x8d && (last & 0xc7) == 0x05 &&
+	    (code[at - 3] & 0xf8) == 0x48)
+		return WS_SEEN_TAKEN;
+	return 0;
+}
+
+static void scan_range_x86(struct ws_scan *scan, const struct starts *starts,
+			   const struct ws_range *range)
+{
+	size_t size;
+	const uint8_t *code = ws_image_bytes(scan->image, range->start, &size);
+
+	if (!code)
+		return;
+	if (size > range->end - range->start)
+		size = range->end - range->start;
+	for (size_t at = 1; at + 4 <= size; at++) {
+		uint8_t how = operand_kind(code, at);
+		int32_t disp;
+
+		if (!how)
+			continue;
+		memcpy(&disp, code + at, sizeof(disp));
+		mark(scan, starts, range->start + at + 4 + (uint64_t)(int64_t)disp, how);
+	}
+}
+
+/* Tables of functions and, in an executable that is no PIE, nothing: its slots have no relocations.
+ */
+static void scan_slots(struct ws_scan *scan, const struct starts *starts)
+{
+	size_t count;
+	const struct ws_image_slot_value *slots = ws_image_slot_values(scan->image, &count);
+
+	for (size_t i = 0; i < count; i++)
+		mark(scan, starts, slots[i].value, WS_SEEN_TAKEN);
+}
+
+static void scan_symbols(struct ws_scan *scan, const struct starts *starts)
+{
+	size_t count;
+	const struct ws_image_symbol *symbols = ws_image_symbols(scan->image, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (symbols[i].is_function && symbols[i].is_dynamic)
+			mark(scan, starts, symbols[i].address, WS_SEEN_TAKEN);
+	}
+}
+
+static bool starts_init(struct starts *starts, const struct ws_range *functions, size_t count)
+{
+	starts->low = functions[0].start;
+	starts->high = functions[count - 1].start;
+	starts->bits = calloc(1, (starts->high - starts->low) / 8 + 1);
+	if (!starts->bits)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		uint64_t bit = functions[i].start - starts->low;
+
+		starts->bits[bit / 8] |= (uint8_t)(1 << bit % 8);
+	}
+	return true;
+}
+
+int ws_scan_init(struct ws_scan *scan, const struct ws_image *image, struct ws_error *err)
+{
+	const struct ws_range *code;
+	struct starts starts;
+	size_t code_count;
+
+	*scan = (struct ws_scan){ .image = image };
+	scan->functions = ws_image_functions(image, &scan->count);
+	scan->seen = calloc(scan->count + 1, 1);
+	if (!scan->seen || (scan->count && !starts_init(&starts, scan->functions, scan->count))) {
+		ws_scan_deinit(scan);
+		return ws_error_errno(err, ENOMEM, "cannot scan the code", ws_image_path(image));
+	}
+	if (!scan->count)
+		return 0;
+	code = ws_image_code_ranges(image, &code_count);
+	for (size_t i = 0; i < code_count; i++)
+		scan_range_x86(scan, &starts, &code[i]);
+	scan_slots(scan, &starts);
+	scan_symbols(scan, &starts);
+	free(starts.bits);
+	return 0;
+}
+
+void ws_scan_deinit(struct ws_scan *scan)
+{
+	free(scan->seen);
+	scan->seen = NULL;
+}
+
+static bool is_listed(const uint64_t *addresses, size_t count, uint64_t address)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (addresses[mid] == address)
+			return true;
+		if (addresses[mid] < address)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return false;
+}
+
+void ws_scan_references(const struct ws_scan *scan, const uint64_t *addresses, size_t count,
+			void (*fn)(void *arg, size_t function), void *arg)
+{
+	if (!count)
+		return;
+	for (size_t f = 0; f < scan->count; f++) {
+		const struct ws_range *range = &scan->functions[f];
+		size_t size;
+		const uint8_t *code = ws_image_bytes(scan->image, range->start, &size);
+
+		if (!code)
+			continue;
+		if (size > range->end - range->start)
+			size = range->end - range->start;
+		for (size_t at = 3; at + 4 <= size; at++) {
+			uint64_t target;
+			int32_t disp;
+
+			memcpy(&disp, code + at, sizeof(disp));
+			target = range->start + at + 4 + (uint64_t)(int64_t)disp;
+			if (target < addresses[0] || target > addresses[count - 1] ||
+			    !is_listed(addresses, count, target))
+				continue;
+			fn(arg, f);
+			break;
+		}
+	}
+}
