@@ -85,4 +85,88 @@ int ws_evidence_gather(struct ws_evidence *evidence, const struct ws_scan *scan,
 		       struct ws_error *err);
 void ws_evidence_deinit(struct ws_evidence *evidence);
 
+/*
+ * A signature: what is known of one function from PostgreSQL's sources. Lists are names separated
+ * by blanks: exported functions, imports, exported variables, and names recovered in an earlier
+ * round.
+ */
+struct ws_signature {
+	const char *name;
+	const char *file; /* base name of the unit */
+	bool reports;	  /* it has an ereport or elog, which names it: no such text, no match */
+	const char *must; /* called or referenced by every build of every major */
+	const char *must_not; /* the mark of a caller that has swallowed this function */
+	const char *calls;    /* what else it calls: raises the score */
+	const char *may;      /* neither raises nor lowers it */
+	const char *inlines;  /* functions of the unit that may stand inside it */
+	/* Its address is this argument of this call, made inside the unit: the only one so handed
+	 * over. */
+	struct {
+		const char *callee;
+		int argument;
+	} handed[2];
+	/* Inlined if all of `keys` are found inside one of `hosts`. Functions with an ereport need
+	 * no keys: their name inside another function says it. */
+	const char *keys, *hosts;
+};
+
+const struct ws_signature *ws_signatures(size_t *count);
+
+/* A function out of a table of function pointers. */
+struct ws_slot_rule {
+	const char *name;
+	const char
+		*holder; /* exported variable that points to the table, or function that names it */
+	int index, length; /* position, and number of pointers the table has at least */
+	const char *must;  /* as in a signature */
+};
+
+const struct ws_slot_rule *ws_slot_rules(size_t *count);
+
+/* A variable that every one of some functions uses in one way. */
+enum ws_use { WS_USE_NONE = 0, WS_USE_READ, WS_USE_WRITE, WS_USE_ADDRESS };
+
+#define WS_USES_MAX 4
+
+struct ws_variable_rule {
+	const char *name;
+	uint8_t size; /* of the access, 0 for WS_USE_ADDRESS */
+	struct {
+		enum ws_use use;
+		const char *function;
+	} uses[WS_USES_MAX];
+};
+
+const struct ws_variable_rule *ws_variable_rules(size_t *count);
+
+/* One source file's functions, named and nameless. */
+struct ws_unit {
+	const char *file;
+	struct ws_evidence *bodies; /* parallel: */
+	const char **names;	    /* exported or recovered, NULL if unknown */
+	double *scores;		    /* of the recovered ones */
+	size_t count, cap;
+};
+
+int ws_unit_load(struct ws_unit *unit, const struct ws_scan *scan, const char *file,
+		 struct ws_error *err);
+void ws_unit_deinit(struct ws_unit *unit);
+/* Names what can be named, in rounds, since names found in one are evidence in the next. */
+void ws_unit_match(struct ws_unit *unit, const struct ws_scan *scan, const struct ws_log *log);
+/* The body at an address, or -1. */
+long ws_unit_body(const struct ws_unit *unit, uint64_t address);
+/* Does the body call or reference something of this name? */
+bool ws_unit_uses(const struct ws_unit *unit, const struct ws_scan *scan,
+		  const struct ws_evidence *body, const char *name);
+bool ws_unit_uses_all(const struct ws_unit *unit, const struct ws_scan *scan,
+		      const struct ws_evidence *body, const char *names);
+bool ws_evidence_reports(const struct ws_evidence *body, const char *file, const char *function);
+
+/* Walks a list of names: `*at` starts as the list (may be NULL); false at its end. */
+bool ws_names_next(const char **at, char *name, size_t size);
+bool ws_names_has(const char *names, const char *name);
+
+int ws_recover_slots(struct resolver *r, const struct ws_scan *scan, struct ws_error *err);
+int ws_recover_variables(struct resolver *r, const struct ws_scan *scan, struct ws_error *err);
+
 #endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Functions out of tables of pointers, and static variables by how known functions use them. */
+#include "symbol/recover_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+#define CONFIDENCE 0.98 /* structural: one way to be right, checked from more than one side */
+#define TABLES_MAX 8
+
+/* `length` relocated pointers to starts of functions stand at `table`. */
+static bool is_function_table(const struct ws_scan *scan, uint64_t table, int length)
+{
+	for (int i = 0; i < length; i++) {
+		uint64_t value;
+		long f;
+
+		if (!ws_image_relocated(scan->image, table + (uint64_t)i * 8, &value))
+			return false;
+		f = ws_scan_index(scan, value);
+		if (f < 0 || scan->functions[f].start != value)
+			return false;
+	}
+	return true;
+}
+
+/* The table that the rule's holder points to or names, 0 if there is not exactly one. */
+static int find_table(const struct ws_scan *scan, const struct ws_slot_rule *rule, uint64_t *table,
+		      struct ws_error *err)
+{
+	const struct ws_image_symbol *holder = ws_image_symbol(scan->image, rule->holder);
+	struct ws_evidence body;
+	uint64_t value;
+	long f;
+
+	*table = 0;
+	if (!holder || !holder->is_dynamic)
+		return 0;
+	if (!holder->is_function) {
+		if (ws_image_relocated(scan->image, holder->address, &value) &&
+		    is_function_table(scan, value, rule->length))
+			*table = value;
+		return 0;
+	}
+	f = ws_scan_index(scan, holder->address);
+	if (f < 0)
+		return 0;
+	if (ws_evidence_gather(&body, scan, (size_t)f, err))
+		return -1;
+	for (size_t i = 0; i < body.reference_count; i++) {
+		value = body.references[i].address;
+		if (value == *table || !is_function_table(scan, value, rule->length))
+			continue;
+		*table = *table ? UINT64_MAX : value;
+	}
+	ws_evidence_deinit(&body);
+	if (*table == UINT64_MAX)
+		*table = 0;
+	return 0;
+}
+
+static int apply_slot_rule(struct resolver *r, const struct ws_scan *scan,
+			   const struct ws_slot_rule *rule, struct ws_error *err)
+{
+	static const struct ws_unit no_unit = { 0 };
+	long i = ws_resolver_index(r, rule->name);
+	struct ws_evidence body;
+	uint64_t table, address;
+	bool fits;
+	long f;
+
+	if (i < 0 || !ws_resolver_is_open(r, (size_t)i))
+		return 0;
+	if (find_table(scan, rule, &table, err))
+		return -1;
+	if (!table || !ws_image_relocated(scan->image, table + (uint64_t)rule->index * 8, &address))
+		return 0;
+	f = ws_scan_index(scan, address);
+	if (ws_evidence_gather(&body, scan, (size_t)f, err))
+		return -1;
+	/* An exported function in the slot is some other function that the table shares. */
+	fits = !body.name && ws_unit_uses_all(&no_unit, scan, &body, rule->must);
+	if (fits)
+		ws_resolver_claim(r, (size_t)i, WS_SOURCE_RECOVERED, address,
+				  body.range.end - body.range.start, CONFIDENCE);
+	ws_evidence_deinit(&body);
+	return 0;
+}
+
+/* How setCC reads the flags of a comparison: 1 for less, -1 for greater, 0 for anything else. */
+static int set_direction(const uint8_t *bytes, size_t size)
+{
+	if (size < 3 || bytes[0] != 0x0f)
+		return 0;
+	switch (bytes[1]) {
+	case 0x92: /* setb: size_t */
+	case 0x9c: /* setl: int */
+		return 1;
+	case 0x97: /* seta */
+	case 0x9f: /* setg */
+		return -1;
+	default:
+		return 0;
+	}
+}
+
+/* Opcode of the instruction without its REX prefix. */
+static uint8_t opcode(const uint8_t *bytes)
+{
+	return (bytes[0] & 0xf0) == 0x40 ? bytes[1] : bytes[0];
+}
+
+/*
+ * socket_is_send_pending (src/backend/libpq/pqcomm.c) is `return PqSendStart < PqSendPointer;`: a
+ * load, a comparison with memory and a setCC. Which operand is which follows from their order and
+ * condition.
+ */
+static bool read_comparison(const struct ws_image *image, const struct ws_code *code,
+			    uint64_t *less, uint64_t *greater, uint8_t *size)
+{
+	const struct ws_insn *load = NULL, *compare = NULL;
+
+	for (size_t i = 0; i < code->count; i++) {
+		const struct ws_insn *insn = &code->insns[i];
+		size_t avail;
+		const uint8_t *bytes = ws_image_bytes(image, insn->address, &avail);
+		int direction;
+
+		if (!bytes || insn->writes_reference || insn->kind == WS_INSN_CALL)
+			return false;
+		if (insn->reads_reference && !load && opcode(bytes) == 0x8b) {
+			load = insn;
+		} else if (insn->reads_reference && load && !compare &&
+			   (opcode(bytes) == 0x39 || opcode(bytes) == 0x3b)) {
+			compare = insn;
+			/* 39: memory is compared with the register, 3b the other way round. */
+			*less = opcode(bytes) == 0x39 ? insn->reference : load->reference;
+			*greater = opcode(bytes) == 0x39 ? load->reference : insn->reference;
+		} else if (insn->reads_reference) {
+			return false;
+		}
+		direction = set_direction(bytes, avail);
+		if (!direction || !compare)
+			continue;
+		if (direction < 0) {
+			uint64_t swap = *less;
+
+			*less = *greater;
+			*greater = swap;
+		}
+		*size = load->access_size;
+		return load->access_size == compare->access_size;
+	}
+	return false;
+}
+
+static int recover_send_pointers(struct resolver *r, const struct ws_scan *scan,
+				 struct ws_error *err)
+{
+	long pointer = ws_resolver_index(r, "PqSendPointer"),
+	     start = ws_resolver_index(r, "PqSendStart");
+	uint64_t pending = ws_symbol_address(r->set, "socket_is_send_pending");
+	uint64_t less, greater;
+	struct ws_code code;
+	uint8_t size;
+	bool known;
+	long f = pending ? ws_scan_index(scan, pending) : -1;
+
+	if (pointer < 0 || start < 0 || f < 0 || ws_image_arch(r->image) != WS_ARCH_X86_64)
+		return 0;
+	if (ws_code_decode(r->image, scan->functions[f], &code, err))
+		return -1;
+	known = read_comparison(r->image, &code, &less, &greater, &size);
+	ws_code_deinit(&code);
+	/* int up to 15, size_t from 16 on; neither is exported; declared next to each other. */
+	if (!known || (size != 4 && size != 8) || less == greater ||
+	    (less > greater ? less - greater : greater - less) > 64 ||
+	    !ws_image_is_writable(r->image, less) || !ws_image_is_writable(r->image, greater))
+		return 0;
+	if (ws_resolver_is_open(r, (size_t)pointer))
+		ws_resolver_claim(r, (size_t)pointer, WS_SOURCE_RECOVERED, greater, size,
+				  CONFIDENCE);
+	if (ws_resolver_is_open(r, (size_t)start))
+		ws_resolver_claim(r, (size_t)start, WS_SOURCE_RECOVERED, less, size, CONFIDENCE);
+	return 0;
+}
+
+int ws_recover_slots(struct resolver *r, const struct ws_scan *scan, struct ws_error *err)
+{
+	size_t count;
+	const struct ws_slot_rule *rules = ws_slot_rules(&count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (apply_slot_rule(r, scan, &rules[i], err))
+			return -1;
+	}
+	return recover_send_pointers(r, scan, err);
+}
+
+static bool is_used(const struct ws_evidence *body, uint64_t address, enum ws_use use, uint8_t size)
+{
+	for (size_t i = 0; i < body->reference_count; i++) {
+		const struct ws_evidence_reference *ref = &body->references[i];
+
+		if (ref->address != address || ref->size != size)
+			continue;
+		if ((use == WS_USE_READ && ref->reads) || (use == WS_USE_WRITE && ref->writes) ||
+		    (use == WS_USE_ADDRESS && !ref->reads && !ref->writes))
+			return true;
+	}
+	return false;
+}
+
+/* Whether all bodies of the rule use the address in the rule's way. */
+static bool fits_rule(const struct ws_variable_rule *rule, const struct ws_evidence *bodies,
+		      uint64_t address)
+{
+	for (size_t u = 0; u < WS_USES_MAX && rule->uses[u].use; u++) {
+		if (!is_used(&bodies[u], address, rule->uses[u].use, rule->size))
+			return false;
+	}
+	return true;
+}
+
+static bool is_static_data(const struct ws_image *image, uint64_t address)
+{
+	const struct ws_image_symbol *symbol = ws_image_symbol_at(image, address);
+
+	return ws_image_is_writable(image, address) && !(symbol && symbol->is_dynamic);
+}
+
+/* The only address that fits, 0 if there is none or more than one. */
+static uint64_t match_variable(const struct ws_image *image, const struct ws_variable_rule *rule,
+			       const struct ws_evidence *bodies)
+{
+	uint64_t found = 0;
+
+	for (size_t i = 0; i < bodies[0].reference_count; i++) {
+		uint64_t address = bodies[0].references[i].address;
+
+		if (address == found || !is_static_data(image, address) ||
+		    !fits_rule(rule, bodies, address))
+			continue;
+		if (found)
+			return 0;
+		found = address;
+	}
+	return found;
+}
+
+static int apply_variable_rule(struct resolver *r, const struct ws_scan *scan,
+			       const struct ws_variable_rule *rule, struct ws_error *err)
+{
+	struct ws_evidence bodies[WS_USES_MAX] = { 0 };
+	long i = ws_resolver_index(r, rule->name);
+	bool complete = true;
+	uint64_t address;
+	int rc = 0;
+
+	if (i < 0 || !ws_resolver_is_open(r, (size_t)i))
+		return 0;
+	for (size_t u = 0; u < WS_USES_MAX && rule->uses[u].use && complete && rc == 0; u++) {
+		const char *name = rule->uses[u].function;
+		const struct ws_image_symbol *symbol = ws_image_symbol(scan->image, name);
+		uint64_t start = symbol && symbol->is_dynamic ? symbol->address
+							      : ws_symbol_address(r->set, name);
+		long f = start ? ws_scan_index(scan, start) : -1;
+
+		complete = f >= 0;
+		if (complete)
+			rc = ws_evidence_gather(&bodies[u], scan, (size_t)f, err);
+	}
+	if (complete && rc == 0) {
+		address = match_variable(r->image, rule, bodies);
+		if (address)
+			ws_resolver_claim(r, (size_t)i, WS_SOURCE_RECOVERED, address, rule->size,
+					  CONFIDENCE);
+	}
+	for (size_t u = 0; u < WS_USES_MAX; u++)
+		ws_evidence_deinit(&bodies[u]);
+	return rc;
+}
+
+int ws_recover_variables(struct resolver *r, const struct ws_scan *scan, struct ws_error *err)
+{
+	size_t count;
+	const struct ws_variable_rule *rules = ws_variable_rules(&count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (apply_variable_rule(r, scan, &rules[i], err))
+			return -1;
+	}
+	return 0;
+}
