@@ -117,10 +117,16 @@ static uint8_t opcode(const uint8_t *bytes)
  * load, a comparison with memory and a setCC. Which operand is which follows from their order and
  * condition.
  */
+struct comparison {
+	uint64_t less, greater; /* addresses of the two sides */
+	uint8_t size;
+};
+
 static bool read_comparison(const struct ws_image *image, const struct ws_code *code,
-			    uint64_t *less, uint64_t *greater, uint8_t *size)
+			    struct comparison *out)
 {
 	const struct ws_insn *load = NULL, *compare = NULL;
+	bool memory_first = false;
 
 	for (size_t i = 0; i < code->count; i++) {
 		const struct ws_insn *insn = &code->insns[i];
@@ -136,54 +142,62 @@ static bool read_comparison(const struct ws_image *image, const struct ws_code *
 			   (opcode(bytes) == 0x39 || opcode(bytes) == 0x3b)) {
 			compare = insn;
 			/* 39: memory is compared with the register, 3b the other way round. */
-			*less = opcode(bytes) == 0x39 ? insn->reference : load->reference;
-			*greater = opcode(bytes) == 0x39 ? load->reference : insn->reference;
+			memory_first = opcode(bytes) == 0x39;
 		} else if (insn->reads_reference) {
 			return false;
 		}
 		direction = set_direction(bytes, avail);
 		if (!direction || !compare)
 			continue;
-		if (direction < 0) {
-			uint64_t swap = *less;
-
-			*less = *greater;
-			*greater = swap;
+		if ((direction > 0) != memory_first) {
+			out->less = load->reference;
+			out->greater = compare->reference;
+		} else {
+			out->less = compare->reference;
+			out->greater = load->reference;
 		}
-		*size = load->access_size;
+		out->size = load->access_size;
 		return load->access_size == compare->access_size;
 	}
 	return false;
 }
 
+/* int up to 15, size_t from 16 on; not exported; declared next to each other. */
+static bool is_plausible(const struct ws_image *image, const struct comparison *c)
+{
+	uint64_t distance = c->less > c->greater ? c->less - c->greater : c->greater - c->less;
+
+	return (c->size == 4 || c->size == 8) && distance >= c->size && distance <= 64 &&
+	       ws_image_is_writable(image, c->less) && ws_image_is_writable(image, c->greater);
+}
+
+static void claim_if_open(struct resolver *r, const char *name, uint64_t address, uint64_t size)
+{
+	long i = ws_resolver_index(r, name);
+
+	if (i >= 0 && ws_resolver_is_open(r, (size_t)i))
+		ws_resolver_claim(r, (size_t)i, WS_SOURCE_RECOVERED, address, size, CONFIDENCE);
+}
+
 static int recover_send_pointers(struct resolver *r, const struct ws_scan *scan,
 				 struct ws_error *err)
 {
-	long pointer = ws_resolver_index(r, "PqSendPointer"),
-	     start = ws_resolver_index(r, "PqSendStart");
 	uint64_t pending = ws_symbol_address(r->set, "socket_is_send_pending");
-	uint64_t less, greater;
-	struct ws_code code;
-	uint8_t size;
-	bool known;
 	long f = pending ? ws_scan_index(scan, pending) : -1;
+	struct comparison found = { 0 };
+	struct ws_code code;
+	bool known;
 
-	if (pointer < 0 || start < 0 || f < 0 || ws_image_arch(r->image) != WS_ARCH_X86_64)
+	if (f < 0 || ws_image_arch(r->image) != WS_ARCH_X86_64)
 		return 0;
 	if (ws_code_decode(r->image, scan->functions[f], &code, err))
 		return -1;
-	known = read_comparison(r->image, &code, &less, &greater, &size);
+	known = read_comparison(r->image, &code, &found) && is_plausible(r->image, &found);
 	ws_code_deinit(&code);
-	/* int up to 15, size_t from 16 on; neither is exported; declared next to each other. */
-	if (!known || (size != 4 && size != 8) || less == greater ||
-	    (less > greater ? less - greater : greater - less) > 64 ||
-	    !ws_image_is_writable(r->image, less) || !ws_image_is_writable(r->image, greater))
-		return 0;
-	if (ws_resolver_is_open(r, (size_t)pointer))
-		ws_resolver_claim(r, (size_t)pointer, WS_SOURCE_RECOVERED, greater, size,
-				  CONFIDENCE);
-	if (ws_resolver_is_open(r, (size_t)start))
-		ws_resolver_claim(r, (size_t)start, WS_SOURCE_RECOVERED, less, size, CONFIDENCE);
+	if (known) {
+		claim_if_open(r, "PqSendStart", found.less, found.size);
+		claim_if_open(r, "PqSendPointer", found.greater, found.size);
+	}
 	return 0;
 }
 
