@@ -2,8 +2,8 @@
 /*
  * layout.h: where the fields are in the structures of one server binary.
  *
- * From DWARF where the file has any, else from a built-in table for its major and architecture. A field
- * that neither knows is WS_UNKNOWN and is not captured.
+ * From DWARF where the file has any, else from a built-in table for its major and architecture. A
+ * field that neither knows is WS_UNKNOWN and is not captured.
  */
 #ifndef WS_LAYOUT_LAYOUT_H
 #define WS_LAYOUT_LAYOUT_H
@@ -19,11 +19,20 @@ struct ws_layout {
 	struct ws_offsets off;
 };
 
-/* A row of the table of fields: where it is described in DWARF, where it goes in struct ws_offsets. */
+enum ws_layout_kind {
+	WS_LAYOUT_OFFSET = 1, /* of a member in its structure */
+	WS_LAYOUT_SIZE,	      /* of a structure */
+	WS_LAYOUT_ENUM,	      /* value of an enumerator */
+	WS_LAYOUT_MACRO,      /* value of a macro: in no debug info, always from the table */
+};
+
+/* A row of the table of fields: where it is described in DWARF, where it goes in struct ws_offsets.
+ */
 struct ws_layout_field {
+	enum ws_layout_kind kind;
 	const char *name;   /* "WalSnd.sentPtr" */
-	const char *type;   /* DWARF structure: "WalSnd" */
-	const char *member; /* "sentPtr", dotted for nested members; NULL: the size of the type */
+	const char *type;   /* DWARF structure or enumeration: "WalSnd"; NULL for a macro */
+	const char *member; /* "sentPtr", dotted for nested members; NULL for a size */
 	size_t slot;	    /* offsetof in struct ws_offsets */
 };
 const struct ws_layout_field *ws_layout_fields(size_t *count);

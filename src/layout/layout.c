@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "layout/layout.h"
+
+#include <elfutils/libdwelf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "layout/dwarf.h"
+
+struct row {
+	int major;
+	enum ws_arch arch;
+	struct ws_offsets off;
+};
+
+/* One row per major and architecture, made by scripts/layout-table. */
+static const struct row rows[] = {
+#include "layout/tables.inc"
+};
+
+static const struct row *find_row(int major, enum ws_arch arch)
+{
+	for (size_t i = 0; i < WS_ARRAY_SIZE(rows); i++) {
+		if (rows[i].major == major && rows[i].arch == arch)
+			return &rows[i];
+	}
+	return NULL;
+}
+
+/* Every slot is a __u32 (fields.c asserts it). */
+static void set_unknown(struct ws_offsets *off)
+{
+	memset(off, 0xff, sizeof(*off));
+}
+
+/* The path may by now lead to another file than the image was read from: an upgrade in place. */
+static bool is_same_file(Elf *elf, const struct ws_image *image)
+{
+	char hex[WS_BUILD_ID_MAX * 2 + 1] = "";
+	const void *id = NULL;
+	ssize_t size = dwelf_elf_gnu_build_id(elf, &id);
+
+	for (ssize_t i = 0; i < size && i < WS_BUILD_ID_MAX; i++)
+		snprintf(hex + i * 2, 3, "%02x", ((const uint8_t *)id)[i]);
+	return strcmp(hex, ws_image_build_id(image)) == 0;
+}
+
+static size_t read_dwarf(const struct ws_image *image, struct ws_offsets *off)
+{
+	ws_autoclose int fd = open(ws_image_path(image), O_RDONLY | O_CLOEXEC);
+	Dwarf *dwarf = fd >= 0 ? dwarf_begin(fd, DWARF_C_READ) : NULL;
+	size_t found = 0;
+
+	if (!dwarf)
+		return 0;
+	if (is_same_file(dwarf_getelf(dwarf), image))
+		found = ws_layout_read_dwarf(dwarf, off);
+	dwarf_end(dwarf);
+	return found;
+}
+
+static int fail_unsupported(const struct ws_image *image, int major, struct ws_error *err)
+{
+	char supported[128] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(rows) && len < sizeof(supported); i++)
+		len += (size_t)snprintf(supported + len, sizeof(supported) - len, "%s%d on %s",
+					i ? ", " : "", rows[i].major,
+					ws_image_arch_name(rows[i].arch));
+	ws_error_set(
+		err, "no layout of the server's structures", ws_image_path(image),
+		"it has no debug information, and PostgreSQL %d on %s is not among the built-in "
+		"ones (%s)",
+		major, ws_image_arch_name(ws_image_arch(image)), supported);
+	return ws_error_fix(err, "use a server with debug information, or add its row with "
+				 "scripts/layout-table");
+}
+
+int ws_layout_find(const struct ws_image *image, int major, bool no_debug_info,
+		   struct ws_layout *layout, struct ws_error *err)
+{
+	const struct row *row = find_row(major, ws_image_arch(image));
+
+	layout->major = major;
+	layout->source = row ? WS_LAYOUT_TABLE : WS_LAYOUT_NONE;
+	set_unknown(&layout->off);
+	if (row)
+		layout->off = row->off;
+	if (!no_debug_info && read_dwarf(image, &layout->off) > 0)
+		layout->source = WS_LAYOUT_DWARF;
+	if (layout->source == WS_LAYOUT_NONE)
+		return fail_unsupported(image, major, err);
+	return 0;
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "probe/plan.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "layout/layout.h"
+#include "probe/site.h"
+
+static const char what[] = "cannot plan the probes";
+
+/* WaitEventSetWait(set, timeout, occurred_events, nevents, wait_event_info), storage/latch.h. */
+#define WAIT_EVENT_ARG 3
+
+static const struct {
+	const char *name;
+	size_t slot;
+} variables[] = {
+	{ "am_walsender", offsetof(struct ws_variables, am_walsender) },
+	{ "am_db_walsender", offsetof(struct ws_variables, am_db_walsender) },
+	{ "MyProcPid", offsetof(struct ws_variables, my_proc_pid) },
+	{ "MyProcPort", offsetof(struct ws_variables, my_proc_port) },
+	{ "MyWalSnd", offsetof(struct ws_variables, my_walsnd) },
+	{ "MyReplicationSlot", offsetof(struct ws_variables, my_replication_slot) },
+	{ "errordata", offsetof(struct ws_variables, errordata) },
+	{ "errordata_stack_depth", offsetof(struct ws_variables, errordata_stack_depth) },
+	{ "PqSendPointer", offsetof(struct ws_variables, pq_send_pointer) },
+	{ "PqSendStart", offsetof(struct ws_variables, pq_send_start) },
+	{ "XLogSendLogical", offsetof(struct ws_variables, xlog_send_logical) },
+};
+_Static_assert(WS_ARRAY_SIZE(variables) * sizeof(__u64) == sizeof(struct ws_variables),
+	       "every member of struct ws_variables needs its row");
+
+struct planner {
+	const struct ws_image *image;
+	const struct ws_symbol_set *symbols;
+	int major;
+	struct ws_plan *plan;
+};
+
+/* Why a function cannot be used: "WalSndWait not found (inlined into WalSndLoop)". */
+static void explain_symbol(const struct planner *p, const char *name, char *out, size_t size)
+{
+	const struct ws_symbol *symbol = ws_symbol_find(p->symbols, name);
+
+	if (!symbol)
+		snprintf(out, size, "%s not found (not looked for)", name);
+	else if (symbol->status == WS_SYMBOL_INLINED && symbol->into[0])
+		snprintf(out, size, "%s not found (inlined into %s)", name, symbol->into[0]);
+	else
+		snprintf(out, size, "%s not found (%s)", name,
+			 ws_symbol_status_name(symbol->status));
+}
+
+/* The symbol of the function the site goes into; NULL with the reason if there is none. */
+static const struct ws_symbol *find_function(const struct planner *p, struct ws_planned *planned)
+{
+	const struct ws_probe *probe = planned->probe;
+	const char *names[] = { probe->function, probe->stand_in };
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(names) && names[i]; i++) {
+		const struct ws_symbol *symbol = ws_symbol_find(p->symbols, names[i]);
+
+		if (!symbol || symbol->status != WS_SYMBOL_FOUND)
+			continue;
+		planned->function = names[i];
+		planned->source = symbol->source;
+		planned->confidence = symbol->confidence;
+		return symbol;
+	}
+	explain_symbol(p, probe->function, planned->reason, sizeof(planned->reason));
+	return NULL;
+}
+
+static bool is_taken(const void *arg, uint64_t address)
+{
+	const struct ws_plan *plan = arg;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct ws_planned *other = &plan->sites[i];
+
+		if (other->address == address &&
+		    (other->status == WS_PLAN_PLANTED || other->status == WS_PLAN_NOT_AT_LEVEL))
+			return true;
+	}
+	return false;
+}
+
+/* "PqCommMethods+0x10": the variable and the slot of the table it points to. */
+static bool parse_slot(const char *callee, char *variable, size_t size, int64_t *slot)
+{
+	const char *plus = strchr(callee, '+');
+	char *rest;
+
+	if (!plus || (size_t)(plus - callee) >= size)
+		return false;
+	memcpy(variable, callee, (size_t)(plus - callee));
+	variable[plus - callee] = '\0';
+	*slot = strtoll(plus + 1, &rest, 16);
+	return *rest == '\0' && rest != plus + 1;
+}
+
+/* False with the reason if the callee is not known. */
+static bool find_callee(const struct planner *p, struct ws_planned *planned,
+			struct ws_site_query *query)
+{
+	const struct ws_probe *probe = planned->probe;
+	const struct ws_symbol *symbol;
+	char variable[64];
+
+	if (!probe->callee)
+		return true;
+	if (parse_slot(probe->callee, variable, sizeof(variable), &query->slot)) {
+		query->table = ws_symbol_address(p->symbols, variable);
+		if (!query->table)
+			explain_symbol(p, variable, planned->reason, sizeof(planned->reason));
+		return query->table != 0;
+	}
+	if (probe->condition) {
+		query->condition = ws_symbol_address(p->symbols, probe->condition);
+		if (!query->condition) {
+			explain_symbol(p, probe->condition, planned->reason,
+				       sizeof(planned->reason));
+			return false;
+		}
+	}
+	/* A name that is not looked for may be an import. */
+	symbol = ws_symbol_find(p->symbols, probe->callee);
+	query->callee = ws_symbol_address(p->symbols, probe->callee);
+	if (symbol && !query->callee)
+		explain_symbol(p, probe->callee, planned->reason, sizeof(planned->reason));
+	return !symbol || query->callee;
+}
+
+/* Two rows for the entry of one and the same code (folded by the linker) could not be told apart.
+ */
+static bool is_folded(const struct planner *p, struct ws_planned *planned, uint64_t function)
+{
+	for (const struct ws_planned *other = p->plan->sites; other < planned; other++) {
+		if (other->probe->kind != WS_SITE_ENTRY || !other->function ||
+		    planned->probe->kind != WS_SITE_ENTRY ||
+		    ws_symbol_address(p->symbols, other->function) != function)
+			continue;
+		snprintf(planned->reason, sizeof(planned->reason), "%s and %s are the same code",
+			 planned->function, other->function);
+		return true;
+	}
+	return false;
+}
+
+/* config.h: the WaitEvent WalSndWait hands to WaitEventSetWait lies in its frame. */
+static void note_wait_event(const struct planner *p, const struct ws_body *body,
+			    const struct ws_site_choice *choice)
+{
+	int reg;
+	int32_t disp;
+
+	if (!ws_site_frame_argument(body, choice->call_index, choice->index, WAIT_EVENT_ARG, &reg,
+				    &disp))
+		return;
+	p->plan->config.wait_event_reg = (__s16)reg;
+	p->plan->config.wait_event_disp = disp;
+}
+
+static void plan_in_body(const struct planner *p, struct ws_planned *planned,
+			 const struct ws_site_query *query, const struct ws_body *body)
+{
+	struct ws_site_choice choice;
+	bool found = ws_site_find(body, query, &choice);
+	const uint64_t address = body->code.insns[choice.index].address;
+
+	snprintf(planned->reason, sizeof(planned->reason), "%s", choice.reason);
+	if (!found)
+		return;
+	if (!ws_image_offset(p->image, address, &planned->offset)) {
+		snprintf(planned->reason, sizeof(planned->reason),
+			 "0x%" PRIx64 " is not in a loadable segment of the file", address);
+		return;
+	}
+	planned->address = address;
+	planned->cost = choice.cost;
+	ws_code_format(p->image, address, planned->instruction, sizeof(planned->instruction));
+	planned->status =
+		planned->probe->level <= p->plan->level ? WS_PLAN_PLANTED : WS_PLAN_NOT_AT_LEVEL;
+	if (planned->probe->site == WS_SITE_WAIT_END)
+		note_wait_event(p, body, &choice);
+}
+
+static void plan_site(const struct planner *p, struct ws_planned *planned)
+{
+	const struct ws_probe *probe = planned->probe;
+	struct ws_site_query query = { .probe = probe, .is_taken = is_taken, .arg = p->plan };
+	const struct ws_symbol *function;
+	struct ws_error err = { 0 };
+	struct ws_body body;
+
+	if (p->major < probe->first_major || (probe->last_major && p->major > probe->last_major)) {
+		planned->status = WS_PLAN_NOT_IN_MAJOR;
+		return;
+	}
+	planned->status = WS_PLAN_MISSING;
+	function = find_function(p, planned);
+	if (!function || is_folded(p, planned, function->address) ||
+	    !find_callee(p, planned, &query))
+		return;
+	if (ws_body_load(p->image, function->address, function->size, &body, &err)) {
+		snprintf(planned->reason, sizeof(planned->reason), "%s: %.120s", planned->function,
+			 err.why);
+		return;
+	}
+	plan_in_body(p, planned, &query, &body);
+	ws_body_deinit(&body);
+}
+
+static void fill_config(const struct planner *p, const struct ws_layout *layout)
+{
+	struct ws_server_config *config = &p->plan->config;
+
+	config->level = (__u16)p->plan->level;
+	config->off = layout->off;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(variables); i++) {
+		uint64_t address = ws_symbol_address(p->symbols, variables[i].name);
+
+		memcpy((char *)&config->var + variables[i].slot, &address, sizeof(address));
+	}
+	for (size_t i = 0; i < p->plan->count; i++) {
+		const struct ws_planned *planned = &p->plan->sites[i];
+
+		if (planned->status != WS_PLAN_PLANTED)
+			continue;
+		config->site_addr[planned->probe->site] = planned->address;
+		p->plan->planted++;
+	}
+}
+
+static int check_required(const struct planner *p, struct ws_error *err)
+{
+	for (size_t i = 0; i < p->plan->count; i++) {
+		const struct ws_planned *planned = &p->plan->sites[i];
+
+		if (!planned->probe->required || planned->status == WS_PLAN_PLANTED)
+			continue;
+		ws_error_set(err, what, ws_image_path(p->image), "no place for %s in %s: %s",
+			     planned->probe->name, planned->probe->function,
+			     planned->status == WS_PLAN_NOT_IN_MAJOR ? "the server is too old"
+								     : planned->reason);
+		return ws_error_fix(err, "install the server's debug symbols, if it is a supported "
+					 "PostgreSQL (10 to 18)");
+	}
+	return 0;
+}
+
+int ws_plan_make(const struct ws_image *image, const struct ws_symbol_set *symbols,
+		 const struct ws_layout *layout, int major, int level, struct ws_plan *plan,
+		 struct ws_error *err)
+{
+	struct planner p = { image, symbols, major, plan };
+	size_t count;
+	const struct ws_probe *probes = ws_catalogue(&count);
+
+	*plan = (struct ws_plan){ .level = level };
+	plan->config.wait_event_reg = -1;
+	if (level < 1 || level > 3)
+		return ws_error_set(err, what, ws_image_path(image), "there is no level %d", level);
+	plan->sites = calloc(count, sizeof(*plan->sites));
+	if (!plan->sites)
+		return ws_error_errno(err, ENOMEM, what, ws_image_path(image));
+	plan->count = count;
+	for (size_t i = 0; i < count; i++)
+		plan->sites[i].probe = &probes[i];
+	for (size_t i = 0; i < count; i++)
+		plan_site(&p, &plan->sites[i]);
+	fill_config(&p, layout);
+	return check_required(&p, err);
+}
+
+void ws_plan_deinit(struct ws_plan *plan)
+{
+	free(plan->sites);
+	plan->sites = NULL;
+	plan->count = 0;
+}

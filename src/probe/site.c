@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "probe/site.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+/* Calling conventions, by DWARF register numbers: System V ABI (x86-64), AAPCS64. */
+struct convention {
+	enum ws_arch arch;
+	int8_t args[8];
+	size_t arg_count;
+	int8_t result;
+	uint32_t caller_saved;
+	uint32_t frame; /* stack and frame pointer: stores through them change nothing of the
+			   server's */
+};
+
+static const struct convention conventions[] = {
+	{
+		.arch = WS_ARCH_X86_64,
+		.args = { 5, 4, 1, 2, 8, 9 }, /* rdi rsi rdx rcx r8 r9 */
+		.arg_count = 6,
+		.result = 0,	       /* rax */
+		.caller_saved = 0xf37, /* rax rdx rcx rsi rdi r8 to r11 */
+		.frame = 0xc0,	       /* rbp rsp */
+	},
+	{
+		.arch = WS_ARCH_AARCH64,
+		.args = { 0, 1, 2, 3, 4, 5, 6, 7 },
+		.arg_count = 8,
+		.result = 0,
+		.caller_saved = 0x4007ffff, /* x0 to x18, x30 */
+		.frame = 0xa0000000,	    /* x29 sp */
+	},
+};
+
+/* The search for one row. */
+struct search {
+	const struct ws_body *body;
+	const struct ws_site_query *query;
+	const struct convention *abi;
+	struct ws_site_choice *choice;
+};
+
+static const struct convention *find_convention(enum ws_arch arch)
+{
+	for (size_t i = 0; i < WS_ARRAY_SIZE(conventions); i++) {
+		if (conventions[i].arch == arch)
+			return &conventions[i];
+	}
+	return NULL;
+}
+
+__attribute__((format(printf, 2, 3))) static bool refuse(const struct search *s, const char *fmt,
+							 ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(s->choice->reason, sizeof(s->choice->reason), fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+static uint32_t wanted_args(const struct search *s)
+{
+	uint32_t mask = 0;
+
+	for (size_t i = 0; i < s->abi->arg_count; i++) {
+		if (s->query->probe->args >> i & 1)
+			mask |= 1U << s->abi->args[i];
+	}
+	return mask;
+}
+
+static bool is_call(const struct ws_insn *insn)
+{
+	return insn->kind == WS_INSN_CALL || insn->kind == WS_INSN_CALL_INDIRECT;
+}
+
+static bool ends_block(const struct ws_insn *insn)
+{
+	return ws_body_is_end(insn) || is_call(insn) || insn->kind == WS_INSN_BRANCH;
+}
+
+/*
+ * Behind a store to the server's own memory a site would no longer see what the entry saw
+ * (WalSndSetState reads the state and then changes it). What cannot be told from a store is taken
+ * for one.
+ */
+static bool may_store(const struct search *s, const struct ws_insn *insn)
+{
+	if (!insn->access_size)
+		return false;
+	if (insn->reference)
+		return insn->writes_reference || !insn->reads_reference;
+	if (insn->memory_reg >= 0 && (s->abi->frame >> insn->memory_reg & 1))
+		return false;
+	return insn->dest_reg < 0;
+}
+
+static bool is_free(const struct search *s, const struct ws_insn *insn)
+{
+	return !s->query->is_taken || !s->query->is_taken(s->query->arg, insn->address);
+}
+
+static bool choose(const struct search *s, size_t i)
+{
+	s->choice->index = i;
+	s->choice->cost = s->body->code.insns[i].cost;
+	return true;
+}
+
+static bool find_entry(const struct search *s)
+{
+	const struct ws_code *code = &s->body->code;
+	const uint32_t wanted = wanted_args(s);
+	uint32_t written = 0;
+
+	if (ws_body_is_entered(s->body, 0))
+		return refuse(s, "%s branches back to its first instruction",
+			      s->query->probe->function);
+	for (size_t i = 0; i < code->count; i++) {
+		const struct ws_insn *insn = &code->insns[i];
+
+		if ((i > 0 && ws_body_is_entered(s->body, i)) || (written & wanted))
+			break;
+		if (insn->cost == WS_COST_EMULATED && is_free(s, insn))
+			return choose(s, i);
+		if (ends_block(insn) || may_store(s, insn))
+			break;
+		written |= insn->regs_written;
+	}
+	if (!is_free(s, &code->insns[0]))
+		return refuse(s, "another site has the only instruction there is for it");
+	if (code->insns[0].cost == WS_COST_NOP5)
+		return refuse(
+			s, "only a 5-byte nop to plant at, which kernels from 6.18 on get wrong");
+	refuse(s, "single-stepped: the kernel emulates no instruction of the entry block");
+	return choose(s, 0);
+}
+
+/* Is this a call of the row's callee? `slots` marks the calls through the table, if it is one of
+ * those. */
+static bool is_wanted_call(const struct search *s, size_t i, const bool *slots)
+{
+	const struct ws_insn *insn = &s->body->code.insns[i];
+	const struct ws_image *image = s->body->image;
+	const char *import = NULL;
+
+	if (s->query->table)
+		return slots[i];
+	if (insn->kind == WS_INSN_CALL && s->query->callee && insn->target == s->query->callee)
+		return true;
+	if (insn->kind == WS_INSN_CALL)
+		import = ws_image_plt_name(image, insn->target);
+	else if (insn->kind == WS_INSN_CALL_INDIRECT && insn->reference)
+		import = ws_image_slot_import(image, insn->reference);
+	return import && strcmp(import, s->query->probe->callee) == 0;
+}
+
+/* Straight behind a call through a register or a local variable: `send_data()`. */
+static bool is_behind_pointer(const struct search *s, size_t i, const bool *slots)
+{
+	const struct ws_insn *insns = s->body->code.insns;
+
+	while (i-- > 0) {
+		const struct ws_insn *insn = &insns[i];
+
+		if (insn->kind == WS_INSN_CALL_INDIRECT)
+			return !slots[i] &&
+			       (insn->memory_reg < 0 || (s->abi->frame >> insn->memory_reg & 1));
+		if (ends_block(insn))
+			return false;
+	}
+	return false;
+}
+
+/*
+ * The first call from instruction `i` on, if nothing but `edges` branches leads to `i` and nothing
+ * at all to what follows.
+ */
+static long first_call(const struct search *s, long i, unsigned int edges)
+{
+	const struct ws_code *code = &s->body->code;
+
+	if (i < 0 || i >= (long)code->count || s->body->edges[i].outside ||
+	    s->body->edges[i].branches != edges)
+		return -1;
+	for (; i < (long)code->count; i++) {
+		const struct ws_insn *insn = &code->insns[i];
+
+		if (is_call(insn))
+			return i;
+		if (ends_block(insn) ||
+		    (i + 1 < (long)code->count && ws_body_is_entered(s->body, (size_t)i + 1)))
+			return -1;
+	}
+	return -1;
+}
+
+/* Index of the branch on the result of the only call of `callee`, -1 if there is no such. */
+static long find_condition(const struct search *s, uint64_t callee)
+{
+	const struct ws_code *code = &s->body->code;
+	long call = -1;
+
+	for (size_t i = 0; i < code->count; i++) {
+		if (code->insns[i].kind != WS_INSN_CALL || code->insns[i].target != callee)
+			continue;
+		if (call >= 0)
+			return -1;
+		call = (long)i;
+	}
+	for (long i = call + 1; call >= 0 && i < (long)code->count; i++) {
+		if (ws_body_is_entered(s->body, (size_t)i))
+			return -1;
+		if (code->insns[i].kind == WS_INSN_BRANCH)
+			return i;
+		if (ends_block(&code->insns[i]))
+			return -1;
+	}
+	return -1;
+}
+
+/*
+ * `if (!exec_replication_command(query_string)) exec_simple_query(query_string); else ...`: one of
+ * the two ways on from the branch leads to a block of its own whose first call is the wanted one.
+ */
+static bool pick_behind_false(const struct search *s, bool *wanted)
+{
+	const struct ws_code *code = &s->body->code;
+	long branch = s->query->condition ? find_condition(s, s->query->condition) : -1;
+	long ways[2], found = -1;
+
+	if (branch < 0)
+		return refuse(s, "no branch on the result of %s", s->query->probe->condition);
+	ways[0] = first_call(s, branch + 1, 0);
+	ways[1] = first_call(s, ws_code_index(code, code->insns[branch].target), 1);
+	for (int i = 0; i < 2; i++) {
+		if (ways[i] < 0 || !wanted[ways[i]])
+			continue;
+		if (found >= 0)
+			return refuse(s, "both ways on from %s call %s", s->query->probe->condition,
+				      s->query->probe->callee);
+		found = ways[i];
+	}
+	if (found < 0)
+		return refuse(s, "no block of its own calls %s when %s returned false",
+			      s->query->probe->callee, s->query->probe->condition);
+	s->choice->call_index = (size_t)found;
+	return true;
+}
+
+/* Of the marked calls, the one the row means. */
+static bool pick_call(const struct search *s, bool *wanted)
+{
+	const struct ws_probe *probe = s->query->probe;
+	size_t count = 0;
+
+	if (probe->pick == WS_PICK_BEHIND_FALSE)
+		return pick_behind_false(s, wanted);
+	for (size_t i = 0; i < s->body->code.count; i++) {
+		if (!wanted[i])
+			continue;
+		if (probe->pick == WS_PICK_BEHIND_POINTER && !is_behind_pointer(s, i, wanted))
+			continue;
+		s->choice->call_index = i;
+		count++;
+	}
+	if (count == 1)
+		return true;
+	if (count == 0)
+		return refuse(s, "no call of %s in it", probe->callee);
+	return refuse(s, "%zu calls of %s in it, and no way to tell them apart", count,
+		      probe->callee);
+}
+
+static bool find_call(const struct search *s)
+{
+	const struct ws_code *code = &s->body->code;
+	const struct ws_site_query *q = s->query;
+	bool *wanted = calloc(code->count, sizeof(*wanted));
+	bool found = wanted != NULL;
+
+	if (!wanted)
+		return refuse(s, "out of memory");
+	if (q->table &&
+	    !ws_body_slot_calls(s->body, q->table, q->slot, s->abi->caller_saved, wanted))
+		found = refuse(s, "out of memory");
+	for (size_t i = 0; found && i < code->count; i++)
+		wanted[i] = is_wanted_call(s, i, wanted);
+	found = found && pick_call(s, wanted);
+	free(wanted);
+	return found;
+}
+
+static bool at_call(const struct search *s)
+{
+	const struct ws_insn *insn = &s->body->code.insns[s->choice->call_index];
+
+	if (!is_free(s, insn))
+		return refuse(s, "another site has the call at 0x%" PRIx64, insn->address);
+	if (insn->cost != WS_COST_EMULATED)
+		refuse(s, "single-stepped: the kernel does not emulate this kind of call");
+	return choose(s, s->choice->call_index);
+}
+
+static bool after_call(const struct search *s)
+{
+	const struct ws_code *code = &s->body->code;
+	const uint64_t call = code->insns[s->choice->call_index].address;
+	uint32_t wanted = s->query->probe->wants_result ? 1U << s->abi->result : 0;
+
+	for (size_t i = s->choice->call_index + 1; i < code->count; i++) {
+		const struct ws_insn *insn = &code->insns[i];
+
+		if (ws_body_is_entered(s->body, i) && !s->query->probe->may_join)
+			return refuse(s,
+				      "other paths join at 0x%" PRIx64
+				      ", before an instruction behind "
+				      "the call at 0x%" PRIx64 " that the kernel emulates",
+				      insn->address, call);
+		if (insn->cost == WS_COST_EMULATED && is_free(s, insn))
+			return choose(s, i);
+		if (ends_block(insn))
+			break;
+		if (insn->regs_written & wanted)
+			return refuse(s,
+				      "the result is gone before an instruction behind the call at "
+				      "0x%" PRIx64 " that the kernel emulates",
+				      call);
+	}
+	return refuse(s, "no instruction behind the call at 0x%" PRIx64 " that the kernel emulates",
+		      call);
+}
+
+bool ws_site_find(const struct ws_body *body, const struct ws_site_query *query,
+		  struct ws_site_choice *choice)
+{
+	struct search s = { body, query, find_convention(ws_image_arch(body->image)), choice };
+
+	*choice = (struct ws_site_choice){ 0 };
+	if (!s.abi || !body->code.count)
+		return refuse(&s, "unknown processor");
+	switch (query->probe->kind) {
+	case WS_SITE_ENTRY:
+		return find_entry(&s);
+	case WS_SITE_CALL:
+		return find_call(&s) && at_call(&s);
+	case WS_SITE_AFTER_CALL:
+		return find_call(&s) && after_call(&s);
+	default:
+		return refuse(&s, "unknown kind of site");
+	}
+}
+
+/* Does an instruction of (from, to) change the register, or can control come in between? */
+static bool is_disturbed(const struct ws_body *body, size_t from, size_t to, size_t call, int reg)
+{
+	for (size_t i = from + 1; i < to; i++) {
+		/* A call leaves the stack pointer and the frame pointer as they were. */
+		if (i != call && (body->code.insns[i].regs_written >> reg & 1))
+			return true;
+		if (i <= call && ws_body_is_entered(body, i))
+			return true;
+	}
+	return false;
+}
+
+bool ws_site_frame_argument(const struct ws_body *body, size_t call_index, size_t index, int arg,
+			    int *reg, int32_t *disp)
+{
+	const struct convention *abi = find_convention(ws_image_arch(body->image));
+	size_t i = call_index;
+	int8_t arg_reg;
+
+	if (!abi || abi->arch != WS_ARCH_X86_64 || arg < 1 || (size_t)arg > abi->arg_count)
+		return false;
+	arg_reg = abi->args[arg - 1];
+	if (ws_body_is_entered(body, call_index))
+		return false;
+	while (i-- > 0) {
+		const struct ws_insn *insn = &body->code.insns[i];
+
+		if (ends_block(insn))
+			return false;
+		if (insn->regs_written >> arg_reg & 1)
+			break;
+		if (ws_body_is_entered(body, i))
+			return false;
+		if (i == 0)
+			return false;
+	}
+	/* lea disp(%rbp), %rdx: a memory operand without an access */
+	if (i >= call_index || !body->code.insns[i].base_memory ||
+	    body->code.insns[i].access_size || body->code.insns[i].dest_reg != arg_reg)
+		return false;
+	*reg = body->code.insns[i].memory_reg;
+	if (!(abi->frame >> *reg & 1) || is_disturbed(body, i, index, call_index, *reg))
+		return false;
+	if (body->code.insns[i].displacement != (int32_t)body->code.insns[i].displacement)
+		return false;
+	*disp = (int32_t)body->code.insns[i].displacement;
+	return true;
+}
