@@ -62,6 +62,9 @@ static const struct ws_symbol *find_function(const struct planner *p, struct ws_
 	const struct ws_probe *probe = planned->probe;
 	const char *names[] = { probe->function, probe->stand_in };
 
+	/* Stays as a remark where the stand-in serves. */
+	if (!ws_symbol_address(p->symbols, probe->function))
+		explain_symbol(p, probe->function, planned->reason, sizeof(planned->reason));
 	for (size_t i = 0; i < WS_ARRAY_SIZE(names) && names[i]; i++) {
 		const struct ws_symbol *symbol = ws_symbol_find(p->symbols, names[i]);
 
@@ -72,7 +75,6 @@ static const struct ws_symbol *find_function(const struct planner *p, struct ws_
 		planned->confidence = symbol->confidence;
 		return symbol;
 	}
-	explain_symbol(p, probe->function, planned->reason, sizeof(planned->reason));
 	return NULL;
 }
 
@@ -173,7 +175,8 @@ static void plan_in_body(const struct planner *p, struct ws_planned *planned,
 	bool found = ws_site_find(body, query, &choice);
 	const uint64_t address = body->code.insns[choice.index].address;
 
-	snprintf(planned->reason, sizeof(planned->reason), "%s", choice.reason);
+	if (!found || choice.reason[0])
+		snprintf(planned->reason, sizeof(planned->reason), "%s", choice.reason);
 	if (!found)
 		return;
 	if (!ws_image_offset(p->image, address, &planned->offset)) {

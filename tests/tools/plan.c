@@ -49,7 +49,8 @@ static void print_plan(const struct ws_plan *plan)
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct ws_planned *s = &plan->sites[i];
 
-		printf("%-20s %-42s %-10s %-12s", s->probe->name, s->probe->function,
+		printf("%-20s %-42s %-10s %-12s", s->probe->name,
+		       s->function ? s->function : s->probe->function,
 		       ws_site_kind_name(s->probe->kind), status[s->status]);
 		if (s->address)
 			printf(" 0x%-8lx %-8s %-16s %-9s %.2f", s->address,
