@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * emit.h: putting records into the ring buffer, and never losing one silently.
+ *
+ * A uprobe program can be preempted by another one on the same CPU (uprobe_multi runs them without
+ * bpf_prog_active), so there is no per-CPU scratch memory here: records are built on the stack, in
+ * the session's entry, which has one writer, or in the ring.
+ */
+#ifndef WS_EMIT_H
+#define WS_EMIT_H
+
+#include "maps.h"
+
+static __always_inline __u32 current_tgid(void)
+{
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
+static __always_inline void count(enum ws_counter which)
+{
+	__u32 zero = 0;
+	struct ws_counters *c = bpf_map_lookup_elem(&counters, &zero);
+
+	if (c)
+		__sync_fetch_and_add(&c->value[which], 1);
+}
+
+/* Accounts for a record that was made; `failed` if the ring had no room for it. */
+static __always_inline void account(struct ws_entry *e, __u16 kind, bool failed)
+{
+	__u32 zero = 0;
+	struct ws_counters *c = bpf_map_lookup_elem(&counters, &zero);
+
+	if (failed)
+		e->lost++;
+	if (!c)
+		return;
+	__sync_fetch_and_add(&c->value[WS_COUNTER_PRODUCED], 1);
+	if (failed) {
+		__sync_fetch_and_add(&c->value[WS_COUNTER_LOST], 1);
+		__sync_fetch_and_add(&c->value[WS_COUNTER_LOST_KIND + (kind & 63)], 1);
+	}
+}
+
+/*
+ * A wake-up costs several times the record, so there is one only when the unread data crosses the
+ * watermark. The band above it makes sure that of several producers one does it.
+ */
+#define WAKE_BAND 8192
+static __always_inline __u64 wake_flags(__u32 size)
+{
+	__u64 unread = bpf_ringbuf_query(&rb, BPF_RB_AVAIL_DATA);
+
+	if (unread + size >= ring_watermark && unread < ring_watermark + WAKE_BAND)
+		return BPF_RB_FORCE_WAKEUP;
+	return BPF_RB_NO_WAKEUP;
+}
+
+/* Fills a record's head. The record takes the session's next number whether it gets through or not.
+ */
+static __always_inline void fill_head(struct ws_rec *h, struct ws_entry *e, __u32 pid, __u16 kind,
+				      __u16 size, __u64 now)
+{
+	h->size = size;
+	h->kind = kind;
+	h->pid = pid;
+	h->time_ns = now;
+	h->start_ns = e->start_ns;
+	h->seq = e->seq++;
+	h->server = e->server;
+}
+
+/* Sends a record whose head is the first member; h->flags are the caller's. */
+static __always_inline void emit(struct ws_rec *h, struct ws_entry *e, __u32 pid, __u16 kind,
+				 __u16 size, __u64 now)
+{
+	fill_head(h, e, pid, kind, size, now);
+	account(e, kind, bpf_ringbuf_output(&rb, h, size, wake_flags(size)) != 0);
+}
+
+/* Makes `next` the current stage; the time since the last change is the stage's that ends. */
+static __always_inline void advance(struct ws_entry *e, __u64 now, __u8 next)
+{
+	if (!e->mark_ns) {
+		e->turn.begin_ns = now;
+		e->mark_ns = now;
+	}
+	e->turn.stage_ns[e->stage & (WS_STAGE_COUNT - 1)] += now - e->mark_ns;
+	e->mark_ns = now;
+	e->stage = next;
+}
+
+/* Begins an empty turn record where the one before ended. */
+static __always_inline void turn_reset(struct ws_entry *e, __u64 now)
+{
+	struct ws_rec_turn *t = &e->turn;
+
+	t->h.flags &= WS_TURN_LOGICAL;
+	t->begin_ns = now;
+	t->lsn_from = t->lsn_to;
+	__builtin_memset(t->stage_ns, 0, sizeof(t->stage_ns));
+	t->turns = 0;
+	t->sends = 0;
+	t->reads = 0;
+	t->messages = 0;
+	t->message_bytes = 0;
+	t->woke = 0;
+	t->wait = WS_WAIT_NONE;
+	t->wait_mask = 0;
+	t->wait_event = 0;
+	t->timeout_ms = 0;
+}
+
+/* Sends what the turn holds. `advance` must have been called with the same `now`, so that the
+ * stages add up to time_ns - begin_ns. */
+static __always_inline void turn_emit(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	if (e->turn.h.flags & WS_TURN_REPLY)
+		emit(&e->turn.h, e, pid, WS_KIND_TURN, sizeof(e->turn), now);
+	else
+		emit(&e->turn.h, e, pid, WS_KIND_TURN, WS_TURN_SHORT_SIZE, now);
+	turn_reset(e, now);
+}
+
+#endif

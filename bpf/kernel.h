@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * kernel.h: the kernel's types as far as the programs use them.
+ *
+ * No vmlinux.h: building needs no BTF, and one object runs on 5.10 to current kernels. libbpf
+ * relocates the accesses to task_struct when it loads (preserve_access_index). The registers a
+ * uprobe's program is handed are uapi (asm/ptrace.h) and need no relocation.
+ */
+#ifndef WS_KERNEL_H
+#define WS_KERNEL_H
+
+#include <stdbool.h>
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#ifndef offsetof
+#define offsetof(type, member) __builtin_offsetof(type, member)
+#endif
+
+struct task_struct {
+	int exit_code;
+	__s32 tgid;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	__u64 start_boottime;
+} __attribute__((preserve_access_index));
+
+/* Arguments count from 1, as the sources of PostgreSQL are read. */
+#if defined(__TARGET_ARCH_x86)
+
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax;
+	unsigned long ip, cs, flags, sp, ss;
+};
+#define WS_IP(ctx)     ((ctx)->ip)
+#define WS_RESULT(ctx) ((ctx)->ax)
+#define WS_ARG1(ctx)   ((ctx)->di)
+#define WS_ARG2(ctx)   ((ctx)->si)
+#define WS_ARG3(ctx)   ((ctx)->dx)
+#define WS_ARG4(ctx)   ((ctx)->cx)
+#define WS_ARG5(ctx)   ((ctx)->r8)
+/* By DWARF number (System V ABI, AMD64 supplement, figure 3.36); a stack frame needs no other. */
+#define WS_DWARF_FP 6
+#define WS_DWARF_SP 7
+#define WS_FP(ctx)  ((ctx)->bp)
+#define WS_SP(ctx)  ((ctx)->sp)
+
+#elif defined(__TARGET_ARCH_arm64)
+
+struct pt_regs { /* struct user_pt_regs */
+	__u64 regs[31];
+	__u64 sp;
+	__u64 pc;
+	__u64 pstate;
+};
+#define WS_IP(ctx)     ((ctx)->pc)
+#define WS_RESULT(ctx) ((ctx)->regs[0])
+#define WS_ARG1(ctx)   ((ctx)->regs[0])
+#define WS_ARG2(ctx)   ((ctx)->regs[1])
+#define WS_ARG3(ctx)   ((ctx)->regs[2])
+#define WS_ARG4(ctx)   ((ctx)->regs[3])
+#define WS_ARG5(ctx)   ((ctx)->regs[4])
+#define WS_DWARF_FP    29
+#define WS_DWARF_SP    31
+#define WS_FP(ctx)     ((ctx)->regs[29])
+#define WS_SP(ctx)     ((ctx)->sp)
+
+#else
+#error "no register layout for this architecture"
+#endif
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * on_backup.h: BASE_BACKUP's phases and the chunks it hands to the client.
+ */
+#ifndef WS_ON_BACKUP_H
+#define WS_ON_BACKUP_H
+
+#include "server.h"
+
+#define BACKUP_EVERY_NS 100000000ULL
+
+/* Sends what was accumulated since the record before, under the phase that begins or goes on now.
+ */
+static __always_inline void backup_emit(struct ws_entry *e, __u32 pid, __u32 phase, __u64 now)
+{
+	struct ws_rec_backup *b = &e->backup;
+
+	b->phase = phase;
+	emit(&b->h, e, pid, WS_KIND_BACKUP, sizeof(*b), now);
+	b->chunks = 0;
+	b->bytes = 0;
+	b->send_ns = 0;
+}
+
+/* The command ends: what was not yet sent is, and a backup that failed leaves its last phase as it
+ * was. */
+static __always_inline void backup_finish(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	if (e->flags & WS_ENTRY_IN_BACKUP && e->backup.chunks)
+		backup_emit(e, pid, e->backup.phase, now);
+	e->flags &= ~WS_ENTRY_IN_BACKUP;
+	e->backup_mark_ns = 0;
+	e->backup.phase = 0;
+}
+
+static __always_inline void backup_phase(__u32 phase)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+
+	if (!e)
+		return;
+	e->flags |= WS_ENTRY_IN_BACKUP;
+	e->backup_mark_ns = 0;
+	backup_emit(e, pid, phase, bpf_ktime_get_ns());
+}
+
+static __always_inline void on_BACKUP_BEGIN(struct pt_regs *ctx)
+{
+	backup_phase(WS_BACKUP_BEGIN);
+}
+
+static __always_inline void on_BACKUP_CHECKPOINT(struct pt_regs *ctx)
+{
+	backup_phase(WS_BACKUP_CHECKPOINT);
+}
+
+static __always_inline void on_BACKUP_ESTIMATE(struct pt_regs *ctx)
+{
+	backup_phase(WS_BACKUP_ESTIMATE);
+}
+
+/* bbsink_copystream_archive_contents(sink, len). The first chunk begins the streaming; chunks of
+ * the WAL phase (BASE_BACKUP with WAL) belong to that. */
+static __always_inline void on_BACKUP_CHUNK(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u64 now;
+
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	if (e->backup.phase < WS_BACKUP_STREAM) {
+		e->flags |= WS_ENTRY_IN_BACKUP;
+		backup_emit(e, pid, WS_BACKUP_STREAM, now);
+	}
+	e->backup.chunks++;
+	e->backup.bytes += WS_ARG2(ctx);
+	e->backup_mark_ns = now;
+}
+
+static __always_inline void on_BACKUP_CHUNK_END(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u64 now;
+
+	if (!e || !e->backup_mark_ns)
+		return;
+	now = bpf_ktime_get_ns();
+	e->backup.send_ns += now - e->backup_mark_ns;
+	e->backup_mark_ns = 0;
+	if (now - e->backup.h.time_ns >= BACKUP_EVERY_NS)
+		backup_emit(e, pid, e->backup.phase, now);
+}
+
+static __always_inline void on_BACKUP_WAIT_ARCHIVE(struct pt_regs *ctx)
+{
+	backup_phase(WS_BACKUP_WAIT_ARCHIVE);
+}
+
+static __always_inline void on_BACKUP_WAL(struct pt_regs *ctx)
+{
+	backup_phase(WS_BACKUP_WAL);
+}
+
+static __always_inline void on_BACKUP_DONE(struct pt_regs *ctx)
+{
+	backup_phase(WS_BACKUP_DONE);
+}
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * on_loop.h: the send loop, the hottest code here. Each site ends one stage and begins the next;
+ * the sums leave the kernel as one record per wait, or per turn that moved something without
+ * waiting.
+ *
+ *   physical: REPLIES, SEND_PHYSICAL, FLUSH_END, [WAIT_START, WAIT_END]
+ *   logical:  REPLIES, SEND_LOGICAL { REPLIES, [WAIT_START, WAIT_END], ..., REPLIES_END },
+ * FLUSH_END
+ *
+ * In logical replication XLogSendLogical waits for WAL and for the socket itself, and handles
+ * replies meanwhile: that is "nested", and does not begin a turn.
+ */
+#ifndef WS_ON_LOOP_H
+#define WS_ON_LOOP_H
+
+#include "server.h"
+
+/* Turns are folded into one record for no longer than this, waiting not counted. */
+#define FOLD_NS 10000000ULL
+
+static __always_inline bool fold_is_long(struct ws_entry *e, __u64 now)
+{
+	return now - e->turn.begin_ns - e->turn.stage_ns[WS_STAGE_WAIT] > FOLD_NS;
+}
+
+/* Does the walsender wait inside something that goes on afterwards? Without FLUSH_END nothing would
+ * tell that XLogSendLogical is over. */
+static __always_inline bool is_nested(struct ws_entry *e)
+{
+	return !(e->flags & WS_ENTRY_IN_LOOP) || e->flags & WS_ENTRY_NESTED;
+}
+
+/* A long decode or a long message handled inside a send: the record must not wait for its end. */
+static __always_inline void turn_emit_if_long(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	if (e->flags & WS_ENTRY_TURNS && fold_is_long(e, now)) {
+		advance(e, now, e->stage);
+		turn_emit(e, pid, now);
+	}
+}
+
+/*
+ * Nested ProcessRepliesIfAny has two callers: the wait for WAL and ProcessPendingWrites. If the end
+ * of the second is not planted, nothing says when decoding goes on; so behind a wait for the socket
+ * the time stays with the send.
+ */
+static __always_inline void replies_nested(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	turn_emit_if_long(e, pid, now);
+	if (e->stage == WS_STAGE_REPLY)
+		return;
+	if (!cfg.site_addr[WS_SITE_WRITE_REPLIES_END] && e->wait_mask & WS_WL_SOCKET_WRITEABLE)
+		return;
+	e->resume = e->stage;
+	advance(e, now, WS_STAGE_REPLY);
+}
+
+/* ProcessRepliesIfAny's entry: in the loop, a turn begins. */
+static __always_inline void on_REPLIES(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	struct ws_rec_turn *t;
+	__u64 now;
+
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	t = &e->turn;
+	if (is_nested(e)) {
+		replies_nested(e, pid, now);
+		return;
+	}
+	if (!cfg.site_addr[WS_SITE_FLUSH_END])
+		turn_fold(e);
+	advance(e, now, WS_STAGE_REPLY);
+	if (t->turns && ((!(e->flags & WS_ENTRY_LOGICAL) &&
+			  (t->lsn_to != t->lsn_from || t->h.flags & WS_TURN_REPLY)) ||
+			 fold_is_long(e, now)))
+		turn_emit(e, pid, now);
+	t->turns++;
+}
+
+static __always_inline void on_SEND_PHYSICAL(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+
+	if (!e)
+		return;
+	/* Only in a session found running: else the stream's start has set it. */
+	if (!e->turn.lsn_from)
+		e->turn.lsn_from = sent_lsn(e);
+	e->turn.sends++;
+	advance(e, bpf_ktime_get_ns(), WS_STAGE_SEND);
+}
+
+static __always_inline void on_SEND_LOGICAL(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+
+	if (!e)
+		return;
+	if (!e->turn.lsn_from)
+		e->turn.lsn_from = sent_lsn(e);
+	e->turn.sends++;
+	if (cfg.site_addr[WS_SITE_FLUSH_END])
+		e->flags |= WS_ENTRY_NESTED;
+	advance(e, bpf_ktime_get_ns(),
+		cfg.site_addr[WS_SITE_DECODE_START] ? WS_STAGE_READ : WS_STAGE_DECODE);
+}
+
+/* Behind the flush in WalSndLoop. */
+static __always_inline void on_FLUSH_END(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u32 pointer = 0, start = 0;
+
+	if (!e)
+		return;
+	e->flags &= ~WS_ENTRY_NESTED;
+	turn_fold(e);
+	if (cfg.var.pq_send_pointer && cfg.var.pq_send_start) {
+		/* int up to 15, size_t from 16 on: the low half tells whether they differ */
+		if (read_user(e, &pointer, sizeof(pointer), e->base + cfg.var.pq_send_pointer) &&
+		    read_user(e, &start, sizeof(start), e->base + cfg.var.pq_send_start) &&
+		    pointer != start)
+			e->turn.h.flags |= WS_TURN_PENDING;
+		else
+			e->turn.h.flags &= ~WS_TURN_PENDING;
+	}
+	advance(e, bpf_ktime_get_ns(), WS_STAGE_TAIL);
+}
+
+/* WalSndWait's entry (the call of WaitLatchOrSocket up to 13). */
+static __always_inline void on_WAIT_START(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	struct ws_rec_turn *t;
+	__u64 now;
+
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	t = &e->turn;
+	if (cfg.wait_style == WS_WAIT_STYLE_LATCH) {
+		t->wait_mask = WS_ARG2(ctx);
+		t->timeout_ms = WS_ARG4(ctx);
+		t->wait_event = WS_ARG5(ctx);
+	} else {
+		t->wait_mask = WS_ARG1(ctx);
+		t->timeout_ms = WS_ARG2(ctx);
+		t->wait_event = WS_ARG3(ctx);
+	}
+	if (t->wait_mask & WS_WL_SOCKET_WRITEABLE)
+		t->wait = WS_WAIT_SOCKET;
+	else if (cfg.off.wait_event_standby != WS_UNKNOWN &&
+		 t->wait_event == cfg.off.wait_event_standby)
+		t->wait = WS_WAIT_STANDBY;
+	else
+		t->wait = WS_WAIT_WAL;
+	e->wait_mask = t->wait_mask;
+	/* In the loop FLUSH_END has just looked. */
+	if (is_nested(e) || !cfg.site_addr[WS_SITE_FLUSH_END])
+		turn_fold(e);
+	if (e->stage != WS_STAGE_REPLY)
+		e->resume = e->stage;
+	else if (!is_nested(e))
+		e->resume = WS_STAGE_OTHER;
+	e->flags |= WS_ENTRY_TURNS;
+	advance(e, now, WS_STAGE_WAIT);
+	turn_emit(e, pid, now);
+}
+
+/* The events the wait ended with; false if they cannot be told. */
+static __always_inline bool wait_result(struct pt_regs *ctx, struct ws_entry *e, __u32 *events)
+{
+	__u32 result = WS_RESULT(ctx);
+	__u64 frame;
+
+	if (cfg.wait_style == WS_WAIT_STYLE_LATCH || result == 0) {
+		*events = result;
+		return true;
+	}
+	if (cfg.off.wait_event_events == WS_UNKNOWN)
+		return false;
+	if (cfg.wait_event_reg == WS_DWARF_FP)
+		frame = WS_FP(ctx);
+	else if (cfg.wait_event_reg == WS_DWARF_SP)
+		frame = WS_SP(ctx);
+	else
+		return false;
+	return read_user(e, events, sizeof(*events),
+			 frame + cfg.wait_event_disp + cfg.off.wait_event_events);
+}
+
+static __always_inline void on_WAIT_END(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid(), events = 0;
+	struct ws_entry *e = session_of(pid);
+
+	if (!e || e->stage != WS_STAGE_WAIT)
+		return;
+	advance(e, bpf_ktime_get_ns(), e->resume);
+	if (wait_result(ctx, e, &events)) {
+		e->turn.woke = events;
+		e->turn.h.flags |= WS_TURN_WOKE;
+	}
+}
+
+static __always_inline void replies_end(void)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+
+	if (e && e->stage == WS_STAGE_REPLY)
+		advance(e, bpf_ktime_get_ns(), e->resume);
+}
+
+/* In logical_read_xlog_page. */
+static __always_inline void on_REPLIES_END(struct pt_regs *ctx)
+{
+	replies_end();
+}
+
+/* In ProcessPendingWrites. */
+static __always_inline void on_WRITE_REPLIES_END(struct pt_regs *ctx)
+{
+	replies_end();
+}
+
+#endif

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * on_session.h: the life of a session: start, commands, errors, state changes.
+ */
+#ifndef WS_ON_SESSION_H
+#define WS_ON_SESSION_H
+
+#include "text.h"
+
+/* What an entry starts from; too big for a program's stack. */
+const struct ws_entry empty_entry = {};
+
+/* A string behind a pointer in struct Port. A null pointer is a known, empty value. */
+static __always_inline __u32 port_string(struct ws_entry *e, char *to, __u32 size, __u64 port,
+					 __u32 offset, __u32 valid)
+{
+	__u64 from = 0;
+
+	if (offset == WS_UNKNOWN || !read_user(e, &from, sizeof(from), port + offset))
+		return 0;
+	if (from && bpf_probe_read_user_str(to, size, (const void *)from) < 0) {
+		e->unreadable++;
+		return 0;
+	}
+	return valid;
+}
+
+/* Port.remote_port is the service as text. */
+static __always_inline __u32 port_number(struct ws_entry *e, __u16 *number, __u64 port)
+{
+	char text[8] = {};
+	__u32 value = 0, i;
+
+	if (!port_string(e, text, sizeof(text), port, cfg.off.port_remote_port, WS_VALID_PORT))
+		return 0;
+	for (i = 0; i < 5; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			break;
+		value = value * 10 + (text[i] - '0');
+	}
+	*number = value;
+	return WS_VALID_PORT;
+}
+
+static __always_inline void session_who(struct ws_entry *e, struct ws_rec_session *r)
+{
+	__u64 port = read_pointer(e, cfg.var.my_proc_port);
+
+	if (port) {
+		r->valid |= port_string(e, r->user, WS_NAME_LEN, port, cfg.off.port_user,
+					WS_VALID_USER);
+		r->valid |= port_string(e, r->database, WS_NAME_LEN, port, cfg.off.port_database,
+					WS_VALID_DATABASE);
+		r->valid |= port_string(e, r->application, WS_NAME_LEN, port,
+					cfg.off.port_application, WS_VALID_APPLICATION);
+		r->valid |= port_string(e, r->host, WS_HOST_LEN, port, cfg.off.port_remote_host,
+					WS_VALID_HOST);
+		r->valid |= port_number(e, &r->port, port);
+	}
+	if (cfg.var.my_proc_pid &&
+	    read_user(e, &r->ns_pid, sizeof(r->ns_pid), e->base + cfg.var.my_proc_pid))
+		r->valid |= WS_VALID_NS_PID;
+}
+
+static __always_inline void emit_session(struct ws_entry *e, __u32 pid, struct task_struct *task,
+					 __u64 now)
+{
+	struct ws_rec_session *r = bpf_ringbuf_reserve(&rb, sizeof(*r), 0);
+	__u8 database = 0;
+
+	if (!r) {
+		e->seq++;
+		account(e, WS_KIND_SESSION, true);
+		return;
+	}
+	__builtin_memset(r, 0, sizeof(*r));
+	fill_head(&r->h, e, pid, WS_KIND_SESSION, sizeof(*r), now);
+	/* start_boottime goes on during suspend, CLOCK_MONOTONIC does not */
+	r->fork_ns = now - (bpf_ktime_get_boot_ns() - e->start_ns);
+	r->base = e->base;
+	r->postmaster_pid = BPF_CORE_READ(task, real_parent, tgid);
+	r->valid = WS_VALID_PARENT;
+	session_who(e, r);
+	if (cfg.var.am_db_walsender &&
+	    read_user(e, &database, 1, e->base + cfg.var.am_db_walsender) && database)
+		r->h.flags = WS_SESSION_DATABASE;
+	account(e, WS_KIND_SESSION, false);
+	bpf_ringbuf_submit(r, wake_flags(sizeof(*r)));
+}
+
+/*
+ * PostgresMain's entry, in every backend. am_walsender is set by ProcessStartupPacket, so it says
+ * here already what the process is.
+ */
+static __always_inline void on_SESSION_START(struct pt_regs *ctx)
+{
+	struct task_struct *task;
+	__u64 base = WS_IP(ctx) - cfg.site_addr[WS_SITE_SESSION_START], start;
+	__u32 pid = current_tgid();
+	struct ws_entry *e;
+	__u8 walsender = 0;
+
+	if (bpf_probe_read_user(&walsender, 1, (const void *)(base + cfg.var.am_walsender)) ||
+	    walsender != 1)
+		return;
+	task = (struct task_struct *)bpf_get_current_task();
+	start = BPF_CORE_READ(task, group_leader, start_boottime);
+	e = bpf_map_lookup_elem(&sessions, &pid);
+	/* Another object was first, or user space, which knows the start in clock ticks only. An
+	 * older process's entry is replaced. */
+	if (e && e->start_ns / 10000000 == start / 10000000)
+		return;
+	if (bpf_map_update_elem(&sessions, &pid, &empty_entry, BPF_ANY)) {
+		count(WS_COUNTER_UNTRACKED);
+		return;
+	}
+	e = bpf_map_lookup_elem(&sessions, &pid);
+	if (!e)
+		return;
+	e->start_ns = start;
+	e->base = base;
+	e->server = cfg.server;
+	e->flags = WS_ENTRY_BASE;
+	emit_session(e, pid, task, bpf_ktime_get_ns());
+}
+
+static __always_inline void on_SESSION_READY(struct pt_regs *ctx)
+{
+	struct ws_rec_ready rec = {};
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+
+	if (e)
+		emit(&rec.h, e, pid, WS_KIND_READY, sizeof(rec), bpf_ktime_get_ns());
+}
+
+#define WS_ENTRY_OF_COMMAND                                                               \
+	(WS_ENTRY_LOGICAL | WS_ENTRY_IN_LOOP | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_BACKUP | \
+	 WS_ENTRY_TURNS | WS_ENTRY_NESTED)
+
+static __always_inline void backup_finish(struct ws_entry *e, __u32 pid, __u64 now);
+
+static __always_inline void on_COMMAND_START(struct pt_regs *ctx)
+{
+	struct ws_rec_command rec = {};
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u64 now;
+
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	e->flags &= ~WS_ENTRY_OF_COMMAND;
+	e->flags |= WS_ENTRY_IN_COMMAND;
+	e->turn.lsn_to = 0;
+	e->turn.h.flags = 0;
+	turn_reset(e, now);
+	e->stage = WS_STAGE_OTHER;
+	e->mark_ns = now;
+	emit(&rec.h, e, pid, WS_KIND_COMMAND, sizeof(rec), now);
+	emit_text(e, pid, WS_TEXT_COMMAND, WS_ARG1(ctx));
+}
+
+static __always_inline void command_end(__u32 how)
+{
+	struct ws_rec_command_end rec = {};
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u64 now;
+
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	backup_finish(e, pid, now);
+	finish_turns(e, pid, now);
+	e->flags &= ~WS_ENTRY_OF_COMMAND;
+	if (how == WS_COMMAND_IS_SQL)
+		e->flags |= WS_ENTRY_IN_COMMAND;
+	rec.how = how;
+	emit(&rec.h, e, pid, WS_KIND_COMMAND_END, sizeof(rec), now);
+}
+
+/* Behind the call of exec_replication_command: it returns bool, so only al counts. */
+static __always_inline void on_COMMAND_END(struct pt_regs *ctx)
+{
+	command_end((__u8)WS_RESULT(ctx) ? WS_COMMAND_DONE : WS_COMMAND_IS_SQL);
+}
+
+static __always_inline void on_SQL_END(struct pt_regs *ctx)
+{
+	command_end(WS_COMMAND_SQL_DONE);
+}
+
+static __always_inline __u32 elevel_of(__u32 number)
+{
+	if (number == cfg.off.elevel_error)
+		return WS_ELEVEL_ERROR;
+	if (number == cfg.off.elevel_fatal)
+		return WS_ELEVEL_FATAL;
+	if (number == cfg.off.elevel_panic)
+		return WS_ELEVEL_PANIC;
+	if (number == cfg.off.elevel_commerror)
+		return WS_ELEVEL_COMMERROR;
+	return 0;
+}
+
+/* The ErrorData being reported: errordata[errordata_stack_depth], 0 if there is none. */
+static __always_inline __u64 error_data(struct ws_entry *e)
+{
+	__s32 depth = -1;
+
+	if (!cfg.var.errordata || !cfg.var.errordata_stack_depth ||
+	    cfg.off.error_size == WS_UNKNOWN)
+		return 0;
+	if (!read_user(e, &depth, sizeof(depth), e->base + cfg.var.errordata_stack_depth))
+		return 0;
+	if (depth < 0 || depth >= 5) /* ERRORDATA_STACK_SIZE, elog.c */
+		return 0;
+	return e->base + cfg.var.errordata + (__u64)depth * cfg.off.error_size;
+}
+
+#define ERROR_FIELD(e, to, data, field, bit)                               \
+	((cfg.off.error_##field != WS_UNKNOWN &&                           \
+	  read_user(e, to, sizeof(*(to)), (data) + cfg.off.error_##field)) \
+		 ? (bit)                                                   \
+		 : 0)
+
+static __noinline int emit_error(struct ws_entry *e, __u32 pid, __u64 data, __u32 elevel)
+{
+	struct ws_rec_error rec; /* only its first WS_ERROR_WIRE_SIZE bytes are ever touched */
+	__u64 message = 0;
+
+	__builtin_memset(&rec, 0, WS_ERROR_WIRE_SIZE);
+	rec.elevel = elevel;
+	if (data) {
+		rec.valid |= ERROR_FIELD(e, &rec.sqlstate, data, sqlerrcode, WS_VALID_SQLSTATE);
+		rec.valid |= ERROR_FIELD(e, &rec.line, data, lineno, WS_VALID_LINE);
+		rec.valid |= ERROR_FIELD(e, &rec.file_addr, data, filename, WS_VALID_FILE);
+		rec.valid |= ERROR_FIELD(e, &rec.function_addr, data, funcname, WS_VALID_FUNCTION);
+		ERROR_FIELD(e, &message, data, message, 0);
+	}
+	/* Constants of the binary: reading an untouched page of them would fault here, and the
+	 * collector can read them from the file. */
+	if (rec.file_addr)
+		rec.file_addr -= e->base;
+	else
+		rec.valid &= ~WS_VALID_FILE;
+	if (rec.function_addr)
+		rec.function_addr -= e->base;
+	else
+		rec.valid &= ~WS_VALID_FUNCTION;
+	emit(&rec.h, e, pid, WS_KIND_ERROR, WS_ERROR_WIRE_SIZE, bpf_ktime_get_ns());
+	if (message)
+		emit_text(e, pid, WS_TEXT_MESSAGE, message);
+	return 0;
+}
+
+/* WalSndErrorCleanup: an ERROR ended the command (PostgresMain's handler; walsenders only). */
+static __always_inline void on_ERROR(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u64 now;
+
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	backup_finish(e, pid, now);
+	finish_turns(e, pid, now);
+	e->flags &= ~WS_ENTRY_OF_COMMAND;
+	emit_error(e, pid, error_data(e), WS_ELEVEL_ERROR);
+}
+
+/* EmitErrorReport runs for every message of every process of the server: the lookup comes first.
+ * ERROR is left to WalSndErrorCleanup, which follows. */
+static __always_inline void on_FATAL(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid(), number = 0, elevel;
+	struct ws_entry *e = session_of(pid);
+	__u64 data;
+
+	if (!e)
+		return;
+	data = error_data(e);
+	if (!data || cfg.off.error_elevel == WS_UNKNOWN ||
+	    !read_user(e, &number, sizeof(number), data + cfg.off.error_elevel))
+		return;
+	elevel = elevel_of(number);
+	if (elevel && elevel != WS_ELEVEL_ERROR)
+		emit_error(e, pid, data, elevel);
+}
+
+/* WalSndSetState's entry; while stopping it is called every turn, so a call is not a change. */
+static __always_inline void on_STATE(struct pt_regs *ctx)
+{
+	struct ws_rec_state rec = {};
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u64 walsnd;
+
+	if (!e)
+		return;
+	walsnd = walsnd_of(e);
+	rec.to = WS_ARG1(ctx);
+	if (!walsnd || cfg.off.walsnd_state == WS_UNKNOWN ||
+	    !read_user(e, &rec.from, sizeof(rec.from), walsnd + cfg.off.walsnd_state) ||
+	    rec.from == rec.to)
+		return;
+	rec.sent_lsn = sent_lsn(e);
+	emit(&rec.h, e, pid, WS_KIND_STATE, sizeof(rec), bpf_ktime_get_ns());
+}
+
+/* WalSndLoop's entry. Its time is accounted from here on; user space gives what was before to the
+ * command. */
+static __always_inline void on_STREAM_START(struct pt_regs *ctx)
+{
+	struct ws_rec_stream rec = {};
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u64 slot, now;
+
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	e->flags &= ~(WS_ENTRY_LOGICAL | WS_ENTRY_NESTED);
+	e->flags |= WS_ENTRY_IN_LOOP;
+	if (cfg.level >= 2)
+		e->flags |= WS_ENTRY_TURNS;
+	e->turn.h.flags = 0;
+	rec.sent_lsn = sent_lsn(e);
+	if (cfg.var.xlog_send_logical && WS_ARG1(ctx) == e->base + cfg.var.xlog_send_logical) {
+		e->flags |= WS_ENTRY_LOGICAL;
+		rec.h.flags |= WS_STREAM_LOGICAL;
+		e->turn.h.flags = WS_TURN_LOGICAL;
+	}
+	slot = read_pointer(e, cfg.var.my_replication_slot);
+	if (slot && cfg.off.slot_name != WS_UNKNOWN) {
+		if (bpf_probe_read_user_str(rec.slot, sizeof(rec.slot),
+					    (const void *)(slot + cfg.off.slot_name)) < 0)
+			e->unreadable++;
+		else
+			rec.h.flags |= WS_STREAM_SLOT;
+	}
+	e->turn.lsn_to = rec.sent_lsn;
+	turn_reset(e, now);
+	e->stage = WS_STAGE_OTHER;
+	e->mark_ns = now;
+	emit(&rec.h, e, pid, WS_KIND_STREAM, sizeof(rec), now);
+}
+
+static __always_inline void on_KEEPALIVE(struct pt_regs *ctx)
+{
+	struct ws_rec_keepalive rec = {};
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+
+	if (!e)
+		return;
+	rec.lsn = sent_lsn(e);
+	rec.request_reply =
+		(__u8)WS_ARG1(ctx) != 0; /* a bool: the rest of the register is anything */
+	emit(&rec.h, e, pid, WS_KIND_KEEPALIVE, sizeof(rec), bpf_ktime_get_ns());
+}
+
+#endif

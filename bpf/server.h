@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * server.h: what the handlers of one server binary share: its configuration, reading its memory,
+ * the walsender's place in shared memory.
+ */
+#ifndef WS_SERVER_H
+#define WS_SERVER_H
+
+#include "emit.h"
+
+/* Set before loading, then frozen: the verifier knows each value and drops the branches not taken,
+ * so a field that is not known costs nothing. */
+const volatile struct ws_server_config cfg;
+
+/* Has the site fired since it was planted? Read-mostly: a store only the first time. */
+__u8 site_hit[WS_SITE_COUNT];
+
+/* True (and counted, if not) when the process's memory could be read. */
+static __always_inline bool read_user(struct ws_entry *e, void *to, __u32 size, __u64 from)
+{
+	if (bpf_probe_read_user(to, size, (const void *)from) == 0)
+		return true;
+	e->unreadable++;
+	return false;
+}
+
+static __always_inline __u64 read_pointer(struct ws_entry *e, __u64 variable)
+{
+	__u64 value = 0;
+
+	if (!variable || !read_user(e, &value, sizeof(value), e->base + variable))
+		return 0;
+	return value;
+}
+
+/* The entry of the current process, if this object claimed it. Two objects can be attached to what
+ * is one inode to the kernel (overlayfs), and every one of their probes fires for both. */
+static __always_inline struct ws_entry *session_of(__u32 pid)
+{
+	struct ws_entry *e = bpf_map_lookup_elem(&sessions, &pid);
+
+	if (!e || e->server != cfg.server || e->flags & WS_ENTRY_DEAD)
+		return NULL;
+	return e;
+}
+
+/* MyWalSnd is set once, in InitWalSenderSlot, and lies in shared memory. */
+static __always_inline __u64 walsnd_of(struct ws_entry *e)
+{
+	if (!e->walsnd)
+		e->walsnd = read_pointer(e, cfg.var.my_walsnd);
+	return e->walsnd;
+}
+
+static __always_inline __u64 sent_lsn(struct ws_entry *e)
+{
+	__u64 walsnd = walsnd_of(e), lsn = 0;
+
+	if (walsnd && cfg.off.walsnd_sent != WS_UNKNOWN)
+		read_user(e, &lsn, sizeof(lsn), walsnd + cfg.off.walsnd_sent);
+	return lsn;
+}
+
+/* A copy of the front of struct WalSnd: one read is cheaper than one per field. It may run past the
+ * end of the last slot's struct, where shared memory goes on. */
+#define WALSND_COPY 112
+#define WALSND_FIELD(copy, offset, otherwise) \
+	((offset) <= WALSND_COPY - sizeof(__u64) ? *(__u64 *)((copy) + (offset)) : (otherwise))
+
+/*
+ * Brings the turn up to date with WalSnd: how far has been sent, and whether a reply came in since
+ * the last look (ProcessStandbyReplyMessage stores its positions and, from 12 on, the standby's
+ * time).
+ */
+static __always_inline void turn_fold(struct ws_entry *e)
+{
+	struct ws_rec_turn *t = &e->turn;
+	char copy[WALSND_COPY] __attribute__((aligned(8)));
+	__u64 walsnd = walsnd_of(e), sent, write, flush, apply, time;
+
+	if (!walsnd || !read_user(e, copy, sizeof(copy), walsnd))
+		return;
+	sent = WALSND_FIELD(copy, cfg.off.walsnd_sent, 0);
+	if (sent)
+		t->lsn_to = sent;
+	write = WALSND_FIELD(copy, cfg.off.walsnd_write, 0);
+	flush = WALSND_FIELD(copy, cfg.off.walsnd_flush, 0);
+	apply = WALSND_FIELD(copy, cfg.off.walsnd_apply, 0);
+	time = WALSND_FIELD(copy, cfg.off.walsnd_reply_time, 0);
+	if (time == e->reply_time_us && write == e->write_lsn && flush == e->flush_lsn &&
+	    apply == e->apply_lsn)
+		return;
+	e->reply_time_us = time;
+	e->write_lsn = write;
+	e->flush_lsn = flush;
+	e->apply_lsn = apply;
+	t->write_lsn = write;
+	t->flush_lsn = flush;
+	t->apply_lsn = apply;
+	t->write_lag_us = WALSND_FIELD(copy, cfg.off.walsnd_write_lag, (__u64)-1);
+	t->flush_lag_us = WALSND_FIELD(copy, cfg.off.walsnd_flush_lag, (__u64)-1);
+	t->apply_lag_us = WALSND_FIELD(copy, cfg.off.walsnd_apply_lag, (__u64)-1);
+	t->reply_time_us = time;
+	t->h.flags |= WS_TURN_REPLY;
+}
+
+/* Ends what a command has accumulated, before the record that ends the command. */
+static __always_inline void finish_turns(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	if (e->flags & WS_ENTRY_TURNS) {
+		turn_fold(e);
+		advance(e, now, WS_STAGE_OTHER);
+		turn_emit(e, pid, now);
+	}
+	e->stage = WS_STAGE_OTHER;
+	e->mark_ns = 0;
+	e->turn.h.flags = 0;
+	e->turn.lsn_to = 0;
+}
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * sites.h: which program serves which site. Shared by the programs, which make a dispatcher per
+ * group and a program per site of it, and by the loader, which picks from them.
+ *
+ * A group is one link of uprobe_multi, and each link costs time to detach: few groups.
+ */
+#ifndef WS_SITES_H
+#define WS_SITES_H
+
+/* The life of a session: rare events. */
+#define WS_SITES_SESSION(X)    \
+	X(SESSION_START)       \
+	X(SESSION_READY)       \
+	X(COMMAND_START)       \
+	X(COMMAND_END)         \
+	X(SQL_END)             \
+	X(ERROR)               \
+	X(FATAL)               \
+	X(STATE)               \
+	X(STREAM_START)        \
+	X(KEEPALIVE)           \
+	X(BACKUP_BEGIN)        \
+	X(BACKUP_CHECKPOINT)   \
+	X(BACKUP_ESTIMATE)     \
+	X(BACKUP_CHUNK)        \
+	X(BACKUP_CHUNK_END)    \
+	X(BACKUP_WAIT_ARCHIVE) \
+	X(BACKUP_WAL)          \
+	X(BACKUP_DONE)
+
+/* The send loop: tens of thousands of hits a second. */
+#define WS_SITES_LOOP(X) \
+	X(REPLIES)       \
+	X(SEND_PHYSICAL) \
+	X(SEND_LOGICAL)  \
+	X(FLUSH_END)     \
+	X(WAIT_START)    \
+	X(WAIT_END)      \
+	X(REPLIES_END)   \
+	X(WRITE_REPLIES_END)
+
+/* Level 3: each WAL read and each logical message. */
+#define WS_SITES_DETAIL(X) \
+	X(READ_START)      \
+	X(READ_END)        \
+	X(DECODE_START)    \
+	X(DECODE_END)      \
+	X(MESSAGE_PREPARE) \
+	X(MESSAGE_WRITE)   \
+	X(MESSAGE_FLUSHED)
+
+#endif
