@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Loads the programs and keeps what they share. How sites are hung on the kernel is plant.c's.
+ */
+#include "probe/attach.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "probe/kernel.h"
+#include "probe/plant.h"
+#include "skel/host.skel.h"
+#include "skel/server.skel.h"
+#include "sites.h"
+
+#define RING_BYTES_DEFAULT (16 << 20)
+#define VERIFIER_LOG_BYTES (256 << 10)
+
+/* One loaded binary. A removed one keeps its place, so that numbers stay unique, and its hits. */
+struct server {
+	struct server_bpf *skel; /* NULL once removed */
+	struct ws_plant plant;
+	bool hit[WS_SITE_COUNT];
+};
+
+struct ws_tracer {
+	struct host_bpf *host;
+	enum ws_attach_method method;
+	const struct ws_log *log;
+	struct server **servers; /* number n at index n - 1 */
+	size_t count;
+	size_t cap;
+};
+
+/* Which program serves a site: the row's names are made by the same lists as the programs. */
+struct site_program {
+	const char *name;
+	enum ws_plant_group group;
+};
+#define ROW_SESSION(site) [WS_SITE_##site] = { "site_" #site, WS_PLANT_SESSION },
+#define ROW_LOOP(site)	  [WS_SITE_##site] = { "site_" #site, WS_PLANT_LOOP },
+#define ROW_DETAIL(site)  [WS_SITE_##site] = { "site_" #site, WS_PLANT_DETAIL },
+/* clang-format off */
+static const struct site_program site_programs[WS_SITE_COUNT] = {
+	WS_SITES_SESSION(ROW_SESSION)
+	WS_SITES_LOOP(ROW_LOOP)
+	WS_SITES_DETAIL(ROW_DETAIL)
+};
+/* clang-format on */
+
+static const char *const group_programs[WS_PLANT_GROUPS] = {
+	[WS_PLANT_SESSION] = "group_session",
+	[WS_PLANT_LOOP] = "group_loop",
+	[WS_PLANT_DETAIL] = "group_detail",
+};
+
+/* Cuts the verifier's complaint out of its log: the line before the statistics at its end. */
+static const char *verifier_verdict(char *log)
+{
+	char *end = strstr(log, "\nprocessed "), *line;
+
+	if (end)
+		*end = 0;
+	end = log + strlen(log);
+	while (end > log && end[-1] == '\n')
+		*--end = 0;
+	line = strrchr(log, '\n');
+	return line ? line + 1 : log;
+}
+
+static int load_error(struct ws_error *err, const char *object, int errnum, char *log)
+{
+	const char *verdict = verifier_verdict(log);
+
+	if (errnum == EPERM || errnum == EACCES) {
+		if (!*verdict) {
+			ws_error_errno(err, errnum, "cannot load the BPF programs", object);
+			return ws_error_fix(err, "run as root, or see walscope doctor");
+		}
+	}
+	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
+		ws_error_set(err, "cannot load the BPF programs", object,
+			     "the kernel has no type information (/sys/kernel/btf/vmlinux)");
+		return ws_error_fix(err, "boot a kernel built with CONFIG_DEBUG_INFO_BTF");
+	}
+	if (*verdict)
+		ws_error_set(err, "cannot load the BPF programs", object,
+			     "the kernel's verifier says: %s", verdict);
+	else
+		ws_error_errno(err, errnum, "cannot load the BPF programs", object);
+	return ws_error_fix(err, "see walscope doctor, and report this with the kernel's release");
+}
+
+static int load_host(struct ws_tracer *t, size_t ring_bytes, struct ws_error *err)
+{
+	ws_autofree char *log = calloc(1, VERIFIER_LOG_BYTES);
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .kernel_log_buf = log,
+		    .kernel_log_size = VERIFIER_LOG_BYTES);
+	int ret;
+
+	if (!log)
+		return ws_error_errno(err, ENOMEM, "cannot load the BPF programs", "host");
+	t->host = host_bpf__open_opts(&opts);
+	if (!t->host)
+		return ws_error_errno(err, errno, "cannot open the BPF programs", "host");
+	ret = bpf_map__set_max_entries(t->host->maps.rb, ring_bytes);
+	if (ret < 0)
+		return ws_error_errno(err, -ret, "cannot size the ring buffer", NULL);
+	t->host->rodata->ring_watermark = ring_bytes / 4;
+	ret = host_bpf__load(t->host);
+	if (ret < 0)
+		return load_error(err, "host", -ret, log);
+	ret = host_bpf__attach(t->host);
+	if (ret < 0)
+		return ws_error_errno(err, -ret, "cannot attach to the end of processes",
+				      "raw tracepoint sched_process_exit");
+	return 0;
+}
+
+int ws_tracer_new(struct ws_tracer **tracer, const struct ws_tracer_options *options,
+		  struct ws_error *err)
+{
+	size_t ring_bytes = options->ring_bytes ? options->ring_bytes : RING_BYTES_DEFAULT;
+	struct ws_tracer *t;
+
+	if (ring_bytes & (ring_bytes - 1) || ring_bytes % getpagesize() || ring_bytes > 1u << 30)
+		return ws_error_set(err, "cannot size the ring buffer", NULL,
+				    "%zu bytes are not a power of two of at least one page",
+				    ring_bytes);
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return ws_error_errno(err, ENOMEM, "cannot start the tracer", NULL);
+	/* libbpf's printer is one per process; what went wrong is put into the error instead */
+	libbpf_set_print(NULL);
+	t->log = options->log;
+	t->method = options->method;
+	if (t->method == WS_ATTACH_AUTO)
+		t->method = ws_kernel_has_uprobe_multi() ? WS_ATTACH_UPROBE_MULTI : WS_ATTACH_PERF;
+	if (load_host(t, ring_bytes, err) < 0) {
+		ws_tracer_free(t);
+		return -1;
+	}
+	ws_log(t->log, WS_LOG_INFO, "ring buffer of %zu bytes, sites hang on %s", ring_bytes,
+	       t->method == WS_ATTACH_UPROBE_MULTI ? "uprobe_multi links" : "perf events");
+	*tracer = t;
+	return 0;
+}
+
+static void unload_server(struct server *s)
+{
+	size_t i;
+
+	ws_plant_remove(&s->plant);
+	for (i = 0; s->skel && i < WS_SITE_COUNT; i++)
+		s->hit[i] = s->skel->bss->site_hit[i];
+	server_bpf__destroy(s->skel);
+	s->skel = NULL;
+}
+
+void ws_tracer_free(struct ws_tracer *t)
+{
+	size_t i;
+
+	if (!t)
+		return;
+	for (i = 0; i < t->count; i++) {
+		unload_server(t->servers[i]);
+		free(t->servers[i]);
+	}
+	free(t->servers);
+	host_bpf__destroy(t->host);
+	free(t);
+}
+
+static bool plan_has(const struct ws_plan *plan, enum ws_plant_group group)
+{
+	size_t i;
+
+	for (i = 0; i < plan->count; i++)
+		if (plan->sites[i].status == WS_PLAN_PLANTED &&
+		    site_programs[plan->sites[i].probe->site].group == group)
+			return true;
+	return false;
+}
+
+static struct bpf_program *use_program(struct server_bpf *skel, const char *name, bool multi)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(skel->obj, name);
+
+	if (prog) {
+		bpf_program__set_autoload(prog, true);
+		if (multi)
+			bpf_program__set_expected_attach_type(prog, WS_BPF_TRACE_UPROBE_MULTI);
+	}
+	return prog;
+}
+
+/* Takes over the plan: the programs that are needed, and the sites to plant them at. */
+static int take_plan(struct server *s, const struct ws_plan *plan, enum ws_attach_method method,
+		     struct ws_error *err)
+{
+	bool multi = method == WS_ATTACH_UPROBE_MULTI;
+	struct bpf_program *prog, *by_group[WS_PLANT_GROUPS] = { NULL };
+	const struct ws_planned *p;
+	size_t i;
+
+	bpf_object__for_each_program(prog, s->skel->obj) bpf_program__set_autoload(prog, false);
+	for (i = 0; multi && i < WS_PLANT_GROUPS; i++)
+		if (plan_has(plan, i))
+			by_group[i] = use_program(s->skel, group_programs[i], true);
+	memset((void *)s->skel->rodata->cfg.site_addr, 0, sizeof(s->skel->rodata->cfg.site_addr));
+	for (i = 0; i < plan->count; i++) {
+		p = &plan->sites[i];
+		if (p->status != WS_PLAN_PLANTED || !site_programs[p->probe->site].name)
+			continue;
+		prog = multi ? by_group[site_programs[p->probe->site].group]
+			     : use_program(s->skel, site_programs[p->probe->site].name, false);
+		s->skel->rodata->cfg.site_addr[p->probe->site] = p->address;
+		if (ws_plant_add(&s->plant, prog, site_programs[p->probe->site].group,
+				 p->probe->site, p->offset) < 0)
+			return ws_error_errno(err, ENOMEM, "cannot plan the probes", NULL);
+	}
+	return 0;
+}
+
+static int share_maps(const struct ws_tracer *t, struct server *s)
+{
+	int ret = bpf_map__reuse_fd(s->skel->maps.rb, bpf_map__fd(t->host->maps.rb));
+
+	if (ret == 0)
+		ret = bpf_map__reuse_fd(s->skel->maps.sessions,
+					bpf_map__fd(t->host->maps.sessions));
+	if (ret == 0)
+		ret = bpf_map__reuse_fd(s->skel->maps.counters,
+					bpf_map__fd(t->host->maps.counters));
+	return ret;
+}
+
+static int load_server(struct ws_tracer *t, struct server *s, const struct ws_plan *plan,
+		       uint16_t number, struct ws_error *err)
+{
+	ws_autofree char *log = calloc(1, VERIFIER_LOG_BYTES);
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .kernel_log_buf = log,
+		    .kernel_log_size = VERIFIER_LOG_BYTES);
+	int ret;
+
+	if (!log)
+		return ws_error_errno(err, ENOMEM, "cannot load the BPF programs", "server");
+	s->skel = server_bpf__open_opts(&opts);
+	if (!s->skel)
+		return ws_error_errno(err, errno, "cannot open the BPF programs", "server");
+	s->skel->rodata->cfg = plan->config;
+	s->skel->rodata->cfg.server = number;
+	s->skel->rodata->ring_watermark = t->host->rodata->ring_watermark;
+	if (take_plan(s, plan, t->method, err) < 0)
+		return -1;
+	ret = share_maps(t, s);
+	if (ret < 0)
+		return ws_error_errno(err, -ret, "cannot share the BPF maps", "server");
+	ret = server_bpf__load(s->skel);
+	if (ret < 0)
+		return load_error(err, "server", -ret, log);
+	return 0;
+}
+
+int ws_tracer_add_server(struct ws_tracer *t, const struct ws_plan *plan, int exe_fd,
+			 uint16_t *server, struct ws_error *err)
+{
+	struct server **items, *s;
+
+	if (t->count >= UINT16_MAX)
+		return ws_error_set(err, "cannot trace another server binary", NULL,
+				    "%zu were traced already", t->count);
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return ws_error_errno(err, ENOMEM, "cannot load the BPF programs", "server");
+	ws_plant_init(&s->plant, t->method, exe_fd);
+	if (load_server(t, s, plan, t->count + 1, err) < 0)
+		goto fail;
+	items = reallocarray(t->servers, t->count + 1, sizeof(*items));
+	if (!items) {
+		ws_error_errno(err, ENOMEM, "cannot load the BPF programs", "server");
+		goto fail;
+	}
+	t->servers = items;
+	t->servers[t->count++] = s;
+	*server = t->count;
+	return 0;
+fail:
+	unload_server(s);
+	free(s);
+	return -1;
+}
+
+static struct server *server_of(const struct ws_tracer *t, uint16_t server)
+{
+	return server > 0 && server <= t->count ? t->servers[server - 1] : NULL;
+}
+
+int ws_tracer_attach_server(struct ws_tracer *t, uint16_t server, struct ws_error *err)
+{
+	struct server *s = server_of(t, server);
+	uint64_t before = ws_clock_mono_ns();
+
+	if (!s || !s->skel)
+		return ws_error_set(err, "cannot plant the probes", NULL, "no server %u", server);
+	if (ws_plant_attach(&s->plant, err) < 0)
+		return -1;
+	ws_log(t->log, WS_LOG_INFO, "planted %zu sites in %llu us", s->plant.count,
+	       (unsigned long long)(ws_clock_mono_ns() - before) / 1000);
+	return 0;
+}
+
+void ws_tracer_remove_server(struct ws_tracer *t, uint16_t server)
+{
+	struct server *s = server_of(t, server);
+
+	if (s)
+		unload_server(s);
+}
+
+enum ws_attach_method ws_tracer_method(const struct ws_tracer *t)
+{
+	return t->method;
+}
+
+int ws_tracer_ring_fd(const struct ws_tracer *t)
+{
+	return bpf_map__fd(t->host->maps.rb);
+}
+
+int ws_tracer_seed(struct ws_tracer *t, uint32_t pid, const struct ws_entry *entry,
+		   struct ws_error *err)
+{
+	struct ws_entry e = *entry;
+	char where[32];
+
+	/* What the programs add up from here on begins now, unless the caller knows better. */
+	if (e.flags & WS_ENTRY_IN_COMMAND && !e.mark_ns)
+		e.mark_ns = ws_clock_mono_ns();
+	if (e.mark_ns && !e.turn.begin_ns) {
+		e.turn.begin_ns = e.mark_ns;
+		e.turn.h.flags |= WS_TURN_ATTACHED;
+	}
+	if (bpf_map_update_elem(bpf_map__fd(t->host->maps.sessions), &pid, &e, BPF_NOEXIST) == 0 ||
+	    errno == EEXIST)
+		return 0;
+	snprintf(where, sizeof(where), "pid %u", pid);
+	if (errno == E2BIG)
+		return ws_error_set(err, "cannot follow the walsender", where,
+				    "%d sessions are being followed already", WS_SESSIONS_MAX);
+	return ws_error_errno(err, errno, "cannot follow the walsender", where);
+}
+
+bool ws_tracer_entry(const struct ws_tracer *t, uint32_t pid, struct ws_entry *entry)
+{
+	return bpf_map_lookup_elem(bpf_map__fd(t->host->maps.sessions), &pid, entry) == 0;
+}
+
+void ws_tracer_forget(struct ws_tracer *t, uint32_t pid)
+{
+	bpf_map_delete_elem(bpf_map__fd(t->host->maps.sessions), &pid);
+}
+
+void ws_tracer_forget_session(struct ws_tracer *t, uint32_t pid, uint64_t start_ns)
+{
+	struct ws_entry entry;
+
+	if (ws_tracer_entry(t, pid, &entry) && entry.start_ns == start_ns)
+		ws_tracer_forget(t, pid);
+}
+
+void ws_tracer_each_entry(const struct ws_tracer *t,
+			  void (*fn)(void *arg, uint32_t pid, const struct ws_entry *entry),
+			  void *arg)
+{
+	int fd = bpf_map__fd(t->host->maps.sessions);
+	uint32_t *pids = calloc(WS_SESSIONS_MAX, sizeof(*pids)), *at = NULL;
+	struct ws_entry entry;
+	size_t n = 0, i;
+
+	/* Keys first: deleting the key one stands on sends the iteration back to its start. */
+	while (pids && n < WS_SESSIONS_MAX && bpf_map_get_next_key(fd, at, &pids[n]) == 0)
+		at = &pids[n++];
+	for (i = 0; i < n; i++)
+		if (bpf_map_lookup_elem(fd, &pids[i], &entry) == 0)
+			fn(arg, pids[i], &entry);
+	free(pids);
+}
+
+void ws_tracer_counters(const struct ws_tracer *t, uint64_t counters[WS_COUNTER_COUNT])
+{
+	int cpus = libbpf_num_possible_cpus(), cpu, i;
+	ws_autofree uint64_t *values = NULL;
+	uint32_t zero = 0;
+
+	memset(counters, 0, WS_COUNTER_COUNT * sizeof(*counters));
+	if (cpus <= 0)
+		return;
+	values = calloc(cpus, WS_COUNTER_COUNT * sizeof(*values));
+	if (!values || bpf_map_lookup_elem(bpf_map__fd(t->host->maps.counters), &zero, values) < 0)
+		return;
+	for (cpu = 0; cpu < cpus; cpu++)
+		for (i = 0; i < WS_COUNTER_COUNT; i++)
+			counters[i] += values[cpu * WS_COUNTER_COUNT + i];
+}
+
+bool ws_tracer_site_hit(const struct ws_tracer *t, uint16_t server, enum ws_site site)
+{
+	const struct server *s = server_of(t, server);
+
+	if (!s || site >= WS_SITE_COUNT)
+		return false;
+	return s->skel ? s->skel->bss->site_hit[site] : s->hit[site];
+}

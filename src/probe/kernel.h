@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kernel.h: thin wrappers around what the kernel offers for planting probes; private to probe/.
+ */
+#ifndef WS_PROBE_KERNEL_H
+#define WS_PROBE_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* BPF_TRACE_UPROBE_MULTI and its part of union bpf_attr: Linux 6.6 (89ae89f53d20), newer than the
+ * headers and the libbpf of Debian 12. */
+#define WS_BPF_TRACE_UPROBE_MULTI 48
+
+/* Plants `count` sites of a file with one link. Returns its descriptor, or -errno. */
+int ws_kernel_link_uprobes(int prog_fd, const char *path, const uint64_t *offsets,
+			   const uint64_t *cookies, uint32_t count);
+
+/* Does uprobe_multi work for this process? Tried on the process's own binary. */
+bool ws_kernel_has_uprobe_multi(void);
+
+#endif

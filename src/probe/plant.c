@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "probe/plant.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "probe/kernel.h"
+
+/* Taking a perf event's uprobe off waits for a grace period, in each thread for its own. */
+#define DETACH_THREADS 16
+
+void ws_plant_init(struct ws_plant *plant, enum ws_attach_method method, int exe_fd)
+{
+	size_t i;
+
+	*plant = (struct ws_plant){ .method = method };
+	snprintf(plant->path, sizeof(plant->path), "/proc/self/fd/%d", exe_fd);
+	for (i = 0; i < WS_PLANT_GROUPS; i++)
+		plant->links[i] = -1;
+}
+
+int ws_plant_add(struct ws_plant *plant, struct bpf_program *prog, enum ws_plant_group group,
+		 enum ws_site site, uint64_t offset)
+{
+	struct ws_plant_site *sites =
+		reallocarray(plant->sites, plant->count + 1, sizeof(*plant->sites));
+
+	if (!sites)
+		return -1;
+	plant->sites = sites;
+	sites[plant->count++] = (struct ws_plant_site){
+		.prog = prog, .group = group, .site = site, .offset = offset
+	};
+	return 0;
+}
+
+static int plant_error(struct ws_error *err, int errnum, const char *where)
+{
+	ws_error_errno(err, errnum, "cannot plant the probes", where);
+	return ws_error_fix(err, errnum == EPERM || errnum == EACCES
+					 ? "run as root, or see walscope doctor"
+					 : "see walscope doctor");
+}
+
+static int attach_group(struct ws_plant *plant, enum ws_plant_group group, struct ws_error *err)
+{
+	uint64_t offsets[WS_SITE_COUNT], cookies[WS_SITE_COUNT];
+	struct bpf_program *prog = NULL;
+	uint32_t n = 0;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < plant->count && n < WS_SITE_COUNT; i++) {
+		if (plant->sites[i].group != group)
+			continue;
+		prog = plant->sites[i].prog;
+		offsets[n] = plant->sites[i].offset;
+		cookies[n++] = plant->sites[i].site;
+	}
+	if (!n)
+		return 0;
+	fd = ws_kernel_link_uprobes(bpf_program__fd(prog), plant->path, offsets, cookies, n);
+	if (fd < 0)
+		return plant_error(err, -fd, bpf_program__name(prog));
+	plant->links[group] = fd;
+	return 0;
+}
+
+static int attach_perf(struct ws_plant *plant, struct ws_error *err)
+{
+	size_t i;
+
+	for (i = 0; i < plant->count; i++) {
+		struct ws_plant_site *s = &plant->sites[i];
+
+		s->link = bpf_program__attach_uprobe(s->prog, false, -1, plant->path, s->offset);
+		if (!s->link)
+			return plant_error(err, errno, bpf_program__name(s->prog));
+	}
+	return 0;
+}
+
+static void detach(struct ws_plant *plant);
+
+int ws_plant_attach(struct ws_plant *plant, struct ws_error *err)
+{
+	int ret = 0, group;
+
+	if (plant->method == WS_ATTACH_PERF)
+		ret = attach_perf(plant, err);
+	for (group = 0; plant->method != WS_ATTACH_PERF && ret == 0 && group < WS_PLANT_GROUPS;
+	     group++)
+		ret = attach_group(plant, group, err);
+	if (ret < 0)
+		detach(plant);
+	return ret;
+}
+
+struct detach_share {
+	struct ws_plant *plant;
+	size_t first;
+};
+
+static void *detach_some(void *arg)
+{
+	const struct detach_share *share = arg;
+	size_t i;
+
+	for (i = share->first; i < share->plant->count; i += DETACH_THREADS) {
+		bpf_link__destroy(share->plant->sites[i].link);
+		share->plant->sites[i].link = NULL;
+	}
+	return NULL;
+}
+
+static void detach_perf(struct ws_plant *plant)
+{
+	struct detach_share shares[DETACH_THREADS];
+	pthread_t threads[DETACH_THREADS];
+	bool started[DETACH_THREADS];
+	size_t i;
+
+	for (i = 0; i < DETACH_THREADS; i++) {
+		shares[i] = (struct detach_share){ plant, i };
+		started[i] = i < plant->count &&
+			     pthread_create(&threads[i], NULL, detach_some, &shares[i]) == 0;
+	}
+	for (i = 0; i < DETACH_THREADS; i++) {
+		if (started[i])
+			pthread_join(threads[i], NULL);
+		else
+			detach_some(&shares[i]);
+	}
+}
+
+static void detach(struct ws_plant *plant)
+{
+	size_t i;
+
+	/* the start of sessions first: see enum ws_plant_group */
+	for (i = WS_PLANT_GROUPS; i-- > 0;) {
+		if (plant->links[i] >= 0)
+			close(plant->links[i]);
+		plant->links[i] = -1;
+	}
+	if (plant->method == WS_ATTACH_PERF)
+		detach_perf(plant);
+}
+
+void ws_plant_remove(struct ws_plant *plant)
+{
+	detach(plant);
+	free(plant->sites);
+	plant->sites = NULL;
+	plant->count = 0;
+}
