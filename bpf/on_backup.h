@@ -77,7 +77,10 @@ static __always_inline void on_BACKUP_CHUNK(struct pt_regs *ctx)
 	}
 	e->backup.chunks++;
 	e->backup.bytes += WS_ARG2(ctx);
-	e->backup_mark_ns = now;
+	if (cfg.site_addr[WS_SITE_BACKUP_CHUNK_END])
+		e->backup_mark_ns = now;
+	else if (now - e->backup.h.time_ns >= BACKUP_EVERY_NS)
+		backup_emit(e, pid, e->backup.phase, now);
 }
 
 static __always_inline void on_BACKUP_CHUNK_END(struct pt_regs *ctx)

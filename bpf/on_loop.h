@@ -16,6 +16,8 @@
 
 #include "server.h"
 
+#define REGISTER(lvalue) (*(volatile __typeof__(lvalue) *)&(lvalue))
+
 /* Turns are folded into one record for no longer than this, waiting not counted. */
 #define FOLD_NS 10000000ULL
 
@@ -138,6 +140,11 @@ static __always_inline void on_FLUSH_END(struct pt_regs *ctx)
 /* WalSndWait's entry (the call of WaitLatchOrSocket up to 13). */
 static __always_inline void on_WAIT_START(struct pt_regs *ctx)
 {
+	/* Read before anything is decided: the compiler would choose between addresses in the context, which
+	 * the verifier refuses. */
+	__u64 arg1 = REGISTER(WS_ARG1(ctx)), arg2 = REGISTER(WS_ARG2(ctx));
+	__u64 arg3 = REGISTER(WS_ARG3(ctx)), arg4 = REGISTER(WS_ARG4(ctx));
+	__u64 arg5 = REGISTER(WS_ARG5(ctx));
 	__u32 pid = current_tgid();
 	struct ws_entry *e = session_of(pid);
 	struct ws_rec_turn *t;
@@ -148,13 +155,13 @@ static __always_inline void on_WAIT_START(struct pt_regs *ctx)
 	now = bpf_ktime_get_ns();
 	t = &e->turn;
 	if (cfg.wait_style == WS_WAIT_STYLE_LATCH) {
-		t->wait_mask = WS_ARG2(ctx);
-		t->timeout_ms = WS_ARG4(ctx);
-		t->wait_event = WS_ARG5(ctx);
+		t->wait_mask = arg2;
+		t->timeout_ms = arg4;
+		t->wait_event = arg5;
 	} else {
-		t->wait_mask = WS_ARG1(ctx);
-		t->timeout_ms = WS_ARG2(ctx);
-		t->wait_event = WS_ARG3(ctx);
+		t->wait_mask = arg1;
+		t->timeout_ms = arg2;
+		t->wait_event = arg3;
 	}
 	if (t->wait_mask & WS_WL_SOCKET_WRITEABLE)
 		t->wait = WS_WAIT_SOCKET;
@@ -179,8 +186,8 @@ static __always_inline void on_WAIT_START(struct pt_regs *ctx)
 /* The events the wait ended with; false if they cannot be told. */
 static __always_inline bool wait_result(struct pt_regs *ctx, struct ws_entry *e, __u32 *events)
 {
-	__u32 result = WS_RESULT(ctx);
-	__u64 frame;
+	__u32 result = REGISTER(WS_RESULT(ctx));
+	__u64 fp = REGISTER(WS_FP(ctx)), sp = REGISTER(WS_SP(ctx)), frame;
 
 	if (cfg.wait_style == WS_WAIT_STYLE_LATCH || result == 0) {
 		*events = result;
@@ -189,9 +196,9 @@ static __always_inline bool wait_result(struct pt_regs *ctx, struct ws_entry *e,
 	if (cfg.off.wait_event_events == WS_UNKNOWN)
 		return false;
 	if (cfg.wait_event_reg == WS_DWARF_FP)
-		frame = WS_FP(ctx);
+		frame = fp;
 	else if (cfg.wait_event_reg == WS_DWARF_SP)
-		frame = WS_SP(ctx);
+		frame = sp;
 	else
 		return false;
 	return read_user(e, events, sizeof(*events),

@@ -158,7 +158,7 @@ static __always_inline void on_COMMAND_START(struct pt_regs *ctx)
 	e->stage = WS_STAGE_OTHER;
 	e->mark_ns = now;
 	emit(&rec.h, e, pid, WS_KIND_COMMAND, sizeof(rec), now);
-	emit_text(e, pid, WS_TEXT_COMMAND, WS_ARG1(ctx));
+	emit_text(pid, WS_TEXT_COMMAND, WS_ARG1(ctx));
 }
 
 static __always_inline void command_end(__u32 how)
@@ -251,7 +251,7 @@ static __noinline int emit_error(struct ws_entry *e, __u32 pid, __u64 data, __u3
 		rec.valid &= ~WS_VALID_FUNCTION;
 	emit(&rec.h, e, pid, WS_KIND_ERROR, WS_ERROR_WIRE_SIZE, bpf_ktime_get_ns());
 	if (message)
-		emit_text(e, pid, WS_TEXT_MESSAGE, message);
+		emit_text(pid, WS_TEXT_MESSAGE, message);
 	return 0;
 }
 
