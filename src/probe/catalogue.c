@@ -182,6 +182,16 @@ static const struct ws_probe catalogue[] = {
 		.walsender_only = true,
 	},
 	{
+		.site = WS_SITE_WRITE_REPLIES_END,
+		.name = "write_replies_end",
+		.function = "ProcessPendingWrites",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "ProcessRepliesIfAny",
+		.captures = "",
+		.level = 2,
+		.walsender_only = true,
+	},
+	{
 		.site = WS_SITE_KEEPALIVE,
 		.name = "keepalive",
 		.function = "WalSndKeepalive",

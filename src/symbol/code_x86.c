@@ -121,7 +121,9 @@ void ws_code_fill_x86(csh handle, const cs_insn *insn, const struct ws_image *im
 	out->kind = kind_of(insn);
 	if (cs_regs_access(handle, insn, read, &read_count, written, &write_count) == CS_ERR_OK) {
 		out->regs_read = register_mask(read, read_count);
-		out->regs_written = register_mask(written, write_count);
+		/* capstone 4 takes the accumulator of `test al, imm` (a8, a9) for written. */
+		if (insn->id != X86_INS_TEST)
+			out->regs_written = register_mask(written, write_count);
 	}
 	for (uint8_t i = 0; i < x86->op_count; i++) {
 		const cs_x86_op *op = &x86->operands[i];
