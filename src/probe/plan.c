@@ -189,7 +189,7 @@ static void plan_in_body(const struct planner *p, struct ws_planned *planned,
 	ws_code_format(p->image, address, planned->instruction, sizeof(planned->instruction));
 	planned->status =
 		planned->probe->level <= p->plan->level ? WS_PLAN_PLANTED : WS_PLAN_NOT_AT_LEVEL;
-	if (planned->probe->site == WS_SITE_WAIT_END)
+	if (planned->probe->site == WS_SITE_WAIT_END && planned->status == WS_PLAN_PLANTED)
 		note_wait_event(p, body, &choice);
 }
 
@@ -224,6 +224,7 @@ static void fill_config(const struct planner *p, const struct ws_layout *layout)
 	struct ws_server_config *config = &p->plan->config;
 
 	config->level = (__u16)p->plan->level;
+	config->wait_style = p->major < 14 ? WS_WAIT_STYLE_LATCH : WS_WAIT_STYLE_WALSND;
 	config->off = layout->off;
 	for (size_t i = 0; i < WS_ARRAY_SIZE(variables); i++) {
 		uint64_t address = ws_symbol_address(p->symbols, variables[i].name);
