@@ -383,8 +383,6 @@ bool ws_site_frame_argument(const struct ws_body *body, size_t call_index, size_
 	if (!abi || abi->arch != WS_ARCH_X86_64 || arg < 1 || (size_t)arg > abi->arg_count)
 		return false;
 	arg_reg = abi->args[arg - 1];
-	if (ws_body_is_entered(body, call_index))
-		return false;
 	while (i-- > 0) {
 		const struct ws_insn *insn = &body->code.insns[i];
 

@@ -58,6 +58,9 @@ FUNCTION("e_return", S("e_return") "mov %edi, %eax\n ret\n push %rbx\n pop %rbx\
 FUNCTION("e_cold",
 	 S("e_cold") "test %edi, %edi\ne_cold_back: push %rbx\n pop %rbx\n jz e_cold_part\n ret");
 FUNCTION("e_cold_part", "nop\n jmp e_cold_back");
+/* Its cold part calls it again, as the last thing it does: a call as good as any. */
+FUNCTION("e_again", S("e_again") "push %rbx\n pop %rbx\n jz e_again_part\n ret");
+FUNCTION("e_again_part", "nop\n jmp e_again");
 FUNCTION("e_switch", S("e_switch") "lea e_switch_table(%rip), %rdx\n"
 				   "e_switch_case: push %rbx\n pop %rbx\n movslq (%rdx, %rdi, 4), "
 				   "%rax\n add %rdx, %rax\n"
@@ -112,7 +115,7 @@ FUNCTION("t_kept", "mov table(%rip), %r12\n call callee\n call *0x10(%r12)\n" S(
 			   "t_kept") "push %rbx\n pop %rbx\n ret");
 FUNCTION("t_other_slot", "mov table(%rip), %rax\n call *0x18(%rax)\n push %rbx\n pop %rbx\n ret");
 FUNCTION("t_other_table", "mov number(%rip), %rax\n call *0x10(%rax)\n push %rbx\n pop %rbx\n ret");
-FUNCTION("t_added", "mov table(%rip), %rax\n add number(%rip), %rax\n call *0x10(%rax)\n"
+FUNCTION("t_added", "mov number(%rip), %rax\n add table(%rip), %rax\n call *0x10(%rax)\n"
 		    "push %rbx\n pop %rbx\n ret");
 FUNCTION("t_unreached", "ret\n call *0x10(%rax)\n push %rbx\n pop %rbx\n ret");
 FUNCTION("t_behind", "mov table(%rip), %rax\n call *0x10(%rax)\n push %rbx\n call *%rbx\n"
@@ -222,6 +225,7 @@ static void the_first_emulated_instruction_of_the_entry_block_is_taken(void **st
 	expect_entry("e_branch", 1, WS_COST_EMULATED);
 	expect_entry("e_frame", 1, WS_COST_EMULATED);
 	expect_entry("e_load", 1, WS_COST_EMULATED);
+	expect_entry("e_again", 1, WS_COST_EMULATED);
 }
 
 static void an_argument_that_is_overwritten_ends_the_entry_block(void **state)
