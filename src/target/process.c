@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One process: its files below the root, and what they say. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "target/internal.h"
+
+#define STAT_MAX 4096 /* one line of some 50 numbers and a name of 15 bytes */
+#define STATUS_MAX \
+	(1024 * 1024) /* its line Groups may hold 65,536 numbers, and stands before NSpid */
+
+const char *ws_proc_path(char path[WS_PROC_PATH], uint32_t pid, const char *name)
+{
+	snprintf(path, WS_PROC_PATH, "%u/%s", pid, name);
+	return path;
+}
+
+int ws_proc_open_file(int root, const char *path, int flags)
+{
+	int fd = openat(root, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
+	struct stat st;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		errno = EINVAL;
+		return -1;
+	}
+	return fd;
+}
+
+int ws_proc_read_file(int root, const char *path, int flags, size_t max, struct ws_buf *text)
+{
+	ws_autoclose int fd = ws_proc_open_file(root, path, flags);
+	size_t left = max;
+
+	if (fd < 0)
+		return -1;
+	while (left) {
+		char piece[4096];
+		ssize_t n = read(fd, piece, left < sizeof(piece) ? left : sizeof(piece));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (!n)
+			break;
+		if (ws_buf_add(text, piece, (size_t)n)) {
+			errno = ENOMEM;
+			return -1;
+		}
+		left -= (size_t)n;
+	}
+	return 0;
+}
+
+long ws_proc_read_link(int root, const char *path, char *out, size_t size)
+{
+	ssize_t n = readlinkat(root, path, out, size);
+
+	if (n >= 0 && (size_t)n == size) {
+		n = -1;
+		errno = ENAMETOOLONG;
+	}
+	out[n < 0 ? 0 : n] = '\0';
+	return n;
+}
+
+/*
+ * proc_pid_stat(5): "PID (comm) state ppid ... starttime". comm holds anything, also ") R 1": what
+ * counts is behind the last parenthesis.
+ */
+static bool parse_stat(char *text, struct ws_process *process)
+{
+	char *p = strrchr(text, ')');
+	char *word, *rest = NULL;
+	int field = 3;
+
+	if (!p)
+		return false;
+	for (word = strtok_r(p + 1, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
+		char *end = word;
+
+		if (field == 3) {
+			if (word[1] != '\0')
+				return false;
+			process->state = word[0];
+		} else if (field == 4) {
+			process->parent = (uint32_t)strtoul(word, &end, 10);
+		} else if (field == 22) {
+			process->start_ticks = strtoull(word, &end, 10);
+			return end != word && *end == '\0';
+		}
+		if ((field == 4) && (end == word || *end != '\0'))
+			return false;
+		field++;
+	}
+	return false;
+}
+
+/* proc_pid_status(5): "NSpid:\t1234\t7", the outermost namespace first; absent before Linux 4.1. */
+static uint32_t parse_ns_pid(const char *text, uint32_t pid)
+{
+	static const char key[] = "\nNSpid:";
+	const char *p = strstr(text, key);
+	unsigned long last = pid;
+
+	if (!p)
+		return pid;
+	p += sizeof(key) - 1;
+	while (*p == '\t' || *p == ' ') {
+		char *end;
+		unsigned long number;
+
+		while (*p == '\t' || *p == ' ')
+			p++;
+		number = strtoul(p, &end, 10);
+		if (end == p || !number || number > INT32_MAX)
+			break;
+		last = number;
+		p = end;
+	}
+	return (uint32_t)last;
+}
+
+uint32_t ws_proc_ns_pid(int root, uint32_t pid)
+{
+	struct ws_buf text = { 0 };
+	char path[WS_PROC_PATH];
+	uint32_t ns_pid = 0;
+
+	if (!ws_proc_read_file(root, ws_proc_path(path, pid, "status"), 0, STATUS_MAX, &text) &&
+	    text.len)
+		ns_pid = parse_ns_pid(text.data, pid);
+	ws_buf_deinit(&text);
+	return ns_pid;
+}
+
+int ws_proc_read_at(int root, uint32_t pid, struct ws_process *process)
+{
+	struct ws_buf text = { 0 };
+	char path[WS_PROC_PATH];
+	bool sound;
+
+	*process = (struct ws_process){ .pid = pid };
+	if (ws_proc_read_file(root, ws_proc_path(path, pid, "stat"), 0, STAT_MAX, &text)) {
+		int errnum = errno;
+
+		ws_buf_deinit(&text);
+		errno = errnum == ENOENT ? ESRCH : errnum;
+		return -1;
+	}
+	sound = text.len && parse_stat(text.data, process);
+	ws_buf_deinit(&text);
+	if (sound)
+		process->ns_pid = ws_proc_ns_pid(root, pid);
+	if (!sound || !process->ns_pid) {
+		errno = ESRCH;
+		return -1;
+	}
+	return 0;
+}
+
+static int open_root(const struct ws_proc *proc)
+{
+	return open(proc->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool ws_proc_read(const struct ws_proc *proc, uint32_t pid, struct ws_process *process)
+{
+	ws_autoclose int root = open_root(proc);
+
+	return root >= 0 && !ws_proc_read_at(root, pid, process);
+}
+
+int ws_proc_open_exe(const struct ws_proc *proc, uint32_t pid, struct ws_error *err)
+{
+	ws_autoclose int root = open_root(proc);
+	char path[WS_PROC_PATH], where[512];
+	int fd = -1;
+
+	if (root >= 0)
+		fd = ws_proc_open_file(root, ws_proc_path(path, pid, "exe"), 0);
+	if (fd < 0) {
+		int errnum = errno;
+
+		snprintf(where, sizeof(where), "%s/%u/exe", proc->root, pid);
+		ws_error_errno(err, errnum, "cannot open the server's executable", where);
+		if (errnum == EACCES || errnum == EPERM)
+			ws_error_fix(err, "run as root, or with CAP_SYS_PTRACE");
+	}
+	return fd;
+}
+
+static bool is_boot_id(const char *text, size_t len)
+{
+	if (len + 1 < WS_BOOT_ID_TEXT)
+		return false;
+	return strspn(text, "0123456789abcdefABCDEF-") == WS_BOOT_ID_TEXT - 1;
+}
+
+int ws_proc_boot_id(const struct ws_proc *proc, char boot_id[WS_BOOT_ID_TEXT], struct ws_error *err)
+{
+	static const char what[] = "cannot read the boot id";
+	static const char path[] = "sys/kernel/random/boot_id";
+	ws_autoclose int root = open_root(proc);
+	struct ws_buf text = { 0 };
+	char where[512];
+	int rc = 0;
+
+	snprintf(where, sizeof(where), "%s/%s", proc->root, path);
+	if (root < 0 || ws_proc_read_file(root, path, 0, 128, &text)) {
+		rc = ws_error_errno(err, errno, what, where);
+	} else if (!text.len || !is_boot_id(text.data, text.len)) {
+		rc = ws_error_set(err, what, where, "it is not 36 hexadecimal digits and dashes");
+	} else {
+		memcpy(boot_id, text.data, WS_BOOT_ID_TEXT - 1);
+		boot_id[WS_BOOT_ID_TEXT - 1] = '\0';
+	}
+	ws_buf_deinit(&text);
+	return rc;
+}
