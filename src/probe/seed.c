@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* From the memory of a running walsender to a session entry: reads, cross-checks, and fills. */
+#include "probe/seed.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "probe/seed_view.h"
+#include "target/memory.h"
+
+#define NSEC_PER_SEC 1000000000ULL
+
+/* The process is not stopped: a look whose anchors moved meanwhile is taken again. */
+#define LOOKS 8
+
+/* What one attempt found out. */
+enum look {
+	LOOK_BAD = -1,	/* error filled */
+	LOOK_OTHER = 0, /* no walsender, or gone */
+	LOOK_DONE = 1,
+	LOOK_AGAIN = 2, /* changed under our eyes; error filled in case it stays that way */
+};
+
+static const char what[] = "cannot read the state of a running server process";
+static const char see_doctor[] = "walscope doctor says where they come from";
+
+static const char *where_pid(const struct ws_seed_view *view, char where[32])
+{
+	snprintf(where, 32, "pid %u", view->process->pid);
+	return where;
+}
+
+static enum look unreadable(const struct ws_seed_view *view, const char *name, struct ws_error *err)
+{
+	int errnum = errno;
+	char where[32];
+
+	if (errnum == ESRCH)
+		return LOOK_OTHER;
+	ws_error_set(err, what, where_pid(view, where), "%s: %s", name, strerror(errnum));
+	if (err)
+		err->errnum = errnum;
+	if (errnum == EPERM || errnum == EACCES)
+		ws_error_fix(err, "run as root, or with CAP_SYS_PTRACE");
+	else
+		ws_error_fix(err, "its address or layout is of another server; %s", see_doctor);
+	return LOOK_BAD;
+}
+
+static enum look implausible(const struct ws_seed_view *view, struct ws_error *err,
+			     const char *name, int64_t value, const char *wanted)
+{
+	char where[32];
+
+	ws_error_set(err, what, where_pid(view, where),
+		     "%s is %" PRId64 ", not %s: addresses or layout are of another server", name,
+		     value, wanted);
+	ws_error_fix(err, "%s", see_doctor);
+	return LOOK_AGAIN;
+}
+
+static enum look no_text(const struct ws_seed_view *view, struct ws_error *err, const char *name,
+			 const char *value)
+{
+	char where[32];
+
+	ws_error_set(
+		err, what, where_pid(view, where),
+		"%s is \"%.40s\", which it cannot be: addresses or layout are of another server",
+		name, value);
+	ws_error_fix(err, "%s", see_doctor);
+	return LOOK_AGAIN;
+}
+
+/*
+ * A child has its parent's MyProcPid for a moment after the fork (fork_process.c,
+ * InitPostmasterChild), therefore a wrong one is looked at again as well.
+ */
+static enum look look_at_process(struct ws_seed_view *view, struct ws_error *err)
+{
+	const struct ws_variables *var = &view->config->var;
+	int32_t own = (int32_t)view->process->ns_pid, pid = 0;
+	uint8_t walsender = 0;
+	char wanted[16], where[32];
+
+	if (!var->my_proc_pid || !var->am_walsender) {
+		ws_error_set(err, what, where_pid(view, where), "the address of %s is not known",
+			     var->my_proc_pid ? "am_walsender" : "MyProcPid");
+		return LOOK_BAD;
+	}
+	if (!ws_seed_view_variable(view, var->my_proc_pid, &pid, sizeof(pid)))
+		return unreadable(view, "MyProcPid", err);
+	if (pid != own) {
+		snprintf(wanted, sizeof(wanted), "%d", own);
+		return implausible(view, err, "MyProcPid", pid, wanted);
+	}
+	if (!ws_seed_view_variable(view, var->am_walsender, &walsender, sizeof(walsender)))
+		return unreadable(view, "am_walsender", err);
+	if (walsender > 1)
+		return implausible(view, err, "am_walsender", walsender, "0 or 1");
+	if (!walsender)
+		return LOOK_OTHER;
+	if (var->am_db_walsender &&
+	    !ws_seed_view_variable(view, var->am_db_walsender, &view->database, 1))
+		return unreadable(view, "am_db_walsender", err);
+	if (view->database > 1)
+		return implausible(view, err, "am_db_walsender", view->database, "0 or 1");
+	return LOOK_DONE;
+}
+
+/* Smaller than the first segment a cluster writes, or beyond what one can write in its life. */
+static bool is_odd_lsn(uint64_t lsn)
+{
+	return lsn && (lsn < 0x100000 || lsn >> 56);
+}
+
+static enum look look_at_walsnd(struct ws_seed_view *view, struct ws_error *err)
+{
+	struct ws_seed_walsnd *snd = &view->walsnd;
+	int32_t own = (int32_t)view->process->ns_pid;
+	char wanted[16];
+
+	if (!ws_seed_view_walsnd(view))
+		return unreadable(view, "MyWalSnd", err);
+	if (!snd->address)
+		return LOOK_DONE;
+	if (snd->pid != own) {
+		snprintf(wanted, sizeof(wanted), "%d", own);
+		return implausible(view, err, "MyWalSnd->pid", snd->pid, wanted);
+	}
+	if (snd->has_state && snd->state > WS_WALSND_STOPPING)
+		return implausible(view, err, "MyWalSnd->state", snd->state, "0 to 4");
+	/* The other positions are the client's claim and may be anything. */
+	if (is_odd_lsn(snd->sent))
+		return implausible(view, err, "MyWalSnd->sentPtr", (int64_t)snd->sent,
+				   "a position in the WAL");
+	return LOOK_DONE;
+}
+
+static enum look look_once(struct ws_seed_view *view, struct ws_error *err)
+{
+	const struct ws_seed_anchor *anchor = &view->anchor;
+	struct ws_seed_anchor again;
+	enum look look = look_at_process(view, err);
+
+	if (look != LOOK_DONE)
+		return look;
+	if (!ws_seed_view_anchor(view, &view->anchor))
+		return unreadable(view, "debug_query_string", err);
+	look = look_at_walsnd(view, err);
+	if (look != LOOK_DONE)
+		return look;
+	ws_seed_view_wait(view);
+	if (!ws_seed_view_slot(view))
+		return no_text(view, err, "MyReplicationSlot->data.name", view->slot);
+	if (!ws_seed_view_port(view))
+		return no_text(view, err, "MyProcPort->remote_host", view->host);
+	if (!ws_seed_view_command(view)) {
+		errno = ENOMEM;
+		return unreadable(view, "debug_query_string", err);
+	}
+	if (!ws_seed_view_anchor(view, &again))
+		return unreadable(view, "debug_query_string", err);
+	if (again.query != anchor->query || again.walsnd != anchor->walsnd ||
+	    again.state != anchor->state) {
+		char where[32];
+
+		ws_error_set(err, what, where_pid(view, where),
+			     "it changes faster than it is read");
+		return LOOK_AGAIN;
+	}
+	return LOOK_DONE;
+}
+
+/* Is it still the process that was asked for, alive? Also takes its scheduler state of now. */
+static bool is_still_there(struct ws_seed_view *view)
+{
+	static const struct ws_proc proc = { .root = "/proc" };
+	struct ws_process now;
+
+	if (!ws_proc_read(&proc, view->process->pid, &now) ||
+	    now.start_ticks != view->process->start_ticks || now.state == 'Z' || now.state == 'X')
+		return false;
+	view->sleeping = now.state == 'S' || now.state == 'T' || now.state == 't';
+	return true;
+}
+
+static void copy_name(char *out, size_t size, const char *in)
+{
+	size_t len = strlen(in);
+
+	if (len >= size) {
+		len = size - 1;
+		while (len && ((unsigned char)in[len] & 0xc0) == 0x80)
+			len--;
+	}
+	memcpy(out, in, len);
+	out[len] = '\0';
+}
+
+/* Numbers of the records that ws_seed_records makes. */
+static uint32_t record_count(const struct ws_seed *seed)
+{
+	size_t pieces = (seed->command.len + WS_TEXT_CHUNK - 1) / WS_TEXT_CHUNK;
+
+	if (!seed->has_command)
+		return 1;
+	return 2 + (uint32_t)(pieces ? pieces : 1);
+}
+
+static void fill_session(const struct ws_seed_view *view, struct ws_seed *seed, uint64_t now)
+{
+	struct ws_rec_session *rec = &seed->session;
+	uint64_t suspended = ws_clock_boot_ns() - ws_clock_mono_ns();
+
+	rec->h = (struct ws_rec){ .size = sizeof(*rec),
+				  .kind = WS_KIND_SESSION,
+				  .pid = view->process->pid,
+				  .time_ns = now,
+				  .start_ns = seed->entry.start_ns,
+				  .server = view->config->server,
+				  .flags = WS_SESSION_RUNNING };
+	if (view->database)
+		rec->h.flags |= WS_SESSION_DATABASE;
+	/* What the host slept since is not known apart from what it slept before: 0 at worst. */
+	rec->fork_ns = seed->entry.start_ns > suspended ? seed->entry.start_ns - suspended : 0;
+	rec->base = view->base;
+	rec->ns_pid = view->process->ns_pid;
+	rec->postmaster_pid = view->process->parent;
+	rec->valid = view->valid | WS_VALID_NS_PID | WS_VALID_PARENT;
+	rec->found = (uint8_t)view->found;
+	if (view->walsnd.has_state)
+		rec->walsnd_state = (uint8_t)(view->walsnd.state + 1);
+	rec->port = view->port;
+	rec->sent_lsn = view->walsnd.sent;
+	copy_name(rec->user, sizeof(rec->user), view->user);
+	copy_name(rec->database, sizeof(rec->database), view->dbname);
+	copy_name(rec->application, sizeof(rec->application), view->application);
+	copy_name(rec->host, sizeof(rec->host), view->host);
+	copy_name(rec->slot, sizeof(rec->slot), view->slot);
+}
+
+/* The entry as the programs would have left it: bpf/on_loop.h says which stage follows which site.
+ */
+static void fill_stream(const struct ws_seed_view *view, struct ws_entry *entry)
+{
+	const __u64 *site = view->config->site_addr;
+	bool nested = view->logical && !view->wait_in_loop;
+
+	entry->flags |= WS_ENTRY_IN_LOOP;
+	if (view->config->level >= 2)
+		entry->flags |= WS_ENTRY_TURNS;
+	if (view->logical) {
+		entry->flags |= WS_ENTRY_LOGICAL;
+		entry->turn.h.flags |= WS_TURN_LOGICAL;
+	}
+	/* Without the site behind the flush nothing would take it off again. */
+	if (nested && site[WS_SITE_FLUSH_END])
+		entry->flags |= WS_ENTRY_NESTED;
+	if (!nested)
+		entry->resume = site[WS_SITE_FLUSH_END] ? WS_STAGE_TAIL : WS_STAGE_SEND;
+	else if (view->found == WS_FOUND_STREAM_SOCKET && site[WS_SITE_MESSAGE_WRITE])
+		entry->resume = WS_STAGE_SEND;
+	else
+		entry->resume = site[WS_SITE_DECODE_START] ? WS_STAGE_READ : WS_STAGE_DECODE;
+	switch (view->found) {
+	case WS_FOUND_STREAM_SOCKET:
+		entry->wait_mask = WS_WL_SOCKET_READABLE | WS_WL_SOCKET_WRITEABLE;
+		entry->stage = WS_STAGE_WAIT;
+		break;
+	case WS_FOUND_STREAM_WAL:
+	case WS_FOUND_STREAM_STANDBY:
+	case WS_FOUND_COMMAND: /* it waits, for one of these */
+		entry->wait_mask = WS_WL_SOCKET_READABLE;
+		entry->stage = WS_STAGE_WAIT;
+		break;
+	case WS_FOUND_STREAM_RECV:
+		entry->stage = WS_STAGE_REPLY;
+		break;
+	default:
+		/* Where exactly is not to be had from outside; the next site puts it right. */
+		entry->stage = view->logical ? WS_STAGE_DECODE : WS_STAGE_SEND;
+		break;
+	}
+}
+
+static void fill_entry(const struct ws_seed_view *view, struct ws_seed *seed, uint64_t now)
+{
+	struct ws_entry *entry = &seed->entry;
+	const struct ws_seed_walsnd *snd = &view->walsnd;
+
+	entry->base = view->base;
+	entry->server = view->config->server;
+	entry->unreadable = view->unreadable;
+	entry->flags = WS_ENTRY_BASE;
+	entry->stage = WS_STAGE_OTHER;
+	entry->resume = WS_STAGE_OTHER;
+	entry->walsnd = snd->address;
+	/* As last seen, so that only the next reply counts as a new one. */
+	entry->reply_time_us = snd->reply_time;
+	entry->write_lsn = snd->write;
+	entry->flush_lsn = snd->flush;
+	entry->apply_lsn = snd->apply;
+	entry->turn.begin_ns = now;
+	entry->turn.lsn_from = snd->sent;
+	entry->turn.lsn_to = snd->sent;
+	/* The wait it is in, if any, is the session record's `found`; the one that will follow is
+	 * set by the site at which it begins. */
+	entry->turn.wait = WS_WAIT_NONE;
+	entry->turn.h.flags = WS_TURN_ATTACHED;
+	if (seed->has_command) {
+		entry->flags |= WS_ENTRY_IN_COMMAND;
+		entry->mark_ns = now;
+	}
+	if (view->in_backup) /* the phase stays 0: the next chunk or phase tells it */
+		entry->flags |= WS_ENTRY_IN_BACKUP;
+	if (view->in_stream)
+		fill_stream(view, entry);
+	entry->seq = record_count(seed);
+}
+
+static void fill(struct ws_seed_view *view, struct ws_seed *seed)
+{
+	uint64_t now = ws_clock_mono_ns();
+	uint64_t tick_ns = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
+
+	seed->entry.start_ns = view->process->start_ticks * tick_ns;
+	seed->has_command = view->in_stream || view->in_backup || view->command.len;
+	seed->command = view->command;
+	seed->command_truncated = view->command_truncated;
+	view->command = (struct ws_buf){ 0 };
+	fill_entry(view, seed, now);
+	fill_session(view, seed, now);
+}
+
+int ws_seed_read(const struct ws_process *process, uint64_t base,
+		 const struct ws_server_config *config, uint64_t debug_query_string,
+		 uint64_t my_wait_event_info, struct ws_seed *seed, struct ws_error *err)
+{
+	static const struct timespec pause = { .tv_nsec = 1000000 };
+	struct ws_seed_view view;
+	enum look look = LOOK_AGAIN;
+
+	memset(seed, 0, sizeof(*seed));
+	for (int i = 0; i < LOOKS && look == LOOK_AGAIN; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		ws_seed_view_init(&view, process, base, config, debug_query_string,
+				  my_wait_event_info);
+		look = look_once(&view, err);
+		if (look != LOOK_DONE)
+			ws_seed_view_deinit(&view);
+	}
+	if (look == LOOK_OTHER)
+		return 0;
+	if (!is_still_there(&view)) {
+		ws_seed_view_deinit(&view);
+		return 0;
+	}
+	if (look != LOOK_DONE)
+		return -1;
+	ws_seed_view_judge(&view);
+	fill(&view, seed);
+	ws_seed_view_deinit(&view);
+	return 1;
+}
+
+void ws_seed_deinit(struct ws_seed *seed)
+{
+	ws_buf_deinit(&seed->command);
+}
+
+static int text_records(const struct ws_seed *seed, struct ws_rec head,
+			int (*fn)(void *arg, const struct ws_rec *rec), void *arg)
+{
+	union {
+		struct ws_rec_text text;
+		char room[sizeof(struct ws_rec_text) + WS_TEXT_CHUNK];
+	} rec;
+	size_t at = 0;
+	int rc;
+
+	do {
+		size_t len = seed->command.len - at;
+
+		if (len > WS_TEXT_CHUNK)
+			len = WS_TEXT_CHUNK;
+		memset(&rec.text, 0, sizeof(rec.text));
+		rec.text.h = head;
+		rec.text.h.kind = WS_KIND_TEXT;
+		rec.text.h.size = (uint16_t)(sizeof(rec.text) + len);
+		rec.text.of = WS_TEXT_COMMAND;
+		rec.text.offset = (uint32_t)at;
+		rec.text.len = (uint32_t)len;
+		if (len)
+			memcpy(rec.text.data, seed->command.data + at, len);
+		at += len;
+		if (at == seed->command.len)
+			rec.text.h.flags |= WS_TEXT_LAST;
+		if (at == seed->command.len && seed->command_truncated)
+			rec.text.h.flags |= WS_TEXT_TRUNCATED;
+		if (!seed->command.len)
+			rec.text.h.flags |= WS_TEXT_UNREADABLE;
+		rc = fn(arg, &rec.text.h);
+		head.seq++;
+	} while (!rc && at < seed->command.len);
+	return rc;
+}
+
+int ws_seed_records(const struct ws_seed *seed, int (*fn)(void *arg, const struct ws_rec *rec),
+		    void *arg)
+{
+	struct ws_rec_command command = { .h = seed->session.h };
+
+	if (fn(arg, &seed->session.h))
+		return -1;
+	if (!seed->has_command)
+		return 0;
+	command.h.size = sizeof(command);
+	command.h.kind = WS_KIND_COMMAND;
+	command.h.flags = WS_COMMAND_RUNNING;
+	command.h.seq++;
+	if (fn(arg, &command.h))
+		return -1;
+	command.h.flags = 0;
+	command.h.seq++;
+	return text_records(seed, command.h, fn, arg) ? -1 : 0;
+}
