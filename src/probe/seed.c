@@ -217,7 +217,8 @@ static uint32_t record_count(const struct ws_seed *seed)
 static void fill_session(const struct ws_seed_view *view, struct ws_seed *seed, uint64_t now)
 {
 	struct ws_rec_session *rec = &seed->session;
-	uint64_t suspended = ws_clock_boot_ns() - ws_clock_mono_ns();
+	/* Read in this order the difference is never negative, and too great by some ns only. */
+	uint64_t mono = ws_clock_mono_ns(), suspended = ws_clock_boot_ns() - mono;
 
 	rec->h = (struct ws_rec){ .size = sizeof(*rec),
 				  .kind = WS_KIND_SESSION,
