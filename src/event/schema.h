@@ -35,6 +35,18 @@ struct ws_field {
 	bool hidden; /* internal: not shown in JSON */
 	const char *const *names; /* of ENUM (by value), FLAGS (by bit) and arrays (by index) */
 	uint8_t name_count;
+	uint8_t unknown;       /* enum ws_unknown: which value says that there is none */
+	uint16_t valid_offset; /* the record's word that says whether the field could be read ... */
+	uint8_t valid_size;    /* ... its size (2 or 4) ... */
+	uint32_t valid_mask;   /* ... and which bit; 0: the field always counts */
+	uint16_t len_offset;   /* of TEXT: where its length (4 bytes) stands, 0: NUL-terminated */
+};
+
+/* Values that stand for "not known"; such a field is null in JSON. */
+enum ws_unknown {
+	WS_UNKNOWN_NEVER = 0,
+	WS_UNKNOWN_ZERO = 1,
+	WS_UNKNOWN_MINUS_ONE = 2,
 };
 
 struct ws_kind_info {
@@ -52,6 +64,13 @@ const struct ws_kind_info *ws_kind_info(uint16_t kind);
 const struct ws_kind_info *ws_kind_by_name(const char *name);
 /* All kinds, by number. */
 const struct ws_kind_info *ws_kinds(size_t *count);
+
+/* Element `index` of a field with a number in it (no STRING, no TEXT), INT sign-extended. The field must
+ * be within the record: ws_field_known() says. */
+uint64_t ws_field_load(const struct ws_field *field, const struct ws_rec *rec, unsigned int index);
+/* Is the field within the record (kinds with two sizes), marked as read, and not "unknown"? Else it is
+ * null in JSON. */
+bool ws_field_known(const struct ws_field *field, const struct ws_rec *rec);
 
 /*
  * Is this a sound record? Checks size against what is there and what the kind allows, lengths inside,

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "event/schema.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+
+/*
+ * The tables below describe each byte behind the head, and of the head the `flags` where the kind
+ * defines any. What a person has no use for is hidden, not left out: the recording is coded from
+ * here.
+ */
+#define MEMBER_SIZE(type, member) sizeof(((struct type *)0)->member)
+#define PLACE(type, member) \
+	.offset = offsetof(struct type, member), .size = MEMBER_SIZE(type, member), .count = 1
+#define NUMBER(kind, rec, member, json)                                   \
+	{                                                                 \
+		.name = json, .type = WS_FIELD_##kind, PLACE(rec, member) \
+	}
+#define NAMED(kind, rec, member, json, list)                                              \
+	{                                                                                 \
+		.name = json, .type = WS_FIELD_##kind, PLACE(rec, member), .names = list, \
+		.name_count = WS_ARRAY_SIZE(list)                                         \
+	}
+#define RESERVED(rec, member)                                                              \
+	{                                                                                  \
+		.name = #member, .type = WS_FIELD_UINT, PLACE(rec, member), .hidden = true \
+	}
+/* A field that counts only if `bit` is set in `word`. */
+#define NUMBER_IF(kind, rec, member, json, word, bit)                                             \
+	{                                                                                         \
+		.name = json, .type = WS_FIELD_##kind, PLACE(rec, member),                        \
+		.valid_offset = offsetof(struct rec, word), .valid_size = MEMBER_SIZE(rec, word), \
+		.valid_mask = bit                                                                 \
+	}
+#define NUMBER_OR(kind, rec, member, json, nothing)                        \
+	{                                                                  \
+		.name = json, .type = WS_FIELD_##kind, PLACE(rec, member), \
+		.unknown = WS_UNKNOWN_##nothing                            \
+	}
+
+static const char *const session_flags[] = { "database", "running" };
+static const char *const session_valid[] = { "user", "database", "application_name", "client",
+					     "port", "ns_pid",	 "postmaster_pid" };
+static const char *const found_names[] = { "unknown",	 "idle",	  "command",
+					   "stream_wal", "stream_socket", "stream_busy" };
+/* walsnd_state of a session holds the state plus one: 0 is "could not be read". */
+static const char *const found_state_names[] = { NULL,	    "startup",	 "backup",
+						 "catchup", "streaming", "stopping" };
+
+static const struct ws_field session_fields[] = {
+	NAMED(FLAGS, ws_rec_session, h.flags, "flags", session_flags),
+	NUMBER_OR(TIME, ws_rec_session, fork_ns, "fork", ZERO),
+	{ .name = "base", .type = WS_FIELD_UINT, PLACE(ws_rec_session, base), .hidden = true },
+	NUMBER_IF(UINT, ws_rec_session, ns_pid, "ns_pid", valid, WS_VALID_NS_PID),
+	NUMBER_IF(UINT, ws_rec_session, postmaster_pid, "postmaster_pid", valid, WS_VALID_PARENT),
+	{ .name = "valid",
+	  .type = WS_FIELD_FLAGS,
+	  PLACE(ws_rec_session, valid),
+	  .hidden = true,
+	  .names = session_valid,
+	  .name_count = WS_ARRAY_SIZE(session_valid) },
+	{ .name = "found",
+	  .type = WS_FIELD_ENUM,
+	  PLACE(ws_rec_session, found),
+	  .names = found_names,
+	  .name_count = WS_ARRAY_SIZE(found_names),
+	  .valid_offset = offsetof(struct ws_rec_session, h.flags),
+	  .valid_size = sizeof(__u16),
+	  .valid_mask = WS_SESSION_RUNNING },
+	{ .name = "state",
+	  .type = WS_FIELD_ENUM,
+	  PLACE(ws_rec_session, walsnd_state),
+	  .names = found_state_names,
+	  .name_count = WS_ARRAY_SIZE(found_state_names),
+	  .unknown = WS_UNKNOWN_ZERO },
+	NUMBER_IF(UINT, ws_rec_session, port, "port", valid, WS_VALID_PORT),
+	{ .name = "lsn",
+	  .type = WS_FIELD_LSN,
+	  PLACE(ws_rec_session, sent_lsn),
+	  .valid_offset = offsetof(struct ws_rec_session, h.flags),
+	  .valid_size = sizeof(__u16),
+	  .valid_mask = WS_SESSION_RUNNING },
+	NUMBER_IF(STRING, ws_rec_session, user, "user", valid, WS_VALID_USER),
+	NUMBER_IF(STRING, ws_rec_session, database, "database", valid, WS_VALID_DATABASE),
+	NUMBER_IF(STRING, ws_rec_session, application, "application_name", valid,
+		  WS_VALID_APPLICATION),
+	NUMBER_IF(STRING, ws_rec_session, host, "client", valid, WS_VALID_HOST),
+	NUMBER_OR(STRING, ws_rec_session, slot, "slot", ZERO),
+};
+
+static const char *const command_flags[] = { "running" };
+
+static const struct ws_field command_fields[] = {
+	NAMED(FLAGS, ws_rec_command, h.flags, "flags", command_flags),
+};
+
+static const char *const text_flags[] = { "last", "truncated", "unreadable" };
+static const char *const text_of_names[] = { NULL, "command", "message" };
+
+static const struct ws_field text_fields[] = {
+	NAMED(FLAGS, ws_rec_text, h.flags, "flags", text_flags),
+	NAMED(ENUM, ws_rec_text, of, "of", text_of_names),
+	NUMBER(UINT, ws_rec_text, offset, "offset_bytes"),
+	NUMBER(UINT, ws_rec_text, len, "text_bytes"),
+	RESERVED(ws_rec_text, reserved),
+	{ .name = "text",
+	  .type = WS_FIELD_TEXT,
+	  .offset = sizeof(struct ws_rec_text),
+	  .count = 1,
+	  .len_offset = offsetof(struct ws_rec_text, len) },
+};
+
+static const char *const command_how_names[] = { NULL, "done", "is_sql", "sql_done" };
+
+static const struct ws_field command_end_fields[] = {
+	NAMED(ENUM, ws_rec_command_end, how, "how", command_how_names),
+	RESERVED(ws_rec_command_end, reserved),
+};
+
+static const char *const elevel_names[] = { NULL, "commerror", "error", "fatal", "panic" };
+static const char *const error_valid[] = { "sqlstate", "file", "function", "line" };
+
+static const struct ws_field error_fields[] = {
+	NAMED(ENUM, ws_rec_error, elevel, "elevel", elevel_names),
+	NUMBER_IF(SQLSTATE, ws_rec_error, sqlstate, "sqlstate", valid, WS_VALID_SQLSTATE),
+	NUMBER_IF(UINT, ws_rec_error, line, "line", valid, WS_VALID_LINE),
+	{ .name = "valid",
+	  .type = WS_FIELD_FLAGS,
+	  PLACE(ws_rec_error, valid),
+	  .hidden = true,
+	  .names = error_valid,
+	  .name_count = WS_ARRAY_SIZE(error_valid) },
+	{ .name = "file_addr",
+	  .type = WS_FIELD_UINT,
+	  PLACE(ws_rec_error, file_addr),
+	  .hidden = true },
+	{ .name = "function_addr",
+	  .type = WS_FIELD_UINT,
+	  PLACE(ws_rec_error, function_addr),
+	  .hidden = true },
+	/* Filled by the collector from the binary: empty is "not found there". */
+	NUMBER_OR(STRING, ws_rec_error, file, "file", ZERO),
+	NUMBER_OR(STRING, ws_rec_error, function, "function", ZERO),
+};
+
+static const char *const walsnd_state_names[] = { "startup", "backup", "catchup", "streaming",
+						  "stopping" };
+
+static const struct ws_field state_fields[] = {
+	NAMED(ENUM, ws_rec_state, from, "from", walsnd_state_names),
+	NAMED(ENUM, ws_rec_state, to, "to", walsnd_state_names),
+	NUMBER(LSN, ws_rec_state, sent_lsn, "lsn"),
+};
+
+static const char *const stream_flags[] = { "logical", "slot" };
+
+static const struct ws_field stream_fields[] = {
+	NAMED(FLAGS, ws_rec_stream, h.flags, "flags", stream_flags),
+	NUMBER(LSN, ws_rec_stream, sent_lsn, "lsn"),
+	NUMBER_IF(STRING, ws_rec_stream, slot, "slot", h.flags, WS_STREAM_SLOT),
+};
+
+static const char *const turn_flags[] = { "logical", "reply", "pending", "woke", "attached" };
+static const char *const stage_names[] = {
+	[WS_STAGE_OTHER] = "other_ns",	 [WS_STAGE_WAIT] = "wait_ns",
+	[WS_STAGE_REPLY] = "reply_ns",	 [WS_STAGE_SEND] = "send_ns",
+	[WS_STAGE_READ] = "read_ns",	 [WS_STAGE_DECODE] = "decode_ns",
+	[WS_STAGE_PLUGIN] = "plugin_ns", [WS_STAGE_TAIL] = "tail_ns",
+};
+static const char *const wait_names[] = { "none", "wal", "socket", "standby" };
+static const char *const wl_names[] = { "latch", "socket_readable", "socket_writeable", "timeout",
+					"postmaster_death" };
+
+static const struct ws_field turn_fields[] = {
+	NAMED(FLAGS, ws_rec_turn, h.flags, "flags", turn_flags),
+	NUMBER(TIME, ws_rec_turn, begin_ns, "begin"),
+	NUMBER(LSN, ws_rec_turn, lsn_from, "lsn_from"),
+	NUMBER(LSN, ws_rec_turn, lsn_to, "lsn"),
+	{ .name = "stage_ns",
+	  .type = WS_FIELD_DURATION,
+	  .offset = offsetof(struct ws_rec_turn, stage_ns),
+	  .size = sizeof(__u64),
+	  .count = WS_STAGE_COUNT,
+	  .names = stage_names,
+	  .name_count = WS_ARRAY_SIZE(stage_names) },
+	NUMBER(UINT, ws_rec_turn, turns, "turns"),
+	NUMBER(UINT, ws_rec_turn, sends, "sends"),
+	NUMBER(UINT, ws_rec_turn, reads, "reads"),
+	NUMBER(UINT, ws_rec_turn, messages, "messages"),
+	NUMBER(UINT, ws_rec_turn, message_bytes, "message_bytes"),
+	{ .name = "woke",
+	  .type = WS_FIELD_FLAGS,
+	  PLACE(ws_rec_turn, woke),
+	  .names = wl_names,
+	  .name_count = WS_ARRAY_SIZE(wl_names),
+	  .valid_offset = offsetof(struct ws_rec_turn, h.flags),
+	  .valid_size = sizeof(__u16),
+	  .valid_mask = WS_TURN_WOKE },
+	NAMED(ENUM, ws_rec_turn, wait, "wait", wait_names),
+	NAMED(FLAGS, ws_rec_turn, wait_mask, "wait_mask", wl_names),
+	NUMBER(UINT, ws_rec_turn, wait_event, "wait_event"),
+	NUMBER(INT, ws_rec_turn, timeout_ms, "timeout_ms"),
+#define REPLY(kind, member, nothing)                                                  \
+	{                                                                             \
+		.name = #member, .type = WS_FIELD_##kind, PLACE(ws_rec_turn, member), \
+		.unknown = WS_UNKNOWN_##nothing,                                      \
+		.valid_offset = offsetof(struct ws_rec_turn, h.flags),                \
+		.valid_size = sizeof(__u16), .valid_mask = WS_TURN_REPLY              \
+	}
+	REPLY(LSN, write_lsn, NEVER),
+	REPLY(LSN, flush_lsn, NEVER),
+	REPLY(LSN, apply_lsn, NEVER),
+	REPLY(INT, write_lag_us, MINUS_ONE),
+	REPLY(INT, flush_lag_us, MINUS_ONE),
+	REPLY(INT, apply_lag_us, MINUS_ONE),
+	REPLY(INT, reply_time_us, ZERO),
+#undef REPLY
+};
+
+static const struct ws_field keepalive_fields[] = {
+	NUMBER(LSN, ws_rec_keepalive, lsn, "lsn"),
+	NUMBER(UINT, ws_rec_keepalive, request_reply, "request_reply"),
+	RESERVED(ws_rec_keepalive, reserved),
+};
+
+static const char *const backup_phase_names[] = {
+	NULL, "begin", "checkpoint", "estimate", "stream", "wait_archive", "wal", "done",
+};
+
+static const struct ws_field backup_fields[] = {
+	NAMED(ENUM, ws_rec_backup, phase, "phase", backup_phase_names),
+	NUMBER(UINT, ws_rec_backup, chunks, "chunks"),
+	NUMBER(UINT, ws_rec_backup, bytes, "sent_bytes"),
+	NUMBER(DURATION, ws_rec_backup, send_ns, "send_ns"),
+};
+
+static const struct ws_field exit_fields[] = {
+	NUMBER(UINT, ws_rec_exit, code, "code"),
+	NUMBER_OR(UINT, ws_rec_exit, signal, "signal", ZERO),
+	NUMBER(UINT, ws_rec_exit, lost, "lost"),
+	NUMBER(UINT, ws_rec_exit, unreadable, "unreadable"),
+};
+
+/* enum ws_layout_source of layout.h, which stands below this folder. */
+static const char *const layout_names[] = { "none", "dwarf", "table" };
+
+static const struct ws_field server_fields[] = {
+	NUMBER_OR(UINT, ws_rec_server, major, "major", ZERO),
+	NAMED(ENUM, ws_rec_server, layout, "layout", layout_names),
+	NUMBER_OR(STRING, ws_rec_server, version, "version", ZERO),
+	NUMBER_OR(STRING, ws_rec_server, build_id, "build_id", ZERO),
+	NUMBER_OR(STRING, ws_rec_server, file, "file", ZERO),
+	NUMBER_OR(STRING, ws_rec_server, datadir, "datadir", ZERO),
+};
+
+static const char *const gap_cause_names[] = {
+	NULL, "ring_full", "sessions_full", "exit_missed", "torn", "invalid",
+};
+
+static const struct ws_field gap_fields[] = {
+	NUMBER(TIME, ws_rec_gap, from_ns, "from"),
+	NUMBER(TIME, ws_rec_gap, to_ns, "to"),
+	NUMBER_OR(UINT, ws_rec_gap, lost, "lost", ZERO),
+	NAMED(ENUM, ws_rec_gap, cause, "cause", gap_cause_names),
+	RESERVED(ws_rec_gap, reserved),
+};
+
+static const struct ws_field clock_fields[] = {
+	NUMBER(INT, ws_rec_clock, wall_ns, "wall_ns"),
+	NUMBER(UINT, ws_rec_clock, boot_ns, "boot_ns"),
+};
+
+static const struct ws_field stop_fields[] = {
+	NUMBER(UINT, ws_rec_stop, produced, "produced"),
+	NUMBER(UINT, ws_rec_stop, lost, "lost"),
+};
+
+static const struct ws_field note_fields[] = {
+	{ .name = "text", .type = WS_FIELD_TEXT, .offset = sizeof(struct ws_rec_note), .count = 1 },
+};
+
+#define FIELDS(list) .fields = list, .field_count = WS_ARRAY_SIZE(list)
+/* One size, or two where the end of the record may be missing. */
+#define SIZE(n)	    .min_size = n, .max_size = n, .sizes = { n, 0 }
+#define SIZES(a, b) .min_size = a, .max_size = b, .sizes = { a, b }
+
+static const struct ws_kind_info kinds[] = {
+	{ .kind = WS_KIND_SESSION,
+	  .name = "session",
+	  .help = "a walsender was seen: it began, or was found running",
+	  SIZE(sizeof(struct ws_rec_session)),
+	  FIELDS(session_fields) },
+	{ .kind = WS_KIND_READY,
+	  .name = "ready",
+	  .help = "the client is authenticated, the walsender takes commands",
+	  SIZE(sizeof(struct ws_rec_ready)) },
+	{ .kind = WS_KIND_COMMAND,
+	  .name = "command",
+	  .help = "a replication command came in; its text follows",
+	  SIZE(sizeof(struct ws_rec_command)),
+	  FIELDS(command_fields) },
+	{ .kind = WS_KIND_TEXT,
+	  .name = "text",
+	  .help = "a piece of a command's or an error's text",
+	  .min_size = sizeof(struct ws_rec_text),
+	  .max_size = sizeof(struct ws_rec_text) + WS_TEXT_CHUNK,
+	  FIELDS(text_fields) },
+	{ .kind = WS_KIND_COMMAND_END,
+	  .name = "command_end",
+	  .help = "a command returned, turned out to be SQL, or that SQL ended",
+	  SIZE(sizeof(struct ws_rec_command_end)),
+	  FIELDS(command_end_fields) },
+	{ .kind = WS_KIND_ERROR,
+	  .name = "error",
+	  .help = "an ERROR, FATAL or COMMERROR; its message follows",
+	  SIZES(WS_ERROR_WIRE_SIZE, sizeof(struct ws_rec_error)),
+	  FIELDS(error_fields) },
+	{ .kind = WS_KIND_STATE,
+	  .name = "state",
+	  .help = "the walsender's own state changed",
+	  SIZE(sizeof(struct ws_rec_state)),
+	  FIELDS(state_fields) },
+	{ .kind = WS_KIND_STREAM,
+	  .name = "stream",
+	  .help = "the send loop was entered",
+	  SIZE(sizeof(struct ws_rec_stream)),
+	  FIELDS(stream_fields) },
+	{ .kind = WS_KIND_TURN,
+	  .name = "turn",
+	  .help = "one turn of the send loop, or several quiet ones",
+	  SIZES(WS_TURN_SHORT_SIZE, sizeof(struct ws_rec_turn)),
+	  FIELDS(turn_fields) },
+	{ .kind = WS_KIND_KEEPALIVE,
+	  .name = "keepalive",
+	  .help = "the walsender sent a keepalive",
+	  SIZE(sizeof(struct ws_rec_keepalive)),
+	  FIELDS(keepalive_fields) },
+	{ .kind = WS_KIND_BACKUP,
+	  .name = "backup",
+	  .help = "BASE_BACKUP entered another phase, or went on streaming",
+	  SIZE(sizeof(struct ws_rec_backup)),
+	  FIELDS(backup_fields) },
+	{ .kind = WS_KIND_EXIT,
+	  .name = "exit",
+	  .help = "the process ended",
+	  SIZE(sizeof(struct ws_rec_exit)),
+	  FIELDS(exit_fields) },
+	{ .kind = WS_KIND_SERVER,
+	  .name = "server",
+	  .help = "a server binary and its postmaster",
+	  SIZE(sizeof(struct ws_rec_server)),
+	  FIELDS(server_fields) },
+	{ .kind = WS_KIND_GAP,
+	  .name = "gap",
+	  .help = "events known to be missing",
+	  SIZE(sizeof(struct ws_rec_gap)),
+	  FIELDS(gap_fields) },
+	{ .kind = WS_KIND_CLOCK,
+	  .name = "clock",
+	  .help = "the clocks at one moment",
+	  SIZE(sizeof(struct ws_rec_clock)),
+	  FIELDS(clock_fields) },
+	{ .kind = WS_KIND_STOP,
+	  .name = "stop",
+	  .help = "the recording ended in good order",
+	  SIZE(sizeof(struct ws_rec_stop)),
+	  FIELDS(stop_fields) },
+	{ .kind = WS_KIND_NOTE,
+	  .name = "note",
+	  .help = "something the collector wants kept",
+	  .min_size = sizeof(struct ws_rec_note) + 1,
+	  .max_size = WS_REC_SIZE_MAX,
+	  FIELDS(note_fields) },
+};
+
+const struct ws_kind_info *ws_kinds(size_t *count)
+{
+	*count = WS_ARRAY_SIZE(kinds);
+	return kinds;
+}
+
+const struct ws_kind_info *ws_kind_info(uint16_t kind)
+{
+	/* The collector's kinds follow the kernel's in the table, without holes on either side. */
+	if (kind >= WS_KIND_SESSION && kind <= WS_KIND_EXIT)
+		return &kinds[kind - WS_KIND_SESSION];
+	if (kind >= WS_KIND_SERVER && kind <= WS_KIND_NOTE)
+		return &kinds[WS_KIND_EXIT - WS_KIND_SESSION + 1 + kind - WS_KIND_SERVER];
+	return NULL;
+}
+
+const struct ws_kind_info *ws_kind_by_name(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < WS_ARRAY_SIZE(kinds); i++) {
+		if (!strcmp(kinds[i].name, name))
+			return &kinds[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is asked of a record before anybody else looks at it. It may come from a torn recording or
+ * from a program of another version: nothing in it is believed, and everything is found through the
+ * schema.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "event/schema.h"
+
+static uint64_t load_le(const void *at, size_t size)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, at, size);
+	return value;
+}
+
+uint64_t ws_field_load(const struct ws_field *field, const struct ws_rec *rec, unsigned int index)
+{
+	const char *at = (const char *)rec + field->offset + (size_t)index * field->size;
+	uint64_t value = load_le(at, field->size <= sizeof(value) ? field->size : 0);
+
+	if (field->type == WS_FIELD_INT && field->size < sizeof(value)) {
+		uint64_t sign = 1ULL << (8 * field->size - 1);
+
+		value = (value ^ sign) - sign;
+	}
+	return value;
+}
+
+static bool is_unknown_value(const struct ws_field *field, const struct ws_rec *rec)
+{
+	switch (field->unknown) {
+	case WS_UNKNOWN_ZERO:
+		if (field->type == WS_FIELD_STRING)
+			return !*((const char *)rec + field->offset);
+		return ws_field_load(field, rec, 0) == 0;
+	case WS_UNKNOWN_MINUS_ONE:
+		return ws_field_load(field, rec, 0) == UINT64_MAX;
+	default:
+		return false;
+	}
+}
+
+bool ws_field_known(const struct ws_field *field, const struct ws_rec *rec)
+{
+	if ((size_t)field->offset + (size_t)field->size * field->count > rec->size)
+		return false;
+	if (field->valid_mask) {
+		const char *word = (const char *)rec + field->valid_offset;
+
+		if (!(load_le(word, field->valid_size) & field->valid_mask))
+			return false;
+	}
+	return !is_unknown_value(field, rec);
+}
+
+__attribute__((format(printf, 3, 4))) static bool unsound(char *why, size_t size, const char *fmt,
+							  ...)
+{
+	va_list ap;
+
+	if (why && size) {
+		va_start(ap, fmt);
+		vsnprintf(why, size, fmt, ap);
+		va_end(ap);
+	}
+	return false;
+}
+
+static bool size_allowed(const struct ws_kind_info *info, uint16_t size)
+{
+	if (info->sizes[0])
+		return size == info->sizes[0] || (info->sizes[1] && size == info->sizes[1]);
+	return size >= info->min_size && size <= info->max_size;
+}
+
+/* The field lies within the record. Consumers index tables by ENUM values and print strings. */
+static bool field_valid(const struct ws_field *field, const struct ws_rec *rec, char *why,
+			size_t why_size)
+{
+	const char *at = (const char *)rec + field->offset;
+	size_t rest = rec->size - field->offset;
+	uint64_t value;
+
+	switch (field->type) {
+	case WS_FIELD_STRING:
+		if (!memchr(at, 0, field->size))
+			return unsound(why, why_size, "%s does not terminate", field->name);
+		return true;
+	case WS_FIELD_TEXT:
+		if (!field->len_offset) {
+			if (!memchr(at, 0, rest))
+				return unsound(why, why_size, "%s does not terminate", field->name);
+			return true;
+		}
+		value = load_le((const char *)rec + field->len_offset, 4);
+		if (value > rest)
+			return unsound(why, why_size, "%s has %llu bytes where %zu are left",
+				       field->name, (unsigned long long)value, rest);
+		return true;
+	case WS_FIELD_ENUM:
+		value = ws_field_load(field, rec, 0);
+		if (value < field->name_count && field->names[value])
+			return true;
+		if (value == 0 && field->unknown == WS_UNKNOWN_ZERO)
+			return true;
+		return unsound(why, why_size, "%s cannot be %llu", field->name,
+			       (unsigned long long)value);
+	default:
+		return true;
+	}
+}
+
+static bool fields_valid(const struct ws_kind_info *info, const struct ws_rec *rec, char *why,
+			 size_t why_size)
+{
+	size_t i;
+
+	for (i = 0; i < info->field_count; i++) {
+		const struct ws_field *field = &info->fields[i];
+
+		if ((size_t)field->offset + (size_t)field->size * field->count > rec->size)
+			continue; /* of the longer size of this kind */
+		if (!field_valid(field, rec, why, why_size))
+			return false;
+	}
+	return true;
+}
+
+bool ws_rec_valid(const void *data, size_t size, char *why, size_t why_size)
+{
+	const struct ws_rec *rec = data;
+	const struct ws_kind_info *info;
+
+	if (size < sizeof(*rec))
+		return unsound(why, why_size, "%zu bytes are no record", size);
+	if (rec->size < sizeof(*rec) || rec->size > WS_REC_SIZE_MAX)
+		return unsound(why, why_size, "no record has %u bytes", rec->size);
+	if (rec->size > size)
+		return unsound(why, why_size, "%u bytes announced, %zu there", rec->size, size);
+	if (!rec->kind)
+		return unsound(why, why_size, "no kind");
+	info = ws_kind_info(rec->kind);
+	if (!info)
+		return true;
+	if (!size_allowed(info, rec->size))
+		return unsound(why, why_size, "no %s has %u bytes", info->name, rec->size);
+	if (!fields_valid(info, rec, why, why_size))
+		return false;
+	if (why && why_size)
+		*why = '\0';
+	return true;
+}
