@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "trace/header.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#include "base/util.h"
+
+#define WHAT "cannot read recording"
+
+static uint64_t hash_without(const void *data, size_t size, size_t hash_offset, uint64_t seed)
+{
+	static const char zeros[sizeof(uint64_t)];
+	const char *bytes = data;
+	XXH64_state_t *state = XXH64_createState();
+	uint64_t hash = 0;
+
+	if (!state)
+		return 0; /* never a sound hash: is_hash() says so */
+	XXH64_reset(state, seed);
+	XXH64_update(state, bytes, hash_offset);
+	XXH64_update(state, zeros, sizeof(zeros));
+	XXH64_update(state, bytes + hash_offset + sizeof(zeros),
+		     size - hash_offset - sizeof(zeros));
+	hash = XXH64_digest(state);
+	XXH64_freeState(state);
+	return hash;
+}
+
+int ws_header_write(struct ws_buf *out, const struct ws_trace_info *info, uint64_t file_id,
+		    const struct ws_columns *columns)
+{
+	struct ws_disk_file head = {
+		.format = WS_TRACE_FORMAT,
+		.file_id = file_id,
+		.start_mono_ns = info->start_mono_ns,
+		.start_wall_ns = info->start_wall_ns,
+		.level = info->level,
+		.ticks_per_s = info->ticks_per_s,
+		.flags = info->flags,
+		.kinds = (uint32_t)columns->count,
+	};
+	struct ws_disk_file *written;
+
+	memcpy(head.magic, WS_DISK_MAGIC, sizeof(head.magic));
+	memcpy(head.version, info->version, strnlen(info->version, sizeof(head.version) - 1));
+	memcpy(head.boot_id, info->boot_id, strnlen(info->boot_id, sizeof(head.boot_id) - 1));
+	memcpy(head.host, info->host, strnlen(info->host, sizeof(head.host) - 1));
+	ws_buf_clear(out);
+	if (ws_buf_add(out, &head, sizeof(head)) || ws_columns_write(columns, out))
+		return -1;
+	written = (void *)out->data;
+	written->header_size = (uint32_t)out->len;
+	written->hash = hash_without(out->data, out->len, offsetof(struct ws_disk_file, hash), 0);
+	return 0;
+}
+
+/* Reads up to `size` bytes at `at`; fewer only at the end of the file. */
+static ssize_t read_at(int fd, void *data, size_t size, off_t at)
+{
+	size_t done = 0;
+	ssize_t got;
+
+	while (done < size) {
+		got = pread(fd, (char *)data + done, size - done, at + (off_t)done);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -1;
+		if (!got)
+			break;
+		done += (size_t)got;
+	}
+	return (ssize_t)done;
+}
+
+/* Is it a recording at all, of a version we know, and is its first part there? */
+static int check_start(const struct ws_disk_file *head, size_t got, const char *path,
+		       struct ws_error *err)
+{
+	size_t common = got < WS_DISK_MAGIC_LEN ? got : WS_DISK_MAGIC_LEN;
+
+	if (!got)
+		return ws_error_set(err, WHAT, path, "the file is empty");
+	if (memcmp(head->magic, WS_DISK_MAGIC, common))
+		return ws_error_set(err, WHAT, path, "this is not a walscope recording");
+	if (got >= offsetof(struct ws_disk_file, header_size) && head->format != WS_TRACE_FORMAT) {
+		ws_error_set(err, WHAT, path,
+			     "it has format version %u, and walscope " WS_VERSION
+			     " reads format version %u",
+			     head->format, WS_TRACE_FORMAT);
+		return ws_error_fix(err, "use the walscope it was recorded with, or a newer one");
+	}
+	if (got < sizeof(*head))
+		return ws_error_set(err, WHAT, path, "its header is cut short after %zu bytes",
+				    got);
+	if (head->header_size < sizeof(*head) || head->header_size > WS_DISK_HEADER_MAX)
+		return ws_error_set(err, WHAT, path, "its header is damaged");
+	return 0;
+}
+
+static void copy_info(struct ws_trace_info *info, const struct ws_disk_file *head)
+{
+	memset(info, 0, sizeof(*info));
+	info->format = head->format;
+	info->level = head->level;
+	info->ticks_per_s = head->ticks_per_s;
+	info->flags = head->flags;
+	info->start_mono_ns = head->start_mono_ns;
+	info->start_wall_ns = head->start_wall_ns;
+	memcpy(info->version, head->version, strnlen(head->version, sizeof(info->version) - 1));
+	memcpy(info->boot_id, head->boot_id, strnlen(head->boot_id, sizeof(info->boot_id) - 1));
+	memcpy(info->host, head->host, strnlen(head->host, sizeof(info->host) - 1));
+}
+
+int ws_header_read(int fd, const char *path, struct ws_trace_info *info, uint64_t *file_id,
+		   struct ws_columns *columns, struct ws_error *err)
+{
+	ws_autofree char *data = NULL;
+	struct ws_disk_file head = { 0 };
+	const char *why;
+	ssize_t got;
+
+	got = read_at(fd, &head, sizeof(head), 0);
+	if (got < 0)
+		return ws_error_errno(err, errno, WHAT, path);
+	if (check_start(&head, (size_t)got, path, err))
+		return -1;
+	data = malloc(head.header_size);
+	if (!data)
+		return ws_error_errno(err, ENOMEM, WHAT, path);
+	got = read_at(fd, data, head.header_size, 0);
+	if (got < 0)
+		return ws_error_errno(err, errno, WHAT, path);
+	if ((size_t)got < head.header_size)
+		return ws_error_set(err, WHAT, path,
+				    "its header is cut short after %zd of %u bytes", got,
+				    head.header_size);
+	if (hash_without(data, head.header_size, offsetof(struct ws_disk_file, hash), 0) !=
+	    head.hash)
+		return ws_error_set(err, WHAT, path, "its header is damaged (wrong checksum)");
+	if (ws_columns_parse(columns, data + sizeof(head), head.header_size - sizeof(head),
+			     head.kinds, &why))
+		return ws_error_set(err, WHAT, path, "its header is not sound: %s", why);
+	copy_info(info, &head);
+	*file_id = head.file_id;
+	return (int)head.header_size;
+}
+
+void ws_block_seal(void *header, uint64_t file_id)
+{
+	struct ws_disk_block *block = header;
+
+	block->hash = hash_without(header, block->header_size, offsetof(struct ws_disk_block, hash),
+				   file_id);
+}
+
+bool ws_block_sound(const void *data, size_t size, uint64_t file_id, struct ws_disk_block *block)
+{
+	if (size < sizeof(*block))
+		return false;
+	memcpy(block, data, sizeof(*block));
+	if (block->magic != WS_DISK_BLOCK_MAGIC || block->header_size < sizeof(*block) ||
+	    block->header_size > WS_DISK_BLOCK_HEADER_MAX || block->header_size > size ||
+	    block->counts * sizeof(struct ws_disk_count) > block->header_size - sizeof(*block))
+		return false;
+	if (hash_without(data, block->header_size, offsetof(struct ws_disk_block, hash), file_id) !=
+	    block->hash)
+		return false;
+	/* A sound hash says who wrote it, not that it is sane. */
+	return block->records > 0 && block->records <= WS_DISK_RECORDS_MAX &&
+	       block->record_bytes <= WS_DISK_RECORD_BYTES_MAX &&
+	       block->record_bytes >= block->records * sizeof(struct ws_rec) &&
+	       block->plain_bytes <= WS_DISK_PLAIN_MAX && block->stored_bytes > 0 &&
+	       block->stored_bytes <= ZSTD_COMPRESSBOUND(WS_DISK_PLAIN_MAX);
+}

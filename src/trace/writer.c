@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#include "base/util.h"
+#include "trace/header.h"
+
+/* A block is closed when its records have this many bytes, or the oldest one is this old. */
+#define BLOCK_BYTES (256 * 1024)
+#define BLOCK_NS    1000000000ULL
+#define ZSTD_LEVEL  1
+/* Classes of the coding: a kind with odd sizes makes two. */
+#define BLOCK_KINDS (WS_DISK_KINDS_MAX / 2)
+
+#define WHAT_OPEN  "cannot create recording"
+#define WHAT_WRITE "cannot write recording"
+
+struct ws_writer {
+	int fd;
+	bool truncatable; /* a regular file */
+	char *path;
+	uint64_t file_id;
+	uint64_t bytes; /* whole blocks in the file, header included */
+	bool failed;
+	struct ws_error error; /* then: what every call says */
+
+	struct ws_columns columns;
+	struct ws_encoder *encoder;
+	ZSTD_CCtx *zstd;
+	struct ws_buf content, out;
+	struct ws_cuts cuts;
+
+	/* The block being filled. */
+	uint64_t sequence, first_record;
+	uint64_t opened_ns, first_ns, last_ns;
+	char *area;
+	size_t used; /* of the area */
+	size_t record_bytes;
+	uint32_t *offset;
+	uint32_t records;
+	struct ws_disk_count count[BLOCK_KINDS];
+	uint16_t counts;
+};
+
+static int fail(struct ws_writer *writer, int errnum, const char *what, struct ws_error *err)
+{
+	ws_error_errno(&writer->error, errnum, what, writer->path);
+	if (errnum == ENOSPC || errnum == EDQUOT)
+		ws_error_fix(&writer->error, "make room; what was written stays readable");
+	writer->failed = true;
+	if (err)
+		*err = writer->error;
+	return -1;
+}
+
+/* All or nothing: a recording ends with a whole block also when the disk is full. */
+static int write_whole(struct ws_writer *writer, const struct ws_buf *out, const char *what,
+		       struct ws_error *err)
+{
+	size_t done = 0;
+	ssize_t wrote;
+
+	while (done < out->len) {
+		wrote = write(writer->fd, out->data + done, out->len - done);
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote <= 0) {
+			int errnum = wrote ? errno : EIO;
+
+			if (done && writer->truncatable &&
+			    ftruncate(writer->fd, (off_t)writer->bytes) < 0)
+				errnum = errno;
+			return fail(writer, errnum, what, err);
+		}
+		done += (size_t)wrote;
+	}
+	writer->bytes += out->len;
+	return 0;
+}
+
+static int open_file(struct ws_writer *writer, struct ws_error *err)
+{
+	struct stat st;
+
+	writer->fd = open(writer->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
+	if (writer->fd < 0 || fstat(writer->fd, &st) < 0)
+		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);
+	writer->truncatable = S_ISREG(st.st_mode);
+	/* It holds SQL. The umask may have taken bits, an older file may have more. */
+	if (writer->truncatable && fchmod(writer->fd, 0600) < 0)
+		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);
+	return 0;
+}
+
+static int make_room(struct ws_writer *writer)
+{
+	size_t size = WS_AREA_START + WS_AREA_ALIGN(BLOCK_BYTES + WS_REC_SIZE_MAX);
+
+	if (ws_columns_from_schema(&writer->columns))
+		return -1;
+	writer->encoder = ws_encoder_new(&writer->columns);
+	writer->zstd = ZSTD_createCCtx();
+	writer->area = calloc(1, size);
+	writer->offset = calloc(BLOCK_BYTES / sizeof(struct ws_rec) + 1, sizeof(*writer->offset));
+	writer->used = WS_AREA_START;
+	return writer->encoder && writer->zstd && writer->area && writer->offset ? 0 : -1;
+}
+
+static void free_writer(struct ws_writer *writer)
+{
+	if (writer->fd >= 0)
+		close(writer->fd);
+	ws_encoder_free(writer->encoder);
+	ws_columns_deinit(&writer->columns);
+	ZSTD_freeCCtx(writer->zstd);
+	ws_buf_deinit(&writer->content);
+	ws_buf_deinit(&writer->out);
+	free(writer->cuts.at);
+	free(writer->area);
+	free(writer->offset);
+	free(writer->path);
+	free(writer);
+}
+
+int ws_writer_new(struct ws_writer **writer_out, const char *path, const struct ws_trace_info *info,
+		  struct ws_error *err)
+{
+	struct ws_writer *writer = calloc(1, sizeof(*writer));
+	uint64_t id;
+
+	*writer_out = NULL;
+	if (!writer)
+		return ws_error_errno(err, ENOMEM, WHAT_OPEN, path);
+	writer->fd = -1;
+	writer->path = strdup(path);
+	if (!writer->path || make_room(writer)) {
+		ws_error_errno(err, ENOMEM, WHAT_OPEN, path);
+		goto fail;
+	}
+	/* Without entropy so early in the boot, time does: it guards against mistakes first of all.
+	 */
+	if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
+		id = (uint64_t)ws_clock_wall_ns() ^ ws_clock_mono_ns() << 20;
+	writer->file_id = id;
+	if (open_file(writer, err))
+		goto fail;
+	if (ws_header_write(&writer->out, info, id, &writer->columns)) {
+		ws_error_errno(err, ENOMEM, WHAT_OPEN, path);
+		goto fail;
+	}
+	if (write_whole(writer, &writer->out, WHAT_WRITE, err))
+		goto fail;
+	*writer_out = writer;
+	return 0;
+fail:
+	free_writer(writer);
+	return -1;
+}
+
+/* Each stretch of one sort becomes zstd blocks of its own, with a Huffman table of its own. */
+static int compress_piece(struct ws_writer *writer, size_t from, size_t to, bool last)
+{
+	ZSTD_inBuffer in = { writer->content.data + from, to - from, 0 };
+	ZSTD_outBuffer out = { writer->out.data, writer->out.cap, writer->out.len };
+	size_t left;
+
+	do {
+		left = ZSTD_compressStream2(writer->zstd, &out, &in,
+					    last ? ZSTD_e_end : ZSTD_e_flush);
+		if (ZSTD_isError(left) || (left && out.pos == out.size))
+			return -1;
+	} while (left);
+	writer->out.len = out.pos;
+	return 0;
+}
+
+/* Appends the content as one zstd frame. */
+static int compress(struct ws_writer *writer)
+{
+	const struct ws_buf *content = &writer->content;
+	/* Each flush may add a block's header and a stored block. */
+	size_t bound = ZSTD_compressBound(content->len) + 64 * (writer->cuts.count + 1);
+	size_t from = 0, i;
+
+	if (ws_buf_reserve(&writer->out, bound) ||
+	    ZSTD_isError(ZSTD_CCtx_reset(writer->zstd, ZSTD_reset_session_only)) ||
+	    ZSTD_isError(
+		    ZSTD_CCtx_setParameter(writer->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
+	    ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(writer->zstd, content->len)))
+		return -1;
+	for (i = 0; i < writer->cuts.count; i++) {
+		if (compress_piece(writer, from, writer->cuts.at[i], false))
+			return -1;
+		from = writer->cuts.at[i];
+	}
+	return compress_piece(writer, from, content->len, true);
+}
+
+static int build_block(struct ws_writer *writer)
+{
+	struct ws_disk_block block = {
+		.magic = WS_DISK_BLOCK_MAGIC,
+		.header_size = (uint16_t)(sizeof(block) + writer->counts * sizeof(*writer->count)),
+		.counts = writer->counts,
+		.sequence = writer->sequence,
+		.first_record = writer->first_record,
+		.first_ns = writer->first_ns,
+		.last_ns = writer->last_ns,
+		.records = writer->records,
+		.record_bytes = (uint32_t)writer->record_bytes,
+	};
+
+	ws_buf_clear(&writer->out);
+	if (ws_encoder_run(writer->encoder, writer->area, writer->offset, writer->records,
+			   &writer->content, &writer->cuts) ||
+	    ws_buf_add(&writer->out, &block, sizeof(block)) ||
+	    ws_buf_add(&writer->out, writer->count, writer->counts * sizeof(*writer->count)) ||
+	    compress(writer))
+		return -1;
+	block.plain_bytes = (uint32_t)writer->content.len;
+	block.stored_bytes = (uint32_t)(writer->out.len - block.header_size);
+	block.content_hash =
+		XXH64(writer->out.data + block.header_size, block.stored_bytes, writer->file_id);
+	memcpy(writer->out.data, &block, sizeof(block));
+	ws_block_seal(writer->out.data, writer->file_id);
+	return 0;
+}
+
+static int close_block(struct ws_writer *writer, struct ws_error *err)
+{
+	if (!writer->records)
+		return 0;
+	if (build_block(writer))
+		return fail(writer, ENOMEM, WHAT_WRITE, err);
+	if (write_whole(writer, &writer->out, WHAT_WRITE, err))
+		return -1;
+	writer->sequence++;
+	writer->first_record += writer->records;
+	writer->records = 0;
+	writer->record_bytes = 0;
+	writer->used = WS_AREA_START;
+	writer->counts = 0;
+	return 0;
+}
+
+/* Counts a record of this kind. Returns false if the block has no room for another kind. */
+static bool count_kind(struct ws_writer *writer, uint16_t kind)
+{
+	uint16_t i;
+
+	for (i = 0; i < writer->counts; i++) {
+		if (writer->count[i].kind == kind) {
+			writer->count[i].count++;
+			return true;
+		}
+	}
+	if (i == BLOCK_KINDS)
+		return false;
+	writer->count[i] = (struct ws_disk_count){ .kind = kind, .count = 1 };
+	writer->counts++;
+	return true;
+}
+
+static bool block_is_old(const struct ws_writer *writer, uint64_t now_ns)
+{
+	return writer->records && now_ns > writer->opened_ns &&
+	       now_ns - writer->opened_ns >= BLOCK_NS;
+}
+
+static void append(struct ws_writer *writer, const struct ws_rec *rec)
+{
+	if (!writer->records)
+		writer->opened_ns = writer->first_ns = writer->last_ns = rec->time_ns;
+	if (rec->time_ns < writer->first_ns)
+		writer->first_ns = rec->time_ns;
+	if (rec->time_ns > writer->last_ns)
+		writer->last_ns = rec->time_ns;
+	memcpy(writer->area + writer->used, rec, rec->size);
+	writer->offset[writer->records++] = (uint32_t)writer->used;
+	writer->used += WS_AREA_ALIGN(rec->size);
+	writer->record_bytes += rec->size;
+}
+
+int ws_writer_add(struct ws_writer *writer, const struct ws_rec *rec, struct ws_error *err)
+{
+	if (writer->failed) {
+		if (err)
+			*err = writer->error;
+		return -1;
+	}
+	if (rec->size < sizeof(*rec) || rec->size > WS_REC_SIZE_MAX || !rec->kind)
+		return ws_error_set(err, WHAT_WRITE, writer->path,
+				    "a record of kind %u has %u bytes", rec->kind, rec->size);
+	if (block_is_old(writer, rec->time_ns) && close_block(writer, err))
+		return -1;
+	if (!count_kind(writer, rec->kind)) {
+		if (close_block(writer, err))
+			return -1;
+		count_kind(writer, rec->kind);
+	}
+	append(writer, rec);
+	return writer->used - WS_AREA_START >= BLOCK_BYTES ? close_block(writer, err) : 0;
+}
+
+int ws_writer_tick(struct ws_writer *writer, uint64_t now_ns, struct ws_error *err)
+{
+	if (writer->failed) {
+		if (err)
+			*err = writer->error;
+		return -1;
+	}
+	return block_is_old(writer, now_ns) ? close_block(writer, err) : 0;
+}
+
+/* What close() says counts too: on a network file system it is where a full disk shows. */
+static int close_file(struct ws_writer *writer, struct ws_error *err)
+{
+	int fd = writer->fd;
+
+	writer->fd = -1;
+	/* Devices and pipes have nothing to sync. */
+	if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS) {
+		fail(writer, errno, WHAT_WRITE, err);
+		close(fd);
+		return -1;
+	}
+	return close(fd) < 0 ? fail(writer, errno, WHAT_WRITE, err) : 0;
+}
+
+int ws_writer_close(struct ws_writer *writer, struct ws_error *err)
+{
+	int rc = -1;
+
+	if (!writer)
+		return 0;
+	if (!writer->failed)
+		rc = close_block(writer, err);
+	else if (err)
+		*err = writer->error;
+	if (rc == 0)
+		rc = close_file(writer, err);
+	free_writer(writer);
+	return rc;
+}
+
+uint64_t ws_writer_bytes(const struct ws_writer *writer)
+{
+	return writer->bytes;
+}
