@@ -115,7 +115,7 @@ enum ws_wait_style {
 	/* WalSndWait(socket_events, timeout, wait_event), 14 and later: WaitEventSetWait's result
 	 * is a count of events, the event is on the stack */
 	WS_WAIT_STYLE_WALSND = 0,
-	/* WaitLatchOrSocket(latch, events, sock, timeout, wait_event), up to 13: its result are the
+	/* WaitLatchOrSocket(latch, events, sock, timeout, wait_event), up to 13: its result is the
 	   events */
 	WS_WAIT_STYLE_LATCH = 1,
 };
@@ -139,11 +139,10 @@ enum ws_entry_flags {
 	WS_ENTRY_IN_LOOP = 1 << 1,
 	WS_ENTRY_IN_COMMAND = 1 << 2,
 	WS_ENTRY_IN_BACKUP = 1 << 3,
-	WS_ENTRY_DEAD = 1 << 4,	 /* exited: user space reads the counters and deletes the entry */
-	WS_ENTRY_TURNS = 1 << 5, /* the time of this command goes into turn records */
-	WS_ENTRY_BASE = 1 << 6,	 /* `base` is known */
-	WS_ENTRY_NESTED =
-		1 << 7, /* inside XLogSendLogical: a wait or a reply does not begin a turn */
+	WS_ENTRY_DEAD = 1 << 4,	  /* exited: user space reads the counters and deletes the entry */
+	WS_ENTRY_TURNS = 1 << 5,  /* the time of this command goes into turn records */
+	WS_ENTRY_BASE = 1 << 6,	  /* `base` is known */
+	WS_ENTRY_NESTED = 1 << 7, /* inside XLogSendLogical: waits and replies begin no turn */
 };
 
 /*

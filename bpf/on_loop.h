@@ -140,8 +140,8 @@ static __always_inline void on_FLUSH_END(struct pt_regs *ctx)
 /* WalSndWait's entry (the call of WaitLatchOrSocket up to 13). */
 static __always_inline void on_WAIT_START(struct pt_regs *ctx)
 {
-	/* Read before anything is decided: the compiler would choose between addresses in the context, which
-	 * the verifier refuses. */
+	/* Read before anything is decided: the compiler would choose between addresses in the
+	 * context, which the verifier refuses. */
 	__u64 arg1 = REGISTER(WS_ARG1(ctx)), arg2 = REGISTER(WS_ARG2(ctx));
 	__u64 arg3 = REGISTER(WS_ARG3(ctx)), arg4 = REGISTER(WS_ARG4(ctx));
 	__u64 arg5 = REGISTER(WS_ARG5(ctx));

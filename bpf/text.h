@@ -51,8 +51,8 @@ static __always_inline void text_lost(struct ws_entry *e)
 }
 
 /*
- * Sends the C string at `from` in the process, which is the current one. A global function: the verifier goes
- * through its loop once for a program, not once for each call.
+ * Sends the C string at `from` in the process, which is the current one. A global function: the
+ * verifier goes through its loop once for a program, not once for each call.
  */
 __noinline int emit_text(__u32 pid, __u32 of, __u64 from)
 {

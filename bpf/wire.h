@@ -4,8 +4,9 @@
  *
  * The same bytes travel from the kernel into the recording and out of it again. Kinds are numbered
  * explicitly and never renumbered; a reader skips unknown kinds by their size; fields are only ever
- * appended. All integers are little-endian, all times CLOCK_MONOTONIC ns unless a name says otherwise.
- * docs/EVENTS.md describes each kind for people; event/schema.c describes each for programs.
+ * appended. All integers are little-endian, all times CLOCK_MONOTONIC ns unless a name says
+ * otherwise. docs/EVENTS.md describes each kind for people; event/schema.c describes each for
+ * programs.
  */
 #ifndef WS_WIRE_H
 #define WS_WIRE_H
@@ -17,18 +18,19 @@
 
 /* Who makes a kind: below 64 the programs in the kernel, from 64 on the collector. */
 enum ws_kind {
-	WS_KIND_SESSION = 1,	 /* a walsender was seen: PostgresMain's entry, or found running */
-	WS_KIND_READY = 2,	 /* authenticated: InitWalSender's entry */
-	WS_KIND_COMMAND = 3,	 /* exec_replication_command's entry; text follows */
-	WS_KIND_TEXT = 4,	 /* a piece of a command's or an error's text */
-	WS_KIND_COMMAND_END = 5, /* a command returned, or turned out to be SQL, or that SQL ended */
-	WS_KIND_ERROR = 6,	 /* ERROR, FATAL or COMMERROR; text follows */
-	WS_KIND_STATE = 7,	 /* the walsender's own state changed (WalSndSetState) */
-	WS_KIND_STREAM = 8,	 /* WalSndLoop's entry */
-	WS_KIND_TURN = 9,	 /* one turn (or several quiet ones) of the send loop */
-	WS_KIND_KEEPALIVE = 10,	 /* WalSndKeepalive */
-	WS_KIND_BACKUP = 11,	 /* BASE_BACKUP entered another phase */
-	WS_KIND_EXIT = 12,	 /* the process ended */
+	WS_KIND_SESSION = 1, /* a walsender was seen: PostgresMain's entry, or found running */
+	WS_KIND_READY = 2,   /* authenticated: InitWalSender's entry */
+	WS_KIND_COMMAND = 3, /* exec_replication_command's entry; text follows */
+	WS_KIND_TEXT = 4,    /* a piece of a command's or an error's text */
+	WS_KIND_COMMAND_END =
+		5,		/* a command returned, or turned out to be SQL, or that SQL ended */
+	WS_KIND_ERROR = 6,	/* ERROR, FATAL or COMMERROR; text follows */
+	WS_KIND_STATE = 7,	/* the walsender's own state changed (WalSndSetState) */
+	WS_KIND_STREAM = 8,	/* WalSndLoop's entry */
+	WS_KIND_TURN = 9,	/* one turn (or several quiet ones) of the send loop */
+	WS_KIND_KEEPALIVE = 10, /* WalSndKeepalive */
+	WS_KIND_BACKUP = 11,	/* BASE_BACKUP entered another phase */
+	WS_KIND_EXIT = 12,	/* the process ended */
 
 	WS_KIND_SERVER = 64, /* identity of a server binary and its postmaster */
 	WS_KIND_GAP = 65,    /* events known to be missing */
@@ -40,8 +42,9 @@ enum ws_kind {
 
 /*
  * Head of each record. A session is (pid, start_ns); `start_ns` is the task's start_boottime, whose
- * value in clock ticks is field 22 of /proc/PID/stat. `seq` counts the session's records from 0 without
- * a hole, also those the ring buffer had no room for. Both are 0 in records that belong to no session.
+ * value in clock ticks is field 22 of /proc/PID/stat. `seq` counts the session's records from 0
+ * without a hole, also those the ring buffer had no room for. Both are 0 in records that belong to
+ * no session.
  */
 struct ws_rec {
 	__u16 size; /* of the whole record, head included */
@@ -71,19 +74,21 @@ enum ws_session_valid {
 /* flags of WS_KIND_SESSION */
 enum ws_session_flags {
 	WS_SESSION_DATABASE = 1 << 0, /* am_db_walsender: replication=database */
-	WS_SESSION_RUNNING = 1 << 1,  /* already ran when walscope attached; fields read from its memory */
+	WS_SESSION_RUNNING =
+		1 << 1, /* already ran when walscope attached; fields read from its memory */
 };
 
 /* What a session that already ran was doing when it was found (read from memory, a snapshot). */
 enum ws_found {
 	WS_FOUND_UNKNOWN = 0,
-	WS_FOUND_IDLE = 1,    /* between commands */
-	WS_FOUND_COMMAND = 2, /* in a command that does not stream, or cannot be told */
-	WS_FOUND_STREAM_WAL = 3,     /* in the send loop, waiting for WAL */
-	WS_FOUND_STREAM_SOCKET = 4,  /* in the send loop, output pending, waiting for the socket */
-	WS_FOUND_STREAM_BUSY = 5,    /* in the send loop, not waiting */
-	WS_FOUND_STREAM_STANDBY = 6, /* in the send loop, waiting for a standby (failover slots, 17+) */
-	WS_FOUND_STREAM_RECV = 7,    /* in the send loop, inside a message whose rest has not come */
+	WS_FOUND_IDLE = 1,	    /* between commands */
+	WS_FOUND_COMMAND = 2,	    /* in a command that does not stream, or cannot be told */
+	WS_FOUND_STREAM_WAL = 3,    /* in the send loop, waiting for WAL */
+	WS_FOUND_STREAM_SOCKET = 4, /* in the send loop, output pending, waiting for the socket */
+	WS_FOUND_STREAM_BUSY = 5,   /* in the send loop, not waiting */
+	WS_FOUND_STREAM_STANDBY =
+		6, /* in the send loop, waiting for a standby (failover slots, 17+) */
+	WS_FOUND_STREAM_RECV = 7, /* in the send loop, inside a message whose rest has not come */
 };
 
 struct ws_rec_session {
@@ -92,11 +97,11 @@ struct ws_rec_session {
 	__u64 base;    /* load base: address in the process minus address in the file */
 	__u32 ns_pid;  /* MyProcPid: the pid in the server's own namespace */
 	__u32 postmaster_pid;
-	__u32 valid;	  /* enum ws_session_valid */
-	__u8 found;	  /* enum ws_found, for WS_SESSION_RUNNING */
+	__u32 valid;	   /* enum ws_session_valid */
+	__u8 found;	   /* enum ws_found, for WS_SESSION_RUNNING */
 	__u8 walsnd_state; /* enum ws_walsnd_state + 1, 0 if unknown; for WS_SESSION_RUNNING */
-	__u16 port;	  /* the client's, 0 for a Unix socket */
-	__u64 sent_lsn;	  /* for WS_SESSION_RUNNING */
+	__u16 port;	   /* the client's, 0 for a Unix socket */
+	__u64 sent_lsn;	   /* for WS_SESSION_RUNNING */
 	char user[WS_NAME_LEN];
 	char database[WS_NAME_LEN];
 	char application[WS_NAME_LEN];
@@ -110,7 +115,8 @@ struct ws_rec_ready {
 
 /* flags of WS_KIND_COMMAND */
 enum ws_command_flags {
-	WS_COMMAND_RUNNING = 1 << 0, /* it already ran when walscope attached: the start is not known */
+	WS_COMMAND_RUNNING =
+		1 << 0, /* it already ran when walscope attached: the start is not known */
 };
 
 struct ws_rec_command {
@@ -130,7 +136,8 @@ enum ws_text_flags {
 #define WS_TEXT_CHUNK	    4096
 #define WS_TEXT_MAX	    (1024 * 1024)
 
-/* Follows its WS_KIND_COMMAND or WS_KIND_ERROR at once; the size of the record says how many bytes. */
+/* Follows its WS_KIND_COMMAND or WS_KIND_ERROR at once; the size of the record says how many bytes.
+ */
 struct ws_rec_text {
 	struct ws_rec h;
 	__u32 of; /* enum ws_text_of */
@@ -141,8 +148,8 @@ struct ws_rec_text {
 };
 
 enum ws_command_how {
-	WS_COMMAND_DONE = 1,	/* exec_replication_command returned true */
-	WS_COMMAND_IS_SQL = 2,	/* it returned false: exec_simple_query runs the text now */
+	WS_COMMAND_DONE = 1,	 /* exec_replication_command returned true */
+	WS_COMMAND_IS_SQL = 2,	 /* it returned false: exec_simple_query runs the text now */
 	WS_COMMAND_SQL_DONE = 3, /* exec_simple_query returned */
 };
 
@@ -174,8 +181,8 @@ struct ws_rec_error {
 	__u32 elevel;	/* enum ws_elevel */
 	__u32 sqlstate; /* packed, PostgreSQL's MAKE_SQLSTATE: six bits a character */
 	__u32 line;
-	__u32 valid;	    /* enum ws_error_valid */
-	__u64 file_addr;    /* relative to the load base */
+	__u32 valid;	     /* enum ws_error_valid */
+	__u64 file_addr;     /* relative to the load base */
 	__u64 function_addr; /* relative to the load base */
 	char file[WS_NAME_LEN];
 	char function[WS_NAME_LEN];
@@ -211,8 +218,8 @@ struct ws_rec_stream {
 };
 
 /*
- * Where the time of a turn went. Between two records of one session the programs keep exactly one stage
- * current, so that the sums of a record add up to time_ns - begin_ns.
+ * Where the time of a turn went. Between two records of one session the programs keep exactly one
+ * stage current, so that the sums of a record add up to time_ns - begin_ns.
  */
 enum ws_stage {
 	WS_STAGE_OTHER = 0,  /* inside a command, but in none of the stages below */
@@ -237,17 +244,18 @@ enum ws_wait {
 /* flags of WS_KIND_TURN */
 enum ws_turn_flags {
 	WS_TURN_LOGICAL = 1 << 0,
-	WS_TURN_REPLY = 1 << 1,	   /* a reply came in: the part from write_lsn on is there */
-	WS_TURN_PENDING = 1 << 2,  /* after the flush output was still pending */
-	WS_TURN_WOKE = 1 << 3,	   /* `woke` is valid */
-	WS_TURN_ATTACHED = 1 << 4, /* first record of a session found running: begin_ns is the attach */
+	WS_TURN_REPLY = 1 << 1,	  /* a reply came in: the part from write_lsn on is there */
+	WS_TURN_PENDING = 1 << 2, /* after the flush output was still pending */
+	WS_TURN_WOKE = 1 << 3,	  /* `woke` is valid */
+	WS_TURN_ATTACHED =
+		1 << 4, /* first record of a session found running: begin_ns is the attach */
 };
 
 /*
- * A turn's record is made when the turn ends: at the entry of the wait, or at the start of the next turn
- * if it did not wait. It holds the time since the record before: first the wait that one announced, then
- * this turn. Physical turns that moved nothing, and logical turns, are folded into one record until one
- * waits or 10 ms have passed (`turns` counts them).
+ * A turn's record is made when the turn ends: at the entry of the wait, or at the start of the next
+ * turn if it did not wait. It holds the time since the record before: first the wait that one
+ * announced, then this turn. Physical turns that moved nothing, and logical turns, are folded into
+ * one record until one waits or 10 ms have passed (`turns` counts them).
  */
 struct ws_rec_turn {
 	struct ws_rec h;
@@ -312,9 +320,9 @@ struct ws_rec_backup {
 
 struct ws_rec_exit {
 	struct ws_rec h;
-	__u32 code;   /* exit status, if signal is 0 */
-	__u32 signal; /* that killed it, 0 for none */
-	__u32 lost;   /* records of the session the ring buffer had no room for */
+	__u32 code;	  /* exit status, if signal is 0 */
+	__u32 signal;	  /* that killed it, 0 for none */
+	__u32 lost;	  /* records of the session the ring buffer had no room for */
 	__u32 unreadable; /* fields that could not be read */
 };
 
@@ -324,7 +332,7 @@ struct ws_rec_server {
 	__u32 layout; /* enum ws_layout_source */
 	char version[32];
 	char build_id[2 * 64 + 8]; /* hex */
-	char file[256];	   /* cut at the front if longer */
+	char file[256];		   /* cut at the front if longer */
 	char datadir[256];
 };
 
@@ -340,7 +348,7 @@ struct ws_rec_gap {
 	struct ws_rec h; /* the session, or no session */
 	__u64 from_ns;	 /* the missing records lie between these times */
 	__u64 to_ns;
-	__u64 lost; /* how many, 0 if not known */
+	__u64 lost;  /* how many, 0 if not known */
 	__u32 cause; /* enum ws_gap_cause */
 	__u32 reserved;
 };
