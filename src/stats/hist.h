@@ -20,11 +20,14 @@ struct ws_hist {
 
 /* Zero-initialise. Returns -1 when memory ran out (the value is then not counted). */
 int ws_hist_add(struct ws_hist *hist, uint64_t value);
+/* The same value `n` times (an average over n events of which only the sum is known). */
+int ws_hist_add_n(struct ws_hist *hist, uint64_t value, uint64_t n);
 int ws_hist_merge(struct ws_hist *into, const struct ws_hist *from);
 void ws_hist_deinit(struct ws_hist *hist);
 
 double ws_hist_mean(const struct ws_hist *hist);
-/* The value at quantile q (0..1), the middle of its bucket, within [min, max]; 0 if empty. */
+/* The value at quantile q (0..1), the middle of its bucket, within [min, max]; q 0 is min, q 1 is max;
+ * 0 if empty. */
 uint64_t ws_hist_quantile(const struct ws_hist *hist, double q);
 
 struct ws_hist_bucket {
