@@ -2,10 +2,15 @@
 /*
  * order.h: from raw ring-buffer bytes to a sound stream: validates, follows each session's sequence
  * numbers, and puts a gap record in front of the first record behind a hole.
+ *
+ * A gap's from_ns and to_ns are the times of the session's record before and behind it; from_ns is 0 if
+ * there was none before. Its h.seq is the first missing number. Records made by the collector (kinds
+ * from 64 on) have no sequence and pass as they are.
  */
 #ifndef WS_EVENT_ORDER_H
 #define WS_EVENT_ORDER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "event/idmap.h"
+
+#include <search.h>
+#include <string.h>
+
+static int compare(const void *a, const void *b)
+{
+	const struct ws_id *x = a, *y = b;
+
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	if (x->start_ns != y->start_ns)
+		return x->start_ns < y->start_ns ? -1 : 1;
+	return 0;
+}
+
+struct ws_id *ws_idmap_find_slow(struct ws_idmap *map, uint32_t pid, uint64_t start_ns)
+{
+	const struct ws_id key = { .pid = pid, .start_ns = start_ns };
+	struct ws_id **found = tfind(&key, &map->root, compare);
+
+	if (!found)
+		return NULL;
+	map->recent[pid % WS_IDMAP_RECENT] = *found;
+	return *found;
+}
+
+int ws_idmap_add(struct ws_idmap *map, struct ws_id *id)
+{
+	if (!tsearch(id, &map->root, compare))
+		return -1;
+	map->recent[id->pid % WS_IDMAP_RECENT] = id;
+	return 0;
+}
+
+void ws_idmap_remove(struct ws_idmap *map, struct ws_id *id)
+{
+	tdelete(id, &map->root, compare);
+	if (map->recent[id->pid % WS_IDMAP_RECENT] == id)
+		map->recent[id->pid % WS_IDMAP_RECENT] = NULL;
+}
+
+static void keep(void *id)
+{
+	(void)id;
+}
+
+void ws_idmap_deinit(struct ws_idmap *map, void (*release)(struct ws_id *id))
+{
+	while (release && map->root) {
+		struct ws_id *id = *(struct ws_id **)map->root;
+
+		tdelete(id, &map->root, compare);
+		release(id);
+	}
+	tdestroy(map->root, keep);
+	memset(map, 0, sizeof(*map));
+}
