@@ -48,8 +48,11 @@ enum ws_state {
 };
 const char *ws_state_name(enum ws_state state); /* "wait_wal" */
 
-/* Histograms of a session; one table (metrics.c) says for each its name, unit, and the sites that begin
- * and end what it measures. */
+/*
+ * Histograms of a session. decode_ns is per call of XLogSendLogical and output_plugin_ns per message,
+ * averaged over the calls of one record. One table (metrics.c) says for each its name, unit, and the
+ * sites that begin and end what it measures.
+ */
 enum ws_metric {
 	WS_METRIC_SEND_NS = 0,
 	WS_METRIC_WAIT_WAL_NS,
@@ -112,12 +115,16 @@ struct ws_command {
 	const char *text; /* NULL if it could not be read at all */
 	size_t text_len;
 	bool truncated;
-	const char *kind; /* "START_REPLICATION", "SQL", ...: the first keyword, upper case */
-	uint64_t start_ns;   /* 0 if it already ran when walscope attached */
-	uint64_t end_ns;     /* 0 while running */
+	/* "START_REPLICATION", ...: the first keyword, upper case; "SQL" once the server took it for SQL;
+	 * NULL if not known */
+	const char *kind;
+	uint64_t start_ns;   /* 0 if it already ran when walscope attached, or its start was lost */
+	uint64_t end_ns;     /* 0 while running; of a lost one: when it was last known to run */
 	enum ws_outcome outcome;
 	char sqlstate[6];    /* "" without error */
-	const char *message; /* NULL without error */
+	/* NULL without error. The server's, or in words of our own how the process took the command with
+	 * it ("the process was ended by SIGKILL"): then sqlstate is "". */
+	const char *message;
 	const char *location; /* "function, file:line" as psql prints it, NULL if not known */
 };
 
@@ -127,7 +134,7 @@ struct ws_segment {
 	uint64_t start_ns, end_ns;
 	uint64_t lsn_from, lsn_to; /* 0: not known; sentPtr at its start and end */
 	uint64_t bytes;		   /* WAL bytes sent, or backup bytes, in it */
-	const char *detail;	   /* for people, NULL for none */
+	const char *detail;	   /* for people, NULL for none; lives during the observer's call */
 };
 
 struct ws_session {
@@ -160,13 +167,18 @@ struct ws_session {
 	uint64_t sent_lsn, write_lsn, flush_lsn, apply_lsn;
 	struct ws_hist hist[WS_METRIC_COUNT];
 	void *impl; /* the machine's own */
+	/* Where the states begin: fork_ns, or where the session was first seen if it already ran or its
+	 * start was lost. The states add up to end_ns - begin_ns. */
+	uint64_t begin_ns;
+	uint64_t accounted_ns; /* up to where state_ns counts; `state` goes on from here */
 };
 
 /* Any function may be NULL. */
 struct ws_observer {
 	void *arg;
 	void (*segment)(void *arg, const struct ws_session *session, const struct ws_segment *segment);
-	/* When a command ends, and for those still running when the model is finished. */
+	/* When a command ends, and for those still running when the model is finished. An error outside
+	 * any command (a message refused with 08P01) is a command without text and kind. */
 	void (*command)(void *arg, const struct ws_session *session, const struct ws_command *command);
 	/* When a session ends, and for those still running at the finish. */
 	void (*session)(void *arg, const struct ws_session *session);
@@ -199,5 +211,7 @@ int64_t ws_model_wall_ns(const struct ws_model *model, uint64_t mono_ns);
 #define WS_SESSION_ID_TEXT 40
 const char *ws_session_id(const struct ws_session *session, char out[WS_SESSION_ID_TEXT]);
 uint64_t ws_model_lost(const struct ws_model *model); /* records known to be missing */
+/* The command a session is in now. Its text lives until the next record. */
+bool ws_session_command(const struct ws_session *session, struct ws_command *command);
 
 #endif

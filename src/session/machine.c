@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From records to states. One function per kind of record, in a table; each says up to when the
+ * time went where, and what the session is doing from then on.
+ */
+#include "session/machine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+
+/* How long the loop has to spin, all sent, to be known as waiting for the client's CopyDone. The
+ * programs fold turns for as long. */
+#define SPIN_NS 10000000ULL
+
+static void enter(struct ws_machine *m, enum ws_state state, const struct ws_rec *rec)
+{
+	ws_timeline_enter(m, state, rec->time_ns);
+}
+
+/* Nothing of a command goes on. */
+static void leave_command(struct ws_machine *m)
+{
+	ws_metrics_stream_end(m);
+	m->in_loop = false;
+	m->wait = WS_WAIT_NONE;
+	m->wait_lost = false;
+	m->quiet_ns = 0;
+	m->backup_phase = 0;
+}
+
+static void on_session(struct ws_machine *m, const struct ws_rec *rec)
+{
+	/* What it was found doing; the wait may have gone on for any time. */
+	static const struct {
+		enum ws_state state;
+		enum ws_wait wait;
+		bool in_loop;
+	} found[] = {
+		[WS_FOUND_UNKNOWN] = { WS_STATE_UNKNOWN, WS_WAIT_NONE, false },
+		[WS_FOUND_IDLE] = { WS_STATE_IDLE, WS_WAIT_NONE, false },
+		[WS_FOUND_COMMAND] = { WS_STATE_COMMAND, WS_WAIT_NONE, false },
+		[WS_FOUND_STREAM_WAL] = { WS_STATE_WAIT_WAL, WS_WAIT_WAL, true },
+		[WS_FOUND_STREAM_SOCKET] = { WS_STATE_SEND_BLOCKED, WS_WAIT_SOCKET, true },
+		[WS_FOUND_STREAM_BUSY] = { WS_STATE_SEND, WS_WAIT_NONE, true },
+	};
+	const struct ws_rec_session *r = (const struct ws_rec_session *)rec;
+	struct ws_session *s = &m->s;
+
+	s->ns_pid = r->ns_pid;
+	s->postmaster_pid = r->postmaster_pid;
+	s->valid = r->valid;
+	s->port = r->port;
+	s->database = rec->flags & WS_SESSION_DATABASE;
+	memcpy(s->user, r->user, sizeof(s->user));
+	memcpy(s->database_name, r->database, sizeof(s->database_name));
+	memcpy(s->application, r->application, sizeof(s->application));
+	memcpy(s->host, r->host, sizeof(s->host));
+	s->fork_ns = r->fork_ns;
+	if (!(rec->flags & WS_SESSION_RUNNING)) {
+		enter(m, WS_STATE_STARTING, rec);
+		return;
+	}
+	s->was_running = true;
+	if (rec->time_ns < s->accounted_ns) /* the programs were faster: a snapshot of the past */
+		return;
+	if (r->slot[0])
+		memcpy(s->slot, r->slot, sizeof(s->slot));
+	if (r->walsnd_state)
+		s->walsnd_state = r->walsnd_state - 1;
+	s->sent_lsn = r->sent_lsn;
+	if (r->found >= WS_ARRAY_SIZE(found))
+		return;
+	enter(m, found[r->found].state, rec);
+	m->wait = found[r->found].wait;
+	m->in_loop = found[r->found].in_loop;
+	s->has_wal_bytes |= m->in_loop;
+}
+
+static void on_ready(struct ws_machine *m, const struct ws_rec *rec)
+{
+	m->s.ready_ns = rec->time_ns;
+	enter(m, WS_STATE_IDLE, rec);
+}
+
+static void on_command(struct ws_machine *m, const struct ws_rec *rec)
+{
+	bool found = rec->flags & WS_COMMAND_RUNNING;
+
+	ws_command_begin(m, rec);
+	if (found && m->in_loop) {
+		m->command.streaming = true;
+		return;
+	}
+	leave_command(m);
+	enter(m, WS_STATE_COMMAND, rec);
+}
+
+static void on_text(struct ws_machine *m, const struct ws_rec *rec)
+{
+	ws_command_text(m, (const struct ws_rec_text *)rec);
+}
+
+static void on_command_end(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_command_end *r = (const struct ws_rec_command_end *)rec;
+
+	leave_command(m);
+	if (r->how == WS_COMMAND_IS_SQL) {
+		ws_command_is_sql(m);
+		enter(m, WS_STATE_SQL, rec);
+	} else {
+		enter(m, WS_STATE_IDLE, rec);
+		ws_command_done(m, rec->time_ns);
+	}
+}
+
+static void on_error(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_error *r = (const struct ws_rec_error *)rec;
+
+	if (r->elevel == WS_ELEVEL_ERROR) {
+		leave_command(m);
+		enter(m, WS_STATE_IDLE, rec);
+	} else if (r->elevel != WS_ELEVEL_COMMERROR) {
+		leave_command(m);
+		enter(m, WS_STATE_EXITING, rec);
+	}
+	ws_command_error(m, r);
+}
+
+static void on_state(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_state *r = (const struct ws_rec_state *)rec;
+	struct ws_server_seen *server;
+
+	m->s.walsnd_state = r->to;
+	if (r->sent_lsn)
+		m->s.sent_lsn = r->sent_lsn;
+	if (r->to != WS_WALSND_STOPPING)
+		return;
+	server = ws_model_server_seen(m->model, &m->s);
+	if (server)
+		server->stopping = true;
+}
+
+static void on_stream(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_stream *r = (const struct ws_rec_stream *)rec;
+	struct ws_session *s = &m->s;
+
+	leave_command(m);
+	/* Until the first turn: its record says where the time in the loop went. Without turns
+	 * (level 1) no more is known than that the command runs. */
+	enter(m, WS_STATE_COMMAND, rec);
+	m->in_loop = true;
+	m->command.streaming = true;
+	m->reply_ns = 0;
+	m->replied = true;
+	s->has_wal_bytes = true;
+	s->kind =
+		rec->flags & WS_STREAM_LOGICAL ? WS_SESSION_KIND_LOGICAL : WS_SESSION_KIND_PHYSICAL;
+	if ((rec->flags & WS_STREAM_SLOT) && r->slot[0])
+		memcpy(s->slot, r->slot, sizeof(s->slot));
+	if (r->sent_lsn)
+		s->sent_lsn = r->sent_lsn;
+}
+
+static void on_keepalive(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_keepalive *r = (const struct ws_rec_keepalive *)rec;
+
+	if (r->lsn > m->s.sent_lsn)
+		m->s.sent_lsn = r->lsn;
+}
+
+static enum ws_state wait_state(const struct ws_machine *m)
+{
+	switch (m->wait) {
+	case WS_WAIT_WAL:
+		/* All was sent: not for WAL any more but for the checkpoint, and for the
+		 * standby to confirm (WalSndDone). */
+		return m->s.walsnd_state == WS_WALSND_STOPPING ? WS_STATE_STOPPING
+							       : WS_STATE_WAIT_WAL;
+	case WS_WAIT_SOCKET:
+		return WS_STATE_SEND_BLOCKED;
+	case WS_WAIT_STANDBY:
+		return WS_STATE_WAIT_STANDBY;
+	default:
+		return m->wait_lost ? WS_STATE_LOST : WS_STATE_UNKNOWN;
+	}
+}
+
+/*
+ * A turn that sent all there was, and yet did not wait: with CopyDone sent and not answered,
+ * WalSndLoop spins (walsender.c: the sleep asks for !streamingDoneSending). Replies do not end
+ * that.
+ */
+static bool is_quiet(const struct ws_rec_turn *r)
+{
+	return !(r->h.flags & (WS_TURN_LOGICAL | WS_TURN_PENDING)) && r->wait == WS_WAIT_NONE &&
+	       r->sends && r->lsn_from == r->lsn_to;
+}
+
+static bool spins(struct ws_machine *m, const struct ws_rec_turn *r)
+{
+	uint64_t span = r->h.time_ns - r->begin_ns, wait = r->stage_ns[WS_STAGE_WAIT];
+
+	if (wait)
+		m->quiet_ns = 0;
+	if (!is_quiet(r)) {
+		m->quiet_ns = 0;
+		return false;
+	}
+	m->quiet_ns += span > wait ? span - wait : 0;
+	return m->quiet_ns >= SPIN_NS && r->turns > 1;
+}
+
+static const char *woke_detail(const struct ws_rec_turn *r)
+{
+	if (!(r->h.flags & WS_TURN_WOKE))
+		return NULL;
+	if (r->woke & WS_WL_POSTMASTER_DEATH)
+		return "ended by the postmaster's death";
+	if (r->woke & WS_WL_SOCKET_WRITEABLE)
+		return "ended by the socket taking more";
+	if (r->woke & WS_WL_SOCKET_READABLE)
+		return "ended by a message of the client";
+	return r->woke & WS_WL_LATCH_SET ? "ended by the latch" : "ended by its timeout";
+}
+
+static const char *reply_detail(struct ws_machine *m, const struct ws_rec_turn *r)
+{
+	char *text = m->detail[m->detail_turn++ % WS_ARRAY_SIZE(m->detail)];
+	char write[WS_LSN_TEXT], flush[WS_LSN_TEXT], apply[WS_LSN_TEXT];
+
+	snprintf(text, sizeof(m->detail[0]), "reply: write=%s flush=%s apply=%s",
+		 ws_lsn_format(r->write_lsn, write), ws_lsn_format(r->flush_lsn, flush),
+		 ws_lsn_format(r->apply_lsn, apply));
+	return text;
+}
+
+/* The order in which a turn's stages are laid out; within a record it is not known. */
+static const struct {
+	enum ws_stage stage;
+	enum ws_state state;
+} stages[] = {
+	{ WS_STAGE_WAIT, WS_STATE_UNKNOWN }, /* as announced */
+	{ WS_STAGE_REPLY, WS_STATE_REPLY },   { WS_STAGE_READ, WS_STATE_READ_WAL },
+	{ WS_STAGE_DECODE, WS_STATE_DECODE }, { WS_STAGE_PLUGIN, WS_STATE_OUTPUT_PLUGIN },
+	{ WS_STAGE_SEND, WS_STATE_SEND },     { WS_STAGE_TAIL, WS_STATE_SEND },
+	{ WS_STAGE_OTHER, WS_STATE_SEND }, /* outside the loop: the command */
+};
+
+/* The stage in which the position moved. */
+static enum ws_stage moving_stage(const struct ws_rec_turn *r)
+{
+	static const enum ws_stage physical[] = { WS_STAGE_SEND, WS_STAGE_READ, WS_STAGE_TAIL };
+	static const enum ws_stage logical[] = { WS_STAGE_DECODE, WS_STAGE_SEND, WS_STAGE_READ };
+	const enum ws_stage *order = r->h.flags & WS_TURN_LOGICAL ? logical : physical;
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(physical); i++)
+		if (r->stage_ns[order[i]])
+			return order[i];
+	return WS_STAGE_OTHER;
+}
+
+static enum ws_state stage_state(const struct ws_machine *m, size_t i, bool spin)
+{
+	if (stages[i].stage == WS_STAGE_WAIT)
+		return wait_state(m);
+	if (spin)
+		return WS_STATE_WAIT_COPYDONE;
+	if (stages[i].stage == WS_STAGE_OTHER && !m->in_loop)
+		return WS_STATE_COMMAND;
+	return stages[i].state;
+}
+
+static const char *stage_detail(struct ws_machine *m, const struct ws_rec_turn *r,
+				enum ws_stage stage, bool reply)
+{
+	if (!ws_timeline_wanted(m))
+		return NULL;
+	if (stage == WS_STAGE_WAIT)
+		return woke_detail(r);
+	return stage == WS_STAGE_REPLY && reply ? reply_detail(m, r) : NULL;
+}
+
+static void lay_out(struct ws_machine *m, const struct ws_rec_turn *r, bool reply, bool spin)
+{
+	bool moved = r->lsn_from && r->lsn_to > r->lsn_from;
+	enum ws_stage mover = moved ? moving_stage(r) : WS_STAGE_COUNT;
+	struct ws_slice slice = { .until_ns = r->begin_ns, .lsn_from = r->lsn_from };
+	uint64_t end = r->h.time_ns;
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(stages); i++) {
+		enum ws_stage stage = stages[i].stage;
+		uint64_t ns = r->stage_ns[stage];
+
+		if (!ns)
+			continue;
+		slice.state = stage_state(m, i, spin);
+		slice.until_ns = ns < end - slice.until_ns ? slice.until_ns + ns : end;
+		slice.lsn_to = stage == mover ? r->lsn_to : slice.lsn_from;
+		slice.bytes = stage == mover ? r->lsn_to - r->lsn_from : 0;
+		slice.detail = stage_detail(m, r, stage, reply);
+		ws_timeline_fill(m, &slice);
+		slice.lsn_from = slice.lsn_to;
+	}
+	/* The stages are to add up; what they leave is not hidden. */
+	slice = (struct ws_slice){ .state = WS_STATE_UNKNOWN, .until_ns = end };
+	ws_timeline_fill(m, &slice);
+}
+
+static void after_turn(struct ws_machine *m, const struct ws_rec_turn *r, bool spin)
+{
+	struct ws_session *s = &m->s;
+
+	m->wait = r->wait;
+	m->wait_lost = false;
+	if (m->wait != WS_WAIT_NONE)
+		s->state = wait_state(m);
+	else if (spin)
+		s->state = WS_STATE_WAIT_COPYDONE;
+	else if (!m->in_loop)
+		s->state = WS_STATE_COMMAND;
+	else
+		s->state = r->h.flags & WS_TURN_LOGICAL ? WS_STATE_DECODE : WS_STATE_SEND;
+	s->state_since_ns = s->accounted_ns;
+	m->state_detail = NULL;
+	if (r->lsn_to)
+		s->sent_lsn = r->lsn_to;
+	if (m->model->inside && r->lsn_from && r->lsn_to > r->lsn_from)
+		s->wal_bytes += r->lsn_to - r->lsn_from;
+	if (r->h.flags & WS_TURN_WOKE)
+		m->woke_by_death = r->woke & WS_WL_POSTMASTER_DEATH;
+}
+
+static void on_turn(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_turn *r = (const struct ws_rec_turn *)rec;
+	bool reply = (rec->flags & WS_TURN_REPLY) && rec->size >= sizeof(*r);
+	struct ws_slice before = {
+		.state = m->s.state,
+		.until_ns = r->begin_ns,
+		.detail = m->state_detail,
+	};
+	bool spin;
+
+	if (r->begin_ns > rec->time_ns) /* nothing of it can be believed */
+		return;
+	ws_metrics_turn(m, r, reply);
+	/* XLogSend* runs in the loop only; other turns come from decoding in
+	 * CREATE_REPLICATION_SLOT. */
+	if (r->sends && !m->in_loop) {
+		m->in_loop = true;
+		m->s.has_wal_bytes = true;
+	}
+	if (m->in_loop && m->s.kind == WS_SESSION_KIND_UNKNOWN)
+		m->s.kind = rec->flags & WS_TURN_LOGICAL ? WS_SESSION_KIND_LOGICAL
+							 : WS_SESSION_KIND_PHYSICAL;
+	if (m->command.gap && m->command.streaming)
+		ws_command_goes_on(m);
+	ws_timeline_fill(m, &before);
+	spin = spins(m, r);
+	lay_out(m, r, reply, spin);
+	after_turn(m, r, spin);
+}
+
+/* A phase of BASE_BACKUP ended or went on: what the time since the record before went into. */
+static void lay_out_backup(struct ws_machine *m, const struct ws_rec_backup *r)
+{
+	uint64_t from = m->s.accounted_ns, span;
+	struct ws_slice slice = { .state = WS_STATE_BACKUP_READ };
+
+	if (m->backup_phase != WS_BACKUP_STREAM || r->h.time_ns <= from)
+		return;
+	span = r->h.time_ns - from;
+	slice.until_ns = r->send_ns < span ? r->h.time_ns - r->send_ns : from;
+	ws_timeline_fill(m, &slice);
+	slice.state = WS_STATE_BACKUP_SEND;
+	slice.until_ns = r->h.time_ns;
+	slice.bytes = r->bytes;
+	ws_timeline_fill(m, &slice);
+}
+
+static void on_backup(struct ws_machine *m, const struct ws_rec *rec)
+{
+	static const enum ws_state states[] = {
+		[0] = WS_STATE_COMMAND,
+		[WS_BACKUP_BEGIN] = WS_STATE_BACKUP_CHECKPOINT,
+		[WS_BACKUP_CHECKPOINT] = WS_STATE_BACKUP_CHECKPOINT,
+		[WS_BACKUP_ESTIMATE] = WS_STATE_BACKUP_ESTIMATE,
+		[WS_BACKUP_STREAM] = WS_STATE_BACKUP_READ,
+		[WS_BACKUP_WAIT_ARCHIVE] = WS_STATE_BACKUP_WAIT_ARCHIVE,
+		[WS_BACKUP_WAL] = WS_STATE_BACKUP_WAL,
+		[WS_BACKUP_DONE] = WS_STATE_COMMAND,
+	};
+	const struct ws_rec_backup *r = (const struct ws_rec_backup *)rec;
+
+	if (r->phase >= WS_ARRAY_SIZE(states))
+		return;
+	ws_command_goes_on(m);
+	lay_out_backup(m, r);
+	enter(m, states[r->phase], rec);
+	m->backup_phase = r->phase;
+	m->s.kind = WS_SESSION_KIND_BACKUP;
+	if (m->model->inside)
+		m->s.backup_bytes += r->bytes;
+}
+
+/* The session is over. What is left of it is its summary. */
+static void end_session(struct ws_machine *m, uint64_t end_ns)
+{
+	const struct ws_model *model = m->model;
+	struct ws_session *s = &m->s;
+
+	leave_command(m);
+	ws_timeline_enter(m, s->state, end_ns);
+	ws_timeline_flush(m);
+	s->end_ns = end_ns;
+	s->exit_reason = ws_exit_explain(m);
+	ws_command_exit(m, end_ns);
+	m->ended = true;
+	if (model->observer.session && end_ns >= model->from_ns && s->begin_ns < model->to_ns)
+		model->observer.session(model->observer.arg, s);
+	ws_command_deinit(m);
+}
+
+static void on_exit_record(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_exit *r = (const struct ws_rec_exit *)rec;
+
+	m->s.exit_code = r->signal ? -1 : (int)r->code;
+	m->s.exit_signal = (int)r->signal;
+	end_session(m, rec->time_ns);
+}
+
+void ws_machine_gap(struct ws_machine *m, const struct ws_rec_gap *gap)
+{
+	uint64_t from = gap->from_ns > m->s.begin_ns ? gap->from_ns : m->s.begin_ns;
+	char *text;
+
+	ws_metrics_stream_end(m);
+	/* What was waited for before says nothing of the wait behind. */
+	m->wait = WS_WAIT_NONE;
+	m->wait_lost = true;
+	m->quiet_ns = 0;
+	m->reply_ns = 0;
+	m->backup_phase = 0;
+	m->hole = true;
+	ws_command_gap(m, from);
+	ws_timeline_enter(m, WS_STATE_LOST, from);
+	if (!ws_timeline_wanted(m) || !gap->lost)
+		return;
+	text = m->detail[m->detail_turn++ % WS_ARRAY_SIZE(m->detail)];
+	snprintf(text, sizeof(m->detail[0]), "%llu records missing", gap->lost);
+	m->state_detail = text;
+}
+
+static void on_gap(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_gap *gap = (const struct ws_rec_gap *)rec;
+	const struct ws_model *model = m->model;
+
+	if (gap->from_ns < model->to_ns && gap->to_ns >= model->from_ns)
+		m->s.lost += gap->lost;
+	ws_machine_gap(m, gap);
+	if (gap->cause != WS_GAP_EXIT_MISSED)
+		return;
+	ws_command_settle(m);
+	end_session(m, gap->to_ns);
+}
+
+struct handler {
+	void (*fn)(struct ws_machine *m, const struct ws_rec *rec);
+	uint16_t size; /* at least */
+};
+
+static const struct handler handlers[WS_KIND_MAX] = {
+	[WS_KIND_SESSION] = { on_session, sizeof(struct ws_rec_session) },
+	[WS_KIND_READY] = { on_ready, sizeof(struct ws_rec_ready) },
+	[WS_KIND_COMMAND] = { on_command, sizeof(struct ws_rec_command) },
+	[WS_KIND_TEXT] = { on_text, sizeof(struct ws_rec_text) },
+	[WS_KIND_COMMAND_END] = { on_command_end, sizeof(struct ws_rec_command_end) },
+	[WS_KIND_ERROR] = { on_error, WS_ERROR_WIRE_SIZE },
+	[WS_KIND_STATE] = { on_state, sizeof(struct ws_rec_state) },
+	[WS_KIND_STREAM] = { on_stream, sizeof(struct ws_rec_stream) },
+	[WS_KIND_TURN] = { on_turn, WS_TURN_SHORT_SIZE },
+	[WS_KIND_KEEPALIVE] = { on_keepalive, sizeof(struct ws_rec_keepalive) },
+	[WS_KIND_BACKUP] = { on_backup, sizeof(struct ws_rec_backup) },
+	[WS_KIND_EXIT] = { on_exit_record, sizeof(struct ws_rec_exit) },
+	[WS_KIND_GAP] = { on_gap, sizeof(struct ws_rec_gap) },
+};
+
+void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct handler *h = &handlers[rec->kind];
+
+	if (m->ended || !h->fn || rec->size < h->size)
+		return;
+	if (rec->kind < WS_KIND_SERVER && m->model->inside)
+		m->s.events++;
+	/* Behind a gap the rest of a text may follow. */
+	if (rec->kind != WS_KIND_TEXT && rec->kind != WS_KIND_GAP &&
+	    (m->problem.set || m->command.open))
+		ws_command_settle(m);
+	if (rec->kind != WS_KIND_EXIT)
+		m->hole = false;
+	h->fn(m, rec);
+}
+
+void ws_machine_init(struct ws_machine *m, const struct ws_rec *first)
+{
+	const struct ws_rec_session *r = (const struct ws_rec_session *)first;
+	struct ws_session *s = &m->s;
+
+	s->pid = first->pid;
+	s->start_ns = first->start_ns;
+	s->server = first->server;
+	s->first_seen_ns = first->time_ns;
+	s->exit_code = -1;
+	s->exit_signal = -1;
+	s->impl = m;
+	s->begin_ns = first->time_ns;
+	m->replied = first->kind == WS_KIND_SESSION && !(first->flags & WS_SESSION_RUNNING);
+	m->wait_lost = first->kind != WS_KIND_SESSION;
+	/* Without its first record the time since it began, or since the recording did, is lost. */
+	s->state = WS_STATE_LOST;
+	if (first->kind != WS_KIND_SESSION) {
+		s->begin_ns = ws_model_begin_ns(m->model, first);
+	} else if (!(first->flags & WS_SESSION_RUNNING)) {
+		s->state = WS_STATE_STARTING;
+		if (first->size >= sizeof(*r) && r->fork_ns && r->fork_ns < first->time_ns)
+			s->begin_ns = r->fork_ns;
+	}
+	s->accounted_ns = s->begin_ns;
+	s->state_since_ns = s->begin_ns;
+}
+
+void ws_machine_finish(struct ws_machine *m, uint64_t end_ns)
+{
+	const struct ws_model *model = m->model;
+
+	if (m->ended)
+		return;
+	ws_command_settle(m);
+	ws_metrics_stream_end(m);
+	ws_timeline_enter(m, m->s.state, end_ns);
+	ws_timeline_flush(m);
+	ws_command_finish(m);
+	if (model->observer.session && m->s.begin_ns < model->to_ns)
+		model->observer.session(model->observer.arg, &m->s);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * machine.h: what the files of session/ share; nobody else includes it.
+ *
+ *   model.c     sessions, servers, clocks; takes records in
+ *   machine.c   from records to states
+ *   timeline.c  accounts for time, makes segments
+ *   command.c   commands, their texts and outcomes, errors
+ *   exit.c      why a session ended
+ *   metrics.c   histograms
+ */
+#ifndef WS_SESSION_MACHINE_H
+#define WS_SESSION_MACHINE_H
+
+#include "event/idmap.h"
+#include "session/model.h"
+
+/*
+ * A text that arrives in chunks, of which some may be missing. Bytes [0, hole_from) are sound; a
+ * hole is one stretch [hole_from, hole_to) that grows to cover whatever else is missing.
+ */
+struct ws_assembly {
+	struct ws_buf buf;
+	size_t hole_from, hole_to; /* equal: no hole */
+	bool any;		   /* at least one chunk with bytes, or an empty text, was there */
+	bool done;		   /* its last chunk was there */
+	bool cut;		   /* the program says so, or the bound was met */
+};
+
+#define WS_KIND_TEXT_LEN 32
+#define WS_LOCATION_LEN	 160
+
+struct ws_running {
+	bool open;
+	bool sql;	/* the server took it for SQL */
+	bool streaming; /* it reached the send loop */
+	bool gap;	/* records are missing since it began */
+	bool parsed;
+	uint32_t seq;
+	uint64_t start_ns;
+	uint64_t known_ns; /* it was known to run until here: where the gap begins */
+	char kind[WS_KIND_TEXT_LEN];
+	struct ws_assembly text;
+};
+
+/* An ERROR, FATAL or COMMERROR. */
+struct ws_problem {
+	bool set;
+	bool closing; /* an ERROR: it ends the command at time_ns once its text is whole */
+	enum ws_elevel elevel;
+	uint64_t time_ns;
+	char sqlstate[6]; /* "" if not known */
+	char function[WS_NAME_LEN];
+	char location[WS_LOCATION_LEN]; /* "" if not known */
+	struct ws_assembly message;
+};
+
+/* Calls of XLogSendLogical of one record, not yet in the histogram: a long one goes on in the
+ * records behind, which then count no call of their own. */
+struct ws_decoding {
+	uint64_t ns;
+	uint32_t calls;
+};
+
+struct ws_machine {
+	struct ws_id id;
+	struct ws_session s;
+	struct ws_model *model;
+
+	struct ws_segment segment; /* not yet told; start_ns == end_ns: none */
+	char detail[2][128];	   /* texts of its and the next slice's */
+
+	unsigned int detail_turn;
+	const char *state_detail; /* of the current state, NULL for none */
+	bool ended;
+	bool in_loop;	    /* in WalSndLoop */
+	bool hole;	    /* the last record was a gap */
+	bool wait_lost;	    /* the record that would say what the wait was for is missing */
+	enum ws_wait wait;  /* that goes on since the last turn record */
+	uint64_t quiet_ns;  /* how long the loop has spun without moving or waiting */
+	uint64_t reply_ns;  /* the last reply, 0 for none to measure from */
+	bool replied;	    /* what a reply says can be compared with the one before */
+	bool woke_by_death; /* the last wait ended with WL_POSTMASTER_DEATH */
+	struct ws_decoding decoding;
+	uint32_t backup_phase; /* enum ws_backup_phase, 0 for none */
+
+	uint32_t command_seq;
+	struct ws_running command;
+	struct ws_problem problem; /* of which the text may still come */
+	struct ws_problem fatal; /* that the exit is explained by: the last FATAL, else COMMERROR */
+	uint32_t clues;		 /* exit.c */
+};
+
+struct ws_server_seen {
+	struct ws_rec_server rec;
+	bool stopping; /* one of its walsenders was told to stop */
+};
+
+struct ws_clock_pair {
+	uint64_t mono_ns;
+	int64_t wall_ns;
+	uint64_t boot_ns;
+};
+
+struct ws_model {
+	struct ws_observer observer;
+	uint64_t from_ns, to_ns; /* the window */
+	bool inside;		 /* the record being handled lies in it */
+	uint64_t first_ns;	 /* time of the first record of all */
+	uint64_t lost;
+	bool failed; /* memory ran out */
+
+	struct ws_idmap by_id;
+	struct ws_session **sessions;
+	size_t session_count, session_cap;
+	struct ws_server_seen *servers;
+	size_t server_count, server_cap;
+	struct ws_clock_pair *clocks;
+	size_t clock_count, clock_cap;
+};
+
+static inline struct ws_machine *ws_machine_of(const struct ws_session *session)
+{
+	return session->impl;
+}
+
+/* model.c */
+struct ws_server_seen *ws_model_server_seen(struct ws_model *model,
+					    const struct ws_session *session);
+
+uint64_t ws_model_begin_ns(const struct ws_model *model, const struct ws_rec *first);
+
+/* machine.c: where memory runs out, model->failed is set. */
+void ws_machine_init(struct ws_machine *m, const struct ws_rec *first);
+void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec);
+/* A gap that is no session's own, but touches all. */
+void ws_machine_gap(struct ws_machine *m, const struct ws_rec_gap *gap);
+/* The stream ended: what runs goes on until end_ns, and is told as it is. */
+void ws_machine_finish(struct ws_machine *m, uint64_t end_ns);
+
+/* timeline.c */
+struct ws_slice {
+	enum ws_state state;
+	uint64_t until_ns;
+	uint64_t lsn_from, lsn_to, bytes;
+	const char *detail;
+};
+/* Time up to slice->until_ns was spent in slice->state. What is accounted for already stays. */
+void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice);
+/* Up to time_ns the state was the current one; from there on it is this. */
+void ws_timeline_enter(struct ws_machine *m, enum ws_state state, uint64_t time_ns);
+void ws_timeline_flush(struct ws_machine *m);
+/* Does anybody want to read details? */
+static inline bool ws_timeline_wanted(const struct ws_machine *m)
+{
+	return m->model->observer.segment != NULL;
+}
+
+/* command.c */
+void ws_command_begin(struct ws_machine *m, const struct ws_rec *rec);
+void ws_command_text(struct ws_machine *m, const struct ws_rec_text *rec);
+void ws_command_is_sql(struct ws_machine *m);
+void ws_command_done(struct ws_machine *m, uint64_t time_ns);
+/* The process ended while it may have been in a command. */
+void ws_command_exit(struct ws_machine *m, uint64_t time_ns);
+void ws_command_finish(struct ws_machine *m); /* tells a running one */
+void ws_command_gap(struct ws_machine *m, uint64_t from_ns);
+/* It was seen at work behind the gap. */
+void ws_command_goes_on(struct ws_machine *m);
+void ws_command_error(struct ws_machine *m, const struct ws_rec_error *rec);
+/* No more text comes: looks at what there is, and closes what an error has ended. */
+void ws_command_settle(struct ws_machine *m);
+void ws_command_deinit(struct ws_machine *m);
+
+/* text.c: assembly, and reading replication commands */
+int ws_assembly_add(struct ws_assembly *text, const struct ws_rec_text *chunk);
+/* Cuts at the first missing byte. Returns true if something is missing. */
+bool ws_assembly_finish(struct ws_assembly *text);
+void ws_assembly_clear(struct ws_assembly *text);
+void ws_assembly_deinit(struct ws_assembly *text);
+struct ws_parsed {
+	char keyword[WS_KIND_TEXT_LEN]; /* upper case, "" if there is none */
+	char slot[WS_NAME_LEN]; /* of START_REPLICATION and CREATE_REPLICATION_SLOT, or "" */
+	bool logical;		/* of START_REPLICATION */
+};
+void ws_parse_command(const char *text, size_t len, struct ws_parsed *parsed);
+
+/* exit.c */
+/* What an error says about an end that may follow: bits to be or-ed into m->clues. */
+uint32_t ws_exit_clues(const struct ws_problem *problem);
+/* Is the process about to exit after an error with these clues? */
+bool ws_exit_follows(uint32_t clues);
+enum ws_exit_reason ws_exit_explain(const struct ws_machine *m);
+
+/* metrics.c */
+void ws_metrics_turn(struct ws_machine *m, const struct ws_rec_turn *rec, bool reply);
+void ws_metrics_command(struct ws_machine *m, uint64_t duration_ns);
+void ws_metrics_stream_end(struct ws_machine *m);
+
+#endif

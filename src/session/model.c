@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "session/model.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "session/machine.h"
+
+/* USER_HZ, the unit of field 22 of /proc/PID/stat: 100 on every architecture walscope is built for.
+ */
+#define USER_HZ 100
+#define TICK_NS ((uint64_t)(1000000000 / USER_HZ))
+
+static struct ws_machine *machine_of_id(struct ws_id *id)
+{
+	return (struct ws_machine *)((char *)id - offsetof(struct ws_machine, id));
+}
+
+struct ws_model *ws_model_new(const struct ws_observer *observer)
+{
+	struct ws_model *model = calloc(1, sizeof(*model));
+
+	if (!model)
+		return NULL;
+	if (observer)
+		model->observer = *observer;
+	model->to_ns = UINT64_MAX;
+	return model;
+}
+
+static void free_machine(struct ws_machine *m)
+{
+	for (int i = 0; i < WS_METRIC_COUNT; i++)
+		ws_hist_deinit(&m->s.hist[i]);
+	ws_command_deinit(m);
+	free(m);
+}
+
+void ws_model_free(struct ws_model *model)
+{
+	if (!model)
+		return;
+	ws_idmap_deinit(&model->by_id, NULL);
+	for (size_t i = 0; i < model->session_count; i++)
+		free_machine(ws_machine_of(model->sessions[i]));
+	free(model->sessions);
+	free(model->servers);
+	free(model->clocks);
+	free(model);
+}
+
+void ws_model_set_window(struct ws_model *model, uint64_t from_ns, uint64_t to_ns)
+{
+	model->from_ns = from_ns;
+	model->to_ns = to_ns;
+}
+
+/* Where a session of which the first record is missing began: at its fork, or with the stream. */
+uint64_t ws_model_begin_ns(const struct ws_model *model, const struct ws_rec *first)
+{
+	const struct ws_clock_pair *pair = model->clocks;
+	uint64_t begin = first->time_ns, since_boot;
+
+	/* start_ns is CLOCK_BOOTTIME, which went on during suspend. */
+	if (!model->clock_count || pair->boot_ns < pair->mono_ns)
+		return begin;
+	since_boot = pair->boot_ns - pair->mono_ns;
+	if (first->start_ns >= since_boot && first->start_ns - since_boot < begin)
+		begin = first->start_ns - since_boot;
+	return begin > model->first_ns ? begin : model->first_ns;
+}
+
+static struct ws_machine *add_machine(struct ws_model *model, const struct ws_rec *rec)
+{
+	struct ws_machine *m = calloc(1, sizeof(*m));
+	struct ws_session **place;
+
+	if (!m)
+		return NULL;
+	place = ws_array_grow(&model->sessions, &model->session_count, &model->session_cap,
+			      sizeof(*model->sessions));
+	if (!place)
+		goto fail;
+	m->id.pid = rec->pid;
+	m->id.start_ns = rec->start_ns;
+	if (ws_idmap_add(&model->by_id, &m->id)) {
+		model->session_count--;
+		goto fail;
+	}
+	m->model = model;
+	ws_machine_init(m, rec);
+	*place = &m->s;
+	return m;
+fail:
+	free(m);
+	return NULL;
+}
+
+static void feed_session(struct ws_model *model, const struct ws_rec *rec)
+{
+	struct ws_id *id = ws_idmap_find(&model->by_id, rec->pid, rec->start_ns);
+	struct ws_machine *m = id ? machine_of_id(id) : add_machine(model, rec);
+
+	if (m)
+		ws_machine_feed(m, rec);
+	else
+		model->failed = true;
+}
+
+static void feed_gap(struct ws_model *model, const struct ws_rec *rec)
+{
+	const struct ws_rec_gap *gap = (const struct ws_rec_gap *)rec;
+
+	if (rec->size < sizeof(*gap))
+		return;
+	if (gap->from_ns < model->to_ns && gap->to_ns >= model->from_ns)
+		model->lost += gap->lost;
+	if (rec->pid) {
+		feed_session(model, rec);
+		return;
+	}
+	/* Part of a recording is missing: whatever any session did in it. */
+	if (gap->cause != WS_GAP_TORN)
+		return;
+	for (size_t i = 0; i < model->session_count; i++)
+		if (!model->sessions[i]->end_ns)
+			ws_machine_gap(ws_machine_of(model->sessions[i]), gap);
+}
+
+static void feed_server(struct ws_model *model, const struct ws_rec *rec)
+{
+	const struct ws_rec_server *r = (const struct ws_rec_server *)rec;
+	struct ws_server_seen *seen = NULL;
+
+	if (rec->size < sizeof(*r))
+		return;
+	for (size_t i = 0; i < model->server_count; i++)
+		if (model->servers[i].rec.h.server == rec->server &&
+		    model->servers[i].rec.h.pid == rec->pid)
+			seen = &model->servers[i];
+	if (!seen)
+		seen = ws_array_grow(&model->servers, &model->server_count, &model->server_cap,
+				     sizeof(*model->servers));
+	if (seen)
+		memcpy(&seen->rec, r, sizeof(seen->rec));
+	else
+		model->failed = true;
+}
+
+static void feed_clock(struct ws_model *model, const struct ws_rec *rec)
+{
+	const struct ws_rec_clock *r = (const struct ws_rec_clock *)rec;
+	struct ws_clock_pair *pair;
+	size_t at;
+
+	if (rec->size < sizeof(*r))
+		return;
+	pair = ws_array_grow(&model->clocks, &model->clock_count, &model->clock_cap,
+			     sizeof(*model->clocks));
+	if (!pair) {
+		model->failed = true;
+		return;
+	}
+	for (at = model->clock_count - 1; at && model->clocks[at - 1].mono_ns > rec->time_ns; at--)
+		model->clocks[at] = model->clocks[at - 1];
+	model->clocks[at] = (struct ws_clock_pair){ rec->time_ns, r->wall_ns, r->boot_ns };
+}
+
+int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
+{
+	model->inside = rec->time_ns >= model->from_ns && rec->time_ns < model->to_ns;
+	if (!model->first_ns)
+		model->first_ns = rec->time_ns;
+	switch (rec->kind) {
+	case WS_KIND_GAP:
+		feed_gap(model, rec);
+		break;
+	case WS_KIND_SERVER:
+		feed_server(model, rec);
+		break;
+	case WS_KIND_CLOCK:
+		feed_clock(model, rec);
+		break;
+	default:
+		if (rec->kind < WS_KIND_SERVER && rec->pid)
+			feed_session(model, rec);
+	}
+	return model->failed ? -1 : 0;
+}
+
+int ws_model_finish(struct ws_model *model, uint64_t end_ns)
+{
+	model->inside = end_ns >= model->from_ns && end_ns < model->to_ns;
+	for (size_t i = 0; i < model->session_count; i++)
+		ws_machine_finish(ws_machine_of(model->sessions[i]), end_ns);
+	return model->failed ? -1 : 0;
+}
+
+struct ws_session *const *ws_model_sessions(const struct ws_model *model, size_t *count)
+{
+	*count = model->session_count;
+	return model->sessions;
+}
+
+struct ws_server_seen *ws_model_server_seen(struct ws_model *model,
+					    const struct ws_session *session)
+{
+	struct ws_server_seen *any = NULL;
+
+	for (size_t i = 0; i < model->server_count; i++) {
+		struct ws_server_seen *seen = &model->servers[i];
+
+		if (seen->rec.h.server != session->server)
+			continue;
+		if (seen->rec.h.pid == session->postmaster_pid)
+			return seen;
+		any = seen;
+	}
+	return any;
+}
+
+const struct ws_rec_server *ws_model_server(const struct ws_model *model,
+					    const struct ws_session *session)
+{
+	struct ws_server_seen *seen = ws_model_server_seen((struct ws_model *)model, session);
+
+	return seen ? &seen->rec : NULL;
+}
+
+int64_t ws_model_wall_ns(const struct ws_model *model, uint64_t mono_ns)
+{
+	size_t low = 0, high = model->clock_count;
+
+	if (!model->clock_count)
+		return 0;
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (model->clocks[middle].mono_ns <= mono_ns)
+			low = middle;
+		else
+			high = middle;
+	}
+	return model->clocks[low].wall_ns + (int64_t)(mono_ns - model->clocks[low].mono_ns);
+}
+
+const char *ws_session_id(const struct ws_session *session, char out[WS_SESSION_ID_TEXT])
+{
+	snprintf(out, WS_SESSION_ID_TEXT, "%" PRIu32 ".%" PRIu64, session->pid,
+		 session->start_ns / TICK_NS);
+	return out;
+}
+
+uint64_t ws_model_lost(const struct ws_model *model)
+{
+	return model->lost;
+}

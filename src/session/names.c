@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/util.h"
+#include "session/model.h"
+
+static const char *name_in(const char *const *names, size_t count, unsigned int value)
+{
+	return value < count ? names[value] : NULL;
+}
+
+const char *ws_state_name(enum ws_state state)
+{
+	static const char *const names[WS_STATE_COUNT] = {
+		[WS_STATE_UNKNOWN] = "unknown",
+		[WS_STATE_STARTING] = "starting",
+		[WS_STATE_IDLE] = "idle",
+		[WS_STATE_COMMAND] = "command",
+		[WS_STATE_SQL] = "sql",
+		[WS_STATE_WAIT_WAL] = "wait_wal",
+		[WS_STATE_READ_WAL] = "read_wal",
+		[WS_STATE_DECODE] = "decode",
+		[WS_STATE_OUTPUT_PLUGIN] = "output_plugin",
+		[WS_STATE_SEND] = "send",
+		[WS_STATE_SEND_BLOCKED] = "send_blocked",
+		[WS_STATE_RECV_BLOCKED] = "recv_blocked",
+		[WS_STATE_WAIT_STANDBY] = "wait_standby",
+		[WS_STATE_WAIT_COPYDONE] = "wait_copydone",
+		[WS_STATE_WAIT_LOCK] = "wait_lock",
+		[WS_STATE_REPLY] = "reply",
+		[WS_STATE_BACKUP_CHECKPOINT] = "backup_checkpoint",
+		[WS_STATE_BACKUP_ESTIMATE] = "backup_estimate",
+		[WS_STATE_BACKUP_READ] = "backup_read",
+		[WS_STATE_BACKUP_SEND] = "backup_send",
+		[WS_STATE_BACKUP_THROTTLED] = "backup_throttled",
+		[WS_STATE_BACKUP_WAIT_ARCHIVE] = "backup_wait_archive",
+		[WS_STATE_BACKUP_WAL] = "backup_wal",
+		[WS_STATE_BACKUP_MANIFEST] = "backup_manifest",
+		[WS_STATE_STOPPING] = "stopping",
+		[WS_STATE_EXITING] = "exiting",
+		[WS_STATE_OFF_CPU] = "off_cpu",
+		[WS_STATE_STOPPED] = "stopped",
+		[WS_STATE_LOST] = "lost",
+	};
+
+	return name_in(names, WS_ARRAY_SIZE(names), state);
+}
+
+const char *ws_session_kind_name(enum ws_session_kind kind)
+{
+	static const char *const names[] = {
+		[WS_SESSION_KIND_PHYSICAL] = "physical",
+		[WS_SESSION_KIND_LOGICAL] = "logical",
+		[WS_SESSION_KIND_BACKUP] = "backup",
+		[WS_SESSION_KIND_SQL] = "sql",
+	};
+
+	return name_in(names, WS_ARRAY_SIZE(names), kind);
+}
+
+const char *ws_exit_reason_name(enum ws_exit_reason reason)
+{
+	static const char *const names[] = {
+		[WS_END_CLIENT_TERMINATED] = "client_terminated",
+		[WS_END_CLIENT_EOF] = "client_eof",
+		[WS_END_CONNECTION_LOST] = "connection_lost",
+		[WS_END_REPLICATION_TIMEOUT] = "replication_timeout",
+		[WS_END_ADMIN_TERMINATED] = "admin_terminated",
+		[WS_END_SLOT_RELEASED] = "slot_released",
+		[WS_END_SLOT_INVALIDATED] = "slot_invalidated",
+		[WS_END_SHUTDOWN] = "shutdown",
+		[WS_END_CRASH_RESTART] = "crash_restart",
+		[WS_END_POSTMASTER_DEATH] = "postmaster_death",
+		[WS_END_FATAL] = "fatal",
+		[WS_END_REFUSED] = "refused",
+		[WS_END_KILLED] = "killed",
+		[WS_END_UNKNOWN] = "unknown",
+	};
+
+	return name_in(names, WS_ARRAY_SIZE(names), reason);
+}
+
+const char *ws_outcome_name(enum ws_outcome outcome)
+{
+	static const char *const names[] = {
+		[WS_OUTCOME_RUNNING] = "running",
+		[WS_OUTCOME_OK] = "ok",
+		[WS_OUTCOME_ERROR] = "error",
+		[WS_OUTCOME_LOST] = "lost",
+	};
+
+	return name_in(names, WS_ARRAY_SIZE(names), outcome);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Every nanosecond of a session goes into exactly one state: all time passes through
+ * ws_timeline_fill, which moves accounted_ns forward and never back.
+ */
+#include "session/machine.h"
+
+void ws_timeline_flush(struct ws_machine *m)
+{
+	const struct ws_observer *observer = &m->model->observer;
+
+	if (observer->segment && m->segment.end_ns > m->segment.start_ns)
+		observer->segment(observer->arg, &m->s, &m->segment);
+	m->segment = (struct ws_segment){ 0 };
+}
+
+static bool continues(const struct ws_segment *segment, const struct ws_slice *slice,
+		      uint64_t from_ns)
+{
+	return segment->end_ns > segment->start_ns && segment->state == slice->state &&
+	       segment->end_ns == from_ns &&
+	       (segment->lsn_to == slice->lsn_from || !segment->lsn_to || !slice->lsn_from);
+}
+
+/* [from_ns, to_ns) is the part of the slice that is new and within the window. */
+static void show(struct ws_machine *m, const struct ws_slice *slice, uint64_t from_ns,
+		 uint64_t to_ns)
+{
+	struct ws_segment *segment = &m->segment;
+
+	if (!continues(segment, slice, from_ns)) {
+		ws_timeline_flush(m);
+		segment->state = slice->state;
+		segment->start_ns = from_ns;
+	}
+	segment->end_ns = to_ns;
+	if (!segment->lsn_from)
+		segment->lsn_from = slice->lsn_from;
+	if (slice->lsn_to)
+		segment->lsn_to = slice->lsn_to;
+	if (m->model->inside)
+		segment->bytes += slice->bytes;
+	if (slice->detail)
+		segment->detail = slice->detail;
+}
+
+void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice)
+{
+	const struct ws_model *model = m->model;
+	uint64_t from = m->s.accounted_ns, to = slice->until_ns;
+
+	if (to <= from)
+		return;
+	m->s.accounted_ns = to;
+	if (from < model->from_ns)
+		from = model->from_ns;
+	if (to > model->to_ns)
+		to = model->to_ns;
+	if (from >= to)
+		return;
+	m->s.state_ns[slice->state] += to - from;
+	if (model->observer.segment)
+		show(m, slice, from, to);
+}
+
+void ws_timeline_enter(struct ws_machine *m, enum ws_state state, uint64_t time_ns)
+{
+	const struct ws_slice slice = {
+		.state = m->s.state,
+		.until_ns = time_ns,
+		.detail = m->state_detail,
+	};
+
+	ws_timeline_fill(m, &slice);
+	if (m->s.state == state)
+		return;
+	m->s.state = state;
+	m->state_detail = NULL;
+	m->s.state_since_ns = m->s.accounted_ns;
+}
