@@ -187,6 +187,23 @@ int ws_order_session_gone(struct ws_order *order, uint32_t pid, uint64_t start_n
 	return rc;
 }
 
+int ws_order_session_tail(struct ws_order *order, uint32_t pid, uint64_t start_ns,
+			  uint32_t next_seq, uint64_t now_ns)
+{
+	const struct sequence unknown = { .id = { .pid = pid, .start_ns = start_ns } };
+	struct sequence *known = find(order, pid, start_ns);
+	const struct sequence *seq = known ? known : &unknown;
+	uint32_t lost = next_seq - seq->next;
+
+	if (!lost || lost > INT32_MAX)
+		return 0;
+	if (emit_gap(order, seq, WS_GAP_RING_FULL, lost, now_ns))
+		return -1;
+	if (known)
+		known->next = next_seq;
+	return 0;
+}
+
 void ws_order_stats(const struct ws_order *order, struct ws_order_stats *stats)
 {
 	*stats = order->stats;

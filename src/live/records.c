@@ -237,7 +237,7 @@ static int close_session(struct ws_live *live, const struct ws_rec *exit)
 
 	if (!ws_tracer_entry(live->tracer, exit->pid, &entry) || entry.start_ns != exit->start_ns)
 		return 0;
-	ws_tracer_forget(live->tracer, exit->pid);
+	ws_tracer_forget_session(live->tracer, exit->pid, exit->start_ns);
 	return ws_order_session_gone(live->order, exit->pid, exit->start_ns, entry.seq,
 				     exit->time_ns);
 }

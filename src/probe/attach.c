@@ -317,6 +317,12 @@ int ws_tracer_attach_server(struct ws_tracer *t, uint16_t server, struct ws_erro
 	return 0;
 }
 
+void ws_tracer_detach(struct ws_tracer *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		ws_plant_remove(&t->servers[i]->plant);
+}
+
 void ws_tracer_remove_server(struct ws_tracer *t, uint16_t server)
 {
 	struct server *s = server_of(t, server);
@@ -348,8 +354,9 @@ int ws_tracer_seed(struct ws_tracer *t, uint32_t pid, const struct ws_entry *ent
 		e.turn.begin_ns = e.mark_ns;
 		e.turn.h.flags |= WS_TURN_ATTACHED;
 	}
-	if (bpf_map_update_elem(bpf_map__fd(t->host->maps.sessions), &pid, &e, BPF_NOEXIST) == 0 ||
-	    errno == EEXIST)
+	if (bpf_map_update_elem(bpf_map__fd(t->host->maps.sessions), &pid, &e, BPF_NOEXIST) == 0)
+		return 1;
+	if (errno == EEXIST)
 		return 0;
 	snprintf(where, sizeof(where), "pid %u", pid);
 	if (errno == E2BIG)
