@@ -6,6 +6,7 @@
  */
 #include "symbol/recover_parts.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,24 @@ static int add_call(struct gathering *g, const struct ws_insn *insn)
 	return add_report(g, call);
 }
 
+/*
+ * A string that is a C identifier. The compiler may load an ereport's __func__ long before the call
+ * and keep it in a register through a loop, where the arguments are not followed to; the string
+ * still tells.
+ */
+static const char *identifier_at(const struct ws_image *image, uint64_t address)
+{
+	const char *text =
+		ws_image_is_code(image, address) ? NULL : ws_image_string(image, address);
+	size_t len = 0;
+
+	if (!text || isdigit((unsigned char)text[0]))
+		return NULL;
+	while (isalnum((unsigned char)text[len]) || text[len] == '_')
+		len++;
+	return len >= 4 && text[len] == '\0' ? text : NULL;
+}
+
 static int add_reference(struct gathering *g, const struct ws_insn *insn)
 {
 	struct ws_evidence *ev = g->evidence;
@@ -147,6 +166,8 @@ static int add_reference(struct gathering *g, const struct ws_insn *insn)
 	ref->size = insn->access_size;
 	ref->reads = insn->reads_reference;
 	ref->writes = insn->writes_reference;
+	if (!ref->reads && !ref->writes)
+		ref->identifier = identifier_at(g->scan->image, insn->reference);
 	return 0;
 }
 

@@ -31,6 +31,12 @@ bool ws_evidence_reports(const struct ws_evidence *body, const char *file, const
 		    (!report->file || strcmp(report->file, file) == 0))
 			return true;
 	}
+	for (size_t i = 0; i < body->reference_count; i++) {
+		const char *identifier = body->references[i].identifier;
+
+		if (identifier && strcmp(identifier, function) == 0)
+			return true;
+	}
 	return false;
 }
 
@@ -123,16 +129,27 @@ static bool explains(const struct ws_signature *sig, const char *callee, int dep
 	return false;
 }
 
+/* May an ereport of `name` stand in this function: its own, or that of one it calls or swallows? */
+static bool may_report(const struct ws_signature *sig, const char *name)
+{
+	return strcmp(name, sig->name) == 0 || may_inline(sig, name, 0) || explains(sig, name, 0);
+}
+
 /* No ereport of another function of the unit, unless that one may be inlined here. */
 static bool reports_fit(const struct ws_signature *sig, const struct ws_evidence *body)
 {
 	for (size_t i = 0; i < body->report_count; i++) {
 		const struct ws_evidence_report *report = &body->reports[i];
 
-		if (!report->function || (report->file && strcmp(report->file, sig->file) != 0) ||
-		    strcmp(report->function, sig->name) == 0)
-			continue;
-		if (!may_inline(sig, report->function, 0))
+		if (report->function && (!report->file || strcmp(report->file, sig->file) == 0) &&
+		    !may_report(sig, report->function))
+			return false;
+	}
+	for (size_t i = 0; i < body->reference_count; i++) {
+		const char *name = body->references[i].identifier;
+		const struct ws_signature *other = name ? find_signature(sig->file, name) : NULL;
+
+		if (other && other->reports && !may_report(sig, name))
 			return false;
 	}
 	return !sig->reports || ws_evidence_reports(body, sig->file, sig->name);

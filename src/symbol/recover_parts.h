@@ -61,6 +61,7 @@ struct ws_evidence_reference {
 	uint64_t address;
 	uint8_t size; /* of the access, 0 if only the address is taken */
 	bool reads, writes;
+	const char *identifier; /* the string there, if it could be the name of a function */
 };
 
 /* What an ereport or elog says about where it stands. */
@@ -160,6 +161,7 @@ bool ws_unit_uses(const struct ws_unit *unit, const struct ws_scan *scan,
 		  const struct ws_evidence *body, const char *name);
 bool ws_unit_uses_all(const struct ws_unit *unit, const struct ws_scan *scan,
 		      const struct ws_evidence *body, const char *names);
+/* Does an ereport in the body, or a string it names, say that it stands in this function? */
 bool ws_evidence_reports(const struct ws_evidence *body, const char *file, const char *function);
 
 /* Walks a list of names: `*at` starts as the list (may be NULL); false at its end. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "symbol/image_parts.h"
 
 struct starts {
 	uint64_t low, high; /* of all function starts */
@@ -66,6 +67,16 @@ static uint8_t operand_kind(const uint8_t *code, size_t at)
 	return 0;
 }
 
+/* mov reg, imm32 or push imm32: in an executable that is no PIE an address may stand there. */
+static bool is_immediate(const uint8_t *code, size_t at)
+{
+	uint8_t last = code[at - 1];
+
+	if ((last & 0xf8) == 0xb8 || last == 0x68)
+		return true;
+	return at >= 2 && code[at - 2] == 0xc7 && (last & 0xf8) == 0xc0;
+}
+
 static void scan_range_x86(struct ws_scan *scan, const struct starts *starts,
 			   const struct ws_range *range)
 {
@@ -80,6 +91,12 @@ static void scan_range_x86(struct ws_scan *scan, const struct starts *starts,
 		uint8_t how = operand_kind(code, at);
 		int32_t disp;
 
+		if (!how && !ws_image_is_pie(scan->image) && is_immediate(code, at)) {
+			uint32_t address;
+
+			memcpy(&address, code + at, sizeof(address));
+			mark(scan, starts, address, WS_SEEN_TAKEN);
+		}
 		if (!how)
 			continue;
 		memcpy(&disp, code + at, sizeof(disp));
@@ -87,8 +104,7 @@ static void scan_range_x86(struct ws_scan *scan, const struct starts *starts,
 	}
 }
 
-/* Tables of functions and, in an executable that is no PIE, nothing: its slots have no relocations.
- */
+/* Tables of functions. */
 static void scan_slots(struct ws_scan *scan, const struct starts *starts)
 {
 	size_t count;
@@ -96,6 +112,23 @@ static void scan_slots(struct ws_scan *scan, const struct starts *starts)
 
 	for (size_t i = 0; i < count; i++)
 		mark(scan, starts, slots[i].value, WS_SEEN_TAKEN);
+}
+
+/* The same in an executable that is no PIE: nothing tells a pointer from a number but its value. */
+static void scan_words(struct ws_scan *scan, const struct starts *starts)
+{
+	for (size_t i = 0; i < scan->image->segment_count; i++) {
+		const struct image_segment *seg = &scan->image->segments[i];
+
+		if (seg->is_exec)
+			continue;
+		for (uint64_t at = -seg->vaddr & 7; at + 8 <= seg->file_size; at += 8) {
+			uint64_t word;
+
+			memcpy(&word, seg->bytes + at, sizeof(word));
+			mark(scan, starts, word, WS_SEEN_TAKEN);
+		}
+	}
 }
 
 static void scan_symbols(struct ws_scan *scan, const struct starts *starts)
@@ -143,6 +176,8 @@ int ws_scan_init(struct ws_scan *scan, const struct ws_image *image, struct ws_e
 	for (size_t i = 0; i < code_count; i++)
 		scan_range_x86(scan, &starts, &code[i]);
 	scan_slots(scan, &starts);
+	if (!ws_image_is_pie(image))
+		scan_words(scan, &starts);
 	scan_symbols(scan, &starts);
 	free(starts.bits);
 	return 0;
@@ -171,31 +206,38 @@ static bool is_listed(const uint64_t *addresses, size_t count, uint64_t address)
 	return false;
 }
 
+/* Does any position of the code, taken as an operand, name one of the addresses? */
+static bool range_references(const struct ws_scan *scan, const struct ws_range *range,
+			     const uint64_t *addresses, size_t count)
+{
+	bool is_pie = ws_image_is_pie(scan->image);
+	size_t size;
+	const uint8_t *code = ws_image_bytes(scan->image, range->start, &size);
+
+	if (!code)
+		return false;
+	if (size > range->end - range->start)
+		size = range->end - range->start;
+	for (size_t at = 1; at + 4 <= size; at++) {
+		uint64_t target;
+		int32_t disp;
+
+		memcpy(&disp, code + at, sizeof(disp));
+		target = range->start + at + 4 + (uint64_t)(int64_t)disp;
+		if (target >= addresses[0] && target <= addresses[count - 1] &&
+		    is_listed(addresses, count, target))
+			return true;
+		if (!is_pie && is_listed(addresses, count, (uint32_t)disp))
+			return true;
+	}
+	return false;
+}
+
 void ws_scan_references(const struct ws_scan *scan, const uint64_t *addresses, size_t count,
 			void (*fn)(void *arg, size_t function), void *arg)
 {
-	if (!count)
-		return;
-	for (size_t f = 0; f < scan->count; f++) {
-		const struct ws_range *range = &scan->functions[f];
-		size_t size;
-		const uint8_t *code = ws_image_bytes(scan->image, range->start, &size);
-
-		if (!code)
-			continue;
-		if (size > range->end - range->start)
-			size = range->end - range->start;
-		for (size_t at = 3; at + 4 <= size; at++) {
-			uint64_t target;
-			int32_t disp;
-
-			memcpy(&disp, code + at, sizeof(disp));
-			target = range->start + at + 4 + (uint64_t)(int64_t)disp;
-			if (target < addresses[0] || target > addresses[count - 1] ||
-			    !is_listed(addresses, count, target))
-				continue;
+	for (size_t f = 0; count && f < scan->count; f++) {
+		if (range_references(scan, &scan->functions[f], addresses, count))
 			fn(arg, f);
-			break;
-		}
 	}
 }

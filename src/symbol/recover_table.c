@@ -131,10 +131,10 @@ static const struct ws_signature signatures[] = {
 		.name = "WalSndLoop",
 		.file = "walsender.c",
 		.reports = true,
-		.must = "ProcessRepliesIfAny ResetLatch WalSndSetState PqCommMethods MyLatch",
+		.must = "ProcessRepliesIfAny ResetLatch PqCommMethods MyLatch",
 		.must_not =
 			"WALRead CreateDecodingContext XLogReaderAllocate ReplicationSlotAcquire",
-		.calls = WAIT_CALLS,
+		.calls = WAIT_CALLS " WalSndSetState",
 		.may = WAIT_MAY " proc_exit",
 		.inlines = WAIT_INLINES " WalSndDone",
 	},
@@ -319,9 +319,10 @@ static const struct ws_signature signatures[] = {
 		.name = "StartReplication",
 		.file = "walsender.c",
 		.reports = true,
-		.must = "XLogReaderAllocate WalSndSetState SyncRepInitConfig",
+		.must = "XLogReaderAllocate SyncRepInitConfig",
 		.must_not = "CreateDecodingContext replication_yyparse",
-		.calls = "ReplicationSlotAcquire ReplicationSlotRelease pq_beginmessage "
+		.calls = "WalSndSetState ReplicationSlotAcquire ReplicationSlotRelease "
+			 "pq_beginmessage "
 			 "pq_endmessage "
 			 "WalSndLoop readTimeLineHistory tliSwitchPoint list_free_deep",
 		.may = "RecoveryInProgress GetWalRcvFlushRecPtr GetXLogReplayRecPtr GetFlushRecPtr "
@@ -335,9 +336,10 @@ static const struct ws_signature signatures[] = {
 		.name = "StartLogicalReplication",
 		.file = "walsender.c",
 		.reports = true,
-		.must = "CreateDecodingContext WalSndSetState SyncRepInitConfig",
+		.must = "CreateDecodingContext SyncRepInitConfig",
 		.must_not = "XLogReaderAllocate replication_yyparse",
-		.calls = "ReplicationSlotAcquire ReplicationSlotRelease pq_beginmessage "
+		.calls = "WalSndSetState ReplicationSlotAcquire ReplicationSlotRelease "
+			 "pq_beginmessage "
 			 "pq_endmessage "
 			 "WalSndLoop CheckLogicalDecodingRequirements FreeDecodingContext "
 			 "XLogBeginRead",
