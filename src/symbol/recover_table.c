@@ -110,9 +110,9 @@ static const struct ws_signature signatures[] = {
 		.name = "ProcessRepliesIfAny",
 		.file = "walsender.c",
 		.reports = true,
-		.must = "pq_getbyte_if_available pq_startmsgread pq_getmessage",
-		.must_not = "ResetLatch WalSndSetState",
-		.calls = "pq_endmsgread resetStringInfo GetCurrentTimestamp proc_exit "
+		.must = "GetCurrentTimestamp resetStringInfo proc_exit",
+		.must_not = "ResetLatch SetLatch WalSndSetState EndCommand",
+		.calls = "pq_getbyte_if_available pq_startmsgread pq_getmessage pq_endmsgread "
 			 "ProcessStandbyMessage",
 		.inlines = "ProcessStandbyMessage",
 	},
@@ -131,7 +131,7 @@ static const struct ws_signature signatures[] = {
 		.name = "WalSndLoop",
 		.file = "walsender.c",
 		.reports = true,
-		.must = "ProcessRepliesIfAny ResetLatch PqCommMethods MyLatch",
+		.must = "ProcessRepliesIfAny ProcessConfigFile PqCommMethods",
 		.must_not =
 			"WALRead CreateDecodingContext XLogReaderAllocate ReplicationSlotAcquire",
 		.calls = WAIT_CALLS " WalSndSetState",
