@@ -40,6 +40,8 @@ UNIT_BIN := $(UNIT_SRC:%.c=$(BUILD)/%)
 TLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 TOOL_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+# Tests that need root: built with the others, run by scripts/check alone.
+E2E_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/*_test.c))
 
 .PHONY: all help demo check unit bench tests install clean bpf
 .DELETE_ON_ERROR:
@@ -98,8 +100,12 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libwalscope.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
 
+$(BUILD)/tests/e2e/%: $(BUILD)/tests/e2e/%.o $(BUILD)/libwalscope.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -lcmocka -o $@
+
 bpf: $(SKEL)
-tests: $(UNIT_BIN) $(TOOL_BIN)
+tests: $(UNIT_BIN) $(TOOL_BIN) $(E2E_BIN)
 
 # Each unit test is a program of its own; all run, then the worst result counts.
 unit: $(UNIT_BIN)

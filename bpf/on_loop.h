@@ -114,26 +114,44 @@ static __always_inline void on_SEND_LOGICAL(struct pt_regs *ctx)
 		cfg.site_addr[WS_SITE_DECODE_START] ? WS_STAGE_READ : WS_STAGE_DECODE);
 }
 
+/*
+ * Is there output the socket did not take? PqSendPointer and PqSendStart are int up to 15, size_t
+ * from 16 on: their low halves tell whether they differ. They are neighbours, so one read gets
+ * both.
+ */
+#define SEND_COPY 16
+static __always_inline bool send_is_pending(struct ws_entry *e)
+{
+	__u64 pointer = cfg.var.pq_send_pointer, start = cfg.var.pq_send_start;
+	__u64 low = pointer < start ? pointer : start;
+	char copy[SEND_COPY] __attribute__((aligned(8)));
+	__u32 a = 0, b = 0;
+
+	if (!pointer || !start)
+		return false;
+	if (pointer - low <= SEND_COPY - 4 && start - low <= SEND_COPY - 4) {
+		if (!read_user(e, copy, sizeof(copy), e->base + low))
+			return false;
+		return *(__u32 *)(copy + (pointer - low)) != *(__u32 *)(copy + (start - low));
+	}
+	return read_user(e, &a, sizeof(a), e->base + pointer) &&
+	       read_user(e, &b, sizeof(b), e->base + start) && a != b;
+}
+
 /* Behind the flush in WalSndLoop. */
 static __always_inline void on_FLUSH_END(struct pt_regs *ctx)
 {
 	__u32 pid = current_tgid();
 	struct ws_entry *e = session_of(pid);
-	__u32 pointer = 0, start = 0;
 
 	if (!e)
 		return;
 	e->flags &= ~WS_ENTRY_NESTED;
 	turn_fold(e);
-	if (cfg.var.pq_send_pointer && cfg.var.pq_send_start) {
-		/* int up to 15, size_t from 16 on: the low half tells whether they differ */
-		if (read_user(e, &pointer, sizeof(pointer), e->base + cfg.var.pq_send_pointer) &&
-		    read_user(e, &start, sizeof(start), e->base + cfg.var.pq_send_start) &&
-		    pointer != start)
-			e->turn.h.flags |= WS_TURN_PENDING;
-		else
-			e->turn.h.flags &= ~WS_TURN_PENDING;
-	}
+	if (send_is_pending(e))
+		e->turn.h.flags |= WS_TURN_PENDING;
+	else
+		e->turn.h.flags &= ~WS_TURN_PENDING;
 	advance(e, bpf_ktime_get_ns(), WS_STAGE_TAIL);
 }
 

@@ -32,6 +32,10 @@ static __always_inline __u32 text_chunk(struct ws_rec_text *t, struct ws_entry *
 		flags = WS_TEXT_LAST | WS_TEXT_TRUNCATED;
 		more = false;
 	}
+	if (last && offset + len > WS_TEXT_MAX) {
+		len = WS_TEXT_MAX - offset;
+		flags = WS_TEXT_LAST | WS_TEXT_TRUNCATED;
+	}
 	fill_head(&t->h, e, pid, WS_KIND_TEXT, sizeof(*t) + len, bpf_ktime_get_ns());
 	t->h.flags = flags;
 	t->of = of;

@@ -54,6 +54,10 @@ static const struct site_program site_programs[WS_SITE_COUNT] = {
 };
 /* clang-format on */
 
+#define ONE(site) +1
+_Static_assert(1 WS_SITES_SESSION(ONE) WS_SITES_LOOP(ONE) WS_SITES_DETAIL(ONE) == WS_SITE_COUNT,
+	       "bpf/sites.h lists every site once");
+
 static const char *const group_programs[WS_PLANT_GROUPS] = {
 	[WS_PLANT_SESSION] = "group_session",
 	[WS_PLANT_LOOP] = "group_loop",

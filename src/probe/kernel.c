@@ -11,12 +11,15 @@
 #include <inttypes.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -138,14 +141,35 @@ static int try_uprobe_perf(void)
 	return fd < 0 ? errno : 0;
 }
 
-/* Another process's memory at an address that is never mapped: EFAULT says that the access was
- * allowed. */
+/* Asks for what reading a server's memory takes: a child that is not dumpable can be read with
+ * CAP_SYS_PTRACE only (kernel/ptrace.c __ptrace_may_access), whoever runs it. */
 static bool has_process_vm_readv(void)
 {
-	char byte;
-	struct iovec here = { &byte, 1 }, there = { (void *)1, 1 };
+	char byte = 'x', copy = 0;
+	struct iovec here = { &copy, 1 }, there = { &byte, 1 };
+	bool readable = false;
+	int fds[2];
+	pid_t child;
 
-	return process_vm_readv(1, &here, 1, &there, 1, 0) == 1 || errno == EFAULT;
+	if (pipe(fds) < 0)
+		return false;
+	child = fork();
+	if (child == 0) {
+		prctl(PR_SET_DUMPABLE, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (write(fds[1], &byte, 1) == 1)
+			pause();
+		_exit(0);
+	}
+	close(fds[1]); /* a child that dies ends the read */
+	if (child > 0) {
+		if (read(fds[0], &copy, 1) == 1)
+			readable = process_vm_readv(child, &here, 1, &there, 1, 0) == 1;
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	close(fds[0]);
+	return readable;
 }
 
 static bool lockdown_is_confidential(void)

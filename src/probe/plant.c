@@ -108,7 +108,8 @@ static void detach(struct ws_plant *plant)
 			close(plant->links[i]);
 		plant->links[i] = -1;
 	}
-	/* One after the other: the kernel takes perf events off under one lock, threads gained 10 %. */
+	/* One after the other: the kernel takes perf events off under one lock, threads gained 10
+	 * %. */
 	for (i = 0; i < plant->count; i++) {
 		bpf_link__destroy(plant->sites[i].link);
 		plant->sites[i].link = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A plan written by hand: Debian's postgresql-15 15.18-0+deb12u1, amd64. Addresses are file offsets in .text
- * there. From the disassembly and the sources; for tests of the programs alone.
+ * A plan written by hand: Debian's postgresql-15 15.18-0+deb12u1, amd64. Addresses are file offsets
+ * in .text there. From the disassembly and the sources; for tests of the programs alone.
  */
 #ifndef WS_TESTS_PLAN_1518_H
 #define WS_TESTS_PLAN_1518_H
@@ -112,8 +112,8 @@ static inline void plan_1518(struct ws_plan *plan, int level)
 		probes[i].site = sites_1518[i].site;
 		planned[i] = (struct ws_planned){
 			.probe = &probes[i],
-			.status = level >= sites_1518[i].level ? WS_PLAN_PLANTED :
-								       WS_PLAN_NOT_AT_LEVEL,
+			.status = level >= sites_1518[i].level ? WS_PLAN_PLANTED
+							       : WS_PLAN_NOT_AT_LEVEL,
 			.address = sites_1518[i].address,
 			.offset = sites_1518[i].address,
 		};
@@ -125,7 +125,8 @@ static inline void plan_1518(struct ws_plan *plan, int level)
 	plan->config.level = level;
 	plan->config.off = offsets_1518;
 	plan->config.var = variables_1518;
-	plan->config.wait_event_reg = 6; /* lea -0x30(%rbp),%rdx before the call of WaitEventSetWait */
+	plan->config.wait_event_reg =
+		6; /* lea -0x30(%rbp),%rdx before the call of WaitEventSetWait */
 	plan->config.wait_event_disp = -0x30;
 }
 

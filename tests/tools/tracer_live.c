@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Traces one running server with nothing but the programs, the attacher and the ring: a tool to look at raw
- * records, and to check them (numbers without holes, stages that add up). Needs root.
+ * Traces one running server with nothing but the programs, the attacher and the ring: a tool to
+ * look at raw records, and to check them (numbers without holes, stages that add up). Needs root.
  *
- *   tracer_live [-l LEVEL] [-d SECONDS] [-m multi|perf] [-r RING_BYTES] [-s PID:BASE] [-v] POSTMASTER_PID
+ *   tracer_live [-l LEVEL] [-d SECONDS] [-m multi|perf] [-r RING_BYTES] [-s PID:BASE] [-v]
+ * POSTMASTER_PID
  *
- * The plan is written down by hand, for Debian's 15.18 on amd64 (build-id 44..., see tests/tools/plan_1518.h),
- * so that the tool does not depend on how plans are made.
+ * The plan is written down by hand, for Debian's 15.18 on amd64 (build-id 44..., see
+ * tests/tools/plan_1518.h), so that the tool does not depend on how plans are made.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +74,8 @@ static void print_record(const struct ws_rec *h)
 	case WS_KIND_SESSION: {
 		const struct ws_rec_session *s = r;
 
-		printf("session base %#" PRIx64 " ns_pid %u parent %u valid %#x flags %#x user=%s db=%s "
+		printf("session base %#" PRIx64
+		       " ns_pid %u parent %u valid %#x flags %#x user=%s db=%s "
 		       "app=%s host=%s:%u fork %" PRIu64 " us ago\n",
 		       (uint64_t)s->base, s->ns_pid, s->postmaster_pid, s->valid, h->flags, s->user,
 		       s->database, s->application, s->host, s->port,
@@ -140,15 +142,15 @@ static void print_record(const struct ws_rec *h)
 	case WS_KIND_BACKUP: {
 		const struct ws_rec_backup *b = r;
 
-		printf("backup phase %u chunks %u bytes %" PRIu64 " send %" PRIu64 " us\n", b->phase,
-		       b->chunks, (uint64_t)b->bytes, (uint64_t)b->send_ns / 1000);
+		printf("backup phase %u chunks %u bytes %" PRIu64 " send %" PRIu64 " us\n",
+		       b->phase, b->chunks, (uint64_t)b->bytes, (uint64_t)b->send_ns / 1000);
 		break;
 	}
 	case WS_KIND_EXIT: {
 		const struct ws_rec_exit *e = r;
 
-		printf("exit code %u signal %u lost %u unreadable %u\n", e->code, e->signal, e->lost,
-		       e->unreadable);
+		printf("exit code %u signal %u lost %u unreadable %u\n", e->code, e->signal,
+		       e->lost, e->unreadable);
 		break;
 	}
 	default:
@@ -223,9 +225,9 @@ static void print_summary(const struct check *c, const struct ws_tracer *tracer,
 
 		if (!s->first_ns)
 			continue;
-		printf("pid %u: turns %" PRIu64 " sends %" PRIu64 " reads %" PRIu64 " messages %" PRIu64
-		       " bytes %" PRIu64 " waits none %" PRIu64 " wal %" PRIu64 " socket %" PRIu64
-		       ", accounted %.6f of %.6f s:",
+		printf("pid %u: turns %" PRIu64 " sends %" PRIu64 " reads %" PRIu64
+		       " messages %" PRIu64 " bytes %" PRIu64 " waits none %" PRIu64 " wal %" PRIu64
+		       " socket %" PRIu64 ", accounted %.6f of %.6f s:",
 		       s->pid, s->turns, s->sends, s->reads, s->messages, s->bytes, s->waits[0],
 		       s->waits[1], s->waits[2], s->turn_ns / 1e9,
 		       (s->last_turn_ns ? s->last_turn_ns - s->first_ns : 0) / 1e9);
@@ -252,8 +254,8 @@ static int fail(const struct ws_error *err)
 static int seed(struct ws_tracer *tracer, uint16_t server, const char *what, struct ws_error *err)
 {
 	struct ws_entry entry = { .server = server,
-				  .flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND |
-					   WS_ENTRY_IN_LOOP | WS_ENTRY_TURNS,
+				  .flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP |
+					   WS_ENTRY_TURNS,
 				  .stage = WS_STAGE_WAIT };
 	uint32_t pid;
 

@@ -1,0 +1,761 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Walks the programs through known sequences in a stand-in server (fake_server.h) and looks at
+ * every record. Needs root; not part of `make unit`.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../tools/fake_server.h"
+#include "base/util.h"
+#include "event/ring.h"
+#include "probe/attach.h"
+
+#define RECORDS_MAX 4096
+
+struct fixture {
+	struct ws_tracer *tracer;
+	struct ws_ring *ring;
+	uint16_t server;
+	int exe;
+	char *records[RECORDS_MAX];
+	size_t count;
+};
+
+static struct fake_walsnd walsnd;
+static struct fake_slot slot = { "slot_1" };
+
+static int keep(void *arg, const void *data, size_t size)
+{
+	struct fixture *f = arg;
+
+	assert_true(f->count < RECORDS_MAX);
+	f->records[f->count] = malloc(size);
+	memcpy(f->records[f->count++], data, size);
+	return 0;
+}
+
+static struct fixture *setup(enum ws_attach_method method, size_t ring_bytes)
+{
+	struct ws_tracer_options options = { .method = method, .ring_bytes = ring_bytes };
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct ws_error err = { 0 };
+	struct ws_plan plan;
+	char line[1024];
+
+	fake_plan(&plan, 3);
+	f->exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	if (ws_tracer_new(&f->tracer, &options, &err) < 0 ||
+	    ws_tracer_add_server(f->tracer, &plan, f->exe, &f->server, &err) < 0 ||
+	    ws_ring_new(&f->ring, ws_tracer_ring_fd(f->tracer), keep, f, &err) < 0 ||
+	    ws_tracer_attach_server(f->tracer, f->server, &err) < 0) {
+		ws_error_format(&err, line, sizeof(line));
+		fail_msg("%s", line);
+	}
+	return f;
+}
+
+static void teardown(struct fixture *f)
+{
+	size_t i;
+
+	ws_ring_free(f->ring);
+	ws_tracer_free(f->tracer);
+	close(f->exe);
+	for (i = 0; i < f->count; i++)
+		free(f->records[i]);
+	free(f);
+}
+
+/* In memory of its own: constants of the file that the process has not touched cannot be read by
+ * the programs, and a server's Port is on its heap. */
+static struct fake_port *make_port(void)
+{
+	struct fake_port *port = malloc(sizeof(*port));
+
+	port->host = strdup("192.0.2.7");
+	port->port = strdup("54321");
+	port->database = strdup("sales");
+	port->user = strdup("repl");
+	port->application = strdup("standby_1");
+	return port;
+}
+
+/* Runs `body` as a server process: a walsender that has just entered PostgresMain. */
+static pid_t run(struct fixture *f, void (*body)(void), bool consume)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		fake.am_walsender = true;
+		fake.am_db_walsender = true;
+		fake.my_proc_pid = getpid();
+		fake.my_proc_port = make_port();
+		fake_SESSION_START(0, 0, 0, 0, 0);
+		body();
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	if (consume)
+		ws_ring_consume(f->ring);
+	return pid;
+}
+
+static const void *record(const struct fixture *f, size_t i, uint16_t kind)
+{
+	const struct ws_rec *h;
+
+	assert_true(i < f->count);
+	h = (const void *)f->records[i];
+	assert_int_equal(h->kind, kind);
+	return h;
+}
+
+/* Numbers without a hole, from 0. */
+static void check_numbers(const struct fixture *f)
+{
+	size_t i;
+
+	for (i = 0; i < f->count; i++)
+		assert_int_equal(((const struct ws_rec *)f->records[i])->seq, i);
+}
+
+static const struct ws_rec_turn *turn(const struct fixture *f, size_t i)
+{
+	const struct ws_rec_turn *t = record(f, i, WS_KIND_TURN);
+	uint64_t sum = 0;
+	int s;
+
+	for (s = 0; s < WS_STAGE_COUNT; s++)
+		sum += t->stage_ns[s];
+	assert_int_equal(sum, t->h.time_ns - t->begin_ns);
+	return t;
+}
+
+static uint64_t start_ticks(pid_t pid)
+{
+	unsigned long long ticks = 0;
+	char path[64];
+	FILE *stat;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	stat = fopen(path, "r");
+	assert_non_null(stat);
+	assert_int_equal(
+		fscanf(stat,
+		       "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
+		       "%*d %*d %*d %*d %*d %llu",
+		       &ticks),
+		1);
+	fclose(stat);
+	return ticks;
+}
+
+static void exit_with_3(void)
+{
+	_exit(3);
+}
+
+static void session_says_who_it_is(enum ws_attach_method method)
+{
+	struct fixture *f = setup(method, 0);
+	pid_t pid = run(f, exit_with_3, true);
+	const struct ws_rec_session *s = record(f, 0, WS_KIND_SESSION);
+	const struct ws_rec_exit *e = record(f, 1, WS_KIND_EXIT);
+	struct ws_entry entry;
+
+	assert_int_equal(s->h.pid, pid);
+	assert_int_equal(s->h.server, f->server);
+	assert_int_equal(s->ns_pid, pid);
+	assert_int_equal(s->postmaster_pid, getpid());
+	assert_int_equal(s->base, fake_base());
+	assert_int_equal(s->h.flags, WS_SESSION_DATABASE);
+	assert_int_equal(s->valid, 0x7f);
+	assert_string_equal(s->user, "repl");
+	assert_string_equal(s->database, "sales");
+	assert_string_equal(s->application, "standby_1");
+	assert_string_equal(s->host, "192.0.2.7");
+	assert_int_equal(s->port, 54321);
+	assert_true(s->fork_ns < s->h.time_ns && s->h.time_ns - s->fork_ns < 1000000000);
+	assert_int_equal(e->code, 3);
+	assert_int_equal(e->signal, 0);
+	assert_int_equal(f->count, 2);
+	assert_true(ws_tracer_entry(f->tracer, pid, &entry));
+	assert_true(entry.flags & WS_ENTRY_DEAD);
+	ws_tracer_forget_session(f->tracer, pid, s->h.start_ns + 1);
+	assert_true(ws_tracer_entry(f->tracer, pid, &entry));
+	ws_tracer_forget_session(f->tracer, pid, s->h.start_ns);
+	assert_false(ws_tracer_entry(f->tracer, pid, &entry));
+	assert_true(ws_tracer_site_hit(f->tracer, f->server, WS_SITE_SESSION_START));
+	assert_false(ws_tracer_site_hit(f->tracer, f->server, WS_SITE_ERROR));
+	teardown(f);
+}
+
+static void uprobe_multi_session_says_who_it_is(void **state)
+{
+	(void)state;
+	session_says_who_it_is(WS_ATTACH_UPROBE_MULTI);
+}
+
+static void perf_session_says_who_it_is(void **state)
+{
+	(void)state;
+	session_says_who_it_is(WS_ATTACH_PERF);
+}
+
+static void report_ticks(void)
+{
+	uint64_t ticks = start_ticks(getpid());
+
+	/* as an LSN, for want of another way out */
+	walsnd.sent = ticks;
+	fake.my_walsnd = &walsnd;
+	fake_KEEPALIVE(0x100, 0, 0, 0, 0);
+	raise(SIGKILL);
+}
+
+static void start_is_field_22_and_a_signal_is_told_from_a_code(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	const struct ws_rec_keepalive *k;
+	const struct ws_rec_exit *e;
+
+	(void)state;
+	run(f, report_ticks, true);
+	k = record(f, 1, WS_KIND_KEEPALIVE);
+	e = record(f, 2, WS_KIND_EXIT);
+	assert_int_equal(k->h.start_ns / (1000000000 / sysconf(_SC_CLK_TCK)), k->lsn);
+	assert_int_equal(k->request_reply, 0); /* a bool is one byte of the register */
+	assert_int_equal(e->code, 0);
+	assert_int_equal(e->signal, SIGKILL);
+	teardown(f);
+}
+
+static const size_t text_sizes[] = { 0,
+				     1,
+				     446,
+				     447,
+				     448,
+				     449,
+				     447 + 4095,
+				     447 + 4096,
+				     100000,
+				     WS_TEXT_MAX - 1,
+				     WS_TEXT_MAX,
+				     WS_TEXT_MAX + 1,
+				     WS_TEXT_MAX + 10000 };
+
+static void send_texts(void)
+{
+	size_t i, size = 2 * WS_TEXT_MAX;
+	char *text = malloc(size);
+
+	memset(text, 'x', size);
+	for (i = 0; i < WS_ARRAY_SIZE(text_sizes); i++) {
+		text[text_sizes[i]] = 0;
+		fake_COMMAND_START((long)text, 0, 0, 0, 0);
+		fake_COMMAND_END(i % 2, 0, 0, 0, 0);
+		text[text_sizes[i]] = 'x';
+	}
+	fake_COMMAND_START(1, 0, 0, 0, 0); /* not to be read */
+	fake_SQL_END(0, 0, 0, 0, 0);
+}
+
+/* Reads the chunks of one text from record i on; returns the index behind it. */
+static size_t read_text(const struct fixture *f, size_t i, size_t *len, uint16_t *flags)
+{
+	const struct ws_rec_text *t;
+	size_t at;
+
+	*len = 0;
+	do {
+		t = record(f, i++, WS_KIND_TEXT);
+		assert_int_equal(t->offset, *len);
+		assert_int_equal(t->h.size, sizeof(*t) + t->len);
+		for (at = 0; at < t->len; at++)
+			assert_int_equal(t->data[at], 'x');
+		*len += t->len;
+	} while (!(t->h.flags & WS_TEXT_LAST));
+	*flags = t->h.flags;
+	return i;
+}
+
+static void texts_of_any_length_come_whole_or_say_so(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	const struct ws_rec_command_end *end;
+	size_t i, at = 1, len;
+	uint16_t flags;
+
+	(void)state;
+	run(f, send_texts, true);
+	check_numbers(f);
+	for (i = 0; i < WS_ARRAY_SIZE(text_sizes); i++) {
+		record(f, at++, WS_KIND_COMMAND);
+		at = read_text(f, at, &len, &flags);
+		if (text_sizes[i] <= WS_TEXT_MAX) {
+			assert_int_equal(len, text_sizes[i]);
+			assert_int_equal(flags, WS_TEXT_LAST);
+		} else {
+			assert_int_equal(len, WS_TEXT_MAX);
+			assert_int_equal(flags, WS_TEXT_LAST | WS_TEXT_TRUNCATED);
+		}
+		end = record(f, at++, WS_KIND_COMMAND_END);
+		assert_int_equal(end->how, i % 2 ? WS_COMMAND_DONE : WS_COMMAND_IS_SQL);
+	}
+	record(f, at++, WS_KIND_COMMAND);
+	at = read_text(f, at, &len, &flags);
+	assert_int_equal(len, 0);
+	assert_int_equal(flags, WS_TEXT_LAST | WS_TEXT_UNREADABLE);
+	end = record(f, at++, WS_KIND_COMMAND_END);
+	assert_int_equal(end->how, WS_COMMAND_SQL_DONE);
+	assert_int_equal(((const struct ws_rec_exit *)record(f, at, WS_KIND_EXIT))->unreadable, 1);
+	teardown(f);
+}
+
+static void stream_physically(void)
+{
+	fake.my_walsnd = &walsnd;
+	fake.my_replication_slot = &slot;
+	walsnd = (struct fake_walsnd){ .state = WS_WALSND_STARTUP, .sent = 0x1000 };
+	fake_SESSION_READY(0, 0, 0, 0, 0);
+	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
+	fake_STATE(WS_WALSND_CATCHUP, 0, 0, 0, 0);
+	walsnd.state = WS_WALSND_CATCHUP;
+	fake_STATE(WS_WALSND_CATCHUP, 0, 0, 0, 0); /* no change */
+	fake_STREAM_START((long)fake_SEND_PHYSICAL, 0, 0, 0, 0);
+	/* a turn that sends and does not wait */
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
+	walsnd.sent = 0x2000;
+	fake.pq_send_start = 10;
+	fake.pq_send_pointer = 20;
+	fake_FLUSH_END(0, 0, 0, 0, 0);
+	/* one that waits for the socket */
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_FLUSH_END(0, 0, 0, 0, 0);
+	fake_WAIT_START(WS_WL_SOCKET_READABLE | WS_WL_SOCKET_WRITEABLE, 1234, 0x500000a, 0, 0);
+	usleep(20000);
+	fake_WAIT_END(1, WS_WL_SOCKET_WRITEABLE, 0, 0, 0);
+	/* a reply came in; then caught up */
+	fake_REPLIES(0, 0, 0, 0, 0);
+	walsnd.write = 0x1800;
+	walsnd.flush = 0x1400;
+	walsnd.apply = 0x1000;
+	walsnd.write_lag = 11;
+	walsnd.flush_lag = -1;
+	walsnd.apply_lag = 33;
+	walsnd.reply_time = 777;
+	fake.pq_send_pointer = 10;
+	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
+	fake_FLUSH_END(0, 0, 0, 0, 0);
+	fake_WAIT_START(WS_WL_SOCKET_READABLE, 30000, 0x500000a, 0, 0);
+	fake_WAIT_END(0, 0, 0, 0, 0); /* timeout */
+	/* the client ends the stream */
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_COMMAND_END(1, 0, 0, 0, 0);
+}
+
+static void physical_turns_add_up_and_tell_waits_apart(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	const struct ws_rec_turn *sent, *blocked, *reply, *last;
+	const struct ws_rec_stream *stream;
+	const struct ws_rec_state *change;
+
+	(void)state;
+	run(f, stream_physically, true);
+	check_numbers(f);
+	record(f, 1, WS_KIND_READY);
+	change = record(f, 4, WS_KIND_STATE);
+	assert_int_equal(change->from, WS_WALSND_STARTUP);
+	assert_int_equal(change->to, WS_WALSND_CATCHUP);
+	assert_int_equal(change->sent_lsn, 0x1000);
+	stream = record(f, 5, WS_KIND_STREAM);
+	assert_int_equal(stream->h.flags, WS_STREAM_SLOT);
+	assert_string_equal(stream->slot, "slot_1");
+	assert_int_equal(stream->sent_lsn, 0x1000);
+	sent = turn(f, 6);
+	assert_int_equal(sent->begin_ns, stream->h.time_ns);
+	assert_int_equal(sent->lsn_from, 0x1000);
+	assert_int_equal(sent->lsn_to, 0x2000);
+	assert_int_equal(sent->turns, 1);
+	assert_int_equal(sent->sends, 1);
+	assert_int_equal(sent->wait, WS_WAIT_NONE);
+	assert_int_equal(sent->h.flags, WS_TURN_PENDING);
+	assert_int_equal(sent->h.size, WS_TURN_SHORT_SIZE);
+	blocked = turn(f, 7);
+	assert_int_equal(blocked->begin_ns, sent->h.time_ns);
+	assert_int_equal(blocked->lsn_from, 0x2000);
+	assert_int_equal(blocked->wait, WS_WAIT_SOCKET);
+	assert_int_equal(blocked->wait_mask, 6);
+	assert_int_equal(blocked->timeout_ms, 1234);
+	assert_int_equal(blocked->wait_event, 0x500000a);
+	assert_int_equal(blocked->sends, 0);
+	reply = turn(f, 8);
+	assert_int_equal(reply->begin_ns, blocked->h.time_ns);
+	assert_true(reply->stage_ns[WS_STAGE_WAIT] >= 20000000);
+	assert_int_equal(reply->h.flags, WS_TURN_REPLY | WS_TURN_WOKE);
+	assert_int_equal(reply->woke, WS_WL_SOCKET_WRITEABLE);
+	assert_int_equal(reply->wait, WS_WAIT_WAL);
+	assert_int_equal(reply->write_lsn, 0x1800);
+	assert_int_equal(reply->flush_lsn, 0x1400);
+	assert_int_equal(reply->apply_lsn, 0x1000);
+	assert_int_equal(reply->write_lag_us, 11);
+	assert_int_equal(reply->flush_lag_us, -1);
+	assert_int_equal(reply->apply_lag_us, 33);
+	assert_int_equal(reply->reply_time_us, 777);
+	assert_int_equal(reply->h.size, sizeof(*reply));
+	last = turn(f, 9);
+	assert_int_equal(last->begin_ns, reply->h.time_ns);
+	assert_int_equal(last->woke, 0);
+	assert_int_equal(last->h.flags, WS_TURN_WOKE);
+	record(f, 10, WS_KIND_COMMAND_END);
+	record(f, 11, WS_KIND_EXIT);
+	assert_int_equal(f->count, 12);
+	teardown(f);
+}
+
+static void stream_logically(void)
+{
+	struct fake_stringinfo out = { .len = 500 }, *ctx = &out;
+
+	fake.my_walsnd = &walsnd;
+	walsnd = (struct fake_walsnd){ .state = WS_WALSND_STREAMING, .sent = 0x1000 };
+	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
+	fake_STREAM_START((long)fake_SEND_LOGICAL, 0, 0, 0, 0);
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
+	/* the wait for WAL inside */
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000006, 0, 0);
+	usleep(15000);
+	fake_WAIT_END(1, WS_WL_LATCH_SET, 0, 0, 0);
+	walsnd.reply_time = 5;
+	fake_REPLIES(0, 0, 0, 0, 0);
+	usleep(2000); /* counts as handling replies */
+	fake_REPLIES_END(0, 0, 0, 0, 0);
+	fake_DECODE_START(0, 0, 0, 0, 0);
+	fake_MESSAGE_PREPARE(0, 0, 0, 0, 0);
+	usleep(2000);
+	fake_MESSAGE_WRITE((long)&ctx, 0, 0, 0, 0);
+	fake_MESSAGE_FLUSHED(0, 0, 0, 0, 0);
+	/* ProcessPendingWrites */
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_WRITE_REPLIES_END(0, 0, 0, 0, 0);
+	fake_WAIT_START(6, 100, 0x6000007, 0, 0);
+	fake_WAIT_END(1, WS_WL_SOCKET_WRITEABLE, 0, 0, 0);
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_WRITE_REPLIES_END(0, 0, 0, 0, 0);
+	usleep(3000); /* decoding goes on */
+	fake_DECODE_END(0, 0, 0, 0, 0);
+	walsnd.sent = 0x3000;
+	fake_FLUSH_END(0, 0, 0, 0, 0);
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
+	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000099, 0, 0);
+	_exit(1);
+}
+
+static void logical_waits_nest_in_the_send(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	const struct ws_rec_turn *t;
+
+	(void)state;
+	run(f, stream_logically, true);
+	check_numbers(f);
+	assert_int_equal(((const struct ws_rec *)record(f, 3, WS_KIND_STREAM))->flags,
+			 WS_STREAM_LOGICAL);
+	t = turn(f, 4);
+	assert_int_equal(t->h.flags, WS_TURN_LOGICAL);
+	assert_int_equal(t->wait, WS_WAIT_WAL);
+	assert_int_equal(t->turns, 1);
+	t = turn(f, 5);
+	assert_int_equal(t->h.flags, WS_TURN_LOGICAL | WS_TURN_WOKE | WS_TURN_REPLY);
+	assert_int_equal(t->wait, WS_WAIT_SOCKET);
+	assert_int_equal(t->messages, 1);
+	assert_int_equal(t->message_bytes, 500);
+	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 15000000);
+	assert_true(t->stage_ns[WS_STAGE_REPLY] >= 2000000);
+	assert_true(t->stage_ns[WS_STAGE_PLUGIN] >= 2000000);
+	t = turn(f, 6);
+	assert_true(t->stage_ns[WS_STAGE_DECODE] >= 3000000);
+	assert_int_equal(t->wait, WS_WAIT_STANDBY);
+	assert_int_equal(t->lsn_to, 0x3000);
+	t = turn(f, 7); /* the exit sends what was accumulated */
+	assert_int_equal(t->wait, WS_WAIT_NONE);
+	assert_int_equal(((const struct ws_rec_exit *)record(f, 8, WS_KIND_EXIT))->code, 1);
+	teardown(f);
+}
+
+static void fail_in_the_loop(void)
+{
+	fake.my_walsnd = &walsnd;
+	walsnd = (struct fake_walsnd){ .sent = 0x1000 };
+	fake.errordata[0] = (struct fake_error){ .elevel = 21,
+						 .lineno = 42,
+						 .filename = "walsender.c",
+						 .funcname = "XLogSendPhysical",
+						 .message = "xxxxx",
+						 .sqlerrcode = 0x1020200 };
+	fake.errordata[1] = fake.errordata[0];
+	fake.errordata[1].elevel = 16;
+	fake.errordata_stack_depth = 0;
+	fake_COMMAND_START((long)"", 0, 0, 0, 0);
+	fake_STREAM_START((long)fake_SEND_PHYSICAL, 0, 0, 0, 0);
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_FATAL(0, 0, 0, 0, 0); /* EmitErrorReport of an ERROR: left to the next */
+	fake_ERROR(0, 0, 0, 0, 0);
+	fake.errordata_stack_depth = 1;
+	fake_FATAL(0, 0, 0, 0, 0);
+	fake.errordata[1].elevel = 15; /* LOG */
+	fake_FATAL(0, 0, 0, 0, 0);
+	fake.errordata_stack_depth = 7; /* nonsense */
+	fake.errordata[1].elevel = 22;
+	fake_FATAL(0, 0, 0, 0, 0);
+}
+
+static void errors_close_what_is_open(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	const struct ws_rec_error *e;
+	uint16_t flags;
+	size_t len;
+
+	(void)state;
+	run(f, fail_in_the_loop, true);
+	check_numbers(f);
+	turn(f, 4);
+	e = record(f, 5, WS_KIND_ERROR);
+	assert_int_equal(e->h.size, WS_ERROR_WIRE_SIZE);
+	assert_int_equal(e->elevel, WS_ELEVEL_ERROR);
+	assert_int_equal(e->line, 42);
+	assert_int_equal(e->sqlstate, 0x1020200);
+	assert_int_equal(e->valid, 0xf);
+	assert_string_equal((const char *)(e->file_addr + fake_base()), "walsender.c");
+	assert_string_equal((const char *)(e->function_addr + fake_base()), "XLogSendPhysical");
+	assert_int_equal(read_text(f, 6, &len, &flags), 7);
+	assert_int_equal(len, 5);
+	e = record(f, 7, WS_KIND_ERROR);
+	assert_int_equal(e->elevel, WS_ELEVEL_COMMERROR);
+	record(f, 9, WS_KIND_EXIT);
+	assert_int_equal(f->count, 10);
+	teardown(f);
+}
+
+static void back_up(void)
+{
+	int i;
+
+	fake_COMMAND_START((long)"", 0, 0, 0, 0);
+	fake_BACKUP_BEGIN(0, 0, 0, 0, 0);
+	fake_BACKUP_CHECKPOINT(0, 0, 0, 0, 0);
+	for (i = 0; i < 30; i++) {
+		fake_BACKUP_CHUNK(0, 1000, 0, 0, 0);
+		usleep(5000);
+		fake_BACKUP_CHUNK_END(0, 0, 0, 0, 0);
+	}
+	fake_ERROR(0, 0, 0, 0, 0);
+}
+
+static void backup_loses_no_chunk(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	const struct ws_rec_backup *b;
+	uint64_t bytes = 0, send_ns = 0, chunks = 0;
+	size_t i;
+
+	(void)state;
+	fake.errordata_stack_depth = -1;
+	run(f, back_up, true);
+	check_numbers(f);
+	assert_int_equal(((const struct ws_rec_backup *)record(f, 3, WS_KIND_BACKUP))->phase,
+			 WS_BACKUP_BEGIN);
+	assert_int_equal(((const struct ws_rec_backup *)record(f, 4, WS_KIND_BACKUP))->phase,
+			 WS_BACKUP_CHECKPOINT);
+	assert_true(f->count >= 8);
+	for (i = 5; i + 2 < f->count; i++) {
+		b = record(f, i, WS_KIND_BACKUP);
+		assert_int_equal(b->phase, WS_BACKUP_STREAM);
+		bytes += b->bytes;
+		send_ns += b->send_ns;
+		chunks += b->chunks;
+	}
+	assert_int_equal(bytes, 30000);
+	assert_int_equal(chunks, 30);
+	assert_true(send_ns >= 30 * 5000000ULL);
+	record(f, i, WS_KIND_ERROR);
+	teardown(f);
+}
+
+static void send_1000_keepalives(void)
+{
+	int i;
+
+	for (i = 0; i < 1000; i++)
+		fake_KEEPALIVE(1, 0, 0, 0, 0);
+}
+
+/* A page holds few of a thousand records: those that found no room took numbers, and are counted.
+ */
+static void loss_is_counted_and_located(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, getpagesize());
+	uint64_t counters[WS_COUNTER_COUNT];
+	struct ws_entry entry;
+	pid_t pid;
+
+	(void)state;
+	pid = run(f, send_1000_keepalives, true);
+	check_numbers(f); /* nothing was consumed meanwhile: the first ones are there */
+	assert_true(f->count > 10 && f->count < 1000);
+	ws_tracer_counters(f->tracer, counters);
+	assert_int_equal(counters[WS_COUNTER_PRODUCED], 1002);
+	assert_int_equal(counters[WS_COUNTER_LOST], 1002 - f->count);
+	assert_int_equal(counters[WS_COUNTER_LOST_KIND + WS_KIND_KEEPALIVE], 1001 - f->count);
+	assert_int_equal(counters[WS_COUNTER_LOST_KIND + WS_KIND_EXIT], 1);
+	assert_true(ws_tracer_entry(f->tracer, pid, &entry));
+	assert_int_equal(entry.seq, 1002);
+	assert_int_equal(entry.lost, 1002 - f->count);
+	assert_true(entry.flags & WS_ENTRY_DEAD);
+	teardown(f);
+}
+
+static void do_nothing(void)
+{
+}
+
+/* The two objects' probes are on one inode, so each hit fires both. */
+static void two_objects_on_one_binary_make_no_duplicates(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	struct ws_error err;
+	struct ws_plan plan;
+	uint16_t second;
+
+	(void)state;
+	fake_plan(&plan, 3);
+	assert_int_equal(ws_tracer_add_server(f->tracer, &plan, f->exe, &second, &err), 0);
+	assert_int_equal(ws_tracer_attach_server(f->tracer, second, &err), 0);
+	assert_int_equal(second, f->server + 1);
+	run(f, stream_physically, true);
+	check_numbers(f);
+	assert_int_equal(f->count, 12);
+	ws_tracer_remove_server(f->tracer, f->server);
+	ws_tracer_remove_server(f->tracer, second);
+	assert_true(ws_tracer_site_hit(f->tracer, second, WS_SITE_REPLIES));
+	run(f, do_nothing, true);
+	assert_int_equal(f->count, 12);
+	teardown(f);
+}
+
+static void seeded(void)
+{
+	/* The parent has put the entry in before it lets this go on. */
+	char byte;
+
+	if (read(STDIN_FILENO, &byte, 1) == 1)
+		fake_WAIT_END(1, WS_WL_LATCH_SET, 0, 0, 0);
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
+	fake_FLUSH_END(0, 0, 0, 0, 0);
+	fake_WAIT_START(WS_WL_SOCKET_READABLE, 1, 0, 0, 0);
+	_exit(0);
+}
+
+static void a_running_walsender_goes_on_from_its_seed(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	struct ws_entry entry = { .server = f->server,
+				  .start_ns = 12345,
+				  .flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP |
+					   WS_ENTRY_TURNS,
+				  .stage = WS_STAGE_WAIT };
+	const struct ws_rec_turn *t;
+	struct ws_error err;
+	int fds[2];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	walsnd = (struct fake_walsnd){ .sent = 0x7000 };
+	fake.my_walsnd = &walsnd;
+	pid = fork();
+	if (pid == 0) {
+		dup2(fds[0], STDIN_FILENO);
+		seeded();
+	}
+	entry.base = fake_base();
+	assert_int_equal(ws_tracer_seed(f->tracer, pid, &entry, &err), 0);
+	assert_int_equal(ws_tracer_seed(f->tracer, pid, &entry, &err), 0); /* left alone */
+	usleep(5000);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	waitpid(pid, NULL, 0);
+	ws_ring_consume(f->ring);
+	t = turn(f, 0);
+	assert_int_equal(t->h.flags, WS_TURN_ATTACHED | WS_TURN_WOKE);
+	assert_int_equal(t->lsn_from, 0x7000);
+	assert_int_equal(t->h.start_ns, 12345);
+	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 5000000);
+	teardown(f);
+}
+
+/* The kernel calls a ring readable whenever something is in it; here only a wake-up counts. */
+static void polling_wakes_at_the_watermark_only(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 1 << 20);
+	struct pollfd p = { .fd = ws_ring_poll_fd(f->ring), .events = POLLIN };
+	int i;
+
+	(void)state;
+	ws_ring_consume(f->ring);
+	run(f, send_1000_keepalives, false); /* 48 + 8 bytes each */
+	assert_int_equal(poll(&p, 1, 0), 0);
+	for (i = 0; i < 5; i++)
+		run(f, send_1000_keepalives, false);
+	assert_int_equal(poll(&p, 1, 100), 1);
+	ws_ring_free(f->ring); /* so many records are not kept */
+	f->ring = NULL;
+	teardown(f);
+}
+
+static void the_kernel_is_found_able(void **state)
+{
+	struct ws_kernel_features features;
+
+	(void)state;
+	ws_kernel_probe(&features);
+	assert_string_equal(features.problem, "");
+	assert_true(features.bpf_allowed && features.ring_buffer && features.btf);
+	assert_true(features.uprobe_multi || features.uprobe_perf);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_kernel_is_found_able),
+		cmocka_unit_test(uprobe_multi_session_says_who_it_is),
+		cmocka_unit_test(perf_session_says_who_it_is),
+		cmocka_unit_test(start_is_field_22_and_a_signal_is_told_from_a_code),
+		cmocka_unit_test(texts_of_any_length_come_whole_or_say_so),
+		cmocka_unit_test(physical_turns_add_up_and_tell_waits_apart),
+		cmocka_unit_test(logical_waits_nest_in_the_send),
+		cmocka_unit_test(errors_close_what_is_open),
+		cmocka_unit_test(backup_loses_no_chunk),
+		cmocka_unit_test(loss_is_counted_and_located),
+		cmocka_unit_test(two_objects_on_one_binary_make_no_duplicates),
+		cmocka_unit_test(a_running_walsender_goes_on_from_its_seed),
+		cmocka_unit_test(polling_wakes_at_the_watermark_only),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
