@@ -83,6 +83,8 @@ static __always_inline void turn_fold(struct ws_entry *e)
 	sent = WALSND_FIELD(copy, cfg.off.walsnd_sent, 0);
 	if (sent)
 		t->lsn_to = sent;
+	if (!t->lsn_from) /* a session found running: what was sent before is not this turn's */
+		t->lsn_from = sent;
 	write = WALSND_FIELD(copy, cfg.off.walsnd_write, 0);
 	flush = WALSND_FIELD(copy, cfg.off.walsnd_flush, 0);
 	apply = WALSND_FIELD(copy, cfg.off.walsnd_apply, 0);

@@ -201,7 +201,12 @@ static void session_says_who_it_is(enum ws_attach_method method)
 
 static void uprobe_multi_session_says_who_it_is(void **state)
 {
+	struct ws_kernel_features features;
+
 	(void)state;
+	ws_kernel_probe(&features);
+	if (!features.uprobe_multi) /* before 6.6 */
+		skip();
 	session_says_who_it_is(WS_ATTACH_UPROBE_MULTI);
 }
 
@@ -709,6 +714,25 @@ static void a_running_walsender_goes_on_from_its_seed(void **state)
 	teardown(f);
 }
 
+static void a_full_session_map_is_counted(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	struct ws_entry entry = { .server = f->server, .start_ns = 1 };
+	uint64_t counters[WS_COUNTER_COUNT];
+	struct ws_error err;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < WS_SESSIONS_MAX; i++) /* beyond any pid the kernel gives out */
+		assert_int_equal(ws_tracer_seed(f->tracer, 0x10000000 + i, &entry, &err), 0);
+	assert_int_equal(ws_tracer_seed(f->tracer, 1, &entry, &err), -1);
+	run(f, stream_physically, true);
+	assert_int_equal(f->count, 0);
+	ws_tracer_counters(f->tracer, counters);
+	assert_int_equal(counters[WS_COUNTER_UNTRACKED], 1);
+	teardown(f);
+}
+
 /* The kernel calls a ring readable whenever something is in it; here only a wake-up counts. */
 static void polling_wakes_at_the_watermark_only(void **state)
 {
@@ -754,6 +778,7 @@ int main(void)
 		cmocka_unit_test(loss_is_counted_and_located),
 		cmocka_unit_test(two_objects_on_one_binary_make_no_duplicates),
 		cmocka_unit_test(a_running_walsender_goes_on_from_its_seed),
+		cmocka_unit_test(a_full_session_map_is_counted),
 		cmocka_unit_test(polling_wakes_at_the_watermark_only),
 	};
 
