@@ -169,19 +169,75 @@ static void print(const char *name, double none, double empty, double ours)
 	       (ours - none) / (empty - none));
 }
 
+/* Starts the target; fds: what it answers, what it is told. */
+static pid_t start_target(int fds[2])
+{
+	int to[2], from[2];
+	pid_t pid;
+
+	if (pipe(to) < 0 || pipe(from) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		close(to[1]);
+		target(to[0], from[1]);
+	}
+	fds[0] = from[0];
+	fds[1] = to[1];
+	return pid;
+}
+
+static int start_tracer(const struct ws_tracer_options *options, const struct ws_plan *plan,
+			struct ws_tracer **tracer, struct ws_ring **ring, uint16_t *server,
+			struct ws_error *err)
+{
+	int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	uint64_t t0 = ws_clock_mono_ns(), t1;
+
+	if (ws_tracer_new(tracer, options, err) < 0 ||
+	    ws_tracer_add_server(*tracer, plan, exe, server, err) < 0 ||
+	    ws_ring_new(ring, ws_tracer_ring_fd(*tracer), drop, NULL, err) < 0)
+		return -1;
+	t1 = ws_clock_mono_ns();
+	if (ws_tracer_attach_server(*tracer, *server, err) < 0)
+		return -1;
+	printf("load                           %9.1f ms\n", (t1 - t0) / 1e6);
+	printf("attach %2zu sites                %9.1f ms\n", plan->planted,
+	       (ws_clock_mono_ns() - t1) / 1e6);
+	return 0;
+}
+
+/* The sites without probes, then with the empty program. */
+static void measure_others(const int fds[2], const struct ws_plan *plan, uint32_t hits,
+			   double none[], double empty[])
+{
+	size_t i;
+	int link;
+
+	for (i = 0; i < WS_ARRAY_SIZE(rows); i++)
+		none[i] = measure(fds, NULL, rows[i].site, hits * 10);
+	link = attach_empty(plan);
+	if (link < 0)
+		fprintf(stderr, "no uprobe_multi: no empty program to compare with\n");
+	for (i = 0; i < WS_ARRAY_SIZE(rows); i++)
+		empty[i] = link < 0 ? 0 : measure(fds, NULL, rows[i].site, hits);
+	if (link >= 0)
+		close(link);
+}
+
 int main(int argc, char **argv)
 {
 	struct ws_tracer_options options = { 0 };
+	double none[WS_ARRAY_SIZE(rows)], empty[WS_ARRAY_SIZE(rows)];
+	uint64_t t0, counters[WS_COUNTER_COUNT];
+	struct ws_entry entry = { .start_ns = 1 };
 	struct ws_error err = { 0 };
 	struct ws_tracer *tracer;
 	struct ws_ring *ring;
 	struct ws_plan plan;
-	struct ws_entry entry = { 0 };
-	int to[2], from[2], fds[2], exe, link, opt, i, n = WS_ARRAY_SIZE(rows);
-	double none[WS_ARRAY_SIZE(rows)], empty[WS_ARRAY_SIZE(rows)], ours;
-	uint64_t t0, t1, counters[WS_COUNTER_COUNT];
 	uint32_t hits = 100000;
-	uint16_t server;
+	int fds[2], opt;
+	size_t i;
 	pid_t pid;
 
 	while ((opt = getopt(argc, argv, "n:m:")) != -1) {
@@ -192,52 +248,22 @@ int main(int argc, char **argv)
 		else
 			return 2;
 	}
-	if (pipe(to) < 0 || pipe(from) < 0)
-		return 1;
-	pid = fork();
-	if (pid == 0) {
-		close(to[1]);
-		target(to[0], from[1]);
-	}
-	fds[0] = from[0];
-	fds[1] = to[1];
+	pid = start_target(fds);
 	fake_plan(&plan, 3);
-	for (i = 0; i < n; i++)
-		none[i] = measure(fds, NULL, rows[i].site, hits * 10);
-	link = attach_empty(&plan);
-	if (link < 0)
-		fprintf(stderr, "no uprobe_multi: no empty program to compare with\n");
-	for (i = 0; i < n; i++)
-		empty[i] = link < 0 ? 0 : measure(fds, NULL, rows[i].site, hits);
-	if (link >= 0)
-		close(link);
-
-	exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	t0 = ws_clock_mono_ns();
-	if (ws_tracer_new(&tracer, &options, &err) < 0 ||
-	    ws_tracer_add_server(tracer, &plan, exe, &server, &err) < 0 ||
-	    ws_ring_new(&ring, ws_tracer_ring_fd(tracer), drop, NULL, &err) < 0)
+	measure_others(fds, &plan, hits, none, empty);
+	if (start_tracer(&options, &plan, &tracer, &ring, &entry.server, &err) < 0)
 		return fail(&err);
-	t1 = ws_clock_mono_ns();
-	printf("load                           %9.1f ms\n", (t1 - t0) / 1e6);
-	t0 = ws_clock_mono_ns();
-	if (ws_tracer_attach_server(tracer, server, &err) < 0)
-		return fail(&err);
-	t1 = ws_clock_mono_ns();
-	printf("attach %zu sites                %9.1f ms\n", plan.planted, (t1 - t0) / 1e6);
 	printf("\n%-30s %9s %9s %9s %7s\n", "ns per hit", "bare", "empty", "program", "ratio");
-	print("fatal, no session", none[0], empty[0], measure(fds, ring, rows[0].site, hits));
-	entry.start_ns = 1;
+	/* the first row is an ordinary backend's: the entry comes after it */
+	print(rows[0].name, none[0], empty[0], measure(fds, ring, rows[0].site, hits));
 	entry.base = fake_base();
-	entry.server = server;
 	entry.flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP | WS_ENTRY_TURNS;
 	if (ws_tracer_seed(tracer, pid, &entry, &err) < 0)
 		return fail(&err);
-	for (i = 1; i < n; i++) {
-		if (rows[i].site == WS_SITE_REPLIES) /* commands have ended the stream */
+	for (i = 1; i < WS_ARRAY_SIZE(rows); i++) {
+		if (rows[i].site == WS_SITE_REPLIES) /* the commands have ended the stream */
 			measure(fds, ring, WS_SITE_STREAM_START, 1);
-		ours = measure(fds, ring, rows[i].site, hits);
-		print(rows[i].name, none[i], empty[i], ours);
+		print(rows[i].name, none[i], empty[i], measure(fds, ring, rows[i].site, hits));
 	}
 	ws_tracer_counters(tracer, counters);
 	printf("\nrecords %llu, lost %llu\n", (unsigned long long)counters[WS_COUNTER_PRODUCED],
@@ -245,8 +271,7 @@ int main(int argc, char **argv)
 	ws_ring_free(ring);
 	t0 = ws_clock_mono_ns();
 	ws_tracer_free(tracer);
-	t1 = ws_clock_mono_ns();
-	printf("detach                         %9.1f ms\n", (t1 - t0) / 1e6);
+	printf("detach                         %9.1f ms\n", (ws_clock_mono_ns() - t0) / 1e6);
 	close(fds[1]);
 	waitpid(pid, NULL, 0);
 	return 0;

@@ -3,142 +3,14 @@
  * Walks the programs through known sequences in a stand-in server (fake_server.h) and looks at
  * every record. Needs root; not part of `make unit`.
  */
-#include <fcntl.h>
 #include <poll.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "../tools/fake_server.h"
 #include "base/util.h"
-#include "event/ring.h"
-#include "probe/attach.h"
-
-#define RECORDS_MAX 4096
-
-struct fixture {
-	struct ws_tracer *tracer;
-	struct ws_ring *ring;
-	uint16_t server;
-	int exe;
-	char *records[RECORDS_MAX];
-	size_t count;
-};
+#include "tracer_fixture.h"
 
 static struct fake_walsnd walsnd;
 static struct fake_slot slot = { "slot_1" };
-
-static int keep(void *arg, const void *data, size_t size)
-{
-	struct fixture *f = arg;
-
-	assert_true(f->count < RECORDS_MAX);
-	f->records[f->count] = malloc(size);
-	memcpy(f->records[f->count++], data, size);
-	return 0;
-}
-
-static struct fixture *setup(enum ws_attach_method method, size_t ring_bytes)
-{
-	struct ws_tracer_options options = { .method = method, .ring_bytes = ring_bytes };
-	struct fixture *f = calloc(1, sizeof(*f));
-	struct ws_error err = { 0 };
-	struct ws_plan plan;
-	char line[1024];
-
-	fake_plan(&plan, 3);
-	f->exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	if (ws_tracer_new(&f->tracer, &options, &err) < 0 ||
-	    ws_tracer_add_server(f->tracer, &plan, f->exe, &f->server, &err) < 0 ||
-	    ws_ring_new(&f->ring, ws_tracer_ring_fd(f->tracer), keep, f, &err) < 0 ||
-	    ws_tracer_attach_server(f->tracer, f->server, &err) < 0) {
-		ws_error_format(&err, line, sizeof(line));
-		fail_msg("%s", line);
-	}
-	return f;
-}
-
-static void teardown(struct fixture *f)
-{
-	size_t i;
-
-	ws_ring_free(f->ring);
-	ws_tracer_free(f->tracer);
-	close(f->exe);
-	for (i = 0; i < f->count; i++)
-		free(f->records[i]);
-	free(f);
-}
-
-/* In memory of its own: constants of the file that the process has not touched cannot be read by
- * the programs, and a server's Port is on its heap. */
-static struct fake_port *make_port(void)
-{
-	struct fake_port *port = malloc(sizeof(*port));
-
-	port->host = strdup("192.0.2.7");
-	port->port = strdup("54321");
-	port->database = strdup("sales");
-	port->user = strdup("repl");
-	port->application = strdup("standby_1");
-	return port;
-}
-
-/* Runs `body` as a server process: a walsender that has just entered PostgresMain. */
-static pid_t run(struct fixture *f, void (*body)(void), bool consume)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		fake.am_walsender = true;
-		fake.am_db_walsender = true;
-		fake.my_proc_pid = getpid();
-		fake.my_proc_port = make_port();
-		fake_SESSION_START(0, 0, 0, 0, 0);
-		body();
-		_exit(0);
-	}
-	waitpid(pid, NULL, 0);
-	if (consume)
-		ws_ring_consume(f->ring);
-	return pid;
-}
-
-static const void *record(const struct fixture *f, size_t i, uint16_t kind)
-{
-	const struct ws_rec *h;
-
-	assert_true(i < f->count);
-	h = (const void *)f->records[i];
-	assert_int_equal(h->kind, kind);
-	return h;
-}
-
-/* Numbers without a hole, from 0. */
-static void check_numbers(const struct fixture *f)
-{
-	size_t i;
-
-	for (i = 0; i < f->count; i++)
-		assert_int_equal(((const struct ws_rec *)f->records[i])->seq, i);
-}
-
-static const struct ws_rec_turn *turn(const struct fixture *f, size_t i)
-{
-	const struct ws_rec_turn *t = record(f, i, WS_KIND_TURN);
-	uint64_t sum = 0;
-	int s;
-
-	for (s = 0; s < WS_STAGE_COUNT; s++)
-		sum += t->stage_ns[s];
-	assert_int_equal(sum, t->h.time_ns - t->begin_ns);
-	return t;
-}
 
 static uint64_t start_ticks(pid_t pid)
 {
@@ -272,25 +144,6 @@ static void send_texts(void)
 	}
 	fake_COMMAND_START(1, 0, 0, 0, 0); /* not to be read */
 	fake_SQL_END(0, 0, 0, 0, 0);
-}
-
-/* Reads the chunks of one text from record i on; returns the index behind it. */
-static size_t read_text(const struct fixture *f, size_t i, size_t *len, uint16_t *flags)
-{
-	const struct ws_rec_text *t;
-	size_t at;
-
-	*len = 0;
-	do {
-		t = record(f, i++, WS_KIND_TEXT);
-		assert_int_equal(t->offset, *len);
-		assert_int_equal(t->h.size, sizeof(*t) + t->len);
-		for (at = 0; at < t->len; at++)
-			assert_int_equal(t->data[at], 'x');
-		*len += t->len;
-	} while (!(t->h.flags & WS_TEXT_LAST));
-	*flags = t->h.flags;
-	return i;
 }
 
 static void texts_of_any_length_come_whole_or_say_so(void **state)

@@ -64,6 +64,28 @@ static struct seen *seen_of(struct check *c, uint32_t pid)
 	return s;
 }
 
+static void print_turn(const struct ws_rec_turn *t)
+{
+	int i;
+
+	printf("turn flags %#x %" PRIu64 " us, lsn %" PRIx64 "..%" PRIx64
+	       ", turns %u sends %u reads %u messages %u (%" PRIu64
+	       " bytes) woke %#x, wait %u mask %#x event %#x timeout %" PRId64 ", stages",
+	       t->h.flags, (uint64_t)(t->h.time_ns - t->begin_ns) / 1000, (uint64_t)t->lsn_from,
+	       (uint64_t)t->lsn_to, t->turns, t->sends, t->reads, t->messages,
+	       (uint64_t)t->message_bytes, t->woke, t->wait, t->wait_mask, t->wait_event,
+	       (int64_t)t->timeout_ms);
+	for (i = 0; i < WS_STAGE_COUNT; i++)
+		printf(" %" PRIu64, (uint64_t)t->stage_ns[i] / 1000);
+	if (t->h.flags & WS_TURN_REPLY)
+		printf(", reply %" PRIx64 " %" PRIx64 " %" PRIx64 " lag %" PRId64 " %" PRId64
+		       " %" PRId64,
+		       (uint64_t)t->write_lsn, (uint64_t)t->flush_lsn, (uint64_t)t->apply_lsn,
+		       (int64_t)t->write_lag_us, (int64_t)t->flush_lag_us,
+		       (int64_t)t->apply_lag_us);
+	printf("\n");
+}
+
 static void print_record(const struct ws_rec *h)
 {
 	const void *r = h;
@@ -112,28 +134,9 @@ static void print_record(const struct ws_rec *h)
 		       (uint64_t)((const struct ws_rec_stream *)r)->sent_lsn,
 		       ((const struct ws_rec_stream *)r)->slot);
 		break;
-	case WS_KIND_TURN: {
-		const struct ws_rec_turn *t = r;
-		int i;
-
-		printf("turn flags %#x %" PRIu64 " us, lsn %" PRIx64 "..%" PRIx64
-		       ", turns %u sends %u reads %u messages %u (%" PRIu64
-		       " bytes) woke %#x, wait %u mask %#x event %#x timeout %" PRId64 ", stages",
-		       h->flags, (uint64_t)(h->time_ns - t->begin_ns) / 1000, (uint64_t)t->lsn_from,
-		       (uint64_t)t->lsn_to, t->turns, t->sends, t->reads, t->messages,
-		       (uint64_t)t->message_bytes, t->woke, t->wait, t->wait_mask, t->wait_event,
-		       (int64_t)t->timeout_ms);
-		for (i = 0; i < WS_STAGE_COUNT; i++)
-			printf(" %" PRIu64, (uint64_t)t->stage_ns[i] / 1000);
-		if (h->flags & WS_TURN_REPLY)
-			printf(", reply %" PRIx64 " %" PRIx64 " %" PRIx64 " lag %" PRId64
-			       " %" PRId64 " %" PRId64,
-			       (uint64_t)t->write_lsn, (uint64_t)t->flush_lsn,
-			       (uint64_t)t->apply_lsn, (int64_t)t->write_lag_us,
-			       (int64_t)t->flush_lag_us, (int64_t)t->apply_lag_us);
-		printf("\n");
+	case WS_KIND_TURN:
+		print_turn(r);
 		break;
-	}
 	case WS_KIND_KEEPALIVE:
 		printf("keepalive lsn %" PRIx64 " request %u\n",
 		       (uint64_t)((const struct ws_rec_keepalive *)r)->lsn,
@@ -265,62 +268,90 @@ static int seed(struct ws_tracer *tracer, uint16_t server, const char *what, str
 	return ws_tracer_seed(tracer, pid, &entry, err);
 }
 
-int main(int argc, char **argv)
-{
-	struct ws_tracer_options options = { 0 };
-	struct ws_tracer *tracer;
-	struct ws_ring *ring;
-	struct ws_plan plan;
-	struct ws_error err = { 0 };
-	struct check check = { 0 };
+struct arguments {
+	struct ws_tracer_options tracer;
+	int level;
+	uint64_t end_ns; /* 0: until a signal */
+	bool verbose;
 	const char *seeds[16];
-	int level = 2, opt, fd, nseeds = 0;
-	uint64_t end = 0, t0, t1, t2, t3;
-	uint16_t server;
-	char path[64];
+	int nseeds;
+	char exe[64];
+};
+
+static bool parse(int argc, char **argv, struct arguments *a)
+{
+	int opt;
 
 	while ((opt = getopt(argc, argv, "l:d:m:r:s:v")) != -1) {
 		if (opt == 'l')
-			level = atoi(optarg);
+			a->level = atoi(optarg);
 		else if (opt == 'd')
-			end = ws_clock_mono_ns() + (uint64_t)(atof(optarg) * 1e9);
+			a->end_ns = ws_clock_mono_ns() + (uint64_t)(atof(optarg) * 1e9);
 		else if (opt == 'm')
-			options.method = *optarg == 'p' ? WS_ATTACH_PERF : WS_ATTACH_UPROBE_MULTI;
+			a->tracer.method = *optarg == 'p' ? WS_ATTACH_PERF : WS_ATTACH_UPROBE_MULTI;
 		else if (opt == 'r')
-			options.ring_bytes = atol(optarg);
-		else if (opt == 's' && nseeds < 16)
-			seeds[nseeds++] = optarg;
+			a->tracer.ring_bytes = atol(optarg);
+		else if (opt == 's' && a->nseeds < 16)
+			a->seeds[a->nseeds++] = optarg;
 		else if (opt == 'v')
-			check.verbose = true;
+			a->verbose = true;
 		else
-			return 2;
+			return false;
 	}
 	if (optind + 1 != argc)
+		return false;
+	snprintf(a->exe, sizeof(a->exe), "/proc/%.20s/exe", argv[optind]);
+	return true;
+}
+
+static int start(const struct arguments *a, int exe, struct check *check, struct ws_tracer **tracer,
+		 struct ws_ring **ring, uint16_t *server, struct ws_error *err)
+{
+	uint64_t t0 = ws_clock_mono_ns(), t1, t2;
+	struct ws_plan plan;
+	int i;
+
+	plan_1518(&plan, a->level);
+	if (ws_tracer_new(tracer, &a->tracer, err) < 0 ||
+	    ws_tracer_add_server(*tracer, &plan, exe, server, err) < 0 ||
+	    ws_ring_new(ring, ws_tracer_ring_fd(*tracer), on_record, check, err) < 0)
+		return -1;
+	for (i = 0; i < a->nseeds; i++)
+		if (seed(*tracer, *server, a->seeds[i], err) < 0)
+			return -1;
+	t1 = ws_clock_mono_ns();
+	if (ws_tracer_attach_server(*tracer, *server, err) < 0)
+		return -1;
+	t2 = ws_clock_mono_ns();
+	fprintf(stderr, "method %d: loaded in %.1f ms, attached %zu sites in %.1f ms\n",
+		ws_tracer_method(*tracer), (t1 - t0) / 1e6, plan.planted, (t2 - t1) / 1e6);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments a = { .level = 2 };
+	struct check check = { 0 };
+	struct ws_error err = { 0 };
+	struct ws_tracer *tracer;
+	struct ws_ring *ring;
+	uint16_t server;
+	uint64_t t0;
+	int exe;
+
+	if (!parse(argc, argv, &a))
 		return 2;
-	snprintf(path, sizeof(path), "/proc/%s/exe", argv[optind]);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		perror(path);
+	check.verbose = a.verbose;
+	exe = open(a.exe, O_RDONLY | O_CLOEXEC);
+	if (exe < 0) {
+		perror(a.exe);
 		return 1;
 	}
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
-	plan_1518(&plan, level);
-	t0 = ws_clock_mono_ns();
-	if (ws_tracer_new(&tracer, &options, &err) < 0 ||
-	    ws_tracer_add_server(tracer, &plan, fd, &server, &err) < 0 ||
-	    ws_ring_new(&ring, ws_tracer_ring_fd(tracer), on_record, &check, &err) < 0)
+	if (start(&a, exe, &check, &tracer, &ring, &server, &err) < 0)
 		return fail(&err);
-	while (nseeds-- > 0)
-		if (seed(tracer, server, seeds[nseeds], &err) < 0)
-			return fail(&err);
-	t1 = ws_clock_mono_ns();
-	if (ws_tracer_attach_server(tracer, server, &err) < 0)
-		return fail(&err);
-	t2 = ws_clock_mono_ns();
-	fprintf(stderr, "method %d: loaded in %.1f ms, attached %zu sites in %.1f ms\n",
-		ws_tracer_method(tracer), (t1 - t0) / 1e6, plan.planted, (t2 - t1) / 1e6);
-	while (!stopped && (!end || ws_clock_mono_ns() < end)) {
+	while (!stopped && (!a.end_ns || ws_clock_mono_ns() < a.end_ns)) {
 		struct pollfd p = { .fd = ws_ring_poll_fd(ring), .events = POLLIN };
 
 		poll(&p, 1, 50);
@@ -329,9 +360,8 @@ int main(int argc, char **argv)
 	ws_ring_consume(ring);
 	print_summary(&check, tracer, server);
 	ws_ring_free(ring);
-	t2 = ws_clock_mono_ns();
+	t0 = ws_clock_mono_ns();
 	ws_tracer_free(tracer);
-	t3 = ws_clock_mono_ns();
-	fprintf(stderr, "detached in %.1f ms\n", (t3 - t2) / 1e6);
+	fprintf(stderr, "detached in %.1f ms\n", (ws_clock_mono_ns() - t0) / 1e6);
 	return check.holes || check.bad_sums || check.bad_begins;
 }
