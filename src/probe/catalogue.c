@@ -14,6 +14,10 @@
  * may_join: LogicalDecodingProcessRecord is skipped when XLogReadRecord has no record, putmessage
  * when the backup goes to the server's own disk. Both join straight behind the call; there the
  * programs see that no such stage was begun.
+ *
+ * backup_done is not basebackup_progress_done: that is still exported, but no longer called, in
+ * minors that end the progress report in bbsink_progress's cleanup (15.20 does, 15.18 does not).
+ * The clean-up of the resource owner is the last thing perform_base_backup does in all of them.
  */
 static const struct ws_probe catalogue[] = {
 	{
@@ -349,11 +353,13 @@ static const struct ws_probe catalogue[] = {
 	{
 		.site = WS_SITE_BACKUP_DONE,
 		.name = "backup_done",
-		.function = "basebackup_progress_done",
-		.kind = WS_SITE_ENTRY,
+		.function = "perform_base_backup",
+		.stand_in = "SendBaseBackup",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "WalSndResourceCleanup",
 		.captures = "",
 		.level = 1,
-		.first_major = 15,
+		.first_major = 13,
 		.walsender_only = true,
 	},
 };

@@ -130,12 +130,18 @@ static bool find_callee(const struct planner *p, struct ws_planned *planned,
 			return false;
 		}
 	}
-	/* A name that is not looked for may be an import. */
 	symbol = ws_symbol_find(p->symbols, probe->callee);
+	if (!symbol) {
+		/* Not looked for: the server exports it, or it is an import. */
+		const struct ws_image_symbol *exported = ws_image_symbol(p->image, probe->callee);
+
+		query->callee = exported && exported->is_function ? exported->address : 0;
+		return true;
+	}
 	query->callee = ws_symbol_address(p->symbols, probe->callee);
-	if (symbol && !query->callee)
+	if (!query->callee)
 		explain_symbol(p, probe->callee, planned->reason, sizeof(planned->reason));
-	return !symbol || query->callee;
+	return query->callee != 0;
 }
 
 /* Two rows for the entry of one and the same code (folded by the linker) could not be told apart.
