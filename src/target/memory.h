@@ -15,9 +15,9 @@
 bool ws_memory_read(uint32_t pid, uint64_t address, void *out, size_t size);
 
 /*
- * A NUL-terminated text of at most size - 1 bytes, always terminated; reads page by page, so that a text
- * at the end of a mapping is read. Returns its length, or -1 with errno set; *truncated (may be NULL)
- * says whether it went on.
+ * A NUL-terminated text of at most size - 1 bytes, always terminated; reads page by page, so that a
+ * text at the end of a mapping is read. Returns its length, or -1 with errno set; *truncated (may
+ * be NULL) says whether it went on.
  */
 long ws_memory_read_string(uint32_t pid, uint64_t address, char *out, size_t size, bool *truncated);
 

@@ -32,11 +32,13 @@ struct ws_postmaster {
 	struct ws_process process;
 	dev_t dev; /* of the executable, for telling binaries apart (not sufficient on overlayfs) */
 	ino_t ino;
-	char exe[512];	   /* target of /proc/PID/exe, without " (deleted)" */
+	char exe[512]; /* target of /proc/PID/exe, without " (deleted)" */
 	bool exe_deleted;
-	char datadir[512]; /* in the server's own mount namespace */
-	uint64_t base;	   /* load address of the executable: first mapping of its file minus the
-			      mapping's file offset; children inherit it (fork, no exec) */
+	char datadir[512]; /* in the server's own mount namespace, as postmaster.pid says */
+	uint64_t base;	   /* address in the process minus address in the file: first mapping of its
+			      file minus the mapping's file offset, minus the address the file itself
+			      asks for (0 in a PIE; one linked to fixed addresses has base 0). 0 also if
+			      no mapping is its file's. Children inherit it (fork, no exec) */
 	struct ws_process *children;
 	size_t child_count;
 };
@@ -47,11 +49,13 @@ struct ws_server_list {
 };
 
 /*
- * All servers with their children, sorted by pid. A postmaster is recognised by its working directory:
- * it is the data directory and holds a postmaster.pid that names the process's own (innermost) pid
- * (PostgreSQL: miscinit.c, CreateLockFile; postmaster.c changes to the data directory). Processes that
- * vanish while being read are left out. Fails only if the root cannot be read at all. A process that
- * cannot be examined for lack of privileges is counted in *denied (may be NULL).
+ * All servers with their children, sorted by pid. A postmaster is recognised by its working
+ * directory: it is the data directory and holds a postmaster.pid that names the process's own
+ * (innermost) pid (PostgreSQL: miscinit.c, CreateLockFile; postmaster.c changes to the data
+ * directory). Processes that vanish while being read are left out. Fails only if the root cannot be
+ * read at all or memory ran out. A process that cannot be examined for lack of privileges is
+ * counted in *denied (may be NULL). A child is a direct child with the same executable. Texts come
+ * from others: escape them before printing.
  */
 int ws_proc_servers(const struct ws_proc *proc, struct ws_server_list *list, unsigned int *denied,
 		    struct ws_error *err);
@@ -63,8 +67,9 @@ bool ws_proc_read(const struct ws_proc *proc, uint32_t pid, struct ws_process *p
 /* Opens /proc/PID/exe for reading: works for deleted binaries and other mount namespaces. */
 int ws_proc_open_exe(const struct ws_proc *proc, uint32_t pid, struct ws_error *err);
 
-/* Boot id (36 characters and NUL) and clock ticks per second. */
+/* Boot id (36 characters and NUL). */
 #define WS_BOOT_ID_TEXT 37
-int ws_proc_boot_id(const struct ws_proc *proc, char boot_id[WS_BOOT_ID_TEXT], struct ws_error *err);
+int ws_proc_boot_id(const struct ws_proc *proc, char boot_id[WS_BOOT_ID_TEXT],
+		    struct ws_error *err);
 
 #endif

@@ -1,220 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * A child process plays the walsender: it lays out the variables and structures of a server in its
- * memory, where this program, forked from the same image, knows their addresses (base 0).
- */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+/* What is read of a walsender that already runs, and what is not believed. */
+#include "../lib/walsender_play.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/util.h"
-#include "probe/seed.h"
-
-struct walsnd {
-	int32_t pid;
-	uint32_t state;
-	uint64_t sent, write, flush, apply, reply_time;
-};
-
-struct port {
-	const char *host, *port, *user, *database, *application;
-};
-
-struct slot {
-	uint64_t before;
-	char name[WS_NAME_LEN];
-	uint32_t database;
-};
-
-/* The variables of a server. */
-struct server {
-	uint8_t am_walsender, am_db_walsender;
-	int32_t my_proc_pid;
-	struct port *my_proc_port;
-	struct walsnd *my_walsnd;
-	struct slot *my_slot;
-	const char *query;
-	uint32_t *wait_info;
-	uint32_t send_pointer, send_start;
-
-	struct port port;
-	struct walsnd walsnd;
-	struct slot slot;
-	uint32_t wait;
-};
-
-#define WAIT_MAIN    0x0500000dU /* an Activity */
-#define WAIT_CLIENT  0x06000007U /* a Client that is neither ClientRead nor ClientWrite */
-#define WAIT_STANDBY 0x06000005U
-#define WAIT_READ    0x06000000U
-#define WAIT_WRITE   0x06000001U
-#define WAIT_IO	     0x0a000001U
-
-struct play {
-	struct server server; /* as it stands at the fork */
-	struct ws_server_config config;
-	uint64_t query, wait; /* addresses of debug_query_string and my_wait_event_info */
-	struct ws_process process;
-	pid_t pid;
-	bool busy; /* the child spins instead of sleeping */
-	struct ws_seed seed;
-	struct ws_error err;
-};
-
-static uint64_t address_of(const void *p)
-{
-	return (uint64_t)(uintptr_t)p;
-}
-
-static void lay_out(struct play *play)
-{
-	struct server *server = &play->server;
-	struct ws_server_config *config = &play->config;
-
-	memset(&config->off, 0xff, sizeof(config->off)); /* WS_UNKNOWN */
-	config->server = 3;
-	config->level = 2;
-	config->site_addr[WS_SITE_FLUSH_END] = 1;
-	config->off.walsnd_state = offsetof(struct walsnd, state);
-	config->off.walsnd_sent = offsetof(struct walsnd, sent);
-	config->off.walsnd_write = offsetof(struct walsnd, write);
-	config->off.walsnd_flush = offsetof(struct walsnd, flush);
-	config->off.walsnd_apply = offsetof(struct walsnd, apply);
-	config->off.walsnd_reply_time = offsetof(struct walsnd, reply_time);
-	config->off.port_remote_host = offsetof(struct port, host);
-	config->off.port_remote_port = offsetof(struct port, port);
-	config->off.port_user = offsetof(struct port, user);
-	config->off.port_database = offsetof(struct port, database);
-	config->off.port_application = offsetof(struct port, application);
-	config->off.slot_name = offsetof(struct slot, name);
-	config->var.am_walsender = address_of(&server->am_walsender);
-	config->var.am_db_walsender = address_of(&server->am_db_walsender);
-	config->var.my_proc_pid = address_of(&server->my_proc_pid);
-	config->var.my_proc_port = address_of(&server->my_proc_port);
-	config->var.my_walsnd = address_of(&server->my_walsnd);
-	config->var.my_replication_slot = address_of(&server->my_slot);
-	config->var.pq_send_pointer = address_of(&server->send_pointer);
-	config->var.pq_send_start = address_of(&server->send_start);
-	play->query = address_of(&server->query);
-	play->wait = address_of(&server->wait_info);
-}
-
-/* A physical walsender that has caught up. */
-static int setup(void **state)
-{
-	struct play *play = calloc(1, sizeof(*play));
-	struct server *server = &play->server;
-
-	lay_out(play);
-	server->am_walsender = 1;
-	server->my_proc_port = &server->port;
-	server->my_walsnd = &server->walsnd;
-	server->my_slot = &server->slot;
-	server->wait_info = &server->wait;
-	server->query = "START_REPLICATION SLOT \"standby_1\" 0/3000000 TIMELINE 1";
-	server->wait = WAIT_MAIN;
-	server->send_pointer = server->send_start = 120;
-	server->port = (struct port){ "192.0.2.7", "54321", "repl", "", "standby1" };
-	server->walsnd = (struct walsnd){ 0,	      WS_WALSND_STREAMING, 0x300014a8, 0x30001400,
-					  0x30001300, 0x30001200,	   778899 };
-	strcpy(server->slot.name, "standby_1");
-	*state = play;
-	return 0;
-}
-
-static void end_child(struct play *play)
-{
-	if (!play->pid)
-		return;
-	kill(play->pid, SIGKILL);
-	waitpid(play->pid, NULL, 0);
-	play->pid = 0;
-}
-
-static int teardown(void **state)
-{
-	struct play *play = *state;
-
-	end_child(play);
-	ws_seed_deinit(&play->seed);
-	free(play);
-	return 0;
-}
-
-/* Forks the walsender; a pid of 0 in its variables becomes its own. */
-static void raise_curtain(struct play *play)
-{
-	static const struct ws_proc proc = { .root = "/proc" };
-	static const struct timespec moment = { .tv_nsec = 1000000 };
-	int ready[2];
-	char byte;
-
-	assert_int_equal(pipe(ready), 0);
-	play->pid = fork();
-	assert_true(play->pid >= 0);
-	if (!play->pid) {
-		struct server *server = &play->server;
-
-		if (!server->my_proc_pid)
-			server->my_proc_pid = getpid();
-		if (!server->walsnd.pid)
-			server->walsnd.pid = getpid();
-		if (write(ready[1], "x", 1) != 1)
-			_exit(1);
-		for (volatile bool busy = play->busy; busy;)
-			continue;
-		for (;;)
-			pause();
-	}
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	close(ready[1]);
-	do {
-		nanosleep(&moment, NULL);
-		assert_true(ws_proc_read(&proc, (uint32_t)play->pid, &play->process));
-	} while (!play->busy && play->process.state != 'S');
-}
-
-static int look(struct play *play)
-{
-	return ws_seed_read(&play->process, 0, &play->config, play->query, play->wait, &play->seed,
-			    &play->err);
-}
-
-/* Plays it and looks. */
-static int perform(struct play *play)
-{
-	end_child(play);
-	ws_seed_deinit(&play->seed);
-	raise_curtain(play);
-	return look(play);
-}
-
-static void refused(struct play *play, const char *value)
-{
-	assert_int_equal(perform(play), -1);
-	if (!strstr(play->err.why, value))
-		fail_msg("\"%s\" does not name %s", play->err.why, value);
-}
-
-static void found(struct play *play, enum ws_found what)
-{
-	assert_int_equal(perform(play), 1);
-	assert_int_equal(play->seed.session.found, what);
-}
 
 static void a_streaming_walsender_is_read_whole(void **state)
 {
@@ -223,7 +19,7 @@ static void a_streaming_walsender_is_read_whole(void **state)
 	const struct ws_entry *entry = &play->seed.entry;
 	uint64_t tick = 1000000000ULL / (uint64_t)sysconf(_SC_CLK_TCK), now;
 
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	now = ws_clock_mono_ns();
 	assert_int_equal(rec->h.size, sizeof(*rec));
 	assert_int_equal(rec->h.kind, WS_KIND_SESSION);
@@ -260,7 +56,7 @@ static void a_streaming_walsender_is_read_whole(void **state)
 	assert_int_equal(entry->resume, WS_STAGE_TAIL);
 	assert_int_equal(entry->wait_mask, WS_WL_SOCKET_READABLE);
 	assert_int_equal(entry->seq, 3);
-	assert_int_equal(entry->walsnd, address_of(&play->server.walsnd));
+	assert_int_equal(entry->walsnd, play_address(&play->server.walsnd));
 	assert_int_equal(entry->mark_ns, rec->h.time_ns);
 	assert_int_equal(entry->write_lsn, 0x30001400);
 	assert_int_equal(entry->flush_lsn, 0x30001300);
@@ -281,29 +77,29 @@ static void what_it_waits_for_is_told_by_meaning(void **state)
 	struct server *server = &play->server;
 
 	server->send_pointer = 4000;
-	found(play, WS_FOUND_STREAM_SOCKET);
+	play_found(play, WS_FOUND_STREAM_SOCKET);
 	assert_int_equal(play->seed.entry.stage, WS_STAGE_WAIT);
 	assert_true(play->seed.entry.wait_mask & WS_WL_SOCKET_WRITEABLE);
 	server->wait = 0;
-	found(play, WS_FOUND_STREAM_BUSY);
+	play_found(play, WS_FOUND_STREAM_BUSY);
 	assert_int_equal(play->seed.entry.stage, WS_STAGE_SEND);
 	server->wait = WAIT_IO;
-	found(play, WS_FOUND_STREAM_BUSY);
+	play_found(play, WS_FOUND_STREAM_BUSY);
 	server->wait = WAIT_READ;
-	found(play, WS_FOUND_STREAM_RECV);
+	play_found(play, WS_FOUND_STREAM_RECV);
 	assert_int_equal(play->seed.entry.stage, WS_STAGE_REPLY);
 	server->send_pointer = server->send_start;
 	server->wait = WAIT_WRITE;
-	found(play, WS_FOUND_STREAM_SOCKET);
+	play_found(play, WS_FOUND_STREAM_SOCKET);
 	server->wait = WAIT_CLIENT;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	play->config.off.wait_event_standby = WAIT_STANDBY;
 	server->wait = WAIT_STANDBY;
-	found(play, WS_FOUND_STREAM_STANDBY);
+	play_found(play, WS_FOUND_STREAM_STANDBY);
 	/* without the addresses nobody knows which of the two it is */
 	play->config.var.pq_send_start = 0;
 	server->wait = WAIT_MAIN;
-	found(play, WS_FOUND_COMMAND);
+	play_found(play, WS_FOUND_COMMAND);
 	assert_true(play->seed.entry.flags & WS_ENTRY_IN_LOOP);
 }
 
@@ -312,11 +108,11 @@ static void without_wait_event_info_the_scheduler_tells(void **state)
 	struct play *play = *state;
 
 	play->wait = 0;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	play->server.send_pointer = 4000;
-	found(play, WS_FOUND_STREAM_SOCKET);
+	play_found(play, WS_FOUND_STREAM_SOCKET);
 	play->busy = true;
-	found(play, WS_FOUND_STREAM_BUSY);
+	play_found(play, WS_FOUND_STREAM_BUSY);
 }
 
 static void a_logical_walsender_waits_inside_the_decoding(void **state)
@@ -329,7 +125,7 @@ static void a_logical_walsender_waits_inside_the_decoding(void **state)
 	server->slot.database = 5;
 	server->wait = WAIT_CLIENT;
 	server->query = " \n START_REPLICATION\tSLOT standby_1 LOGICAL 0/0 (proto_version '3')";
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_true(play->seed.session.h.flags & WS_SESSION_DATABASE);
 	assert_string_equal(play->seed.session.database, "shop");
 	assert_true(play->seed.entry.flags & WS_ENTRY_LOGICAL);
@@ -338,23 +134,23 @@ static void a_logical_walsender_waits_inside_the_decoding(void **state)
 	assert_int_equal(play->seed.entry.turn.h.flags, WS_TURN_ATTACHED | WS_TURN_LOGICAL);
 	/* at level 3 the wait is inside the reading */
 	play->config.site_addr[WS_SITE_DECODE_START] = 1;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_int_equal(play->seed.entry.resume, WS_STAGE_READ);
 	/* nothing would end the nesting */
 	play->config.site_addr[WS_SITE_FLUSH_END] = 0;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_false(play->seed.entry.flags & WS_ENTRY_NESTED);
 	play->config.site_addr[WS_SITE_FLUSH_END] = 1;
 	/* in WalSndLoop itself */
 	server->wait = WAIT_MAIN;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_false(play->seed.entry.flags & WS_ENTRY_NESTED);
 	/* a server that does not tell its command: the slot says */
 	server->query = NULL;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_true(play->seed.entry.flags & WS_ENTRY_LOGICAL);
 	server->slot.database = 0;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_false(play->seed.entry.flags & WS_ENTRY_LOGICAL);
 }
 
@@ -363,13 +159,13 @@ static void a_slot_named_logical_makes_no_logical_stream(void **state)
 	struct play *play = *state;
 
 	play->server.query = "START_REPLICATION SLOT \"a LOGICAL\" PHYSICAL 0/3000000";
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_false(play->seed.entry.flags & WS_ENTRY_LOGICAL);
 	play->server.query = "START_REPLICATION LOGICAL";
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_false(play->seed.entry.flags & WS_ENTRY_LOGICAL);
 	play->server.query = "START_REPLICATION SLOT \"unended";
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_false(play->seed.entry.flags & WS_ENTRY_LOGICAL);
 }
 
@@ -383,7 +179,7 @@ static void a_walsender_between_commands_is_idle(void **state)
 	server->walsnd.state = WS_WALSND_STARTUP;
 	server->walsnd.sent = 0;
 	server->wait = WAIT_READ;
-	found(play, WS_FOUND_IDLE);
+	play_found(play, WS_FOUND_IDLE);
 	assert_false(play->seed.has_command);
 	assert_int_equal(play->seed.entry.flags, WS_ENTRY_BASE);
 	assert_int_equal(play->seed.entry.stage, WS_STAGE_OTHER);
@@ -392,14 +188,14 @@ static void a_walsender_between_commands_is_idle(void **state)
 	assert_string_equal(play->seed.session.slot, "");
 	/* shutting down, still between commands */
 	server->walsnd.state = WS_WALSND_STOPPING;
-	found(play, WS_FOUND_IDLE);
+	play_found(play, WS_FOUND_IDLE);
 	/* no command to be seen, but not reading from the client either */
 	server->wait = 0;
-	found(play, WS_FOUND_COMMAND);
+	play_found(play, WS_FOUND_COMMAND);
 	assert_false(play->seed.has_command);
 	/* up to 13 */
 	play->wait = 0;
-	found(play, WS_FOUND_IDLE);
+	play_found(play, WS_FOUND_IDLE);
 }
 
 static void other_commands_are_not_taken_for_a_stream(void **state)
@@ -408,28 +204,28 @@ static void other_commands_are_not_taken_for_a_stream(void **state)
 	struct server *server = &play->server;
 
 	server->walsnd.state = WS_WALSND_STARTUP;
-	found(play, WS_FOUND_COMMAND); /* START_REPLICATION in front of its loop */
+	play_found(play, WS_FOUND_COMMAND); /* START_REPLICATION in front of its loop */
 	assert_int_equal(play->seed.entry.flags, WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND);
 	assert_int_equal(play->seed.entry.stage, WS_STAGE_OTHER);
 	server->query = "COPY t FROM STDIN";
 	server->wait = WAIT_READ;
-	found(play, WS_FOUND_COMMAND);
+	play_found(play, WS_FOUND_COMMAND);
 	server->query = "BASE_BACKUP ( LABEL 'x' )";
 	server->walsnd.state = WS_WALSND_BACKUP;
 	server->wait = WAIT_WRITE;
-	found(play, WS_FOUND_COMMAND);
+	play_found(play, WS_FOUND_COMMAND);
 	assert_int_equal(play->seed.entry.flags,
 			 WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_BACKUP);
 	assert_int_equal(play->seed.entry.backup.phase, 0);
 	server->query = "SELECT 'START_REPLICATION'";
 	server->walsnd.state = WS_WALSND_STOPPING;
-	found(play, WS_FOUND_COMMAND);
+	play_found(play, WS_FOUND_COMMAND);
 	/* stopping inside the loop */
 	server->query = "start_replication 0/3000000";
 	server->wait = WAIT_MAIN;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	server->query = NULL;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 }
 
 static void before_initwalsender_nothing_is_claimed(void **state)
@@ -440,7 +236,7 @@ static void before_initwalsender_nothing_is_claimed(void **state)
 	play->server.my_slot = NULL;
 	play->server.query = NULL;
 	play->server.wait = WAIT_READ;
-	found(play, WS_FOUND_UNKNOWN);
+	play_found(play, WS_FOUND_UNKNOWN);
 	assert_int_equal(play->seed.session.walsnd_state, 0);
 	assert_int_equal(play->seed.session.sent_lsn, 0);
 	assert_string_equal(play->seed.session.user, "repl");
@@ -451,24 +247,24 @@ static void another_backend_is_no_walsender(void **state)
 	struct play *play = *state;
 
 	play->server.am_walsender = 0;
-	assert_int_equal(perform(play), 0);
+	assert_int_equal(play_perform(play), 0);
 }
 
 static void a_process_that_is_gone_or_another_is_no_walsender(void **state)
 {
 	struct play *play = *state;
 
-	raise_curtain(play);
+	play_begin(play);
 	play->process.start_ticks--; /* its pid was used again */
-	assert_int_equal(look(play), 0);
+	assert_int_equal(play_look(play), 0);
 	play->process.start_ticks++;
-	assert_int_equal(look(play), 1);
+	assert_int_equal(play_look(play), 1);
 	ws_seed_deinit(&play->seed);
 	kill(play->pid, SIGKILL);
 	assert_int_equal(waitid(P_PID, (id_t)play->pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT), 0);
-	assert_int_equal(look(play), 0); /* a zombie */
-	end_child(play);
-	assert_int_equal(look(play), 0);
+	assert_int_equal(play_look(play), 0); /* a zombie */
+	play_end(play);
+	assert_int_equal(play_look(play), 0);
 }
 
 static void a_layout_that_does_not_fit_is_refused_by_name(void **state)
@@ -477,39 +273,39 @@ static void a_layout_that_does_not_fit_is_refused_by_name(void **state)
 	struct server *server = &play->server, good = *server;
 
 	server->my_proc_pid = 4711;
-	refused(play, "MyProcPid is 4711");
+	play_refused(play, "MyProcPid is 4711");
 	*server = good;
 	server->am_walsender = 0x40;
-	refused(play, "am_walsender is 64");
+	play_refused(play, "am_walsender is 64");
 	*server = good;
 	server->am_db_walsender = 2;
-	refused(play, "am_db_walsender is 2");
+	play_refused(play, "am_db_walsender is 2");
 	*server = good;
 	server->walsnd.pid = 4712;
-	refused(play, "MyWalSnd->pid is 4712");
+	play_refused(play, "MyWalSnd->pid is 4712");
 	*server = good;
 	server->walsnd.state = 5;
-	refused(play, "MyWalSnd->state is 5");
+	play_refused(play, "MyWalSnd->state is 5");
 	*server = good;
 	server->walsnd.sent = 3;
-	refused(play, "MyWalSnd->sentPtr");
+	play_refused(play, "MyWalSnd->sentPtr");
 	*server = good;
 	server->walsnd.sent = 1ULL << 60;
-	refused(play, "MyWalSnd->sentPtr");
+	play_refused(play, "MyWalSnd->sentPtr");
 	*server = good;
 	strcpy(server->slot.name, "Not A Slot");
-	refused(play, "MyReplicationSlot->data.name");
+	play_refused(play, "MyReplicationSlot->data.name");
 	*server = good;
 	memset(server->slot.name, 'x', sizeof(server->slot.name));
-	refused(play, "MyReplicationSlot->data.name");
+	play_refused(play, "MyReplicationSlot->data.name");
 	*server = good;
 	server->slot.name[0] = '\0';
-	refused(play, "MyReplicationSlot->data.name");
+	play_refused(play, "MyReplicationSlot->data.name");
 	*server = good;
 	server->port.host = "\x01\x02";
-	refused(play, "MyProcPort->remote_host");
+	play_refused(play, "MyProcPort->remote_host");
 	*server = good;
-	assert_int_equal(perform(play), 1);
+	assert_int_equal(play_perform(play), 1);
 }
 
 static void addresses_that_lead_nowhere_are_refused_by_name(void **state)
@@ -518,17 +314,17 @@ static void addresses_that_lead_nowhere_are_refused_by_name(void **state)
 	struct ws_server_config good = play->config;
 
 	play->config.var.my_proc_pid = 8;
-	refused(play, "MyProcPid");
+	play_refused(play, "MyProcPid");
 	assert_int_equal(play->err.errnum, EFAULT);
 	play->config = good;
 	play->config.var.my_proc_pid = 0;
-	refused(play, "MyProcPid");
+	play_refused(play, "MyProcPid");
 	play->config = good;
 	play->config.var.am_walsender = 0;
-	refused(play, "am_walsender");
+	play_refused(play, "am_walsender");
 	play->config = good;
 	play->server.my_walsnd = (struct walsnd *)16;
-	refused(play, "debug_query_string"); /* the state is read together with it */
+	play_refused(play, "debug_query_string"); /* the state is read together with it */
 }
 
 static void fields_that_cannot_be_read_are_not_valid(void **state)
@@ -540,7 +336,7 @@ static void fields_that_cannot_be_read_are_not_valid(void **state)
 	server->port.user = (const char *)16;
 	server->port.application = NULL; /* absent: empty */
 	server->port.database = "a\nb";	 /* legal, but not to be shown as text */
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_false(rec->valid & WS_VALID_USER);
 	assert_true(rec->valid & WS_VALID_APPLICATION);
 	assert_false(rec->valid & WS_VALID_DATABASE);
@@ -551,21 +347,21 @@ static void fields_that_cannot_be_read_are_not_valid(void **state)
 	assert_int_equal(play->seed.entry.unreadable, 2);
 	*server = good;
 	server->my_proc_port = (struct port *)16;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_int_equal(rec->valid, WS_VALID_NS_PID | WS_VALID_PARENT);
 	*server = good;
 	server->my_slot = (struct slot *)16;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_string_equal(rec->slot, "");
 	assert_int_equal(play->seed.entry.unreadable, 1);
 	*server = good;
 	server->port.port = "70000";
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_false(rec->valid & WS_VALID_PORT);
 	assert_int_equal(rec->port, 0);
 	server->port.host = "[local]";
 	server->port.port = "/tmp/client.sock";
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_true(rec->valid & WS_VALID_PORT);
 	assert_int_equal(rec->port, 0);
 }
@@ -579,7 +375,7 @@ static void a_long_name_is_cut_at_a_character(void **state)
 	memcpy(name + 62, "\xe2\x82\xac", 3);
 	name[sizeof(name) - 1] = '\0';
 	play->server.port.application = name;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_int_equal(strlen(play->seed.session.application), 62);
 }
 
@@ -592,12 +388,12 @@ static void a_dangling_or_binary_command_is_none(void **state)
 	for (size_t i = 0; i < WS_ARRAY_SIZE(bad); i++) {
 		server->query = bad[i];
 		server->walsnd.state = WS_WALSND_STREAMING;
-		found(play, WS_FOUND_STREAM_WAL); /* the state alone is proof enough */
+		play_found(play, WS_FOUND_STREAM_WAL); /* the state alone is proof enough */
 		assert_true(play->seed.has_command);
 		assert_int_equal(play->seed.command.len, 0);
 		server->walsnd.state = WS_WALSND_STARTUP;
 		server->wait = WAIT_READ;
-		found(play, WS_FOUND_IDLE);
+		play_found(play, WS_FOUND_IDLE);
 		server->wait = WAIT_MAIN;
 	}
 }
@@ -659,26 +455,26 @@ static void records_are_numbered_up_to_the_entry(void **state)
 	static char sql[WS_TEXT_MAX + 100];
 
 	memset(sql, 's', sizeof(sql) - 1);
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	check_tape(play, play->server.query, strlen(play->server.query), WS_TEXT_LAST);
 	assert_int_equal(ws_seed_records(&play->seed, record, &tape), -1);
 	assert_int_equal(tape.seq, 2);
 	play->server.query = NULL;
-	found(play, WS_FOUND_STREAM_WAL);
+	play_found(play, WS_FOUND_STREAM_WAL);
 	check_tape(play, "", 0, WS_TEXT_LAST | WS_TEXT_UNREADABLE);
 	play->server.walsnd.state = WS_WALSND_STARTUP;
 	for (size_t len = WS_TEXT_CHUNK - 1; len <= WS_TEXT_CHUNK + 1; len++) {
 		sql[len] = '\0';
 		play->server.query = sql;
-		found(play, WS_FOUND_COMMAND);
+		play_found(play, WS_FOUND_COMMAND);
 		check_tape(play, sql, len, WS_TEXT_LAST);
 		sql[len] = 's';
 	}
-	found(play, WS_FOUND_COMMAND);
+	play_found(play, WS_FOUND_COMMAND);
 	assert_true(play->seed.command_truncated);
 	check_tape(play, sql, WS_TEXT_MAX, WS_TEXT_LAST | WS_TEXT_TRUNCATED);
 	sql[WS_TEXT_MAX] = '\0';
-	found(play, WS_FOUND_COMMAND);
+	play_found(play, WS_FOUND_COMMAND);
 	check_tape(play, sql, WS_TEXT_MAX, WS_TEXT_LAST);
 	sql[WS_TEXT_MAX] = 's';
 }
@@ -712,9 +508,9 @@ static void a_command_that_keeps_changing_is_not_believed(void **state)
 
 	assert_true(query != MAP_FAILED);
 	memset(text, 's', sizeof(text) - 1);
-	play->query = address_of((const void *)query);
-	*query = address_of(text);
-	raise_curtain(play);
+	play->query = play_address((const void *)query);
+	*query = play_address(text);
+	play_begin(play);
 	/* The variable lies in shared memory, and somebody else gives it a new value all the time.
 	 */
 	meddler = fork();
@@ -722,14 +518,14 @@ static void a_command_that_keeps_changing_is_not_believed(void **state)
 		if (!stay_on_cpu(1))
 			_exit(0);
 		for (uint64_t i = 0;; i++)
-			*query = address_of(text + i % 1000);
+			*query = play_address(text + i % 1000);
 	}
 	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
 	assert_true(stay_on_cpu(0));
 	/* On a busy machine the meddler may not run during a look, which then is a good one. */
 	while (CPU_COUNT(&before) > 1 && rc == 1 && ws_clock_mono_ns() < deadline) {
 		ws_seed_deinit(&play->seed);
-		rc = look(play);
+		rc = play_look(play);
 	}
 	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
 	kill(meddler, SIGKILL);
@@ -743,7 +539,7 @@ static void a_command_that_keeps_changing_is_not_believed(void **state)
 
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, play_setup, play_teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_streaming_walsender_is_read_whole),
 		TEST(what_it_waits_for_is_told_by_meaning),
