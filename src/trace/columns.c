@@ -16,13 +16,13 @@ static const struct {
 } relations[] = {
 #define AT(type, member) offsetof(struct type, member)
 	{ WS_KIND_STATE, AT(ws_rec_state, from), WS_PREDICT_PREV_FIELD, AT(ws_rec_state, to) },
-	/* A turn begins where the one before ended, in time and in WAL. */
+	/* A turn begins where the one before ended, in time and in WAL, and lasts as its stages do.
+	 */
+	{ WS_KIND_TURN, AT(ws_rec, time_ns), WS_PREDICT_SUM, 0 },
 	{ WS_KIND_TURN, AT(ws_rec_turn, begin_ns), WS_PREDICT_PREV_FIELD, AT(ws_rec, time_ns) },
 	{ WS_KIND_TURN, AT(ws_rec_turn, lsn_from), WS_PREDICT_PREV_FIELD, AT(ws_rec_turn, lsn_to) },
-	/* Its stages add up: the longest is what the others leave. */
 	{ WS_KIND_TURN, AT(ws_rec_turn, stage_ns[WS_STAGE_OTHER]), WS_PREDICT_PART, 0 },
-	{ WS_KIND_TURN, AT(ws_rec_turn, stage_ns[WS_STAGE_WAIT]), WS_PREDICT_REST,
-	  AT(ws_rec_turn, begin_ns) },
+	{ WS_KIND_TURN, AT(ws_rec_turn, stage_ns[WS_STAGE_WAIT]), WS_PREDICT_PART, 0 },
 	{ WS_KIND_TURN, AT(ws_rec_turn, stage_ns[WS_STAGE_REPLY]), WS_PREDICT_PART, 0 },
 	{ WS_KIND_TURN, AT(ws_rec_turn, stage_ns[WS_STAGE_SEND]), WS_PREDICT_PART, 0 },
 	{ WS_KIND_TURN, AT(ws_rec_turn, stage_ns[WS_STAGE_READ]), WS_PREDICT_PART, 0 },
@@ -69,28 +69,31 @@ static uint8_t predict_by_type(uint8_t type)
 	}
 }
 
-static struct ws_disk_column column_of_field(uint16_t kind, const struct ws_field *field,
-					     unsigned int element)
+static struct ws_disk_column column_of_field(const struct ws_field *field, unsigned int element)
 {
 	struct ws_disk_column column = {
 		.offset = (uint16_t)(field->offset + element * field->size),
 		.width = (uint8_t)field->size,
 		.predict = predict_by_type(field->type),
 	};
-	size_t i;
 
 	if (column.predict == WS_PREDICT_BYTES) {
 		column.width = 0;
 		column.arg = field->size;
-		return column;
-	}
-	for (i = 0; i < WS_ARRAY_SIZE(relations); i++) {
-		if (relations[i].kind == kind && relations[i].offset == column.offset) {
-			column.predict = relations[i].predict;
-			column.arg = relations[i].arg;
-		}
 	}
 	return column;
+}
+
+static void apply_relation(uint16_t kind, struct ws_disk_column *column)
+{
+	size_t i;
+
+	for (i = 0; i < WS_ARRAY_SIZE(relations); i++) {
+		if (relations[i].kind == kind && relations[i].offset == column->offset) {
+			column->predict = relations[i].predict;
+			column->arg = relations[i].arg;
+		}
+	}
 }
 
 static size_t column_size(const struct ws_disk_column *column)
@@ -104,11 +107,16 @@ static unsigned int column_rank(const struct ws_columns_kind *kind,
 {
 	unsigned int rank = column->offset >= kind->disk.short_size ? 3 : 0;
 
-	if (column->predict == WS_PREDICT_PREV_FIELD || column->predict == WS_PREDICT_FIELD)
+	switch (column->predict) {
+	case WS_PREDICT_SUM:
 		return rank + 1;
-	if (column->predict == WS_PREDICT_REST)
+	case WS_PREDICT_PREV_FIELD:
+	case WS_PREDICT_FIELD:
+	case WS_PREDICT_CLOCK_US:
 		return rank + 2;
-	return rank;
+	default:
+		return rank;
+	}
 }
 
 static void sort_columns(struct ws_columns_kind *kind)
@@ -126,7 +134,7 @@ static void sort_columns(struct ws_columns_kind *kind)
 	}
 }
 
-static int take_column(struct ws_columns_kind *kind, size_t *cap, struct ws_disk_column column)
+static int add_column(struct ws_columns_kind *kind, size_t *cap, struct ws_disk_column column)
 {
 	size_t count = kind->disk.columns;
 	struct ws_disk_column *slot = ws_array_grow(&kind->column, &count, cap, sizeof(*slot));
@@ -134,6 +142,7 @@ static int take_column(struct ws_columns_kind *kind, size_t *cap, struct ws_disk
 	if (!slot)
 		return -1;
 	*slot = column;
+	apply_relation(kind->disk.kind, slot);
 	kind->disk.columns = (uint16_t)count;
 	return 0;
 }
@@ -147,7 +156,7 @@ static int kind_from_schema(struct ws_columns_kind *kind, const struct ws_kind_i
 	kind->disk.short_size = info->sizes[0];
 	kind->disk.long_size = info->sizes[1];
 	for (i = 0; i < WS_ARRAY_SIZE(head_columns); i++) {
-		if (take_column(kind, &cap, head_columns[i]))
+		if (add_column(kind, &cap, head_columns[i]))
 			return -1;
 	}
 	for (i = 0; i < info->field_count; i++) {
@@ -161,7 +170,7 @@ static int kind_from_schema(struct ws_columns_kind *kind, const struct ws_kind_i
 		if (field->offset < sizeof(struct ws_rec))
 			continue; /* the flags, already there */
 		for (element = 0; element < field->count; element++) {
-			if (take_column(kind, &cap, column_of_field(info->kind, field, element)))
+			if (add_column(kind, &cap, column_of_field(field, element)))
 				return -1;
 		}
 	}
@@ -199,12 +208,9 @@ static const char *kind_check(struct ws_columns_kind *kind)
 				    column->width != 8)
 			return "it describes a column with an impossible width";
 		if ((column->predict == WS_PREDICT_FIELD ||
-		     column->predict == WS_PREDICT_PREV_FIELD ||
-		     column->predict == WS_PREDICT_REST) &&
+		     column->predict == WS_PREDICT_PREV_FIELD) &&
 		    column->arg + (size_t)column->width > limit)
 			return "it describes a column that refers outside of its record";
-		if (column->predict == WS_PREDICT_REST && column->width != 8)
-			return "it describes a column with an impossible width";
 		if (column->predict == WS_PREDICT_PART) {
 			if (column->width != 8 || !is_short ||
 			    kind->parts == WS_ARRAY_SIZE(kind->part))

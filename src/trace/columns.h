@@ -23,7 +23,7 @@ struct ws_columns_kind {
 	struct ws_disk_kind disk;
 	struct ws_disk_column *column;
 	unsigned int short_columns; /* the first so many lie within short_size */
-	uint16_t part[16];	    /* offsets of the columns REST adds up */
+	uint16_t part[16];	    /* offsets of the columns SUM adds up */
 	unsigned int parts;
 };
 

@@ -52,8 +52,8 @@ enum ws_predict {
 	WS_PREDICT_PREV = 2,	   /* difference to the previous record's */
 	WS_PREDICT_PREV_FIELD = 3, /* difference to the previous record's field at `arg` */
 	WS_PREDICT_FIELD = 4,	   /* difference to the same record's field at `arg` */
-	WS_PREDICT_PART = 5,	   /* coded as it is; one of the parts that REST adds up */
-	WS_PREDICT_REST = 6,	   /* difference to (time_ns - field at `arg` - all parts) */
+	WS_PREDICT_PART = 5,	   /* coded as it is; one of the parts that SUM adds up */
+	WS_PREDICT_SUM = 6, /* difference to the previous record's plus all parts of this one */
 	WS_PREDICT_CLOCK_US =
 		7,	      /* difference to the previous record's plus the time between, in us */
 	WS_PREDICT_BYTES = 8, /* no number: `arg` bytes as they are */

@@ -54,10 +54,10 @@ static ws_always_inline uint64_t ws_predicted(const char *rec, const char *prev,
 		return ws_load(prev + column->arg, width);
 	case WS_PREDICT_FIELD:
 		return ws_load(rec + column->arg, width);
-	case WS_PREDICT_REST:
-		value = ws_load_time(rec) - ws_load(rec + column->arg, 8);
+	case WS_PREDICT_SUM:
+		value = ws_load(prev + column->offset, width);
 		for (i = 0; i < kind->parts; i++)
-			value -= ws_load(rec + kind->part[i], 8);
+			value += ws_load(rec + kind->part[i], 8);
 		return value;
 	case WS_PREDICT_CLOCK_US:
 		value = ws_load_time(rec) - ws_load_time(prev);
@@ -99,7 +99,7 @@ static ws_always_inline uint64_t ws_unzigzag(uint64_t value)
 		WS_PREDICT_CASE(fn, PREV_FIELD, w, __VA_ARGS__) \
 		WS_PREDICT_CASE(fn, FIELD, w, __VA_ARGS__)      \
 		WS_PREDICT_CASE(fn, PART, w, __VA_ARGS__)       \
-		WS_PREDICT_CASE(fn, REST, w, __VA_ARGS__)       \
+		WS_PREDICT_CASE(fn, SUM, w, __VA_ARGS__)        \
 		WS_PREDICT_CASE(fn, CLOCK_US, w, __VA_ARGS__)   \
 	default:                                                \
 		break;                                          \

@@ -104,10 +104,11 @@ bool ws_reader_torn(const struct ws_reader *reader, char *why, size_t size)
 		ws_buf_addf(&text, "damaged from byte %" PRIu64 " on", source->damaged_at);
 		if (source->damaged > 1)
 			ws_buf_addf(&text, " and in %" PRIu64 " more places", source->damaged - 1);
-		if (source->lost)
+		if (source->lost || !source->loss_unknown)
 			ws_buf_addf(&text, ", %" PRIu64 " records are missing", source->lost);
-		else
-			ws_buf_addstr(&text, ", an unknown number of records is missing");
+		if (source->loss_unknown)
+			ws_buf_addf(&text, ", an unknown number of%s records is missing",
+				    source->lost ? " further" : "");
 	}
 	if (reader->unsound)
 		ws_buf_addf(&text, "%s%" PRIu64 " records are not sound", text.len ? "; " : "",

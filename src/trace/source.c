@@ -235,15 +235,15 @@ int ws_source_next(struct ws_source *source, struct ws_source_gap *gap, struct w
 		if (got <= 0)
 			return (int)got;
 		note_damage(source, expected);
-		source->tail_damaged = true;
+		source->loss_unknown = source->announced == source->accounted;
 		fill_gap(source, gap, source->announced, source->announced_ns);
 		return 0;
 	}
 	/* Blocks may also be missing without a trace, cut out of the file. */
-	if (at != expected || block.first_record != source->accounted) {
+	if (at != expected || block.first_record != source->accounted)
 		note_damage(source, expected);
+	if (block.first_record != source->accounted)
 		fill_gap(source, gap, block.first_record, block.first_ns);
-	}
 	accept_block(source, at, &block);
 	return 1;
 }

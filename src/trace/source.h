@@ -26,7 +26,7 @@ struct ws_source {
 	uint64_t damaged;    /* stretches that could not be read */
 	uint64_t damaged_at; /* where the first one begins */
 	uint64_t lost;	     /* records known to be in them */
-	bool tail_damaged;   /* one of them ends the file */
+	bool loss_unknown;   /* one of them ends the file: nothing tells what was in it */
 
 	char *window; /* for the search */
 	void *stored, *plain;

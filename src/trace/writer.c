@@ -13,11 +13,13 @@
 #include "trace/header.h"
 
 /* A block is closed when its records have this many bytes, or the oldest one is this old. */
-#define BLOCK_BYTES (256 * 1024)
+#define BLOCK_BYTES (512 * 1024)
 #define BLOCK_NS    1000000000ULL
-#define ZSTD_LEVEL  1
+#define ZSTD_LEVEL  1 /* more finds matches in noise, and is larger */
 /* Classes of the coding: a kind with odd sizes makes two. */
 #define BLOCK_KINDS (WS_DISK_KINDS_MAX / 2)
+
+_Static_assert(BLOCK_BYTES + WS_REC_SIZE_MAX <= WS_DISK_RECORD_BYTES_MAX, "readers take it");
 
 #define WHAT_OPEN  "cannot create recording"
 #define WHAT_WRITE "cannot write recording"

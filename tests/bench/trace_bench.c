@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * trace_bench: bytes per turn and speed of writing and replaying recordings of synthetic turns.
+ *
+ * One line per scenario, fields separated by blanks, for scripts; lines with # are for people. The
+ * turns follow what was measured of a physical walsender under pgbench: 8,900 turns a second,
+ * stages of 250 ns to 8 us with the jitter of scheduling, LSN steps of a few WAL records in
+ * multiples of 8, replies in part of the turns. Synthetic noise does not compress; neither does
+ * that of a real clock.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "trace/trace.h"
+
+struct scenario {
+	const char *name;
+	unsigned int sessions;
+	double turns_per_s;   /* of each session */
+	double reply_share;   /* turns that handle a reply */
+	double waiting_share; /* turns that end in a wait */
+	double seconds;	      /* of each session's life */
+};
+
+static const struct scenario scenarios[] = {
+	{ "physical", 1, 8900, 0.10, 0.60, 60 },  { "synchronous", 1, 8900, 0.50, 0.60, 60 },
+	{ "no-replies", 1, 8900, 0, 0.60, 60 },	  { "ten-sessions", 10, 8900, 0.10, 0.60, 6 },
+	{ "hundred-slow", 100, 20, 0.50, 1, 60 }, { "idle", 1, 1, 0.10, 1, 600 },
+};
+
+struct session {
+	struct ws_rec_turn turn;
+	uint64_t written; /* the standby's positions follow what was sent */
+	bool waits;
+	uint64_t random;
+};
+
+static double uniform(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return (double)(*state >> 11) * 0x1p-53;
+}
+
+/* Log-normal: most near the median, a long tail. The shape of every duration a machine produces. */
+static uint64_t jitter(uint64_t *state, double median, double sigma)
+{
+	double normal = -6, power;
+	int i;
+
+	for (i = 0; i < 12; i++)
+		normal += uniform(state);
+	power = 1 + sigma * normal / 64; /* to the 64th: near enough to e^x, without libm */
+	for (i = 0; i < 6; i++)
+		power *= power;
+	return (uint64_t)(median * power);
+}
+
+static void begin(struct session *session, unsigned int number)
+{
+	memset(session, 0, sizeof(*session));
+	session->random = 42 + number;
+	session->turn.h.kind = WS_KIND_TURN;
+	session->turn.h.pid = 4000 + number;
+	session->turn.h.start_ns = 8123456789ULL + number * 100000000ULL;
+	session->turn.h.server = 1;
+	session->turn.h.time_ns = 3600000000000ULL + number * 1234567ULL;
+	session->turn.lsn_to = 0x5123400000ULL + number * 0x1000;
+	session->turn.write_lsn = session->turn.flush_lsn = session->turn.apply_lsn =
+		session->turn.lsn_to;
+}
+
+static void reply(struct session *session)
+{
+	struct ws_rec_turn *turn = &session->turn;
+
+	turn->h.flags |= WS_TURN_REPLY;
+	turn->h.size = sizeof(*turn);
+	turn->apply_lsn = uniform(&session->random) < 0.3 ? turn->apply_lsn : turn->flush_lsn;
+	turn->flush_lsn = uniform(&session->random) < 0.5 ? turn->write_lsn : session->written;
+	turn->write_lsn = session->written;
+	session->written = turn->lsn_from;
+	turn->write_lag_us = (int64_t)jitter(&session->random, 120, 0.4);
+	turn->flush_lag_us = turn->write_lag_us + (int64_t)jitter(&session->random, 400, 0.4);
+	turn->apply_lag_us = turn->flush_lag_us + (int64_t)jitter(&session->random, 40, 0.4);
+	turn->reply_time_us = (int64_t)(turn->h.time_ns / 1000) + 848000000000000 -
+			      (int64_t)jitter(&session->random, 60, 0.3);
+}
+
+static void next_turn(struct session *session, const struct scenario *scenario)
+{
+	struct ws_rec_turn *turn = &session->turn;
+	__u64 *stage = turn->stage_ns;
+	bool sent = uniform(&session->random) < 0.8;
+	double busy = 8000;
+	unsigned int i;
+
+	turn->h.seq++;
+	turn->h.flags = session->waits ? WS_TURN_WOKE : 0;
+	turn->h.size = WS_TURN_SHORT_SIZE;
+	turn->begin_ns = turn->h.time_ns;
+	turn->lsn_from = turn->lsn_to;
+	memset(stage, 0, sizeof(turn->stage_ns));
+	stage[WS_STAGE_WAIT] =
+		session->waits
+			? jitter(&session->random,
+				 (1e9 / scenario->turns_per_s - busy) / scenario->waiting_share,
+				 0.5)
+			: 0;
+	stage[WS_STAGE_REPLY] = jitter(&session->random, 600, 0.3);
+	stage[WS_STAGE_SEND] = jitter(&session->random, sent ? 5000 : 900, 0.4);
+	stage[WS_STAGE_TAIL] = jitter(&session->random, 400, 0.3);
+	for (i = 0; i < WS_STAGE_COUNT; i++)
+		turn->h.time_ns += stage[i];
+	turn->turns = turn->sends = 1;
+	turn->lsn_to += sent ? 8 * (1 + jitter(&session->random, 25, 0.7)) : 0;
+	turn->woke = session->waits ? (uniform(&session->random) < 0.9 ? WS_WL_LATCH_SET
+								       : WS_WL_SOCKET_READABLE)
+				    : 0;
+	session->waits = uniform(&session->random) < scenario->waiting_share;
+	turn->wait = session->waits ? WS_WAIT_WAL : WS_WAIT_NONE;
+	turn->wait_mask = session->waits ? WS_WL_SOCKET_READABLE : 0;
+	turn->wait_event = session->waits ? 0x0500000e : 0;
+	turn->timeout_ms = session->waits ? 29990 + (int64_t)(uniform(&session->random) * 10) : 0;
+	if (uniform(&session->random) < scenario->reply_share)
+		reply(session);
+}
+
+static struct session *earliest(struct session *sessions, unsigned int count)
+{
+	struct session *found = sessions;
+	unsigned int i;
+
+	for (i = 1; i < count; i++) {
+		if (sessions[i].turn.h.time_ns < found->turn.h.time_ns)
+			found = &sessions[i];
+	}
+	return found;
+}
+
+static int fail(const struct ws_error *err)
+{
+	char line[1200];
+
+	ws_error_format(err, line, sizeof(line));
+	fprintf(stderr, "trace_bench: %s\n", line);
+	return -1;
+}
+
+/* Writes the scenario; returns how long the writer itself took. */
+static int write_turns(const struct scenario *scenario, const char *path, uint64_t *turns,
+		       uint64_t *header, uint64_t *ns)
+{
+	struct ws_trace_info info = { .level = 2, .ticks_per_s = 100, .version = "bench" };
+	struct ws_error err;
+	struct ws_writer *writer;
+	uint64_t end = 3600000000000ULL + (uint64_t)(scenario->seconds * 1e9), t;
+	struct session *sessions = calloc(scenario->sessions, sizeof(*sessions));
+	unsigned int i;
+
+	if (ws_writer_new(&writer, path, &info, &err))
+		return fail(&err);
+	*header = ws_writer_bytes(writer);
+	for (i = 0; i < scenario->sessions; i++)
+		begin(&sessions[i], i);
+	for (*turns = 0, *ns = 0;; (*turns)++) {
+		struct session *session = earliest(sessions, scenario->sessions);
+
+		if (session->turn.h.time_ns > end)
+			break;
+		next_turn(session, scenario);
+		t = ws_clock_mono_ns();
+		if (ws_writer_add(writer, &session->turn.h, &err))
+			return fail(&err);
+		*ns += ws_clock_mono_ns() - t;
+	}
+	free(sessions);
+	t = ws_clock_mono_ns();
+	if (ws_writer_close(writer, &err))
+		return fail(&err);
+	*ns += ws_clock_mono_ns() - t;
+	return 0;
+}
+
+/* Replays the recording until a second has gone by; the best of the passes counts. */
+static int replay(const char *path, uint64_t turns, double *per_s)
+{
+	uint64_t begun = ws_clock_mono_ns(), sum = 0;
+	struct ws_error err;
+	int rc;
+
+	*per_s = 0;
+	do {
+		uint64_t t = ws_clock_mono_ns(), count = 0, took;
+		struct ws_reader *reader;
+		const struct ws_rec *rec;
+
+		if (ws_reader_open(&reader, path, &err))
+			return fail(&err);
+		while ((rc = ws_reader_next(reader, &rec, &err)) == 1) {
+			count++;
+			sum += rec->time_ns;
+		}
+		ws_reader_free(reader);
+		if (rc)
+			return fail(&err);
+		took = ws_clock_mono_ns() - t;
+		if (count != turns) {
+			fprintf(stderr, "trace_bench: %" PRIu64 " of %" PRIu64 " turns came back\n",
+				count, turns);
+			return -1;
+		}
+		if ((double)count * 1e9 / (double)took > *per_s)
+			*per_s = (double)count * 1e9 / (double)took;
+	} while (ws_clock_mono_ns() - begun < 1000000000);
+	return sum ? 0 : -1;
+}
+
+static int run(const struct scenario *scenario, const char *path)
+{
+	uint64_t turns, header, write_ns;
+	struct stat st;
+	double per_s;
+
+	if (write_turns(scenario, path, &turns, &header, &write_ns) || stat(path, &st) < 0 ||
+	    replay(path, turns, &per_s))
+		return -1;
+	printf("%-14s %10" PRIu64 " %14.2f %17.0f %20.2f\n", scenario->name, turns,
+	       (double)((uint64_t)st.st_size - header) / (double)turns,
+	       (double)write_ns / (double)turns, per_s / 1e6);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	char path[64] = "/tmp/trace-bench.XXXXXX";
+	int fd = mkstemp(path), rc = 0;
+	size_t i;
+
+	if (fd < 0) {
+		fprintf(stderr, "trace_bench: cannot create %s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	close(fd);
+	printf("# scenario       turns bytes_per_turn write_ns_per_turn replay_Mevents_per_s\n");
+	for (i = 0; i < WS_ARRAY_SIZE(scenarios) && !rc; i++) {
+		if (argc > 1 && strcmp(argv[1], scenarios[i].name))
+			continue;
+		rc = run(&scenarios[i], path);
+	}
+	unlink(path);
+	return rc ? 1 : 0;
+}
