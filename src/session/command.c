@@ -54,10 +54,8 @@ static void parse(struct ws_machine *m)
 		memcpy(running->kind, parsed.keyword, sizeof(running->kind));
 	if (parsed.slot[0])
 		memcpy(s->slot, parsed.slot, sizeof(s->slot));
-	if (!strcmp(parsed.keyword, "START_REPLICATION"))
-		s->kind = parsed.logical ? WS_SESSION_KIND_LOGICAL : WS_SESSION_KIND_PHYSICAL;
-	else if (!strcmp(parsed.keyword, "BASE_BACKUP"))
-		s->kind = WS_SESSION_KIND_BACKUP;
+	if (parsed.kind)
+		s->kind = parsed.kind;
 }
 
 /* s.commands counts those that touch the window, which for a running one is known at its start. */

@@ -180,8 +180,8 @@ void ws_assembly_clear(struct ws_assembly *text);
 void ws_assembly_deinit(struct ws_assembly *text);
 struct ws_parsed {
 	char keyword[WS_KIND_TEXT_LEN]; /* upper case, "" if there is none */
-	char slot[WS_NAME_LEN]; /* of START_REPLICATION and CREATE_REPLICATION_SLOT, or "" */
-	bool logical;		/* of START_REPLICATION */
+	char slot[WS_NAME_LEN];	   /* of START_REPLICATION and CREATE_REPLICATION_SLOT, or "" */
+	enum ws_session_kind kind; /* what the command makes the session; UNKNOWN: nothing */
 };
 void ws_parse_command(const char *text, size_t len, struct ws_parsed *parsed);
 

@@ -166,6 +166,8 @@ void ws_parse_command(const char *text, size_t len, struct ws_parsed *parsed)
 	create = !strcmp(s.value, "CREATE_REPLICATION_SLOT");
 	for (size_t i = 0; s.value[i] && i + 1 < sizeof(parsed->keyword); i++)
 		parsed->keyword[i] = (char)toupper((unsigned char)s.value[i]);
+	if (!strcmp(s.value, "BASE_BACKUP"))
+		parsed->kind = WS_SESSION_KIND_BACKUP;
 	if (!start && !create)
 		return;
 	token = next_token(&s);
@@ -176,5 +178,8 @@ void ws_parse_command(const char *text, size_t len, struct ws_parsed *parsed)
 	} else if (create) {
 		copy_name(&s, token, parsed->slot);
 	}
-	parsed->logical = start && token == TOKEN_WORD && !strcmp(s.value, "LOGICAL");
+	if (start)
+		parsed->kind = token == TOKEN_WORD && !strcmp(s.value, "LOGICAL")
+				       ? WS_SESSION_KIND_LOGICAL
+				       : WS_SESSION_KIND_PHYSICAL;
 }

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../lib/model_fixture.h"
+
+#define assert_reason(f, expected)                                           \
+	assert_string_equal(ws_exit_reason_name(session_of(f)->exit_reason), \
+			    ws_exit_reason_name(expected))
+
+static void stream(struct fixture *f)
+{
+	start_streaming(f, 0, 1000);
+	turn(f, 0, WS_WAIT_WAL);
+	after(f, 10);
+}
+
+static void fatal(struct fixture *f, const char *sqlstate, const char *function,
+		  const char *message)
+{
+	ws_tape_error(&f->tape, WS_ELEVEL_FATAL, sqlstate, function, message);
+	ws_tape_exit(&f->tape, 1, 0);
+}
+
+static void comm(struct fixture *f, const char *sqlstate, const char *function, const char *message)
+{
+	ws_tape_error(&f->tape, WS_ELEVEL_COMMERROR, sqlstate, function, message);
+}
+
+static void a_signal_is_killed(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_exit(&f->tape, 0, 11);
+	assert_reason(f, WS_END_KILLED);
+	assert_int_equal(session_of(f)->exit_signal, 11);
+	assert_int_equal(session_of(f)->exit_code, -1);
+}
+
+static void a_signal_outranks_every_error(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_error(&f->tape, WS_ELEVEL_PANIC, "57P01", "f", "m");
+	ws_tape_exit(&f->tape, 0, 6);
+	assert_reason(f, WS_END_KILLED);
+}
+
+static void status_0_without_an_error_is_the_client(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_CLIENT_TERMINATED);
+	assert_int_equal(session_of(f)->exit_code, 0);
+	assert_int_equal(session_of(f)->exit_signal, 0);
+}
+
+static void a_timeout_is_known_by_its_function(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	comm(f, "00000", "WalSndCheckTimeOut", "Walsender-Prozess wird abgebrochen");
+	assert_int_equal(session_of(f)->state, WS_STATE_EXITING);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_REPLICATION_TIMEOUT);
+}
+
+static void a_timeout_is_known_by_its_message(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	comm(f, "00000", NULL, "terminating walsender process due to replication timeout");
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_REPLICATION_TIMEOUT);
+}
+
+static void a_timeout_while_stopping_is_a_timeout(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_state(&f->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+	comm(f, "00000", "WalSndCheckTimeOut", NULL);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_REPLICATION_TIMEOUT);
+}
+
+static void an_unexpected_eof_is_client_eof(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	comm(f, "08P01", "ProcessRepliesIfAny", "unexpected EOF on standby connection");
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_CLIENT_EOF);
+}
+
+static void an_eof_in_a_transaction_is_client_eof(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	comm(f, "08006", "SocketBackend",
+	     "unexpected EOF on client connection with an open transaction");
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_CLIENT_EOF);
+}
+
+static void an_eof_behind_a_failed_read_is_a_lost_connection(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	comm(f, "08006", "pq_recvbuf", "could not receive data from client: reset");
+	comm(f, "08P01", "ProcessRepliesIfAny", "unexpected EOF on standby connection");
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_CONNECTION_LOST);
+}
+
+static void a_failed_send_is_a_lost_connection(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	/* errcode_for_socket_access: an errno it does not know is XX000 */
+	comm(f, "XX000", NULL, "could not send data to client: Broken pipe");
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_CONNECTION_LOST);
+}
+
+static void connection_to_client_lost_is_a_lost_connection(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	comm(f, "08006", "internal_flush", "could not send data to client: reset");
+	fatal(f, "08006", "ProcessInterrupts", "connection to client lost");
+	assert_reason(f, WS_END_CONNECTION_LOST);
+}
+
+static void admin_shutdown_is_admin_terminated(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	fatal(f, "57P01", "ProcessInterrupts",
+	      "terminating connection due to administrator command");
+	assert_reason(f, WS_END_ADMIN_TERMINATED);
+}
+
+static void admin_shutdown_while_stopping_is_shutdown(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_state(&f->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+	fatal(f, "57P01", "ProcessInterrupts",
+	      "terminating connection due to administrator command");
+	assert_reason(f, WS_END_SHUTDOWN);
+}
+
+static void admin_shutdown_of_a_stopping_server_is_shutdown(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_tape other = ws_tape_new(f->tape.sink, 4712, BEGIN);
+
+	ws_tape_server(&f->tape, 1000, "15.18");
+	stream(f);
+	ws_tape_session(&other, 0);
+	ws_tape_state(&other, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+	fatal(f, "57P01", "ProcessInterrupts", "terminating connection");
+	assert_reason(f, WS_END_SHUTDOWN);
+}
+
+static void stopping_and_status_0_is_shutdown(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_state(&f->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+	turn(f, 10, WS_WAIT_WAL);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_SHUTDOWN);
+}
+
+static void crash_shutdown_is_crash_restart(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	fatal(f, "57P02", "quickdie", "terminating connection because of crash");
+	assert_reason(f, WS_END_CRASH_RESTART);
+}
+
+static void status_2_is_crash_restart(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_exit(&f->tape, 2, 0);
+	assert_reason(f, WS_END_CRASH_RESTART);
+}
+
+static void an_unexpected_postmaster_exit_is_postmaster_death(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	fatal(f, "57P01", "secure_read",
+	      "terminating connection due to unexpected postmaster exit");
+	assert_reason(f, WS_END_POSTMASTER_DEATH);
+}
+
+static void status_1_without_an_error_is_postmaster_death(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_exit(&f->tape, 1, 0);
+	assert_reason(f, WS_END_POSTMASTER_DEATH);
+}
+
+static void a_wait_ended_by_postmaster_death_tells_it_even_behind_a_gap(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_turn(&f->tape, &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_WAIT] = 5 },
+						       .flags = WS_TURN_WOKE,
+						       .woke = WS_WL_POSTMASTER_DEATH });
+	ws_tape_gap(&f->tape, f->tape.now_ns, f->tape.now_ns, 1, WS_GAP_RING_FULL);
+	ws_tape_exit(&f->tape, 1, 0);
+	assert_reason(f, WS_END_POSTMASTER_DEATH);
+}
+
+static void status_1_behind_a_gap_is_unknown(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_gap(&f->tape, f->tape.now_ns, f->tape.now_ns, 1, WS_GAP_RING_FULL);
+	ws_tape_exit(&f->tape, 1, 0);
+	assert_reason(f, WS_END_UNKNOWN);
+}
+
+static void a_fatal_before_ready_is_refused(void **state)
+{
+	static const char *const sqlstates[] = { "28000", "28P01", "57P03",
+						 "53300", "3D000", "42501" };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(sqlstates) / sizeof(sqlstates[0]); i++) {
+		struct ws_tape tape = ws_tape_new(f->tape.sink, (uint32_t)(5000 + i), BEGIN);
+
+		ws_tape_session(&tape, 0);
+		ws_tape_error(&tape, WS_ELEVEL_FATAL, sqlstates[i], "x", "no");
+		ws_tape_exit(&tape, 1, 0);
+		assert_int_equal(ws_observed_session(f->o, tape.pid)->exit_reason, WS_END_REFUSED);
+	}
+}
+
+static void max_wal_senders_behind_ready_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	fatal(f, "53300", "InitWalSenderSlot",
+	      "number of requested standby connections exceeds max_wal_senders");
+	assert_reason(f, WS_END_REFUSED);
+}
+
+static void admin_shutdown_before_ready_is_not_a_refusal(void **state)
+{
+	struct fixture *f = *state;
+
+	ws_tape_session(&f->tape, 0);
+	fatal(f, "57P01", "ProcessInterrupts", "terminating");
+	assert_reason(f, WS_END_ADMIN_TERMINATED);
+}
+
+static void a_session_found_running_was_not_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	ws_tape_found(&f->tape, WS_FOUND_IDLE, 0);
+	fatal(f, "53100", "f", "disk full");
+	assert_reason(f, WS_END_FATAL);
+}
+
+static void a_conflict_with_recovery_of_a_slots_stream_is_its_invalidation(void **state)
+{
+	struct fixture *f = *state;
+
+	start_streaming(f, WS_STREAM_LOGICAL, 1000);
+	fatal(f, "40001", "ProcessRecoveryConflictInterrupt",
+	      "terminating connection due to conflict with recovery");
+	assert_reason(f, WS_END_SLOT_INVALIDATED);
+}
+
+static void any_other_fatal_is_fatal(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	fatal(f, "08P01", "ProcessRepliesIfAny", "invalid standby message type \"q\"");
+	assert_reason(f, WS_END_FATAL);
+	assert_int_equal(session_of(f)->exit_code, 1);
+}
+
+static void any_other_status_is_unknown(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_exit(&f->tape, 77, 0);
+	assert_reason(f, WS_END_UNKNOWN);
+}
+
+static void a_missed_exit_is_explained_by_what_came_before(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	comm(f, "00000", "WalSndCheckTimeOut", "x");
+	ws_tape_gap(&f->tape, f->tape.now_ns, f->tape.now_ns + 5, 0, WS_GAP_EXIT_MISSED);
+	assert_reason(f, WS_END_REPLICATION_TIMEOUT);
+	assert_int_equal(session_of(f)->exit_code, -1);
+}
+
+static void an_ended_session_takes_no_more_records(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t end;
+
+	stream(f);
+	ws_tape_exit(&f->tape, 0, 0);
+	end = session_of(f)->end_ns;
+	after(f, 10);
+	ws_tape_command(&f->tape, "SHOW x");
+	ws_tape_exit(&f->tape, 1, 0);
+	ws_model_finish(f->o->model, f->tape.now_ns);
+	assert_int_equal(session_of(f)->end_ns, end);
+	assert_int_equal(f->o->sessions, 1);
+	assert_int_equal(f->o->command_count, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_signal_is_killed),
+		TEST(a_signal_outranks_every_error),
+		TEST(status_0_without_an_error_is_the_client),
+		TEST(a_timeout_is_known_by_its_function),
+		TEST(a_timeout_is_known_by_its_message),
+		TEST(a_timeout_while_stopping_is_a_timeout),
+		TEST(an_unexpected_eof_is_client_eof),
+		TEST(an_eof_in_a_transaction_is_client_eof),
+		TEST(an_eof_behind_a_failed_read_is_a_lost_connection),
+		TEST(a_failed_send_is_a_lost_connection),
+		TEST(connection_to_client_lost_is_a_lost_connection),
+		TEST(admin_shutdown_is_admin_terminated),
+		TEST(admin_shutdown_while_stopping_is_shutdown),
+		TEST(admin_shutdown_of_a_stopping_server_is_shutdown),
+		TEST(stopping_and_status_0_is_shutdown),
+		TEST(crash_shutdown_is_crash_restart),
+		TEST(status_2_is_crash_restart),
+		TEST(an_unexpected_postmaster_exit_is_postmaster_death),
+		TEST(status_1_without_an_error_is_postmaster_death),
+		TEST(a_wait_ended_by_postmaster_death_tells_it_even_behind_a_gap),
+		TEST(status_1_behind_a_gap_is_unknown),
+		TEST(a_fatal_before_ready_is_refused),
+		TEST(max_wal_senders_behind_ready_is_refused),
+		TEST(admin_shutdown_before_ready_is_not_a_refusal),
+		TEST(a_session_found_running_was_not_refused),
+		TEST(a_conflict_with_recovery_of_a_slots_stream_is_its_invalidation),
+		TEST(any_other_fatal_is_fatal),
+		TEST(any_other_status_is_unknown),
+		TEST(a_missed_exit_is_explained_by_what_came_before),
+		TEST(an_ended_session_takes_no_more_records),
+	};
+
+	return cmocka_run_group_tests_name("model_exit", tests, NULL, NULL);
+}
