@@ -80,7 +80,7 @@ int ws_live_emit_note(struct ws_live *live, const char *text);
 int ws_live_emit_stop(struct ws_live *live, uint64_t produced, uint64_t lost);
 int ws_live_emit_untracked(struct ws_live *live, uint64_t from_ns, uint64_t count);
 struct ws_seed;
-int ws_live_emit_seed(struct ws_live *live, struct ws_seed *seed);
+int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed);
 /* From the ring: drops what filters exclude, completes, then passes on in order. */
 int ws_live_from_ring(void *arg, const void *data, size_t size);
 

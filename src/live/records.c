@@ -96,74 +96,17 @@ int ws_live_emit_untracked(struct ws_live *live, uint64_t from_ns, uint64_t coun
 	return ws_live_emit(live, &rec.h);
 }
 
-/* The command of a session that already ran, in the records the programs would have made. */
-static int emit_seed_command(struct ws_live *live, struct ws_seed *seed, uint32_t *seq)
+static int feed_order(void *arg, const struct ws_rec *rec)
 {
-	union {
-		struct ws_rec_text rec;
-		char bytes[sizeof(struct ws_rec_text) + WS_TEXT_CHUNK];
-	} u;
-	struct ws_rec_command command = { .h = seed->session.h };
-	size_t offset = 0;
-
-	command.h.size = sizeof(command);
-	command.h.kind = WS_KIND_COMMAND;
-	command.h.flags = WS_COMMAND_RUNNING;
-	command.h.seq = (*seq)++;
-	if (ws_order_feed(live->order, &command, sizeof(command)))
-		return -1;
-	do {
-		size_t len = seed->command.len - offset;
-
-		if (len > WS_TEXT_CHUNK)
-			len = WS_TEXT_CHUNK;
-		memset(&u, 0, sizeof(u));
-		u.rec.h = seed->session.h;
-		u.rec.h.kind = WS_KIND_TEXT;
-		u.rec.h.flags = 0;
-		u.rec.h.seq = (*seq)++;
-		u.rec.h.size = (uint16_t)((sizeof(u.rec) + len + 7) & ~(size_t)7);
-		u.rec.of = WS_TEXT_COMMAND;
-		u.rec.offset = (uint32_t)offset;
-		u.rec.len = (uint32_t)len;
-		if (len)
-			memcpy(u.rec.data, seed->command.data + offset, len);
-		offset += len;
-		if (offset == seed->command.len)
-			u.rec.h.flags =
-				WS_TEXT_LAST | (seed->command_truncated ? WS_TEXT_TRUNCATED : 0);
-		if (ws_order_feed(live->order, &u, u.rec.h.size))
-			return -1;
-	} while (offset < seed->command.len);
-	return 0;
+	return ws_order_feed(arg, rec, rec->size);
 }
 
-/*
- * How many records emit_seed makes: the map entry's first sequence number, which has to be known
- * before the entry is put into the map.
- */
-static uint32_t seed_records(const struct ws_seed *seed)
+int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed)
 {
-	size_t chunks = (seed->command.len + WS_TEXT_CHUNK - 1) / WS_TEXT_CHUNK;
-
-	if (!seed->has_command)
-		return 1;
-	return 2 + (uint32_t)(chunks ? chunks : 1);
-}
-
-int ws_live_emit_seed(struct ws_live *live, struct ws_seed *seed)
-{
-	uint32_t pid = seed->session.h.pid;
-	uint32_t seq = 0;
-
-	seed->entry.seq = seed_records(seed);
 	/* The programs may have been faster: then their record of the session stands. */
-	if (ws_tracer_seed(live->tracer, pid, &seed->entry, NULL) != 1)
+	if (ws_tracer_seed(live->tracer, seed->session.h.pid, &seed->entry, NULL) != 1)
 		return 0;
-	seed->session.h.seq = seq++;
-	if (ws_order_feed(live->order, &seed->session, sizeof(seed->session)))
-		return -1;
-	return seed->has_command ? emit_seed_command(live, seed, &seq) : 0;
+	return ws_seed_records(seed, feed_order, live->order);
 }
 
 static bool is_ignored(const struct ws_live *live, const struct ws_rec *rec)
