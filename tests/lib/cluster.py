@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Throw-away PostgreSQL servers and replication clients for tests, the demonstration and benchmarks.
+
+Each server has a data directory, a Unix socket directory and a log of its own inside a `Space`, listens
+on a free port of 127.0.0.1, and runs as an unprivileged user (PostgreSQL refuses root).
+"""
+
+import csv
+import datetime
+import glob
+import io
+import os
+import pwd
+import re
+import signal
+import socket
+
+from processes import Failure, wait_for
+
+_PROGRAMS = ("postgres", "initdb", "psql", "pgbench", "pg_basebackup", "pg_receivewal", "pg_recvlogical")
+
+
+def find_server():
+    """(bin directory, major version) of the newest complete installation."""
+    found = []
+    for path in glob.glob("/usr/lib/postgresql/*/bin"):
+        major = path.split("/")[4]
+        if major.isdigit() and all(os.access(f"{path}/{name}", os.X_OK) for name in _PROGRAMS):
+            found.append((int(major), path))
+    if not found:
+        raise Failure("no PostgreSQL server below /usr/lib/postgresql: run scripts/setup")
+    major, path = max(found)
+    return path, major
+
+
+def server_user():
+    """Who runs the servers: None (this user) unless this is root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            pass
+    raise Failure("neither a user postgres nor a user nobody to run the server as")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def lsn(text):
+    """X/X as a number."""
+    high, low = text.split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+class LogLine:
+    """One entry of a server's csv log."""
+
+    def __init__(self, row):
+        stamp = datetime.datetime.strptime(row[0], "%Y-%m-%d %H:%M:%S.%f UTC")
+        self.time = stamp.replace(tzinfo=datetime.timezone.utc).timestamp()
+        self.user, self.database = row[1], row[2]
+        self.pid = int(row[3]) if row[3] else None
+        self.severity, self.sqlstate, self.message = row[11], row[12], row[13]
+        self.query, self.location = row[19], row[21]
+        self.application, self.backend_type = row[22], row[23]
+
+    def __repr__(self):
+        return (f"{self.time:.3f} [{self.pid}] {self.application} {self.severity}: {self.sqlstate} "
+                f"{self.message}")
+
+
+class Server:
+    """A primary or a standby."""
+
+    SETTINGS = {
+        "listen_addresses": "'127.0.0.1'",
+        "wal_level": "logical",
+        "max_wal_senders": "20",
+        "max_replication_slots": "20",
+        "max_wal_size": "'8GB'",
+        "wal_keep_size": "'1GB'",
+        "checkpoint_timeout": "'1h'",
+        "fsync": "off",
+        "autovacuum": "off",
+        "shared_buffers": "'64MB'",
+        "wal_sender_timeout": "'300s'",
+        "timezone": "'UTC'",
+        "log_timezone": "'UTC'",
+        "logging_collector": "on",
+        "log_destination": "'stderr,csvlog'",
+        "log_filename": "'server.log'",
+        "log_rotation_age": "0",
+        "log_rotation_size": "0",
+        "log_error_verbosity": "verbose",
+        "log_replication_commands": "on",
+        "log_connections": "on",
+        "log_disconnections": "on",
+    }
+
+    def __init__(self, space, name, settings=None):
+        self.space, self.name = space, name
+        self.bin, self.major = find_server()
+        self.user = server_user()
+        self.dir = space.folder(name, self.user)
+        self.data = os.path.join(self.dir, "data")
+        self.log_dir = os.path.join(self.dir, "log")
+        self.port = free_port()
+        self.settings = {**self.SETTINGS, **(settings or {})}
+        self.process = None
+
+    # -- life
+
+    def create(self):
+        """A new, empty cluster."""
+        self.run(["initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C",
+                  "--no-sync", "--no-instructions"], timeout=120)
+        self._configure()
+        return self
+
+    def copy_of(self, primary):
+        """A streaming standby, copied with pg_basebackup -R."""
+        self.run(["pg_basebackup", "-D", self.data, "-d", primary.conninfo(application=f"{self.name}_copy"),
+                  "-R", "-X", "stream", "-c", "fast", "--no-sync"], timeout=120)
+        self.settings["cluster_name"] = f"'{self.name}'"
+        self._configure()
+        auto = os.path.join(self.data, "postgresql.auto.conf")
+        with open(auto, encoding="utf-8") as file:
+            text = re.sub(r"application_name=\S*_copy", f"application_name={self.name}", file.read())
+        with open(auto, "w", encoding="utf-8") as file:
+            file.write(text)
+        return self
+
+    def _configure(self):
+        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as conf:
+            for key, value in {**self.settings, "port": str(self.port), "log_directory": f"'{self.log_dir}'",
+                               "unix_socket_directories": f"'{self.dir}'"}.items():
+                conf.write(f"{key} = {value}\n")
+
+    def start(self, timeout=60):
+        self.process = self.space.start(
+            [f"{self.bin}/postgres", "-D", self.data], name=self.name, user=self.user, cwd=self.dir,
+            stop=signal.SIGQUIT)
+        self.wait_ready(timeout)
+        return self
+
+    def wait_ready(self, timeout=60):
+        """Waits until it answers SQL."""
+
+        def ready():
+            if not self.process.running:
+                raise Failure(f"{self.process.describe()} ended at once; its log ends:\n{self.log_tail()}")
+            probe = self.start_program(["psql", *self._psql_options(), "-c", "select 1"], name="ready")
+            return probe.wait(timeout) == 0
+
+        wait_for(lambda: f"{self.name} to accept connections; its log ends:\n{self.log_tail()}", ready,
+                 timeout, every=0.05)
+
+    @property
+    def pid(self):
+        """The postmaster."""
+        return self.process.pid
+
+    def stop(self, how=signal.SIGINT, timeout=60):
+        """Ends the server: SIGINT is a fast, SIGTERM a smart, SIGQUIT an immediate shutdown."""
+        self.process.signal(how)
+        status = self.process.wait(timeout)
+        if status != 0 and how != signal.SIGQUIT:
+            raise Failure(f"{self.name}: exit status {status}; its log ends:\n{self.log_tail()}")
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    # -- programs that talk to it
+
+    def conninfo(self, application=None, database=None, **more):
+        words = {"host": "127.0.0.1", "port": self.port, "user": "postgres", "dbname": database,
+                 "application_name": application, **more}
+        return " ".join(f"{key}={value}" for key, value in words.items() if value is not None)
+
+    def start_program(self, argv, name=None, **options):
+        """Starts one of PostgreSQL's programs as the server's user."""
+        return self.space.start([f"{self.bin}/{argv[0]}", *argv[1:]], name=name or argv[0], user=self.user,
+                                cwd=self.dir, **options)
+
+    def run(self, argv, status=0, timeout=60, **options):
+        return self.space.run([f"{self.bin}/{argv[0]}", *argv[1:]], status=status, timeout=timeout,
+                              name=options.pop("name", argv[0]), user=self.user, cwd=self.dir, **options)
+
+    def _psql_options(self):
+        return ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", f"host={self.dir} port={self.port} "
+                "user=postgres dbname=postgres application_name=walscope_test"]
+
+    def sql(self, statement, timeout=120):
+        """Runs SQL; returns its rows as lists of strings."""
+        text = self.run(["psql", *self._psql_options(), "--csv", "-t", "-c", statement], timeout=timeout).out
+        return list(csv.reader(io.StringIO(text)))
+
+    def value(self, statement, timeout=120):
+        """The first column of the only row."""
+        rows = self.sql(statement, timeout)
+        if len(rows) != 1:
+            raise Failure(f"{statement}: {len(rows)} rows, expected 1")
+        return rows[0][0]
+
+    def replication_psql(self, commands, database="postgres", application="psql_repl", physical=False,
+                         timeout=60):
+        """Runs replication commands in one session and shows errors as VERBOSITY verbose prints them."""
+        how = self.conninfo(application=application, replication="true" if physical else "database",
+                            database=None if physical else database)
+        argv = ["psql", "-X", "-q", "-v", "VERBOSITY=verbose", "-d", how]
+        for command in commands:
+            argv += ["-c", command]
+        process = self.start_program(argv, name=application)
+        process.wait(timeout)
+        return process
+
+    def receivewal(self, application="pg_receivewal", *options):
+        folder = self.space.folder(f"{application}.wal", self.user)
+        process = self.start_program(
+            ["pg_receivewal", "-D", folder, "-d", self.conninfo(application=application), "--no-loop",
+             "--no-sync", *options], name=application, stop=signal.SIGINT)
+        process.folder = folder
+        return process
+
+    def create_logical_slot(self, slot, database="postgres"):
+        self.run(["pg_recvlogical", "-d", self.conninfo(application="create_slot", database=database),
+                  "--create-slot", "-S", slot, "-P", "test_decoding"])
+
+    def recvlogical(self, slot, *options, application="pg_recvlogical", database="postgres"):
+        output = self.space.file(f"{application}.{slot}.changes")
+        with open(output, "wb"):
+            pass
+        if self.user:
+            os.chown(output, self.user.pw_uid, self.user.pw_gid)
+        process = self.start_program(
+            ["pg_recvlogical", "-d", self.conninfo(application=application, database=database), "--start",
+             "-S", slot, "-f", output, "--no-loop", *options], name=application, stop=signal.SIGINT)
+        process.output = output
+        return process
+
+    def basebackup(self, application="pg_basebackup", *options):
+        folder = os.path.join(self.dir, f"{application}.backup")
+        return self.start_program(
+            ["pg_basebackup", "-D", folder, "-d", self.conninfo(application=application), "--no-sync",
+             "-c", "fast", *options], name=application, stop=signal.SIGINT)
+
+    def pgbench_init(self, scale=1):
+        self.run(["pgbench", "-i", "-q", "-s", str(scale), "-h", self.dir, "-p", str(self.port), "-U",
+                  "postgres", "postgres"], timeout=120, name="pgbench-init")
+
+    def pgbench(self, seconds, clients=4, *options):
+        return self.start_program(
+            ["pgbench", "-n", "-N", "-c", str(clients), "-j", "1", "-T", str(seconds), *options, "-h",
+             self.dir, "-p", str(self.port), "-U", "postgres", "postgres"], name="pgbench")
+
+    # -- what the server knows
+
+    def walsenders(self, application=None):
+        """Rows of pg_stat_replication as dicts."""
+        columns = ("pid", "application_name", "state", "sent_lsn", "write_lsn", "flush_lsn", "replay_lsn")
+        rows = self.sql(f"select {', '.join(columns)} from pg_stat_replication order by pid")
+        found = [dict(zip(columns, row)) for row in rows]
+        return [row for row in found if application in (None, row["application_name"])]
+
+    def wait_walsender(self, application, state="streaming", timeout=30):
+        """Waits until this client's walsender has this state; returns its row."""
+        rows = wait_for(f"a walsender of {application} in state {state} on {self.name}",
+                        lambda: [row for row in self.walsenders(application) if row["state"] == state],
+                        timeout)
+        return rows[0]
+
+    def wait_event(self, pid):
+        """wait_event of pg_stat_activity for a backend, None if there is no such backend."""
+        rows = self.sql(f"select coalesce(wait_event, '') from pg_stat_activity where pid = {pid}")
+        return rows[0][0] if rows else None
+
+    def write_wal(self, megabytes):
+        """Writes about this much WAL, and returns its end."""
+        self.sql("create table if not exists filler (t text);"
+                 f"insert into filler select repeat('w', 1000) from generate_series(1, {megabytes * 1000})")
+        return self.value("select pg_current_wal_flush_lsn()")
+
+    def log(self):
+        """The csv log so far."""
+        path = os.path.join(self.log_dir, "server.csv")
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            text = file.read()
+        text = text[:text.rfind("\n") + 1]
+        return [LogLine(row) for row in csv.reader(io.StringIO(text)) if len(row) >= 24]
+
+    def log_tail(self, lines=8):
+        path = os.path.join(self.log_dir, "server.log")
+        if not os.path.exists(path):
+            return f"    (no log) {self.process.err}"
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return "".join(f"    {line}" for line in file.readlines()[-lines:])
+
+    def logged_commands(self, pid):
+        """(time, text) of the replication commands of a walsender, by the server's own log."""
+        prefix = "received replication command: "
+        return [(line.time, line.message[len(prefix):]) for line in self.log()
+                if line.pid == pid and line.message.startswith(prefix)]
