@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Builds walscope in every variant and runs every test. Called by scripts/check."""
+
+import argparse
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
+
+import processes  # noqa: E402
+from traces import kernel_objects, pinned_objects  # noqa: E402
+
+BUILD_TIMEOUT = 600
+UNIT_TIMEOUT = 120
+PROGRAM_TIMEOUT = 180
+LIVE_TIMEOUT = 480
+
+
+class Tally:
+    """Counts and prints results, a line each."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+        self.failures = []
+        self.began = time.monotonic()
+
+    def heading(self, text):
+        print(f"\n== {text} ({time.monotonic() - self.began:.0f} s)", flush=True)
+
+    def add(self, name, passed, failed, seconds, details=""):
+        self.passed += passed
+        self.failed += failed
+        cases = passed + failed
+        count = f"{cases} cases" if cases != 1 else ""
+        verdict = "ok" if failed == 0 else "FAILED"
+        if failed and cases > 1:
+            count = f"{failed} of {count}"
+        print(f"{verdict:<7}{name:<66} {count:>14} {seconds:8.2f} s", flush=True)
+        if failed:
+            self.failures.append(name)
+            for line in details.strip().splitlines()[-60:]:
+                print(f"       | {line}", flush=True)
+
+    def finish(self):
+        print(f"\ntotal {time.monotonic() - self.began:.0f} s")
+        for name in self.failures:
+            print(f"FAILED {name}")
+        if self.passed + self.failed == 0:
+            print("no test ran")
+        print(f"{self.passed} passed, {self.failed} failed", flush=True)
+        return 0 if self.failed == 0 and self.passed > 0 else 1
+
+
+def run(argv, timeout, env=None):
+    """(exit status, output, seconds). The whole process group is ended when the time is over."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as output:
+        child = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
+                                 stderr=subprocess.STDOUT, start_new_session=True,
+                                 env={**os.environ, **(env or {})})
+        try:
+            status = child.wait(timeout)
+            note = ""
+        except subprocess.TimeoutExpired:
+            status, note = None, f"\nended after {timeout} s\n"
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        output.seek(0)
+        text = output.read().decode(errors="replace") + note
+    return status, text, time.monotonic() - began
+
+
+# -- formatting and building
+
+
+def check_format(tally):
+    files = sorted(path for pattern in ("src/**/*.[ch]", "bpf/*.[ch]", "tests/**/*.[ch]")
+                   for path in glob.glob(os.path.join(ROOT, pattern), recursive=True))
+    files = [os.path.relpath(path, ROOT) for path in files]
+    status, text, seconds = run(["clang-format", "--dry-run", "-Werror", *files], BUILD_TIMEOUT)
+    tally.add(f"clang-format of {len(files)} files", int(status == 0), int(status != 0), seconds, text)
+
+
+def check_scripts(tally):
+    """Python compiles, shell parses."""
+    began = time.monotonic()
+    problems = []
+    for folder, _, names in list(os.walk(f"{ROOT}/scripts")) + list(os.walk(f"{ROOT}/tests")):
+        for path in (os.path.join(folder, name) for name in names):
+            with open(path, "rb") as file:
+                source = file.read()
+            first = source.split(b"\n", 1)[0]
+            if path.endswith(".py") or first.endswith(b"python3") or first.endswith(b"python3 -B"):
+                try:
+                    compile(source, path, "exec")
+                except SyntaxError as error:
+                    problems.append(f"{path}: {error}")
+            elif first.endswith(b"/bash") or first.endswith(b"/sh"):
+                status, text, _ = run([first[2:].decode(), "-n", path], 30)
+                if status != 0:
+                    problems.append(text)
+    tally.add("scripts parse", int(not problems), int(bool(problems)), time.monotonic() - began,
+              "\n".join(problems))
+
+
+def check_build(tally, name, *variables):
+    jobs = str(len(os.sched_getaffinity(0)))
+    status, text, seconds = run(["make", "-k", "-j", jobs, *variables, "all", "tests"], BUILD_TIMEOUT)
+    warned = re.search(r"warning:", text) is not None
+    good = status == 0 and not warned
+    tally.add(f"build with {name}", int(good), int(not good), seconds, text)
+
+
+# -- programs of tests
+
+
+def count_cmocka(status, text):
+    """(passed, failed) by the case, out of what a cmocka program prints."""
+    declared = sum(int(n) for n in re.findall(r"^\[=+\] Running (\d+) test", text, re.M))
+    passed = len(re.findall(r"^\[ +OK \] ", text, re.M))
+    failed = max(declared - passed, 0)
+    if failed == 0 and (status != 0 or declared == 0):
+        failed = 1
+    return passed, failed
+
+
+def count_lines(status, text):
+    """(passed, failed) of a program that prints "ok NAME" or "not ok NAME" for each case, or nothing."""
+    passed = len(re.findall(r"^ok\b", text, re.M))
+    failed = len(re.findall(r"^not ok\b", text, re.M))
+    if status != 0 and failed == 0:
+        failed = 1
+    if passed + failed == 0:
+        passed = 1
+    return passed, failed
+
+
+def check_units(tally, build, env=None):
+    sources = sorted(glob.glob(f"{ROOT}/tests/unit/**/*_test.c", recursive=True))
+    for source in sources:
+        name = os.path.relpath(source, ROOT)[:-len(".c")]
+        program = os.path.join(build, name)
+        label = name[len("tests/unit/"):]
+        if not os.path.exists(os.path.join(ROOT, program)):
+            tally.add(label, 0, 1, 0, f"{program} was not built")
+            continue
+        status, text, seconds = run([program], UNIT_TIMEOUT, {"BUILD": build, **(env or {})})
+        passed, failed = count_cmocka(status, text)
+        tally.add(label, passed, failed, seconds, text if status == 0 else f"{text}\nexit status {status}")
+    if not sources:
+        tally.add("unit tests", 0, 1, 0, "there are none")
+
+
+def check_programs(tally, folder, build):
+    """tests/FOLDER/**/*_test.sh and *_test.py: programs with WALSCOPE in their environment."""
+    found = sorted(path for suffix in ("sh", "py")
+                   for path in glob.glob(f"{ROOT}/tests/{folder}/**/*_test.{suffix}", recursive=True))
+    for path in found:
+        env = {"BUILD": build, "WALSCOPE": os.path.join(ROOT, build, "walscope")}
+        runner = ["/bin/bash"] if path.endswith(".sh") else ["/usr/bin/python3", "-B"]
+        status, text, seconds = run([*runner, path], PROGRAM_TIMEOUT, env)
+        passed, failed = count_lines(status, text)
+        tally.add(os.path.relpath(path, f"{ROOT}/tests"), passed, failed, seconds,
+                  text if status == 0 else f"{text}\nexit status {status}")
+    return len(found)
+
+
+def check_live(tally, build):
+    """tests/e2e/run prints its own lines and leaves its results in a file."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="walscope-results-") as folder:
+        results = os.path.join(folder, "results")
+        child = subprocess.Popen(
+            ["/usr/bin/python3", "-B", "tests/e2e/run", "--results", results], cwd=ROOT,
+            stdin=subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, "WALSCOPE": os.path.join(ROOT, build, "walscope")})
+        note = ""
+        try:
+            status = child.wait(LIVE_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            child.terminate()
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            status, note = None, f"ended after {LIVE_TIMEOUT} s"
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
+        seen = []
+        if os.path.exists(results):
+            with open(results, encoding="utf-8") as file:
+                seen = [json.loads(line) for line in file]
+    failed = [entry["name"] for entry in seen if not entry["passed"]]
+    extra = int(status != 0 and not failed or not seen)
+    tally.add("live tests", len(seen) - len(failed), len(failed) + extra, time.monotonic() - began,
+              "\n".join([*failed, note]))
+
+
+# -- what tests leave behind
+
+
+class Traces:
+    """The state of the machine that must be the same before and after."""
+
+    def __init__(self):
+        self.programs, self.links = kernel_objects()
+        self.pins = pinned_objects()
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            self.mounts = sorted(file)
+        self.files = set()
+        for folder, folders, names in os.walk(ROOT):
+            if folder == ROOT:
+                folders[:] = [name for name in folders if name not in ("build", ".git")]
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            self.files.update(os.path.join(folder, name) for name in names)
+
+
+def check_traces(tally, before, temporary):
+    """Processes, probes, mounts and files. What other programs of this machine hold is not ours."""
+    began = time.monotonic()
+    problems = {"process": [], "probe": [], "mount": [], "file": []}
+    for pid in processes.descendants(os.getpid()):
+        problems["process"].append(f"{pid} {processes.command_line(pid)}")
+        os.kill(pid, signal.SIGKILL)
+
+    def new_objects():
+        after = Traces()
+        return [f"{kind} {text}" for kind, old, new in (("program", before.programs, after.programs),
+                                                        ("link", before.links, after.links))
+                for key, text in new.items() if key not in old], after
+
+    left, after = new_objects()
+    deadline = time.monotonic() + 10
+    while left and time.monotonic() < deadline:
+        time.sleep(0.2)
+        left, after = new_objects()
+    problems["probe"] += left + sorted(after.pins - before.pins)
+    problems["mount"] += [line for line in after.mounts if line not in before.mounts]
+    problems["file"] += sorted(after.files - before.files)
+    for name in os.listdir(temporary):
+        problems["file"].append(os.path.join(temporary, name))
+    seconds = time.monotonic() - began
+    for kind, found in problems.items():
+        tally.add(f"no {kind} left behind", int(not found), int(bool(found)), seconds, "\n".join(found))
+        seconds = 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/check", description="Builds and tests walscope.")
+    parser.add_argument("--no-live", action="store_true", help="count the live tests as failed, but do "
+                        "not run them (for machines where BPF is not allowed)")
+    options = parser.parse_args()
+
+    os.chdir(ROOT)
+    processes.raise_on_signals()
+    processes.become_subreaper()
+    temporary = tempfile.mkdtemp(prefix="walscope-check-")
+    os.chmod(temporary, 0o711)
+    os.environ["TMPDIR"] = tempfile.tempdir = temporary
+    os.environ["XDG_CACHE_HOME"] = os.path.join(temporary, "cache")
+    os.environ.pop("CMOCKA_MESSAGE_OUTPUT", None)
+    tally = Tally()
+    try:
+        before = Traces()
+        tally.heading("source")
+        check_format(tally)
+        check_scripts(tally)
+        tally.heading("build")
+        check_build(tally, "gcc")
+        check_build(tally, "clang", "BUILD=build/clang", "CC=clang")
+        check_build(tally, "gcc, ASan and UBSan", "BUILD=build/san", "SAN=1")
+        tally.heading("unit tests")
+        check_units(tally, "build")
+        tally.heading("unit tests under ASan and UBSan")
+        check_units(tally, "build/san", {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0"})
+        tally.heading("golden output and command line")
+        count = check_programs(tally, "golden", "build") + check_programs(tally, "cli", "build")
+        if count == 0:
+            tally.add("golden tests", 0, 1, 0, "there are none")
+        tally.heading("live tests")
+        if options.no_live:
+            tally.add("live tests", 0, 1, 0, "not run, as asked")
+        else:
+            check_live(tally, "build")
+        shutil.rmtree(os.path.join(temporary, "cache"), ignore_errors=True)
+        tally.heading("what is left")
+        check_traces(tally, before, temporary)
+    except processes.Interrupted as interrupt:
+        print(f"interrupted by {interrupt}", file=sys.stderr)
+        tally.finish()
+        return interrupt.status
+    finally:
+        for pid in processes.descendants(os.getpid()):
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(temporary, ignore_errors=True)
+    return tally.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Running walscope: recordings, and their views as JSON."""
+
+import datetime
+import json
+import os
+import re
+import signal
+import time
+
+from cluster import lsn
+from processes import Failure, start_ticks
+from traces import bpf_objects, breakpoints
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# The contract of each view: fields every object has, in any order. New fields may be added.
+FIELDS = {
+    "sessions": ("session pid ns_pid kind user database application_name client slot start end duration_ns "
+                 "exit tls commands events lost wal_bytes wire_bytes acked_bytes").split(),
+    "history": ("session pid ns_pid seq command kind start duration_ns outcome sqlstate message location "
+                "truncated").split(),
+    "timeline": "session pid ns_pid state start duration_ns lsn_from lsn_to bytes detail".split(),
+    "hist": "session pid ns_pid metric unit count min max mean p50 p90 p99 p999 buckets".split(),
+    "trace": "time session pid ns_pid seq event lsn duration_ns".split(),
+}
+
+
+def binary():
+    path = os.environ.get("WALSCOPE", os.path.join(ROOT, "build", "walscope"))
+    if not os.access(path, os.X_OK):
+        raise Failure(f"{path} is not there: run make, or set WALSCOPE")
+    return path
+
+
+def session_id(pid):
+    """walscope's name for a living process."""
+    return f"{pid}.{start_ticks(pid)}"
+
+
+def wait_attached(process, *postmasters, timeout=30.0, quiet=0.15):
+    """Waits until probes are planted in these servers.
+
+    Judged by the code of the servers themselves: it differs from their file, and has not changed any more
+    for a moment.
+    """
+    deadline = time.monotonic() + timeout
+    last, since = None, time.monotonic()
+    while True:
+        if not process.running:
+            raise Failure(f"{process.describe()}: exit status {process.wait()} while it had to attach")
+        seen = [tuple(breakpoints(pid)) for pid in postmasters]
+        seen.append(tuple(sorted(bpf_objects(process.pid)["link_id"])) if process.running else None)
+        now = time.monotonic()
+        if seen != last:
+            last, since = seen, now
+        elif all(seen[:-1]) and now - since >= quiet:
+            return seen
+        if now > deadline:
+            raise Failure(f"{process.describe()}: no probes in {postmasters} within {timeout:g} s")
+        time.sleep(0.02)
+
+
+def start_record(space, file, *options, name="record", **more):
+    """Starts `walscope record`; SIGINT ends it."""
+    return space.start([binary(), "record", "-o", file, *options], name=name, stop=signal.SIGINT, grace=20,
+                       **more)
+
+
+def parse_lines(text, what):
+    """JSON lines as objects."""
+    objects = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise Failure(f"{what}: line {number} is no JSON ({error}): {line[:200]!r}") from None
+        if not isinstance(entry, dict):
+            raise Failure(f"{what}: line {number} is no object: {line[:200]!r}")
+        objects.append(entry)
+    return objects
+
+
+def view(space, command, *options, status=0):
+    """Objects that `walscope COMMAND ... --json` prints."""
+    process = space.run([binary(), command, *options, "--json"], status=status, name=f"view-{command}",
+                        timeout=60)
+    return parse_lines(process.out, f"walscope {command}")
+
+
+def position(entry, field):
+    """An LSN of a JSON object as a number, None if it is not known."""
+    return None if entry[field] is None else lsn(entry[field])
+
+
+def timestamp(text):
+    """RFC 3339 with nanoseconds as (seconds, nanoseconds) since the epoch."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{9})(Z|[+-]\d\d:\d\d)", text)
+    if not match:
+        raise Failure(f"not a time of RFC 3339 with nanoseconds and offset: {text!r}")
+    zone = match[3].replace("Z", "+00:00")
+    return int(datetime.datetime.fromisoformat(match[1] + zone).timestamp()), int(match[2])
+
+
+def seconds(text):
+    """The same as a number of seconds."""
+    whole, nanoseconds = timestamp(text)
+    return whole + nanoseconds / 1e9
