@@ -246,9 +246,11 @@ class Server:
 
     def basebackup(self, application="pg_basebackup", *options):
         folder = os.path.join(self.dir, f"{application}.backup")
-        return self.start_program(
+        process = self.start_program(
             ["pg_basebackup", "-D", folder, "-d", self.conninfo(application=application), "--no-sync",
              "-c", "fast", *options], name=application, stop=signal.SIGINT)
+        process.folder = folder
+        return process
 
     def pgbench_init(self, scale=1):
         self.run(["pgbench", "-i", "-q", "-s", str(scale), "-h", self.dir, "-p", str(self.port), "-U",

@@ -77,6 +77,12 @@ def start_ticks(pid):
     return int(fields[19]) if fields else None
 
 
+def alive(pid, ticks):
+    """Is this very process there, and no zombie?"""
+    fields = stat_fields(pid)
+    return fields is not None and fields[0] != "Z" and int(fields[19]) == ticks
+
+
 def parents():
     """Parent pid by pid, of all processes; zombies left out."""
     found = {}
@@ -177,15 +183,30 @@ class Process:
         return self
 
     def stop(self, number=None, grace=None):
-        """Ends it by signal, and by SIGKILL if that takes too long. Returns the exit status."""
-        if self.running:
-            os.kill(self.pid, number or self.stop_signal or signal.SIGKILL)
-            os.kill(self.pid, signal.SIGCONT)
-            try:
-                return self.popen.wait(self.grace if grace is None else grace)
-            except subprocess.TimeoutExpired:
-                os.kill(self.pid, signal.SIGKILL)
-        return self.popen.wait()
+        """Ends it by signal, and by SIGKILL if that takes too long, and waits until what it started is
+        gone too. Returns the exit status."""
+        if not self.running:
+            return self.popen.wait()
+        grace = self.grace if grace is None else grace
+        children = [(pid, start_ticks(pid)) for pid in descendants(self.pid)]
+        os.kill(self.pid, number or self.stop_signal or signal.SIGKILL)
+        os.kill(self.pid, signal.SIGCONT)
+        try:
+            status = self.popen.wait(grace)
+        except subprocess.TimeoutExpired:
+            os.kill(self.pid, signal.SIGKILL)
+            status = self.popen.wait()
+
+        def left():
+            return [pid for pid, ticks in children if alive(pid, ticks)]
+
+        deadline = time.monotonic() + grace
+        while left() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for pid in left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return status
 
     def close(self):
         self.stop()

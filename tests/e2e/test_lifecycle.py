@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Sessions from their start to their end, whatever ends them, across crashes and restarts."""
+
+import os
+import signal
+import subprocess
+import time
+
+import walscope
+from clients import clients
+from cluster import Server
+from live import (LiveTest, once, primary, recording, space, standby, wait_caught_up, wait_disconnected,
+                  walsender_pids)
+from processes import Failure, wait_for
+
+
+@once
+def victim():
+    """A server of its own for what would hurt the tests that share the primary."""
+    return Server(space(), "victim").create()
+
+
+def running_victim():
+    server = victim()
+    if server.process is None or not server.process.running:
+        server.start()
+    return server
+
+
+class Lifecycle(LiveTest):
+    def ending(self, pid, record, reason, code=None, sig=None):
+        """The end of a session as walscope tells it."""
+        seen = record.session(pid)["exit"]
+        self.assertEqual((seen["reason"], seen["code"], seen["signal"]), (reason, code, sig))
+
+    # -- beginnings
+
+    def test_a_walsender_that_ran_before_has_its_identity_and_command(self):
+        server = primary()
+        server.sql("select pg_create_physical_replication_slot('l_slot')")
+        receiver = server.receivewal("l_ran_before", "-S", "l_slot")
+        pid = int(server.wait_walsender("l_ran_before")["pid"])
+        name = walscope.session_id(pid)
+        with recording(server) as record:
+            server.write_wal(1)
+        receiver.stop()
+        wait_disconnected(server, pid)
+        server.sql("select pg_drop_replication_slot('l_slot')")
+        connection = next(line for line in server.log() if line.pid == pid
+                          and line.message.startswith("disconnection:"))
+        words = dict(word.split("=", 1) for word in connection.message.split() if "=" in word)
+        session = record.session(pid)
+        self.assertEqual(
+            {field: session[field] for field in ("session", "kind", "user", "application_name", "client",
+                                                 "slot", "end")},
+            {"session": name, "kind": "physical", "user": "postgres", "application_name": "l_ran_before",
+             "client": f"{words['host']}:{words['port']}", "slot": "l_slot", "end": None})
+        entry, = record.history(pid)
+        self.assertEqual((entry["command"], entry["outcome"]),
+                         (server.logged_commands(pid)[-1][1], "running"))
+
+    def test_an_idle_walsender_that_ran_before_is_idle(self):
+        server = primary()
+        psql = server.start_program(
+            ["psql", "-X", "-q", "-d", server.conninfo(application="l_idle", replication="database",
+                                                       database="postgres")],
+            name="l_idle", stdin=subprocess.PIPE)
+        psql.popen.stdin.write(b"IDENTIFY_SYSTEM;\n")
+        psql.popen.stdin.flush()
+        wait_for("psql's answer", lambda: "systemid" in psql.out)
+        pid, = walsender_pids(server, "l_idle")
+        with recording(server) as record:
+            begin = time.time()
+            time.sleep(0.5)
+            end = time.time()
+            psql.popen.stdin.write(b"SHOW wal_segment_size;\n")
+            psql.popen.stdin.close()
+            psql.expect()
+        self.assert_mostly(record.time_in(pid, begin, end), "idle", end - begin)
+        self.assertEqual([(entry["command"], entry["outcome"]) for entry in record.history(pid)],
+                         [("SHOW wal_segment_size;", "ok")])
+
+    def test_a_session_begins_when_its_process_does(self):
+        seen = clients()
+        pid = seen.pid("c_receivewal")
+        session = seen.record.session(pid)
+        first = min(line.time for line in seen.server.log() if line.pid == pid)
+        self.assertAlmostEqual(walscope.seconds(session["start"]), first, delta=0.1)
+        last = max(line.time for line in seen.server.log() if line.pid == pid)
+        self.assertAlmostEqual(walscope.seconds(session["end"]), last, delta=0.2)
+
+    def test_ordinary_backends_and_other_servers_are_no_sessions(self):
+        seen = clients()
+        walsenders = {line.pid for line in seen.server.log() if line.backend_type == "walsender"}
+        strangers = [entry for entry in seen.record.view("sessions") if entry["pid"] not in walsenders]
+        self.assertEqual(strangers, [])
+
+    def test_without_a_filter_every_server_is_followed(self):
+        server, other = primary(), running_victim()
+        file = space().file("all.wst")
+        process = walscope.start_record(space(), file, name="record-all")
+        try:
+            walscope.wait_attached(process, server.pid, other.pid)
+            server.replication_psql(["IDENTIFY_SYSTEM"], application="l_all")
+            other.replication_psql(["IDENTIFY_SYSTEM"], application="l_all")
+            process.signal(signal.SIGINT)
+            process.expect(0)
+        finally:
+            process.close()
+        pids = walsender_pids(server, "l_all") + walsender_pids(other, "l_all")
+        seen = [entry["pid"] for entry in walscope.view(space(), "sessions", file)
+                if entry["application_name"] == "l_all"]
+        self.assertEqual(sorted(seen), sorted(pids))
+
+    def test_a_filter_keeps_the_walsenders_of_another_server_out(self):
+        server, other = primary(), running_victim()
+        with recording(server) as record:
+            other.replication_psql(["IDENTIFY_SYSTEM"], application="l_other")
+            server.replication_psql(["IDENTIFY_SYSTEM"], application="l_mine")
+        names = [entry["application_name"] for entry in record.view("sessions")]
+        self.assertIn("l_mine", names)
+        self.assertNotIn("l_other", names)
+
+    # -- ends
+
+    def test_a_client_that_says_goodbye(self):
+        seen = clients()
+        self.ending(seen.pid("c_psql"), seen.record, "client_terminated", 0, 0)
+        self.ending(seen.pid("c_receivewal"), seen.record, "client_terminated", 0, 0)
+
+    def test_a_client_that_is_killed(self):
+        server = primary()
+        with recording(server) as record:
+            receiver = server.receivewal("l_killed_client", "-s", "1")
+            pid = int(server.wait_walsender("l_killed_client")["pid"])
+            wait_caught_up(server, "l_killed_client")
+            receiver.stop(signal.SIGKILL)
+            wait_disconnected(server, pid)
+        lines = [line.message for line in server.log() if line.pid == pid]
+        eof = any("unexpected EOF" in message for message in lines)
+        lost = any("could not receive data" in message or "could not send data" in message
+                   for message in lines)
+        self.assertTrue(eof or lost, lines)
+        self.ending(pid, record, "client_eof" if eof else "connection_lost", 0, 0)
+
+    def test_a_replication_timeout(self):
+        server = primary()
+        with recording(server) as record:
+            receiver = server.start_program(
+                ["pg_receivewal", "-D", space().folder("l_timeout.wal", server.user), "-d",
+                 server.conninfo(application="l_timeout", options="'-c wal_sender_timeout=700ms'"),
+                 "--no-loop", "--no-sync"], name="l_timeout")
+            pid = int(server.wait_walsender("l_timeout")["pid"])
+            receiver.signal(signal.SIGSTOP)
+            wait_disconnected(server, pid)
+            receiver.stop(signal.SIGKILL)
+        self.assertTrue(any("replication timeout" in line.message for line in server.log()
+                            if line.pid == pid))
+        self.ending(pid, record, "replication_timeout", 0, 0)
+
+    def test_pg_terminate_backend(self):
+        server = primary()
+        with recording(server) as record:
+            server.receivewal("l_terminated")
+            pid = int(server.wait_walsender("l_terminated")["pid"])
+            server.sql(f"select pg_terminate_backend({pid})")
+            wait_disconnected(server, pid)
+        fatal = [(line.sqlstate, line.message, line.location) for line in server.log()
+                 if line.pid == pid and line.severity == "FATAL"]
+        self.assertEqual([state for state, _, _ in fatal], ["57P01"], "the server's log")
+        self.ending(pid, record, "admin_terminated", 1, 0)
+        entry = record.history(pid)[-1]
+        self.assertEqual((entry["outcome"], entry["sqlstate"], entry["message"], entry["location"]),
+                         ("error", *fatal[0]))
+
+    def test_a_walsender_killed_with_sigkill_and_the_crash_it_causes(self):
+        server = running_victim()
+        with recording(server) as record:
+            server.receivewal("l_victim")
+            server.receivewal("l_bystander")
+            pid = int(server.wait_walsender("l_victim")["pid"])
+            bystander = int(server.wait_walsender("l_bystander")["pid"])
+            os.kill(pid, signal.SIGKILL)
+            wait_for("the server to notice", lambda: any(
+                f"(PID {pid}) was terminated by signal 9" in line.message for line in server.log()))
+            wait_for("crash recovery", lambda: any(
+                "database system is ready to accept connections" in line.message
+                and line.time > self.crash_time(server, pid) for line in server.log()))
+            server.wait_ready()
+            server.receivewal("l_after_crash")
+            after = int(server.wait_walsender("l_after_crash")["pid"])
+        self.ending(pid, record, "killed", None, 9)
+        self.assertEqual(record.session(bystander)["exit"]["reason"], "crash_restart")
+        self.assertEqual([(entry["command"], entry["outcome"]) for entry in record.history(after)],
+                         [(text, "running" if text.startswith("START") else "ok")
+                          for _, text in server.logged_commands(after)])
+
+    def crash_time(self, server, pid):
+        return next(line.time for line in server.log() if f"(PID {pid}) was terminated" in line.message)
+
+    def test_a_server_that_restarts_while_recording(self):
+        server = running_victim()
+        with recording(server, follow=server.data) as record:
+            server.receivewal("l_before_restart")
+            before = int(server.wait_walsender("l_before_restart")["pid"])
+            server.restart()
+            # A new postmaster: its walsenders are followed as soon as its probes are planted.
+            walscope.wait_attached(record.process, server.pid)
+            server.receivewal("l_after_restart")
+            after = int(server.wait_walsender("l_after_restart")["pid"])
+        self.ending(before, record, "shutdown", 0, 0)
+        self.assertEqual([(entry["command"], entry["outcome"]) for entry in record.history(after)],
+                         [(text, "running" if text.startswith("START") else "ok")
+                          for _, text in server.logged_commands(after)])
+
+    def test_a_server_started_after_walscope(self):
+        server = Server(space(), "late").create()
+        with recording(server, follow=server.data, attach=False) as record:
+            wait_for("the recording to begin", lambda: os.path.exists(record.file))
+            server.start()
+            walscope.wait_attached(record.process, server.pid)
+            server.replication_psql(["IDENTIFY_SYSTEM", "TIMELINE_HISTORY 7"], application="l_late")
+        pid, = walsender_pids(server, "l_late")
+        server.stop()
+        self.assertEqual([(entry["command"], entry["outcome"]) for entry in record.history(pid)],
+                         [("IDENTIFY_SYSTEM", "ok"), ("TIMELINE_HISTORY 7", "error")])
+
+    def test_a_walsender_of_a_server_started_later_is_found_running(self):
+        """A standby connects before probes can be planted: it is picked up from its memory."""
+        server = Server(space(), "late2").create()
+        with recording(server, follow=server.data, attach=False) as record:
+            wait_for("the recording to begin", lambda: os.path.exists(record.file))
+            server.start()
+            server.receivewal("l_early_bird")
+            pid = int(server.wait_walsender("l_early_bird")["pid"])
+            walscope.wait_attached(record.process, server.pid)
+            server.write_wal(1)
+        server.stop(signal.SIGQUIT)
+        session = record.session(pid)
+        self.assertEqual((session["application_name"], session["kind"]), ("l_early_bird", "physical"))
+        self.assertEqual(record.history(pid)[-1]["command"], server.logged_commands(pid)[-1][1])
+
+    def test_a_standby_survives_the_recording(self):
+        server = primary()
+        standby()
+        pid = server.wait_walsender("standby")["pid"]
+        with recording(server):
+            server.write_wal(1)
+        wait_caught_up(server, "standby")
+        if server.wait_walsender("standby")["pid"] != pid:
+            raise Failure("the standby's walsender is another one than before")

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What cannot work says so in one line and with the documented exit status."""
+
+import json
+import os
+import signal
+
+import walscope
+from clients import clients
+from cluster import server_user
+from live import LiveTest, may_run_as_other_user, primary, space, standby
+from processes import wait_for
+
+FAILED, USAGE, LOSS = 1, 2, 3
+
+
+def in_own_pid_namespace(argv):
+    """A host of its own as far as /proc goes: no PostgreSQL server runs there."""
+    return ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", *argv]
+
+
+def clients_file():
+    return clients().record.file
+
+
+class Refusals(LiveTest):
+    # -- privileges
+
+    def test_record_without_root(self):
+        program = may_run_as_other_user()
+        folder = space().folder("not-root", server_user())
+        process = space().start([program, "record", "-o", os.path.join(folder, "x.wst"), "--duration", "1"],
+                                name="record-user", user=server_user())
+        self.assertEqual(process.wait(20), FAILED, process.err)
+        line = self.assert_one_line(process)
+        self.assertRegex(line, r"root|CAP_|privilege|permission|permitted")
+
+    def test_doctor_without_root_says_what_is_missing(self):
+        primary()
+        process = space().start([may_run_as_other_user(), "doctor", "--json"], name="doctor-user",
+                                user=server_user())
+        self.assertEqual(process.wait(20), FAILED, process.err)
+        report = json.loads(process.out)
+        self.assertIs(report["ok"], False)
+        problems = report["problems"] + [problem for server in report["servers"]
+                                         for problem in server["problems"]]
+        self.assertTrue(problems)
+        self.assertTrue(all(problem["what"] and problem["fix"] for problem in problems), problems)
+
+    def test_views_need_no_root(self):
+        file = space().file("public.wst")
+        with open(clients_file(), "rb") as source, open(file, "wb") as copy:
+            copy.write(source.read())
+        os.chmod(file, 0o644)
+        for command in ("sessions", "history", "timeline", "hist"):
+            space().run([may_run_as_other_user(), command, file], name="view-user", user=server_user())
+
+    # -- servers
+
+    def test_record_without_a_server_waits_and_ends_well_with_no_session(self):
+        file = space().file("no-server.wst")
+        process = space().start(in_own_pid_namespace(
+            [walscope.binary(), "record", "-o", file, "--duration", "1"]), name="record-alone",
+            stop=signal.SIGTERM)
+        self.assertEqual(process.wait(20), 0, process.err)
+        self.assertEqual(walscope.view(space(), "sessions", file), [])
+
+    def test_doctor_without_a_server_says_so(self):
+        process = space().start(in_own_pid_namespace([walscope.binary(), "doctor"]), name="doctor-alone",
+                                stop=signal.SIGTERM)
+        process.wait(20)
+        self.assertRegex(process.out + process.err, r"(?i)no (PostgreSQL )?server|no running")
+        process = space().start(in_own_pid_namespace([walscope.binary(), "doctor", "--json"]),
+                                name="doctor-alone-json", stop=signal.SIGTERM)
+        process.wait(20)
+        self.assertEqual(json.loads(process.out)["servers"], [])
+
+    def test_record_with_a_binary_that_is_not_postgresql(self):
+        self.refused(["record", "-o", space().file("x.wst"), "--postgres", "/bin/true", "--duration", "1"])
+
+    def test_doctor_with_a_binary_that_is_not_postgresql(self):
+        process = space().start([walscope.binary(), "doctor", "--postgres", "/bin/true", "--json"],
+                                name="doctor-true")
+        self.assertEqual(process.wait(20), FAILED, process.err)
+
+    def test_symbols_of_a_binary_that_is_not_postgresql(self):
+        self.refused(["symbols", "/bin/true"])
+
+    def test_symbols_of_a_file_that_is_no_binary(self):
+        self.refused(["symbols", "/etc/passwd"])
+
+    def test_symbols_of_a_file_that_is_not_there(self):
+        self.assertIn("/nonexistent", self.refused(["symbols", "/nonexistent"]))
+
+    def test_doctor_of_a_pid_that_is_no_server(self):
+        process = space().start([walscope.binary(), "doctor", "--pid", str(os.getpid())], name="doctor-pid")
+        self.assertEqual(process.wait(20), FAILED, process.err)
+        self.assertIn(str(os.getpid()), process.err + process.out)
+
+    # -- recordings
+
+    def test_a_recording_that_is_not_there(self):
+        for command in ("sessions", "history", "timeline", "hist"):
+            self.assertIn("/nonexistent.wst", self.refused([command, "/nonexistent.wst"]))
+
+    def test_a_file_that_is_no_recording(self):
+        self.refused(["sessions", "/etc/passwd"])
+
+    def test_an_empty_file(self):
+        file = space().file("empty.wst")
+        with open(file, "wb"):
+            pass
+        self.refused(["sessions", file])
+
+    def test_a_folder_in_place_of_a_recording(self):
+        self.refused(["sessions", space().dir])
+
+    def test_a_recording_cut_anywhere_is_read_to_the_cut_with_status_3(self):
+        with open(clients_file(), "rb") as file:
+            whole = file.read()
+        everything = len(walscope.view(space(), "history", clients_file()))
+        cut_file = space().file("cut.wst")
+        last = 0
+        for share in (0.3, 0.5, 0.7, 0.9, 0.99):
+            with open(cut_file, "wb") as file:
+                file.write(whole[:int(len(whole) * share)])
+            view = space().start([walscope.binary(), "history", cut_file, "--json"], name="view-cut")
+            self.assertEqual(view.wait(20), LOSS, f"cut at {share:.0%}: {view.err}")
+            self.assertEqual(len(view.err.splitlines()), 1, view.err)
+            count = len(walscope.parse_lines(view.out, "history"))
+            self.assertGreaterEqual(count, last, f"cut at {share:.0%}")
+            self.assertLessEqual(count, everything)
+            last = count
+        self.assertGreater(last, 0, "nothing was read of a recording cut near its end")
+
+    def test_a_recording_with_a_damaged_byte_says_what_is_missing(self):
+        with open(clients_file(), "rb") as file:
+            whole = bytearray(file.read())
+        whole[len(whole) // 2] ^= 0x55
+        damaged = space().file("damaged.wst")
+        with open(damaged, "wb") as file:
+            file.write(whole)
+        view = space().start([walscope.binary(), "sessions", damaged, "--json"], name="view-damaged")
+        self.assertEqual(view.wait(20), LOSS, view.err)
+        self.assertEqual(len(view.err.splitlines()), 1, view.err)
+
+    # -- output
+
+    def test_output_in_a_folder_that_is_not_there(self):
+        line = self.refused(["record", "-o", "/nonexistent/x.wst", "--duration", "1"])
+        self.assertIn("/nonexistent/x.wst", line)
+
+    def test_output_that_is_a_folder(self):
+        self.refused(["record", "-o", space().dir, "--duration", "1"])
+
+    def test_output_on_a_full_device(self):
+        server = primary()
+        standby()
+        process = walscope.start_record(space(), "/dev/full", "--postmaster", str(server.pid),
+                                        "--duration", "3", name="record-full")
+        self.assertEqual(process.wait(30), FAILED, process.err)
+        self.assertRegex(process.err, r"No space left on device")
+
+    def test_stdout_that_cannot_be_written(self):
+        process = space().start(["/bin/sh", "-c", 'exec "$0" sessions "$1" >/dev/full', walscope.binary(),
+                                 clients_file()], name="stdout-full")
+        self.assertEqual(process.wait(20), FAILED, process.err)
+        self.assert_one_line(process)
+
+    def test_a_reader_that_goes_away_ends_trace(self):
+        server = primary()
+        standby()
+        trace = space().start(["/bin/sh", "-c", '"$0" trace --postmaster "$1" | head -n 3',
+                               walscope.binary(), str(server.pid)], name="trace-head", stop=signal.SIGTERM)
+
+        def ended():
+            server.replication_psql(["IDENTIFY_SYSTEM"], application="r_trace")
+            return not trace.running
+
+        wait_for("trace to end after its reader", ended, 20, every=0.2)
+
+    # -- usage
+
+    def test_usage_errors_have_status_2(self):
+        for argv in (["nosuchcommand"], ["record"], ["record", "--nosuchoption"], ["sessions"],
+                     ["record", "-o", space().file("x.wst"), "--level", "9"],
+                     ["record", "-o", space().file("x.wst"), "--duration", "soon"],
+                     ["sess", clients_file()], []):
+            with self.subTest(argv=argv):
+                process = space().start([walscope.binary(), *argv], name="usage")
+                self.assertEqual(process.wait(20), USAGE, process.err)
+                self.assertEqual(process.out, "")
+                self.assertNotEqual(process.err, "")
+                self.assertFalse(os.path.exists(space().file("x.wst")))
+
+    def test_help_of_every_command_goes_to_stdout_with_status_0(self):
+        for command in ("doctor", "symbols", "trace", "record", "sessions", "history", "timeline", "hist"):
+            process = space().run([walscope.binary(), command, "--help"], name="help")
+            self.assertIn("walscope", process.out)
+            self.assertEqual(process.err, "")

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""States: blocked on a full socket and caught up differ, where pg_stat_activity shows the same."""
+
+import signal
+import subprocess
+import time
+
+import walscope
+from clients import clients
+from live import (LiveTest, STATES, once, primary, recording, standby, wait_caught_up, wait_stuck,
+                  walsender_pids)
+from processes import wait_for
+
+HOLD = 1.2  # s for which a state is held and watched
+
+
+class Watched:
+    """Pid, record, intervals in which the client was stopped and in which it had caught up."""
+
+
+def watch(server, application, start, megabytes):
+    """A client that stops reading while WAL is written, then reads on and catches up."""
+    seen = Watched()
+    with recording(server) as seen.record:
+        client = start()
+        seen.pid = int(server.wait_walsender(application)["pid"])
+        client.signal(signal.SIGSTOP)
+        server.write_wal(megabytes)
+        if wait_stuck(server, application) != seen.pid:
+            raise AssertionError(f"{application} has another walsender than before")
+        begin = time.time()
+        seen.blocked_event = server.wait_event(seen.pid)
+        time.sleep(HOLD)
+        seen.blocked = (begin, time.time())
+        client.signal(signal.SIGCONT)
+        caught_up(server, application)
+        begin = time.time()
+        time.sleep(HOLD)
+        seen.caught_up_event = server.wait_event(seen.pid)
+        seen.caught_up = (begin, time.time())
+        client.stop()
+    return seen
+
+
+def caught_up(server, application):
+    """All sent, nothing written any more: the walsender waits for WAL."""
+
+    def idle():
+        rows = server.sql("select sent_lsn = pg_current_wal_flush_lsn() from pg_stat_replication "
+                          f"where application_name = '{application}'")
+        return rows and rows[0][0] == "t"
+
+    wait_for(f"{application} to have been sent everything", idle)
+
+
+@once
+def physical():
+    server = primary()
+    return watch(server, "s_receivewal", lambda: server.receivewal("s_receivewal"), 60)
+
+
+@once
+def logical():
+    server = primary()
+    server.create_logical_slot("s_slot")
+    seen = watch(server, "s_recvlogical", lambda: server.recvlogical("s_slot", application="s_recvlogical"),
+                 40)
+    server.sql("select pg_drop_replication_slot('s_slot')")
+    return seen
+
+
+class States(LiveTest):
+    def in_interval(self, seen, interval):
+        begin, end = interval
+        return seen.record.time_in(seen.pid, begin, end), end - begin
+
+    def test_a_stopped_physical_receiver_is_send_blocked(self):
+        self.assert_mostly(*self.of(physical(), "blocked", "send_blocked"))
+
+    def test_a_caught_up_physical_receiver_is_wait_wal(self):
+        self.assert_mostly(*self.of(physical(), "caught_up", "wait_wal"))
+
+    def test_a_stopped_logical_receiver_is_send_blocked(self):
+        self.assert_mostly(*self.of(logical(), "blocked", "send_blocked"))
+
+    def test_a_caught_up_logical_receiver_is_wait_wal(self):
+        self.assert_mostly(*self.of(logical(), "caught_up", "wait_wal"))
+
+    def of(self, seen, interval, state):
+        times, length = self.in_interval(seen, getattr(seen, interval))
+        return times, state, length
+
+    def test_pg_stat_activity_cannot_tell_the_two_apart(self):
+        seen = physical()
+        self.assertEqual((seen.blocked_event, seen.caught_up_event), ("WalSenderMain", "WalSenderMain"))
+
+    def test_time_blocked_is_in_the_histogram(self):
+        seen = physical()
+        hist = seen.record.hist(seen.pid, "send_blocked_ns")
+        begin, end = seen.blocked
+        self.assertEqual(hist["unit"], "ns")
+        self.assertGreaterEqual(hist["max"] / 1e9, end - begin)
+        self.assertGreaterEqual(hist["count"] * hist["mean"] / 1e9, end - begin)
+
+    def test_a_standby_at_rest_is_wait_wal_only(self):
+        server = primary()
+        standby()
+        with recording(server) as record:
+            pid = int(server.wait_walsender("standby")["pid"])
+            wait_caught_up(server, "standby")
+            begin = time.time()
+            time.sleep(1.0)
+            end = time.time()
+        self.assert_mostly(record.time_in(pid, begin, end), "wait_wal", end - begin, 0.99)
+
+    def test_a_throttled_base_backup_is_in_a_backup_state(self):
+        seen = clients()
+        pid = next(pid for pid in seen.pids("c_basebackup") if seen.record.session(pid)["kind"] == "backup")
+        begin, end = seen.marks["backup_streams"], seen.marks["backup_still_streams"]
+        times = seen.record.time_in(pid, begin, end)
+        inside = sum(length for state, length in times.items() if state.startswith("backup_"))
+        self.assertGreaterEqual(inside, 0.99 * (end - begin), f"seen {times}")
+
+    def test_an_idle_session_is_idle(self):
+        server = primary()
+        with recording(server) as record:
+            psql = server.start_program(
+                ["psql", "-X", "-q", "-d", server.conninfo(application="s_idle", replication="database",
+                                                           database="postgres")],
+                name="s_idle", stdin=subprocess.PIPE)
+            psql.popen.stdin.write(b"IDENTIFY_SYSTEM;\n")
+            psql.popen.stdin.flush()
+            wait_for("psql's answer", lambda: "systemid" in psql.out)
+            begin = time.time()
+            time.sleep(0.6)
+            end = time.time()
+            psql.popen.stdin.close()
+            psql.expect()
+        pid, = walsender_pids(server, "s_idle")
+        self.assert_mostly(record.time_in(pid, begin, end), "idle", end - begin, 0.99)
+
+    def test_durations_of_a_session_add_up_to_its_own(self):
+        seen = clients()
+        sessions = seen.record.view("sessions")
+        self.assertGreaterEqual(len(sessions), 8)
+        for session in sessions:
+            segments = [entry for entry in seen.record.view("timeline")
+                        if entry["session"] == session["session"]]
+            with self.subTest(session=session["session"], application=session["application_name"]):
+                self.assertEqual(sum(entry["duration_ns"] for entry in segments), session["duration_ns"])
+
+    def test_segments_follow_each_other_without_gap_or_overlap(self):
+        seen = clients()
+        ends = {}
+        for entry in seen.record.view("timeline"):
+            self.assertIn(entry["state"], STATES)
+            whole, nanoseconds = walscope.timestamp(entry["start"])
+            start = whole * 10 ** 9 + nanoseconds
+            last = ends.get(entry["session"])
+            if last is not None:
+                self.assertEqual(start, last, f"{entry['session']} {entry['state']}")
+            ends[entry["session"]] = start + entry["duration_ns"]
+
+    def test_nothing_is_unknown_or_lost_in_sessions_seen_from_their_start(self):
+        seen = clients()
+        for application in ("c_receivewal", "c_recvlogical", "c_endpos", "c_basebackup", "c_psql"):
+            for pid in seen.pids(application):
+                bad = {entry["state"]: entry["duration_ns"] for entry in seen.record.timeline(pid)
+                       if entry["state"] in ("unknown", "lost")}
+                self.assertEqual(bad, {}, application)
+                self.assertEqual(seen.record.session(pid)["lost"], 0)

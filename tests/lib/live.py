@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the live tests share: one primary with a standby, recordings, and a base class.
+
+A live test takes its expectation from the workload, the clients, the server's log and views, /proc and
+bpftool, never from walscope's own output.
+"""
+
+import contextlib
+import functools
+import os
+import signal
+import time
+import unittest
+
+import walscope
+from cluster import Server
+from processes import Failure, Space, wait_for
+
+STATES = set("""starting idle command sql wait_wal read_wal decode output_plugin send send_blocked
+    recv_blocked wait_standby wait_copydone wait_lock reply backup_checkpoint backup_estimate backup_read
+    backup_send backup_throttled backup_wait_archive backup_wal backup_manifest stopping exiting off_cpu
+    stopped lost unknown""".split())
+REASONS = set("""client_terminated client_eof connection_lost replication_timeout admin_terminated
+    slot_released slot_invalidated shutdown crash_restart postmaster_death fatal refused killed
+    unknown""".split())
+
+
+def once(function):
+    """Runs a function of no arguments once; every caller gets its result, or its exception."""
+    seen = []
+
+    @functools.wraps(function)
+    def call():
+        if not seen:
+            try:
+                seen.append((function(), None))
+            except BaseException as error:
+                seen.append((None, error))
+                raise
+        result, error = seen[0]
+        if error is not None:
+            raise Failure(f"{function.__name__} failed before: {error}") from error
+        return result
+
+    return call
+
+
+class _Shared:
+    """Made when the first test asks for it; the runner closes it."""
+
+    space = None
+
+    def open(self):
+        if self.space is None:
+            self.space = Space("walscope-live-")
+        return self.space
+
+    def close(self):
+        if self.space is not None:
+            self.space.close()
+
+
+SHARED = _Shared()
+
+
+def space():
+    return SHARED.open()
+
+
+@once
+def primary():
+    """The server most tests look at. Nothing that would crash or stop it may be done to it."""
+    server = Server(space(), "primary").create().start()
+    server.pgbench_init(2)
+    return server
+
+
+@once
+def standby():
+    """A standby that streams from the primary for as long as the tests run."""
+    server = Server(space(), "standby").copy_of(primary()).start()
+    primary().wait_walsender("standby")
+    return server
+
+
+class Recording:
+    """A `walscope record` that runs, and afterwards its file."""
+
+    def __init__(self, process, file):
+        self.process, self.file = process, file
+        self._views = {}
+
+    def end(self, how=signal.SIGINT, status=0):
+        self.process.signal(how)
+        return self.process.expect(status, timeout=20)
+
+    def view(self, command, *options, status=0):
+        key = (command, *options)
+        if key not in self._views:
+            self._views[key] = walscope.view(space(), command, self.file, *options, status=status)
+        return self._views[key]
+
+    def sessions(self, pid):
+        return [entry for entry in self.view("sessions") if entry["pid"] == pid]
+
+    def session(self, pid):
+        """The only session of this walsender."""
+        found = self.sessions(pid)
+        if len(found) != 1:
+            raise Failure(f"{len(found)} sessions with pid {pid}, expected 1; seen: " + ", ".join(
+                f"{entry['session']} {entry['application_name']}" for entry in self.view("sessions")))
+        return found[0]
+
+    def history(self, pid):
+        return sorted((entry for entry in self.view("history") if entry["pid"] == pid),
+                      key=lambda entry: entry["seq"])
+
+    def timeline(self, pid):
+        return [entry for entry in self.view("timeline") if entry["pid"] == pid]
+
+    def hist(self, pid, metric):
+        found = [entry for entry in self.view("hist")
+                 if entry["pid"] == pid and entry["metric"] == metric]
+        if len(found) != 1:
+            raise Failure(f"{len(found)} histograms {metric} of pid {pid}, expected 1")
+        return found[0]
+
+    def time_in(self, pid, begin, end):
+        """Seconds by state within [begin, end) (seconds since the epoch)."""
+        found = {}
+        for entry in self.timeline(pid):
+            start = walscope.seconds(entry["start"])
+            length = min(end, start + entry["duration_ns"] / 1e9) - max(begin, start)
+            if length > 0:
+                found[entry["state"]] = found.get(entry["state"], 0) + length
+        return found
+
+
+_numbers = iter(range(1, 1000))
+
+
+@contextlib.contextmanager
+def recording(server, *options, follow=None, attach=True):
+    """Records the walsenders of a server while the body runs; it ends with SIGINT and exit status 0.
+
+    `follow` is the argument of --postmaster: the server's pid unless told otherwise.
+    """
+    file = space().file(f"recording{next(_numbers)}.wst")
+    process = walscope.start_record(space(), file, "--postmaster", str(follow or server.pid), *options)
+    try:
+        if attach:
+            walscope.wait_attached(process, server.pid)
+        record = Recording(process, file)
+        yield record
+        if process.running:
+            record.end()
+        elif process.wait() != 0:
+            raise Failure(f"{process.describe()}: exit status {process.wait()}")
+    finally:
+        process.close()
+
+
+def walsender_pids(server, application, since=0.0):
+    """Pids of the walsenders a client had, in order of their start, by the server's log."""
+    found = []
+    for line in server.log():
+        if (line.backend_type == "walsender" and line.time >= since and line.pid not in found
+                and f"application_name={application}" in line.message.split()):
+            found.append(line.pid)
+    return found
+
+
+def wait_disconnected(server, pid):
+    """Waits until the server's log says that this backend ended."""
+    wait_for(f"the end of {pid} in the log of {server.name}",
+             lambda: any(line.pid == pid and line.message.startswith("disconnection:")
+                         for line in server.log()))
+
+
+def wait_caught_up(server, application):
+    """Waits until a client has confirmed all WAL there is; returns the position."""
+
+    def caught_up():
+        rows = server.sql("select write_lsn, pg_current_wal_flush_lsn(), sent_lsn from pg_stat_replication "
+                          f"where application_name = '{application}' and state = 'streaming'")
+        return rows and rows[0][0] == rows[0][1] == rows[0][2] and rows[0][0]
+
+    return wait_for(f"{application} to catch up on {server.name}", caught_up)
+
+
+def wait_stuck(server, application, still=0.4):
+    """Waits until a walsender's sent_lsn stands still, short of the end of WAL; returns its pid."""
+    last = [None, time.monotonic()]
+
+    def stuck():
+        rows = server.sql("select pid, sent_lsn, sent_lsn < pg_current_wal_flush_lsn() from "
+                          f"pg_stat_replication where application_name = '{application}'")
+        if not rows:
+            return None
+        pid, sent, behind = rows[0]
+        if sent != last[0]:
+            last[:] = [sent, time.monotonic()]
+            return None
+        return behind == "t" and time.monotonic() - last[1] > still and int(pid)
+
+    return wait_for(f"the walsender of {application} to get stuck", stuck, every=0.05)
+
+
+class LiveTest(unittest.TestCase):
+    """A test with a time limit. Differences are shown whole."""
+
+    limit_s = 90
+    maxDiff = None
+    longMessage = True
+
+    def run(self, result=None):
+        def expired(_number, _frame):
+            raise Failure(f"the test took longer than {self.limit_s} s")
+
+        before = signal.signal(signal.SIGALRM, expired)
+        signal.setitimer(signal.ITIMER_REAL, self.limit_s)
+        try:
+            return super().run(result)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def assert_mostly(self, times, state, seconds, share=0.95):
+        """Of this many seconds, at least this share was spent in one state."""
+        seen = times.get(state, 0)
+        self.assertGreaterEqual(
+            seen, share * seconds,
+            f"expected {state} for {seconds:.3f} s, seen " +
+            ", ".join(f"{name} {length:.3f} s" for name, length in sorted(times.items())))
+
+    def assert_one_line(self, process):
+        """A refusal: nothing on stdout, one line on stderr."""
+        self.assertEqual(process.out, "", "stdout")
+        lines = process.err.splitlines()
+        self.assertEqual(len(lines), 1, f"expected one line on stderr, seen: {process.err!r}")
+        self.assertTrue(lines[0].startswith("walscope: "), lines[0])
+        return lines[0]
+
+    def refused(self, argv, status=1, **options):
+        """Runs walscope, expects this exit status and one line on stderr, and returns the line."""
+        process = space().start([walscope.binary(), *argv], name="refused", **options)
+        seen = process.wait(20)
+        self.assertEqual(seen, status, f"exit status of {' '.join(map(str, argv))}; stderr: {process.err!r}")
+        return self.assert_one_line(process)
+
+
+def may_run_as_other_user():
+    """A copy of the program that any user may run: the clone may be in a folder of root's own."""
+    path = space().file("walscope-copy")
+    if not os.path.exists(path):
+        with open(walscope.binary(), "rb") as source, open(path, "wb") as copy:
+            copy.write(source.read())
+        os.chmod(path, 0o755)
+    return path
