@@ -83,15 +83,6 @@ class Refusals(LiveTest):
                                 name="doctor-true")
         self.assertEqual(process.wait(20), FAILED, process.err)
 
-    def test_symbols_of_a_binary_that_is_not_postgresql(self):
-        self.refused(["symbols", "/bin/true"])
-
-    def test_symbols_of_a_file_that_is_no_binary(self):
-        self.refused(["symbols", "/etc/passwd"])
-
-    def test_symbols_of_a_file_that_is_not_there(self):
-        self.assertIn("/nonexistent", self.refused(["symbols", "/nonexistent"]))
-
     def test_doctor_of_a_pid_that_is_no_server(self):
         process = space().start([walscope.binary(), "doctor", "--pid", str(os.getpid())], name="doctor-pid")
         self.assertEqual(process.wait(20), FAILED, process.err)
@@ -194,7 +185,7 @@ class Refusals(LiveTest):
                 self.assertFalse(os.path.exists(space().file("x.wst")))
 
     def test_help_of_every_command_goes_to_stdout_with_status_0(self):
-        for command in ("doctor", "symbols", "trace", "record", "sessions", "history", "timeline", "hist"):
+        for command in ("doctor", "trace", "record", "sessions", "history", "timeline", "hist"):
             process = space().run([walscope.binary(), command, "--help"], name="help")
             self.assertIn("walscope", process.out)
             self.assertEqual(process.err, "")
