@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * text.c: the text format's table of views, and the two views that are tables.
+ */
+#include "export/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+const char *ws_text_time(const struct ws_export *ex, uint64_t mono_ns, char out[WS_TIME_TEXT])
+{
+	int64_t wall = ws_export_wall(ex, mono_ns);
+
+	return wall ? ws_time_format_short(wall, out) : "?";
+}
+
+const char *ws_text_pid(const struct ws_session *session, char out[WS_PID_TEXT])
+{
+	if (session->ns_pid && session->ns_pid != session->pid)
+		snprintf(out, WS_PID_TEXT, "%u (%u)", session->pid, session->ns_pid);
+	else
+		snprintf(out, WS_PID_TEXT, "%u", session->pid);
+	return out;
+}
+
+int ws_text_put_session(struct ws_buf *buf, const struct ws_export *ex,
+			const struct ws_session *session)
+{
+	const char *kind = ws_session_kind_name(session->kind);
+	const struct ws_screen *screen = &ex->opt.screen;
+	char pid[WS_PID_TEXT], client[WS_CLIENT_TEXT];
+	int rc;
+
+	rc = ws_put_color(buf, screen, WS_COLOR_BOLD, ws_text_pid(session, pid)) ||
+	     ws_buf_addf(buf, " %s", kind ? kind : "walsender");
+	if (rc == 0 && (session->valid & WS_VALID_APPLICATION) && session->application[0])
+		rc = ws_buf_addstr(buf, " ") || ws_put_text(buf, screen, session->application,
+							    strlen(session->application), 0);
+	if (rc == 0 && ws_session_client(session, client)[0])
+		rc = ws_buf_addstr(buf, " from ") ||
+		     ws_put_text(buf, screen, client, strlen(client), 0);
+	if (rc == 0 && session->slot[0])
+		rc = ws_buf_addstr(buf, ", slot ") ||
+		     ws_put_text(buf, screen, session->slot, strlen(session->slot), 0);
+	return rc ? -1 : 0;
+}
+
+int ws_text_flush(const struct ws_export *ex, struct ws_buf *buf)
+{
+	int rc = buf->len && fwrite(buf->data, 1, buf->len, ex->opt.out) != buf->len ? -1 : 0;
+
+	ws_buf_clear(buf);
+	return rc;
+}
+
+static void release_table(struct ws_export *ex)
+{
+	ws_table_free(ex->state);
+}
+
+static int begin_table(struct ws_export *ex, const struct ws_column *columns, size_t count)
+{
+	ex->state = ws_table_new(&ex->opt.screen, columns, count);
+	return ex->state ? 0 : -1;
+}
+
+static int end_table(struct ws_export *ex, const char *nothing)
+{
+	if (ws_table_rows(ex->state) == 0)
+		return fprintf(ex->opt.out, "%s\n", nothing) < 0 ? -1 : 0;
+	return ws_table_print(ex->state, ex->opt.out);
+}
+
+/* -- sessions */
+
+static int begin_sessions(struct ws_export *ex)
+{
+	static const struct ws_column columns[] = {
+		{ .title = "PID", .right = true },
+		{ .title = "KIND" },
+		{ .title = "USER", .flexible = true },
+		{ .title = "DATABASE", .flexible = true, .optional = true },
+		{ .title = "APPLICATION", .flexible = true },
+		{ .title = "CLIENT", .flexible = true },
+		{ .title = "SLOT", .flexible = true, .optional = true },
+		{ .title = "STARTED" },
+		{ .title = "LASTED", .right = true },
+		{ .title = "CMDS", .right = true },
+		{ .title = "WAL", .right = true, .optional = true },
+		{ .title = "BACKUP", .right = true, .optional = true },
+		{ .title = "MOSTLY" },
+		{ .title = "LOST", .right = true, .optional = true },
+		{ .title = "END" },
+	};
+
+	return begin_table(ex, columns, WS_ARRAY_SIZE(columns));
+}
+
+static int end_sessions(struct ws_export *ex)
+{
+	return end_table(ex, "no sessions");
+}
+
+static int text_cell(struct ws_table *table, const char *text)
+{
+	return text && text[0] ? ws_table_text(table, text, strlen(text))
+			       : ws_table_cell(table, WS_COLOR_DIM, "");
+}
+
+/* Names that a person knows without the contract. */
+static void end_text(const struct ws_session *s, char *out, size_t size)
+{
+	const char *reason = ws_exit_reason_name(s->exit_reason);
+
+	if (!s->end_ns)
+		snprintf(out, size, "running");
+	else if (s->exit_signal > 0)
+		snprintf(out, size, "%s (signal %d)", reason ? reason : "unknown", s->exit_signal);
+	else if (s->exit_code > 0)
+		snprintf(out, size, "%s (code %d)", reason ? reason : "unknown", s->exit_code);
+	else
+		snprintf(out, size, "%s", reason ? reason : "unknown");
+}
+
+static enum ws_color end_color(const struct ws_session *s)
+{
+	switch (s->exit_reason) {
+	case WS_END_NONE:
+	case WS_END_CLIENT_TERMINATED:
+		return WS_COLOR_NONE;
+	case WS_END_SHUTDOWN:
+	case WS_END_CLIENT_EOF:
+	case WS_END_ADMIN_TERMINATED:
+	case WS_END_SLOT_RELEASED:
+		return WS_COLOR_YELLOW;
+	default:
+		return WS_COLOR_RED;
+	}
+}
+
+/* The state it spent most time in: "wait_wal 93%". */
+static enum ws_color mostly(const struct ws_session *s, char *out, size_t size)
+{
+	enum ws_state most = WS_STATE_UNKNOWN;
+	uint64_t total = 0;
+
+	for (int i = 0; i < WS_STATE_COUNT; i++) {
+		total += s->state_ns[i];
+		if (s->state_ns[i] > s->state_ns[most])
+			most = (enum ws_state)i;
+	}
+	out[0] = '\0';
+	if (!total)
+		return WS_COLOR_NONE;
+	snprintf(out, size, "%s %.0f%%", ws_state_name(most),
+		 100.0 * (double)s->state_ns[most] / (double)total);
+	return ws_state_color(most);
+}
+
+int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
+{
+	struct ws_table *t = ex->state;
+	const char *kind = ws_session_kind_name(s->kind);
+	uint64_t begin = ws_session_begin_ns(s);
+	char pid[WS_PID_TEXT], client[WS_CLIENT_TEXT], time[WS_TIME_TEXT], wal[WS_BYTES_TEXT];
+	char lasted[WS_DURATION_TEXT], backup[WS_BYTES_TEXT], count[WS_COUNT_TEXT];
+	char lost[WS_COUNT_TEXT], state[48], end[64];
+	enum ws_color color = mostly(s, state, sizeof(state));
+	int rc;
+
+	end_text(s, end, sizeof(end));
+	ws_bytes_format(s->wal_bytes, wal);
+	ws_bytes_format(s->backup_bytes, backup);
+	ws_duration_format(ws_session_duration_ns(s, ex->opt.to_ns), lasted);
+	rc = ws_table_cell(t, WS_COLOR_BOLD, ws_text_pid(s, pid)) ||
+	     ws_table_cell(t, WS_COLOR_NONE, kind ? kind : "?") ||
+	     text_cell(t, s->valid & WS_VALID_USER ? s->user : "?") ||
+	     text_cell(t, s->valid & WS_VALID_DATABASE ? s->database_name : NULL) ||
+	     text_cell(t, s->valid & WS_VALID_APPLICATION ? s->application : "?") ||
+	     text_cell(t, s->valid & WS_VALID_HOST ? ws_session_client(s, client) : "?") ||
+	     text_cell(t, s->slot) ||
+	     ws_table_cell(t, WS_COLOR_NONE, begin ? ws_text_time(ex, begin, time) : "before") ||
+	     ws_table_cell(t, WS_COLOR_NONE, begin ? lasted : "?") ||
+	     ws_table_cell(t, WS_COLOR_NONE, ws_count_format(s->commands, count)) ||
+	     ws_table_cell(t, WS_COLOR_NONE, s->has_wal_bytes ? wal : "") ||
+	     ws_table_cell(t, WS_COLOR_NONE, s->backup_bytes ? backup : "") ||
+	     ws_table_cell(t, color, state) ||
+	     ws_table_cell(t, WS_COLOR_RED, s->lost ? ws_count_format(s->lost, lost) : "") ||
+	     ws_table_cell(t, end_color(s), end);
+	return rc ? -1 : 0;
+}
+
+const struct ws_text_view ws_text_sessions = { begin_sessions, end_sessions, release_table };
+
+/* -- history */
+
+static int begin_history(struct ws_export *ex)
+{
+	static const struct ws_column columns[] = {
+		{ .title = "STARTED" },		 { .title = "PID", .right = true },
+		{ .title = "#", .right = true }, { .title = "LASTED", .right = true },
+		{ .title = "OUTCOME" },		 { .title = "COMMAND", .flexible = true },
+	};
+
+	return begin_table(ex, columns, WS_ARRAY_SIZE(columns));
+}
+
+static int end_history(struct ws_export *ex)
+{
+	return end_table(ex, "no commands");
+}
+
+/* "ERROR: 42601: ..." and "LOCATION: ..." below the command, as psql's VERBOSITY verbose has them.
+ */
+static int error_notes(struct ws_export *ex, const struct ws_command *c)
+{
+	const struct ws_screen *screen = &ex->opt.screen;
+	size_t room = screen->verbose ? 0 : (size_t)screen->width - 15;
+	struct ws_buf note = { 0 }, text = { 0 };
+	int rc;
+
+	rc = ws_buf_addf(&text, "ERROR:  %s: %s", c->sqlstate[0] ? c->sqlstate : "?????",
+			 c->message ? c->message : "(message not readable)") ||
+	     ws_buf_addstr(&note, "               ") ||
+	     ws_buf_addstr(&note, ws_color_code(screen, WS_COLOR_RED)) ||
+	     ws_put_text(&note, screen, text.data, text.len, room) ||
+	     ws_buf_addstr(&note, ws_color_code(screen, WS_COLOR_NONE)) ||
+	     ws_table_note(ex->state, note.data);
+	ws_buf_clear(&note);
+	ws_buf_clear(&text);
+	if (rc == 0 && c->location)
+		rc = ws_buf_addf(&text, "LOCATION:  %s", c->location) ||
+		     ws_buf_addstr(&note, "               ") ||
+		     ws_put_text(&note, screen, text.data, text.len, room) ||
+		     ws_table_note(ex->state, note.data);
+	ws_buf_deinit(&note);
+	ws_buf_deinit(&text);
+	return rc ? -1 : 0;
+}
+
+int ws_text_command_row(struct ws_export *ex, const struct ws_session *session,
+			const struct ws_command *c)
+{
+	static const enum ws_color colors[] = {
+		[WS_OUTCOME_RUNNING] = WS_COLOR_CYAN,
+		[WS_OUTCOME_OK] = WS_COLOR_GREEN,
+		[WS_OUTCOME_ERROR] = WS_COLOR_RED,
+		[WS_OUTCOME_LOST] = WS_COLOR_RED,
+	};
+	static const char unreadable[] = "(not readable)";
+	struct ws_table *t = ex->state;
+	char pid[WS_PID_TEXT], time[WS_TIME_TEXT], count[WS_COUNT_TEXT], lasted[WS_DURATION_TEXT];
+	struct ws_buf command = { 0 };
+	uint64_t ns = 0;
+	bool known = ws_command_duration(c, ex->opt.to_ns, &ns);
+	int rc;
+
+	rc = c->text ? ws_buf_add(&command, c->text, c->text_len)
+		     : ws_buf_addstr(&command, unreadable);
+	if (rc == 0 && c->truncated)
+		rc = ws_buf_addstr(&command, "...");
+	rc = rc ||
+	     ws_table_cell(t, WS_COLOR_NONE,
+			   c->start_ns ? ws_text_time(ex, c->start_ns, time) : "before") ||
+	     ws_table_cell(t, WS_COLOR_BOLD, ws_text_pid(session, pid)) ||
+	     ws_table_cell(t, WS_COLOR_DIM, ws_count_format(c->seq, count)) ||
+	     ws_table_cell(t, WS_COLOR_NONE, known ? ws_duration_format(ns, lasted) : "?") ||
+	     ws_table_cell(t, colors[c->outcome], ws_outcome_name(c->outcome)) ||
+	     ws_table_text(t, command.data ? command.data : "", command.len);
+	ws_buf_deinit(&command);
+	if (rc == 0 && c->outcome == WS_OUTCOME_ERROR)
+		rc = error_notes(ex, c);
+	return rc ? -1 : 0;
+}
+
+const struct ws_text_view ws_text_history = { begin_history, end_history, release_table };
+
+/* -- the format */
+
+static const struct ws_text_view *const views[WS_VIEW_COUNT] = {
+	[WS_VIEW_SESSIONS] = &ws_text_sessions, [WS_VIEW_HISTORY] = &ws_text_history,
+	[WS_VIEW_TIMELINE] = &ws_text_timeline, [WS_VIEW_HIST] = &ws_text_hist,
+	[WS_VIEW_TRACE] = &ws_text_trace,
+};
+
+static int text_begin(struct ws_export *ex)
+{
+	const struct ws_text_view *view = views[ex->view];
+
+	return view && view->begin ? view->begin(ex) : 0;
+}
+
+static int text_end(struct ws_export *ex)
+{
+	const struct ws_text_view *view = views[ex->view];
+
+	return view && view->end ? view->end(ex) : 0;
+}
+
+static void text_release(struct ws_export *ex)
+{
+	const struct ws_text_view *view = views[ex->view];
+
+	if (view && view->release)
+		view->release(ex);
+}
+
+const struct ws_format ws_format_text = {
+	.name = "text",
+	.begin = text_begin,
+	.session = ws_text_session_row,
+	.command = ws_text_command_row,
+	.segment = ws_text_segment,
+	.hist = ws_text_hist_block,
+	.event = ws_text_event,
+	.doctor = ws_text_doctor,
+	.end = text_end,
+	.release = text_release,
+};
