@@ -5,6 +5,7 @@
 #ifndef WS_EXPORT_TEXT_H
 #define WS_EXPORT_TEXT_H
 
+#include "base/util.h"
 #include "export/export.h"
 
 /* One view of the text format. `end` prints what was collected; `release` frees the state. */

@@ -123,14 +123,13 @@ static int plan_row(struct page *p, struct ws_table *t, const struct ws_planned 
 	const char *function = site->function ? site->function : site->probe->function;
 	bool planted = site->status == WS_PLAN_PLANTED;
 	bool cheap = site->cost == WS_COST_EMULATED;
-	char address[24] = "", level[8], instruction[80];
+	const char *instruction = planted ? site->instruction : site->reason;
+	char address[24] = "", level[16];
 
 	(void)p;
 	if (planted)
 		snprintf(address, sizeof(address), "0x%llx", (unsigned long long)site->offset);
 	snprintf(level, sizeof(level), "%d", site->probe->level);
-	snprintf(instruction, sizeof(instruction), "%s",
-		 planted ? site->instruction : site->reason);
 	return ws_table_cell(t, WS_COLOR_NONE, "  ") ||
 	       ws_table_cell(t, WS_COLOR_BOLD, site->probe->name) ||
 	       ws_table_cell(t, WS_COLOR_NONE, ws_site_kind_name(site->probe->kind)) ||

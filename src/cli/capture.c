@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/capture.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "cli/select.h"
+#include "cli/signals.h"
+#include "event/idmap.h"
+
+#define PROGRESS_NS 1000000000ULL
+
+struct capture {
+	const struct ws_options *options;
+	const char *path, *shown;
+	struct ws_trace_info info;
+	struct ws_writer *writer; /* NULL until the first record */
+	struct ws_gate *gate;
+	struct ws_idmap sessions;
+	struct ws_capture_result *result;
+	struct ws_error err; /* of writing */
+	bool failed;
+	bool progress;
+	uint64_t begin_ns, progress_ns;
+};
+
+static void release_id(struct ws_id *id)
+{
+	free(id);
+}
+
+static int count_session(struct capture *c, const struct ws_rec *rec)
+{
+	struct ws_id *id;
+
+	if (!rec->pid || !rec->start_ns || rec->kind >= WS_KIND_SERVER)
+		return 0;
+	c->result->events++;
+	if (ws_idmap_find(&c->sessions, rec->pid, rec->start_ns))
+		return 0;
+	id = calloc(1, sizeof(*id));
+	if (!id)
+		return -1;
+	id->pid = rec->pid;
+	id->start_ns = rec->start_ns;
+	if (ws_idmap_add(&c->sessions, id)) {
+		free(id);
+		return -1;
+	}
+	c->result->sessions++;
+	return 0;
+}
+
+static void show_progress(struct capture *c, uint64_t now_ns)
+{
+	char time[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+
+	if (!c->progress || now_ns < c->progress_ns + PROGRESS_NS)
+		return;
+	c->progress_ns = now_ns;
+	fprintf(stderr, "\r\033[K%s: %llu sessions, %llu events, %s",
+		ws_duration_format(now_ns - c->begin_ns, time),
+		(unsigned long long)c->result->sessions, (unsigned long long)c->result->events,
+		ws_bytes_format(ws_writer_bytes(c->writer), bytes));
+}
+
+/* What the user knows the file by, instead of the path it was opened through. */
+static int writing_failed(struct capture *c)
+{
+	snprintf(c->err.where, sizeof(c->err.where), "%s", c->shown);
+	c->failed = true;
+	return -1;
+}
+
+static int keep(void *arg, const struct ws_rec *rec)
+{
+	struct capture *c = arg;
+
+	if (!c->writer && ws_writer_new(&c->writer, c->path, &c->info, &c->err))
+		return writing_failed(c);
+	if (count_session(c, rec)) {
+		ws_error_set(&c->err, "cannot record", c->shown, "out of memory");
+		c->failed = true;
+		return -1;
+	}
+	if (ws_writer_add(c->writer, rec, &c->err) ||
+	    ws_writer_tick(c->writer, ws_clock_mono_ns(), &c->err))
+		return writing_failed(c);
+	show_progress(c, rec->time_ns);
+	return 0;
+}
+
+static int feed(void *arg, const struct ws_rec *rec)
+{
+	struct capture *c = arg;
+	int rc = ws_gate_feed(c->gate, rec);
+
+	if (rc && !c->failed) {
+		ws_error_set(&c->err, "cannot record", c->shown, "out of memory");
+		c->failed = true;
+	}
+	return rc;
+}
+
+void ws_capture_options(const struct ws_options *options, struct ws_live_options *live)
+{
+	*live = (struct ws_live_options){
+		.level = options->level,
+		.duration_ns = options->duration_ns,
+		.postmaster_pid = options->filter.postmaster_pid,
+		.datadir = options->filter.datadir,
+		.postgres = options->filter.postgres,
+		.pid = options->filter.pid,
+		.log = &options->log,
+	};
+	live->stop = ws_signals_catch();
+}
+
+static int run(struct capture *c, struct ws_error *err)
+{
+	struct ws_sink sink = { .fn = feed, .arg = c };
+	struct ws_live_result live = { 0 };
+	struct ws_live_options options;
+	int rc;
+
+	ws_capture_options(c->options, &options);
+	if (ws_live_info(options.level, &c->info, err))
+		return -1;
+	c->begin_ns = c->progress_ns = ws_clock_mono_ns();
+	if (c->progress && !options.duration_ns)
+		ws_log(&c->options->log, WS_LOG_NOTE, "tracing until Ctrl-C");
+	rc = ws_live_run(&options, sink, &live, err);
+	if (c->progress)
+		fputs("\r\033[K", stderr);
+	if (c->failed) {
+		*err = c->err;
+		rc = -1;
+	}
+	c->result->lost = live.lost;
+	c->result->untracked = live.untracked;
+	c->result->servers = live.servers;
+	c->result->seconds_ns = ws_clock_mono_ns() - c->begin_ns;
+	return rc;
+}
+
+int ws_capture_run(const struct ws_options *options, const char *path, const char *shown,
+		   bool filtered, struct ws_capture_result *result, struct ws_error *err)
+{
+	const struct ws_filter everything = { 0 };
+	struct capture c = { .options = options, .path = path, .shown = shown, .result = result };
+	struct ws_sink sink = { .fn = keep, .arg = &c };
+	int rc;
+
+	*result = (struct ws_capture_result){ 0 };
+	c.progress = !options->quiet && isatty(STDERR_FILENO);
+	c.gate = ws_gate_new(filtered ? &options->filter : &everything, false, sink);
+	if (!c.gate)
+		return ws_error_set(err, "cannot record", shown, "out of memory");
+	rc = run(&c, err);
+	if (c.writer) {
+		/* After an error only to free it: the first error is the one that counts. */
+		if (ws_writer_close(c.writer, rc ? NULL : &c.err) && rc == 0) {
+			writing_failed(&c);
+			*err = c.err;
+			rc = -1;
+		}
+	}
+	ws_gate_free(c.gate);
+	ws_idmap_deinit(&c.sessions, release_id);
+	return rc;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "base/util.h"
+
+#define ON_RECORDINGS                                                                           \
+	(WS_GROUP_FILE | WS_GROUP_FILTER | WS_GROUP_REPLAY | WS_GROUP_LIVE | WS_GROUP_TRACING | \
+	 WS_GROUP_JSON)
+
+static const struct ws_verb verbs[] = {
+	{ "doctor", NULL, "can it trace here, what is missing, the exact fix, the plan",
+	  "Says whether walscope can trace the PostgreSQL servers of this host, which functions it "
+	  "found how, and which probes it would plant. Exit status 0 only if tracing would work.",
+	  WS_GROUP_SERVER | WS_GROUP_LIVE | WS_GROUP_TRACING | WS_GROUP_JSON, ws_cmd_doctor },
+	{ "trace", "[FILE]", "live events, a line each",
+	  "Prints each event as it happens, or those of a recording.",
+	  ON_RECORDINGS | WS_GROUP_DEFAULT_LIVE, ws_cmd_trace },
+	{ "record", NULL, "write a recording of all walsenders",
+	  "Records until the duration is over, or SIGINT or SIGTERM. An existing FILE is replaced.",
+	  WS_GROUP_OUTPUT | WS_GROUP_FILTER | WS_GROUP_TRACING, ws_cmd_record },
+	{ "sessions", "FILE", "the walsenders: who, what for, how long, how it ended",
+	  "Prints a line per walsender session, by start.", ON_RECORDINGS, ws_cmd_sessions },
+	{ "history", "FILE", "the commands, with duration, outcome and error",
+	  "Prints a line per replication or SQL command, by start.", ON_RECORDINGS,
+	  ws_cmd_history },
+	{ "timeline", "FILE", "what each walsender did when",
+	  "Prints a strip of states per session, and each state's share.", ON_RECORDINGS,
+	  ws_cmd_timeline },
+	{ "hist", "FILE", "latency histograms: sends, waits, lags",
+	  "Prints the histograms of each session.", ON_RECORDINGS, ws_cmd_hist },
+};
+
+const struct ws_verb *ws_verbs(size_t *count)
+{
+	*count = WS_ARRAY_SIZE(verbs);
+	return verbs;
+}
+
+static const struct ws_verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < WS_ARRAY_SIZE(verbs); i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	return NULL;
+}
+
+static void print_error(const struct ws_error *err)
+{
+	char line[2 * sizeof(*err)];
+
+	ws_error_format(err, line, sizeof(line));
+	fprintf(stderr, "walscope: %s\n", line);
+}
+
+static void print_help(void)
+{
+	printf("walscope: what is each walsender of PostgreSQL doing, and why?\n\n"
+	       "Usage: walscope COMMAND [OPTIONS]\n\nCommands:\n");
+	for (size_t i = 0; i < WS_ARRAY_SIZE(verbs); i++)
+		printf("  %-10s %s\n", verbs[i].name, verbs[i].summary);
+	printf("\nwalscope COMMAND --help describes a command, as does walscope-COMMAND(8).\n"
+	       "Exit status: 0 done, 1 failed, 2 usage, 3 done but with loss or a torn "
+	       "recording.\n");
+}
+
+/*
+ * Everything written must have arrived: a full disk is an error like any other. A reader that went
+ * away (head, a pager) had enough: no error. A stdout that was closed from the start matters only
+ * to who wrote something.
+ */
+static int close_stdout(int status)
+{
+	bool pending = __fpending(stdout) != 0;
+	bool failed = ferror(stdout) != 0;
+	struct ws_error err;
+
+	errno = 0;
+	if (fclose(stdout) == 0 ? !failed : (errno == EBADF && !pending && !failed))
+		return status;
+	if (errno == EPIPE || status == WS_EXIT_FAILED)
+		return status;
+	ws_error_errno(&err, errno ? errno : EIO, "cannot write", "standard output");
+	print_error(&err);
+	return WS_EXIT_FAILED;
+}
+
+static int run_verb(const struct ws_verb *verb, int argc, char **argv)
+{
+	struct ws_options options;
+	struct ws_error err;
+	enum ws_exit status;
+
+	switch (ws_options_parse(verb, argc, argv, &options, &err)) {
+	case 0:
+		break;
+	case 1:
+		ws_options_help(verb, stdout);
+		return WS_EXIT_DONE;
+	default:
+		print_error(&err);
+		return WS_EXIT_USAGE;
+	}
+	err = (struct ws_error){ 0 };
+	status = verb->run(&options, &err);
+	if (err.errnum == EPIPE) {
+		__fpurge(stdout);
+		clearerr(stdout);
+		return WS_EXIT_DONE;
+	}
+	if (err.what[0])
+		print_error(&err);
+	return (int)status;
+}
+
+static int usage_error(const char *why, const char *word)
+{
+	struct ws_error err;
+
+	ws_error_set(&err, "usage", NULL, "%s%s", why, word);
+	ws_error_fix(&err, "walscope --help lists the commands");
+	print_error(&err);
+	return WS_EXIT_USAGE;
+}
+
+int ws_cli_main(int argc, char **argv)
+{
+	const struct ws_verb *verb;
+
+	/* Not LC_NUMERIC: numbers are read and written the same way everywhere. */
+	setlocale(LC_CTYPE, "");
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2)
+		return usage_error("no command", "");
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_help();
+		return close_stdout(WS_EXIT_DONE);
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("walscope %s\n", WS_VERSION);
+		return close_stdout(WS_EXIT_DONE);
+	}
+	verb = find_verb(argv[1]);
+	if (!verb)
+		return usage_error(argv[1][0] == '-' ? "unknown option " : "unknown command ",
+				   argv[1]);
+	return close_stdout(run_verb(verb, argc - 1, argv + 1));
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "cli/capture.h"
+#include "cli/cli.h"
+
+static const char what[] = "cannot write recording";
+
+/*
+ * Can the recording be written, and is it nothing that must not be overwritten? An older recording
+ * is replaced, but not before tracing has begun. *created: there was no such file; it is there now.
+ */
+static int check_output(const char *path, bool *created, struct ws_error *err)
+{
+	ws_autoclose int fd = -1;
+	struct stat st;
+
+	*created = false;
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		*created = fd >= 0;
+	}
+	if (fd < 0)
+		return ws_error_errno(err, errno, what, path);
+	if (fstat(fd, &st))
+		return ws_error_errno(err, errno, what, path);
+	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+		return ws_error_set(err, what, path, "not a regular file");
+	return 0;
+}
+
+static void summarize(const struct ws_options *options, const struct ws_capture_result *r)
+{
+	char bytes[WS_BYTES_TEXT], time[WS_DURATION_TEXT];
+
+	ws_log(&options->log, WS_LOG_NOTE, "%llu sessions, %llu events, %llu lost, %s in %s: %s",
+	       (unsigned long long)r->sessions, (unsigned long long)r->events,
+	       (unsigned long long)r->lost, ws_bytes_format(r->bytes, bytes),
+	       ws_duration_format(r->seconds_ns, time), options->output);
+	if (r->untracked)
+		ws_log(&options->log, WS_LOG_WARN, "%llu sessions not traced: too many at once",
+		       (unsigned long long)r->untracked);
+	else if (r->lost)
+		ws_log(&options->log, WS_LOG_WARN,
+		       "%llu events lost: the ring buffer was full; try a lower --level",
+		       (unsigned long long)r->lost);
+	if (!r->servers)
+		ws_log(&options->log, WS_LOG_WARN,
+		       "no PostgreSQL server was seen; walscope doctor says what it looks for");
+}
+
+enum ws_exit ws_cmd_record(const struct ws_options *options, struct ws_error *err)
+{
+	struct ws_capture_result result;
+	struct stat st;
+	bool created;
+
+	if (check_output(options->output, &created, err))
+		return WS_EXIT_FAILED;
+	if (ws_capture_run(options, options->output, options->output, true, &result, err)) {
+		/* Nothing was recorded: leave nothing behind. */
+		if (created && stat(options->output, &st) == 0 && st.st_size == 0)
+			unlink(options->output);
+		return WS_EXIT_FAILED;
+	}
+	if (stat(options->output, &st) == 0)
+		result.bytes = (uint64_t)st.st_size;
+	summarize(options, &result);
+	return result.lost || result.untracked ? WS_EXIT_LOSS : WS_EXIT_DONE;
+}

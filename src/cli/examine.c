@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/examine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "target/proc.h"
+
+#ifndef CAP_PERFMON
+#define CAP_PERFMON 38
+#endif
+#ifndef CAP_BPF
+#define CAP_BPF 39
+#endif
+
+#define PARANOID_UNKNOWN (-100)
+
+static uint64_t effective_caps(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (syscall(SYS_capget, &head, data))
+		return 0;
+	return (uint64_t)data[1].effective << 32 | data[0].effective;
+}
+
+static int perf_event_paranoid(void)
+{
+	ws_autofclose FILE *file = fopen("/proc/sys/kernel/perf_event_paranoid", "re");
+	int value;
+
+	return file && fscanf(file, "%d", &value) == 1 ? value : PARANOID_UNKNOWN;
+}
+
+static int examine_privileges(struct ws_doctor *d)
+{
+	struct ws_doctor_privileges *p = &d->privileges;
+	bool admin;
+
+	p->root = geteuid() == 0;
+	p->caps = effective_caps();
+	admin = p->caps >> CAP_SYS_ADMIN & 1;
+	p->cap_bpf = admin || (p->caps >> CAP_BPF & 1);
+	p->cap_perfmon = admin || (p->caps >> CAP_PERFMON & 1);
+	p->cap_sys_ptrace = p->caps >> CAP_SYS_PTRACE & 1;
+	p->perf_event_paranoid = perf_event_paranoid();
+	if (p->cap_bpf && p->cap_perfmon && p->cap_sys_ptrace) {
+		/* Debian's kernels from 13 on: CAP_PERFMON does not help at 3 and above. */
+		if (p->root || admin || p->perf_event_paranoid < 3)
+			return 0;
+		return ws_problem_add(&d->problems, "sysctl kernel.perf_event_paranoid=2",
+				      "kernel.perf_event_paranoid is %d: CAP_PERFMON alone is not "
+				      "enough",
+				      p->perf_event_paranoid);
+	}
+	if (p->root)
+		return ws_problem_add(
+			&d->problems, "give the container CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE",
+			"root without the capabilities that tracing needs:%s%s%s",
+			p->cap_bpf ? "" : " CAP_BPF", p->cap_perfmon ? "" : " CAP_PERFMON",
+			p->cap_sys_ptrace ? "" : " CAP_SYS_PTRACE");
+	return ws_problem_add(&d->problems, "sudo walscope doctor", "not root, and without%s%s%s",
+			      p->cap_bpf ? "" : " CAP_BPF", p->cap_perfmon ? "" : " CAP_PERFMON",
+			      p->cap_sys_ptrace ? "" : " CAP_SYS_PTRACE");
+}
+
+static int add_error(struct ws_problem_list *list, const struct ws_error *err, const char *fix)
+{
+	return ws_problem_add(list, err->fix[0] ? err->fix : fix, "%s%s%s%s%s", err->what,
+			      err->where[0] ? ": " : "", err->where, err->why[0] ? ": " : "",
+			      err->why);
+}
+
+/* Names a stepped or missing site that matters. */
+static int judge_plan(struct ws_doctor_server *s)
+{
+	for (size_t i = 0; i < s->plan.count; i++) {
+		const struct ws_planned *site = &s->plan.sites[i];
+
+		/* A required one is what ws_plan_make fails with. */
+		if (site->status != WS_PLAN_MISSING || site->probe->required ||
+		    site->probe->level > s->plan.level)
+			continue;
+		if (ws_problem_add(&s->problems, "", "probe %s is missing: %s", site->probe->name,
+				   site->reason))
+			return -1;
+	}
+	return 0;
+}
+
+/* Everything that can be said of a server binary without attaching. Returns 1 if it can be traced,
+ * 0 if not (problems say why), -1 when memory ran out. */
+static int examine_image(struct ws_doctor_server *s, const struct ws_image *image,
+			 const struct ws_options *options)
+{
+	const struct ws_resolve_options resolve = { .log = &options->log };
+	struct ws_error err = { 0 };
+
+	s->arch = ws_image_arch_name(ws_image_arch(image));
+	s->stripped = ws_image_is_stripped(image);
+	snprintf(s->build_id, sizeof(s->build_id), "%s", ws_image_build_id(image));
+	if (!ws_image_server_version(image, s->version, &s->major))
+		return ws_problem_add(&s->problems,
+				      "name a server binary, as "
+				      "--postgres /usr/lib/postgresql/15/bin/postgres",
+				      "%s is no PostgreSQL server of version 10 or later", s->file);
+	if (ws_resolve(image, &resolve, &s->symbols, &err) ||
+	    ws_layout_find(image, s->major, false, &s->layout, &err))
+		return add_error(&s->problems, &err, "");
+	if (ws_plan_make(image, &s->symbols, &s->layout, s->major, options->level, &s->plan, &err))
+		return add_error(&s->problems, &err, "") || judge_plan(s) ? -1 : 0;
+	return judge_plan(s) ? -1 : 1;
+}
+
+/* `fd` is closed here. */
+static int examine_file(struct ws_doctor_server *s, int fd, const struct ws_options *options)
+{
+	struct ws_error err = { 0 };
+	struct ws_image *image;
+	int rc;
+
+	rc = ws_image_open(&image, fd, s->file, &options->log, &err);
+	close(fd);
+	if (rc)
+		return add_error(&s->problems, &err,
+				 "name a server binary, as "
+				 "--postgres /usr/lib/postgresql/15/bin/postgres");
+	rc = examine_image(s, image, options);
+	ws_image_free(image);
+	return rc;
+}
+
+static struct ws_doctor_server *new_server(struct ws_doctor *d, const char *file)
+{
+	struct ws_doctor_server *s =
+		ws_array_grow(&d->servers, &d->server_count, &d->server_cap, sizeof(*s));
+
+	if (s)
+		snprintf(s->file, sizeof(s->file), "%s", file);
+	return s;
+}
+
+static int examine_named(struct ws_doctor *d, const struct ws_options *options)
+{
+	const char *file = options->filter.postgres;
+	struct ws_doctor_server *s = new_server(d, file);
+	struct ws_error err;
+	int fd;
+
+	if (!s)
+		return -1;
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		ws_error_errno(&err, errno, "cannot open server binary", file);
+		return add_error(&s->problems, &err, errno == EACCES ? "sudo walscope doctor" : "");
+	}
+	return examine_file(s, fd, options);
+}
+
+static int add_process(struct ws_doctor_server *s, const struct ws_postmaster *postmaster)
+{
+	struct ws_doctor_process *p =
+		ws_array_grow(&s->processes, &s->process_count, &s->process_cap, sizeof(*p));
+
+	if (!p)
+		return -1;
+	p->pid = postmaster->process.pid;
+	p->ns_pid = postmaster->process.ns_pid;
+	snprintf(p->datadir, sizeof(p->datadir), "%s", postmaster->datadir);
+	return 0;
+}
+
+static bool owns(const struct ws_postmaster *postmaster, uint32_t pid)
+{
+	if (postmaster->process.pid == pid)
+		return true;
+	for (size_t i = 0; i < postmaster->child_count; i++)
+		if (postmaster->children[i].pid == pid)
+			return true;
+	return false;
+}
+
+/* Clusters of one binary are examined once. Build id and path tell binaries apart: on overlayfs
+ * device and inode do not. */
+static int examine_running(struct ws_doctor *d, const struct ws_proc *proc,
+			   const struct ws_postmaster *postmaster, const struct ws_options *options)
+{
+	struct ws_doctor_server *s;
+	struct ws_error err;
+	int fd;
+
+	for (size_t i = 0; i < d->server_count; i++) {
+		s = &d->servers[i];
+		if (strcmp(s->file, postmaster->exe) == 0 && s->deleted == postmaster->exe_deleted)
+			return add_process(s, postmaster) ? -1 : 1;
+	}
+	s = new_server(d, postmaster->exe);
+	if (!s || add_process(s, postmaster))
+		return -1;
+	s->deleted = postmaster->exe_deleted;
+	fd = ws_proc_open_exe(proc, postmaster->process.pid, &err);
+	if (fd < 0)
+		return add_error(&s->problems, &err, "sudo walscope doctor");
+	return examine_file(s, fd, options);
+}
+
+static int explain_none(struct ws_doctor *d, const struct ws_options *options, unsigned int denied)
+{
+	if (options->filter.pid)
+		return ws_problem_add(&d->problems, "walscope doctor shows all servers",
+				      "process %u belongs to no PostgreSQL server that can be seen",
+				      options->filter.pid);
+	if (denied && !d->privileges.root)
+		return ws_problem_add(&d->problems, "sudo walscope doctor",
+				      "no PostgreSQL server is seen, and %u processes may not be "
+				      "examined",
+				      denied);
+	return ws_problem_add(&d->problems,
+			      "start one, or check a binary with "
+			      "walscope doctor --postgres FILE",
+			      "no PostgreSQL server is running");
+}
+
+static int examine_all(struct ws_doctor *d, const struct ws_options *options)
+{
+	const struct ws_proc proc = { .root = "/proc" };
+	struct ws_server_list list = { 0 };
+	struct ws_error err = { 0 };
+	unsigned int denied = 0, seen = 0;
+	bool all = true;
+
+	if (ws_proc_servers(&proc, &list, &denied, &err))
+		return add_error(&d->problems, &err, "mount -t proc proc /proc");
+	for (size_t i = 0; i < list.count; i++) {
+		int rc;
+
+		if (options->filter.pid && !owns(&list.servers[i], options->filter.pid))
+			continue;
+		seen++;
+		rc = examine_running(d, &proc, &list.servers[i], options);
+		if (rc < 0) {
+			ws_server_list_deinit(&list);
+			return -1;
+		}
+		all = all && rc > 0;
+	}
+	ws_server_list_deinit(&list);
+	if (!seen)
+		return explain_none(d, options, denied);
+	return all ? 1 : 0;
+}
+
+int ws_examine(const struct ws_options *options, struct ws_doctor *d)
+{
+	int usable;
+
+	*d = (struct ws_doctor){ 0 };
+	ws_kernel_probe(&d->kernel);
+	if (examine_privileges(d))
+		return -1;
+	/* A kernel that refuses for lack of privileges is one problem, not two. */
+	if (d->kernel.problem[0] && !d->problems.count &&
+	    ws_problem_add(&d->problems, d->kernel.fix, "%s", d->kernel.problem))
+		return -1;
+	usable = options->filter.postgres ? examine_named(d, options) : examine_all(d, options);
+	if (usable < 0)
+		return -1;
+	d->ok = usable > 0 && d->problems.count == 0;
+	return 0;
+}

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/options.h"
+
+#include <argp.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "cli/cli.h"
+
+#define PID_MAX	      4194304 /* PID_MAX_LIMIT, linux/threads.h */
+#define DURATION_MAX  (365ULL * 86400 * 1000000000)
+#define LEVEL_DEFAULT 2
+
+enum {
+	KEY_PID = 0x100,
+	KEY_POSTMASTER,
+	KEY_POSTGRES,
+	KEY_APP,
+	KEY_SLOT,
+	KEY_KIND,
+	KEY_SESSION,
+	KEY_FROM,
+	KEY_TO,
+	KEY_LIVE,
+	KEY_DURATION,
+	KEY_LEVEL,
+	KEY_JSON,
+};
+
+#define OPTION(long_name, its_key, its_arg, its_doc)                              \
+	{                                                                         \
+		.name = long_name, .key = its_key, .arg = its_arg, .doc = its_doc \
+	}
+
+static const struct argp_option filter_options[] = {
+	{ .doc = "Which sessions (all that are given must hold; none: all of this host):" },
+	OPTION("pid", KEY_PID, "PID", "The walsender with this process id"),
+	OPTION("postmaster", KEY_POSTMASTER, "PID|DATADIR", "Walsenders of this server"),
+	OPTION("postgres", KEY_POSTGRES, "FILE", "Walsenders that run this server binary"),
+	OPTION("app", KEY_APP, "NAME", "Sessions with this application_name"),
+	OPTION("slot", KEY_SLOT, "NAME", "Sessions that use this replication slot"),
+	OPTION("kind", KEY_KIND, "KIND", "physical, logical, backup or sql"),
+	{ 0 },
+};
+static const struct argp_option replay_options[] = {
+	OPTION("session", KEY_SESSION, "ID", "The session with this id, PID.STARTTICKS"),
+	OPTION("from", KEY_FROM, "TIME",
+	       "What happened from then on: RFC 3339, or -10m: that "
+	       "long before the recording's end"),
+	OPTION("to", KEY_TO, "TIME", "What happened before"),
+	{ 0 },
+};
+static const struct argp_option server_options[] = {
+	OPTION("pid", KEY_PID, "PID", "Check the server that this process belongs to"),
+	OPTION("postgres", KEY_POSTGRES, "FILE", "Check this server binary"),
+	{ 0 },
+};
+static const struct argp_option live_options[] = {
+	OPTION("live", KEY_LIVE, NULL, "Trace the servers of this host now"),
+	{ 0 },
+};
+static const struct argp_option tracing_options[] = {
+	OPTION("duration", KEY_DURATION, "S", "Trace for so long (10, 500ms, 1.5m, 2h)"),
+	OPTION("level", KEY_LEVEL, "N",
+	       "1: sessions, commands, states, errors; 2 (default): also stages of the send loop, "
+	       "waits, replies; 3: also each message and WAL read"),
+	{ 0 },
+};
+static const struct argp_option json_options[] = {
+	OPTION("json", KEY_JSON, NULL, "One JSON object per line"),
+	{ 0 },
+};
+static const struct argp_option output_options[] = {
+	OPTION("output", 'o', "FILE", "The recording to write (needed)"),
+	{ 0 },
+};
+static const struct argp_option common_options[] = {
+	OPTION("verbose", 'v', NULL, "Say more, shorten nothing; twice: say what was tried"),
+	OPTION("quiet", 'q', NULL, "Say nothing but warnings and errors"),
+	OPTION("help", 'h', NULL, "This help"),
+	{ 0 },
+};
+
+static const struct group {
+	unsigned int bit; /* 0: every command */
+	const struct argp_option *options;
+} groups[] = {
+	{ WS_GROUP_OUTPUT, output_options }, { WS_GROUP_SERVER, server_options },
+	{ WS_GROUP_FILTER, filter_options }, { WS_GROUP_REPLAY, replay_options },
+	{ WS_GROUP_LIVE, live_options },     { WS_GROUP_TRACING, tracing_options },
+	{ WS_GROUP_JSON, json_options },     { 0, common_options },
+};
+#define GROUP_COUNT WS_ARRAY_SIZE(groups)
+
+struct parse {
+	const struct ws_verb *verb;
+	struct ws_options *options;
+	struct ws_error *err;
+	bool help;
+};
+
+static const char usage_what[] = "usage";
+
+static int usage(const struct parse *p, const char *why, const char *name, const char *value)
+{
+	if (value)
+		ws_error_set(p->err, usage_what, NULL, "%s %s: %s", name, value, why);
+	else
+		ws_error_set(p->err, usage_what, NULL, "%s: %s", name, why);
+	return EINVAL;
+}
+
+static bool parse_number(const char *text, unsigned long min, unsigned long max,
+			 unsigned long *value)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	errno = 0;
+	*value = strtoul(text, &end, 10);
+	return errno == 0 && *end == '\0' && *value >= min && *value <= max;
+}
+
+static error_t parse_pid(const struct parse *p, const char *name, const char *arg, uint32_t *pid)
+{
+	unsigned long value;
+
+	if (!parse_number(arg, 1, PID_MAX, &value))
+		return usage(p, "not a process id (1 to 4194304)", name, arg);
+	*pid = (uint32_t)value;
+	return 0;
+}
+
+static error_t parse_postmaster(const struct parse *p, const char *arg)
+{
+	if (isdigit((unsigned char)arg[0]))
+		return parse_pid(p, "--postmaster", arg, &p->options->filter.postmaster_pid);
+	if (arg[0] != '/')
+		return usage(p, "neither a process id nor an absolute data directory",
+			     "--postmaster", arg);
+	p->options->filter.datadir = arg;
+	return 0;
+}
+
+static error_t parse_kind(const struct parse *p, const char *arg)
+{
+	for (int kind = WS_SESSION_KIND_PHYSICAL; kind <= WS_SESSION_KIND_SQL; kind++) {
+		if (strcmp(arg, ws_session_kind_name((enum ws_session_kind)kind)) == 0) {
+			p->options->filter.kind = (enum ws_session_kind)kind;
+			return 0;
+		}
+	}
+	return usage(p, "not one of physical, logical, backup, sql", "--kind", arg);
+}
+
+static error_t parse_duration(const struct parse *p, const char *arg)
+{
+	uint64_t ns;
+
+	if (!ws_duration_parse(arg, &ns) || ns == 0 || ns > DURATION_MAX)
+		return usage(p, "not a duration between 1 ns and 365 d (10, 500ms, 1.5m, 2h)",
+			     "--duration", arg);
+	p->options->duration_ns = ns;
+	return 0;
+}
+
+static error_t parse_level(const struct parse *p, const char *arg)
+{
+	unsigned long value;
+
+	if (!parse_number(arg, 1, 3, &value))
+		return usage(p, "not a level from 1 to 3", "--level", arg);
+	p->options->level = (int)value;
+	p->options->level_given = true;
+	return 0;
+}
+
+static error_t parse_when(const struct parse *p, const char *name, const char *arg,
+			  struct ws_when *when)
+{
+	when->text = arg;
+	if (arg[0] == '-' && ws_duration_parse(arg + 1, &when->before_end_ns)) {
+		when->kind = WS_WHEN_BEFORE_END;
+		return 0;
+	}
+	if (!ws_time_parse(arg, &when->wall_ns))
+		return usage(p, "neither RFC 3339 (2026-11-21T02:06:18+00:00) nor relative (-10m)",
+			     name, arg);
+	when->kind = WS_WHEN_WALL;
+	return 0;
+}
+
+static error_t parse_text(const struct parse *p, const char *name, const char *arg,
+			  const char **text)
+{
+	if (!arg[0])
+		return usage(p, "empty", name, NULL);
+	*text = arg;
+	return 0;
+}
+
+static const struct argp_option *find_option(const struct ws_verb *verb, const char *word,
+					     size_t len, bool exact, int *found);
+
+/* Why argp could not make sense of a word; argp itself would print two lines and not say which. */
+static error_t explain(const struct parse *p, const struct argp_state *state)
+{
+	const char *word = state->next > 0 ? state->argv[state->next - 1] : "";
+	const struct argp_option *option;
+	size_t len;
+	int found = 0;
+
+	if (word[0] != '-' && state->next < state->argc)
+		word = state->argv[state->next];
+	if (strncmp(word, "--", 2) != 0)
+		return usage(p, "unknown option, or its argument is missing", word, NULL);
+	len = strcspn(word + 2, "=");
+	option = find_option(p->verb, word + 2, len, true, &found);
+	if (!option)
+		option = find_option(p->verb, word + 2, len, false, &found);
+	if (found == 0)
+		return usage(p, "unknown option", word, NULL);
+	if (found > 1)
+		return usage(p, "could be more than one option", word, NULL);
+	return usage(p, option->arg ? "needs an argument" : "takes no argument", word, NULL);
+}
+
+static error_t parse_value(const struct parse *p, int key, const char *arg)
+{
+	struct ws_options *o = p->options;
+
+	switch (key) {
+	case KEY_PID:
+		return parse_pid(p, "--pid", arg, &o->filter.pid);
+	case KEY_POSTMASTER:
+		return parse_postmaster(p, arg);
+	case KEY_POSTGRES:
+		return parse_text(p, "--postgres", arg, &o->filter.postgres);
+	case KEY_APP:
+		o->filter.app = arg; /* may be empty */
+		return 0;
+	case KEY_SLOT:
+		return parse_text(p, "--slot", arg, &o->filter.slot);
+	case KEY_KIND:
+		return parse_kind(p, arg);
+	case KEY_SESSION:
+		return parse_text(p, "--session", arg, &o->filter.session);
+	case KEY_FROM:
+		return parse_when(p, "--from", arg, &o->from);
+	case KEY_TO:
+		return parse_when(p, "--to", arg, &o->to);
+	case KEY_DURATION:
+		return parse_duration(p, arg);
+	case KEY_LEVEL:
+		return parse_level(p, arg);
+	case 'o':
+		return parse_text(p, "-o", arg, &o->output);
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* Only the root parser is asked about operands and errors, so that they are seen once. */
+static error_t parse_root(int key, char *arg, struct argp_state *state)
+{
+	struct parse *p = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		for (size_t i = 0; i < GROUP_COUNT; i++)
+			if (state->root_argp->children[i].argp)
+				state->child_inputs[i] = p;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (!(p->verb->groups & WS_GROUP_FILE))
+			return usage(p, "takes no operand", arg, NULL);
+		if (p->options->file)
+			return usage(p, "more than one FILE", arg, NULL);
+		p->options->file = arg;
+		return 0;
+	case ARGP_KEY_ERROR:
+		if (!p->err->what[0] && !p->help)
+			explain(p, state);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static error_t parse_group(int key, char *arg, struct argp_state *state)
+{
+	struct parse *p = state->input;
+
+	switch (key) {
+	case KEY_LIVE:
+		p->options->live = true;
+		return 0;
+	case KEY_JSON:
+		p->options->json = true;
+		return 0;
+	case 'v':
+		p->options->verbose++;
+		return 0;
+	case 'q':
+		p->options->quiet = true;
+		return 0;
+	case 'h':
+		p->help = true;
+		return ECANCELED;
+	default:
+		return arg ? parse_value(p, key, arg) : ARGP_ERR_UNKNOWN;
+	}
+}
+
+static bool has_group(const struct ws_verb *verb, const struct group *group)
+{
+	return !group->bit || (verb->groups & group->bit);
+}
+
+/* The argp of a command, in storage of the caller. */
+struct built {
+	struct argp parts[GROUP_COUNT];
+	struct argp_child children[GROUP_COUNT + 1];
+	struct argp root;
+};
+
+static void build(const struct ws_verb *verb, struct built *b)
+{
+	size_t n = 0;
+
+	*b = (struct built){ 0 };
+	for (size_t i = 0; i < GROUP_COUNT; i++) {
+		if (!has_group(verb, &groups[i]))
+			continue;
+		b->parts[n] = (struct argp){ .options = groups[i].options, .parser = parse_group };
+		b->children[n].argp = &b->parts[n];
+		n++;
+	}
+	b->root = (struct argp){ .parser = parse_root,
+				 .args_doc = verb->operands,
+				 .doc = verb->help,
+				 .children = b->children };
+}
+
+void ws_options_each(const struct ws_verb *verb,
+		     void (*fn)(void *arg, const char *name, int letter), void *arg)
+{
+	for (size_t i = 0; i < GROUP_COUNT; i++) {
+		if (!has_group(verb, &groups[i]))
+			continue;
+		for (const struct argp_option *o = groups[i].options; o->name || o->doc; o++)
+			if (o->name)
+				fn(arg, o->name, o->key < 0x80 ? o->key : 0);
+	}
+}
+
+/* The option of that name (or that begins so); *found counts how many there are. */
+static const struct argp_option *find_option(const struct ws_verb *verb, const char *word,
+					     size_t len, bool exact, int *found)
+{
+	const struct argp_option *option = NULL;
+
+	*found = 0;
+	for (size_t i = 0; i < GROUP_COUNT; i++) {
+		if (!has_group(verb, &groups[i]))
+			continue;
+		for (const struct argp_option *o = groups[i].options; o->name || o->doc; o++) {
+			if (!o->name || strncmp(o->name, word, len) != 0 || (exact && o->name[len]))
+				continue;
+			option = o;
+			(*found)++;
+		}
+	}
+	return option;
+}
+
+/* What must not stand together, or needs another option. */
+static int check(const struct parse *p)
+{
+	const struct ws_options *o = p->options;
+	unsigned int g = p->verb->groups;
+	bool optional_live = g & (WS_GROUP_FILE | WS_GROUP_SERVER);
+	bool replayed = o->filter.session || o->from.kind || o->to.kind;
+
+	if (o->quiet && o->verbose)
+		return usage(p, "not together with -v", "-q", NULL);
+	if (o->file && o->live)
+		return usage(p, "not together with a FILE", "--live", NULL);
+	if ((g & WS_GROUP_OUTPUT) && !o->output)
+		return usage(p, "missing: where shall the recording go?", "-o FILE", NULL);
+	if ((g & WS_GROUP_FILE) && !o->file && !o->live && !(g & WS_GROUP_DEFAULT_LIVE))
+		return usage(p, "missing (or --live)", "FILE", NULL);
+	if (optional_live && !o->live && (o->file || !(g & WS_GROUP_DEFAULT_LIVE))) {
+		if (o->duration_ns)
+			return usage(p, "only when tracing (--live)", "--duration", NULL);
+		if (o->level_given && !(g & WS_GROUP_SERVER))
+			return usage(p, "only when tracing (--live)", "--level", NULL);
+	}
+	if (replayed && !o->file && (g & WS_GROUP_DEFAULT_LIVE))
+		return usage(p, "only on a recording (FILE)", "--session, --from and --to", NULL);
+	if ((g & WS_GROUP_SERVER) && o->filter.pid && o->filter.postgres)
+		return usage(p, "not together with --postgres", "--pid", NULL);
+	return 0;
+}
+
+static void set_log(struct ws_options *o)
+{
+	o->log.fn = ws_log_stderr;
+	o->log.level = o->quiet		? WS_LOG_WARN
+		       : o->verbose > 1 ? WS_LOG_DEBUG
+		       : o->verbose	? WS_LOG_INFO
+					: WS_LOG_NOTE;
+}
+
+int ws_options_parse(const struct ws_verb *verb, int argc, char **argv, struct ws_options *options,
+		     struct ws_error *err)
+{
+	struct parse p = { .verb = verb, .options = options, .err = err };
+	struct built built;
+	error_t rc;
+
+	*options = (struct ws_options){ .level = LEVEL_DEFAULT };
+	*err = (struct ws_error){ 0 };
+	build(verb, &built);
+	rc = argp_parse(&built.root, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT, NULL,
+			&p);
+	if (p.help)
+		return 1;
+	if (rc == 0)
+		rc = check(&p);
+	if (rc == 0) {
+		if ((verb->groups & WS_GROUP_DEFAULT_LIVE) && !options->file)
+			options->live = true;
+		set_log(options);
+		return 0;
+	}
+	if (!err->what[0])
+		ws_error_set(err, usage_what, NULL, "%s", strerror(rc));
+	ws_error_fix(err, "see walscope %s --help", verb->name);
+	return -1;
+}
+
+void ws_options_help(const struct ws_verb *verb, FILE *out)
+{
+	char name[64];
+	struct built built;
+
+	snprintf(name, sizeof(name), "walscope %s", verb->name);
+	build(verb, &built);
+	argp_help(&built.root, out, ARGP_HELP_USAGE | ARGP_HELP_DOC | ARGP_HELP_LONG, name);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/select.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+bool ws_filter_any(const struct ws_filter *f)
+{
+	return f->pid || f->postmaster_pid || f->datadir || f->postgres || f->app || f->slot ||
+	       f->kind || f->session;
+}
+
+/* Equal as they stand (minus trailing slashes), or once links are followed. */
+static bool same_path(const char *given, const char *recorded)
+{
+	char real[PATH_MAX];
+	size_t len = strlen(given);
+
+	while (len > 1 && given[len - 1] == '/')
+		len--;
+	if (strncmp(given, recorded, len) == 0 && recorded[len] == '\0')
+		return true;
+	return realpath(given, real) && strcmp(real, recorded) == 0;
+}
+
+static bool match_server(const struct ws_filter *f, const struct ws_session *session,
+			 const struct ws_rec_server *server)
+{
+	if (f->postmaster_pid && session->postmaster_pid != f->postmaster_pid)
+		return false;
+	if (!f->datadir && !f->postgres)
+		return true;
+	if (!server)
+		return false;
+	if (f->datadir && !same_path(f->datadir, server->datadir))
+		return false;
+	return !f->postgres || same_path(f->postgres, server->file);
+}
+
+bool ws_filter_match(const struct ws_filter *f, const struct ws_session *session,
+		     const struct ws_rec_server *server)
+{
+	char id[WS_SESSION_ID_TEXT];
+
+	if (f->pid && session->pid != f->pid)
+		return false;
+	if (f->kind && session->kind != f->kind)
+		return false;
+	if (f->app &&
+	    (!(session->valid & WS_VALID_APPLICATION) || strcmp(session->application, f->app) != 0))
+		return false;
+	if (f->slot && strcmp(session->slot, f->slot) != 0)
+		return false;
+	if (f->session && strcmp(ws_session_id(session, id), f->session) != 0)
+		return false;
+	return match_server(f, session, server);
+}
+
+static void release_selected(struct ws_id *id)
+{
+	struct ws_selected *selected = (struct ws_selected *)id;
+
+	ws_buf_deinit(&selected->held);
+	free(selected);
+}
+
+void ws_selection_deinit(struct ws_selection *selection)
+{
+	ws_idmap_deinit(&selection->map, release_selected);
+	*selection = (struct ws_selection){ 0 };
+}
+
+/* Adds the sessions the model has got since; it only ever appends. */
+static int update(struct ws_selection *selection, const struct ws_model *model)
+{
+	size_t count;
+	struct ws_session *const *sessions = ws_model_sessions(model, &count);
+
+	for (; selection->known < count; selection->known++) {
+		const struct ws_session *session = sessions[selection->known];
+		struct ws_selected *selected = calloc(1, sizeof(*selected));
+
+		if (!selected)
+			return -1;
+		selected->session = session;
+		selected->id.pid = session->pid;
+		selected->id.start_ns = session->start_ns;
+		if (ws_idmap_add(&selection->map, &selected->id)) {
+			free(selected);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+struct ws_selected *ws_selection_find(struct ws_selection *selection, const struct ws_model *model,
+				      uint32_t pid, uint64_t start_ns)
+{
+	struct ws_id *id = ws_idmap_find(&selection->map, pid, start_ns);
+
+	errno = 0;
+	if (!id) {
+		if (update(selection, model)) {
+			errno = ENOMEM;
+			return NULL;
+		}
+		id = ws_idmap_find(&selection->map, pid, start_ns);
+	}
+	return (struct ws_selected *)id;
+}
+
+int ws_selection_decide(struct ws_selection *selection, const struct ws_model *model,
+			const struct ws_filter *filter)
+{
+	size_t count;
+	struct ws_session *const *sessions = ws_model_sessions(model, &count);
+
+	if (update(selection, model))
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		struct ws_selected *selected = ws_selection_find(selection, model, sessions[i]->pid,
+								 sessions[i]->start_ns);
+
+		if (selected)
+			selected->match = ws_filter_match(filter, sessions[i],
+							  ws_model_server(model, sessions[i]));
+	}
+	return 0;
+}
+
+struct ws_gate {
+	struct ws_filter filter;
+	bool restricts;
+	struct ws_sink sink;
+	struct ws_model *model;
+	struct ws_selection selection;
+};
+
+struct ws_gate *ws_gate_new(const struct ws_filter *filter, bool want_model, struct ws_sink sink)
+{
+	const struct ws_observer nobody = { 0 };
+	struct ws_gate *gate = calloc(1, sizeof(*gate));
+
+	if (!gate)
+		return NULL;
+	gate->filter = *filter;
+	gate->restricts = ws_filter_any(filter);
+	gate->sink = sink;
+	if (want_model || gate->restricts) {
+		gate->model = ws_model_new(&nobody);
+		if (!gate->model) {
+			free(gate);
+			return NULL;
+		}
+	}
+	return gate;
+}
+
+void ws_gate_free(struct ws_gate *gate)
+{
+	if (!gate)
+		return;
+	ws_selection_deinit(&gate->selection);
+	ws_model_free(gate->model);
+	free(gate);
+}
+
+const struct ws_model *ws_gate_model(const struct ws_gate *gate)
+{
+	return gate->model;
+}
+
+const struct ws_session *ws_gate_session(struct ws_gate *gate, const struct ws_rec *rec)
+{
+	struct ws_selected *selected = NULL;
+
+	if (gate->model && rec->pid && rec->start_ns)
+		selected =
+			ws_selection_find(&gate->selection, gate->model, rec->pid, rec->start_ns);
+	return selected ? selected->session : NULL;
+}
+
+/* Keeps a record, aligned as records must be. */
+static int hold(struct ws_selected *selected, const struct ws_rec *rec)
+{
+	static const char zeros[8];
+	size_t padded = (rec->size + 7u) & ~7u;
+	struct ws_buf *held = &selected->held;
+
+	while (held->len && held->len + padded > WS_GATE_HELD) {
+		const struct ws_rec *oldest = (const void *)held->data;
+		size_t drop = (oldest->size + 7u) & ~7u;
+
+		memmove(held->data, held->data + drop, held->len - drop);
+		held->len -= drop;
+	}
+	return ws_buf_add(held, rec, rec->size) || ws_buf_add(held, zeros, padded - rec->size) ? -1
+											       : 0;
+}
+
+static int release_held(struct ws_gate *gate, struct ws_selected *selected)
+{
+	struct ws_buf held = selected->held;
+	int rc = 0;
+
+	selected->held = (struct ws_buf){ 0 };
+	for (size_t at = 0; at < held.len && rc == 0;) {
+		const struct ws_rec *rec = (const void *)(held.data + at);
+
+		at += (rec->size + 7u) & ~7u;
+		rc = gate->sink.fn(gate->sink.arg, rec);
+	}
+	ws_buf_deinit(&held);
+	return rc;
+}
+
+int ws_gate_feed(struct ws_gate *gate, const struct ws_rec *rec)
+{
+	struct ws_selected *selected;
+
+	if (gate->model && ws_model_feed(gate->model, rec))
+		return -1;
+	if (!gate->restricts || !rec->pid || !rec->start_ns)
+		return gate->sink.fn(gate->sink.arg, rec);
+	selected = ws_selection_find(&gate->selection, gate->model, rec->pid, rec->start_ns);
+	if (!selected)
+		return errno == ENOMEM ? -1 : 0;
+	/* A session that matched once stays: its kind may change with its commands. */
+	if (!selected->match)
+		selected->match = ws_filter_match(&gate->filter, selected->session,
+						  ws_model_server(gate->model, selected->session));
+	if (selected->match) {
+		if (selected->held.len && release_held(gate, selected))
+			return -1;
+		return gate->sink.fn(gate->sink.arg, rec);
+	}
+	if (rec->kind == WS_KIND_EXIT) {
+		ws_buf_deinit(&selected->held);
+		return 0;
+	}
+	return hold(selected, rec);
+}

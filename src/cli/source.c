@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "cli/capture.h"
+
+/* A file without a name: it goes away with the process, however that ends. */
+static int temporary(struct ws_error *err)
+{
+	const char *dir = getenv("TMPDIR");
+	char path[4096];
+	int fd;
+
+	if (!dir || !dir[0])
+		dir = "/tmp";
+	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
+		/* A file system without O_TMPFILE. */
+		snprintf(path, sizeof(path), "%s/walscope.XXXXXX", dir);
+		fd = mkostemp(path, O_CLOEXEC);
+		if (fd >= 0)
+			remove(path);
+	}
+	if (fd < 0) {
+		ws_error_errno(err, errno, "cannot create a temporary recording", dir);
+		ws_error_fix(err, "set TMPDIR to a directory that can be written");
+	}
+	return fd;
+}
+
+static int record_live(struct ws_source *s, struct ws_error *err)
+{
+	struct ws_capture_result result;
+
+	s->fd = temporary(err);
+	if (s->fd < 0)
+		return -1;
+	snprintf(s->path, sizeof(s->path), "/proc/self/fd/%d", s->fd);
+	s->name = "live";
+	return ws_capture_run(s->options, s->path, "temporary recording", false, &result, err);
+}
+
+struct scan {
+	struct ws_source *source;
+	uint64_t first_ns, last_ns;
+};
+
+static int scan_record(void *arg, const struct ws_rec *rec)
+{
+	struct scan *scan = arg;
+
+	if (!scan->first_ns || rec->time_ns < scan->first_ns)
+		scan->first_ns = rec->time_ns;
+	if (rec->time_ns > scan->last_ns)
+		scan->last_ns = rec->time_ns;
+	return ws_model_feed(scan->source->model, rec);
+}
+
+static int no_memory(const struct ws_source *s, struct ws_error *err)
+{
+	return ws_error_set(err, "cannot read recording", s->name, "out of memory");
+}
+
+static int read_all(const struct ws_source *s, int (*fn)(void *arg, const struct ws_rec *rec),
+		    void *arg, struct ws_reader **kept, struct ws_error *err)
+{
+	struct ws_reader *reader;
+	const struct ws_rec *rec;
+	int rc;
+
+	if (ws_reader_open(&reader, s->path[0] ? s->path : s->name, err))
+		return -1;
+	while ((rc = ws_reader_next(reader, &rec, err)) > 0) {
+		rc = fn(arg, rec);
+		if (rc)
+			break;
+	}
+	if (kept && rc == 0)
+		*kept = reader;
+	else
+		ws_reader_free(reader);
+	return rc;
+}
+
+int ws_source_each(const struct ws_source *s, int (*fn)(void *arg, const struct ws_rec *rec),
+		   void *arg, struct ws_error *err)
+{
+	return read_all(s, fn, arg, NULL, err);
+}
+
+static int scan(struct ws_source *s, struct ws_error *err)
+{
+	const struct ws_observer nobody = { 0 };
+	struct scan state = { .source = s };
+	struct ws_reader *reader = NULL;
+
+	s->model = ws_model_new(&nobody);
+	if (!s->model)
+		return no_memory(s, err);
+	if (read_all(s, scan_record, &state, &reader, err))
+		return err->what[0] ? -1 : no_memory(s, err);
+	s->torn = ws_reader_torn(reader, s->torn_why, sizeof(s->torn_why));
+	ws_reader_free(reader);
+	s->begin_ns = state.first_ns;
+	s->end_ns = state.last_ns;
+	if (ws_model_finish(s->model, s->end_ns))
+		return no_memory(s, err);
+	s->lost = ws_model_lost(s->model);
+	return 0;
+}
+
+/* The monotonic time of a wall-clock time, by the recording's clock pairs: wall clocks rise with
+ * it, but for steps, which a search tolerates. */
+static uint64_t mono_of(const struct ws_source *s, int64_t wall_ns)
+{
+	uint64_t lo = s->begin_ns, hi = s->end_ns;
+
+	while (lo < hi) {
+		uint64_t mid = lo + (hi - lo) / 2;
+
+		if (ws_model_wall_ns(s->model, mid) < wall_ns)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static uint64_t resolve(const struct ws_source *s, const struct ws_when *when, uint64_t otherwise)
+{
+	switch (when->kind) {
+	case WS_WHEN_WALL:
+		return mono_of(s, when->wall_ns);
+	case WS_WHEN_BEFORE_END:
+		return when->before_end_ns < s->end_ns - s->begin_ns
+			       ? s->end_ns - when->before_end_ns
+			       : s->begin_ns;
+	default:
+		return otherwise;
+	}
+}
+
+static int set_window(struct ws_source *s, struct ws_error *err)
+{
+	const struct ws_options *o = s->options;
+	char begin[WS_TIME_TEXT], end[WS_TIME_TEXT];
+
+	s->windowed = o->from.kind || o->to.kind;
+	s->from_ns = resolve(s, &o->from, s->begin_ns);
+	s->to_ns = resolve(s, &o->to, s->end_ns);
+	if (!s->windowed || s->from_ns < s->to_ns)
+		return 0;
+	ws_error_set(err, "nothing to show", s->name, "no time between --from %s and --to %s",
+		     o->from.kind ? o->from.text : "its start",
+		     o->to.kind ? o->to.text : "its end");
+	return ws_error_fix(err, "it goes from %s to %s",
+			    ws_time_format(ws_model_wall_ns(s->model, s->begin_ns), begin),
+			    ws_time_format(ws_model_wall_ns(s->model, s->end_ns), end));
+}
+
+int ws_source_open(struct ws_source *s, const struct ws_options *options, struct ws_error *err)
+{
+	*s = (struct ws_source){ .options = options, .name = options->file, .fd = -1 };
+	if (options->live && record_live(s, err))
+		return -1;
+	if (scan(s, err))
+		return -1;
+	if (ws_selection_decide(&s->selection, s->model, &options->filter))
+		return no_memory(s, err);
+	return set_window(s, err);
+}
+
+void ws_source_deinit(struct ws_source *s)
+{
+	ws_selection_deinit(&s->selection);
+	ws_model_free(s->model);
+	ws_cleanup_close(&s->fd);
+	*s = (struct ws_source){ .fd = -1 };
+}
+
+static int feed(void *arg, const struct ws_rec *rec)
+{
+	return ws_model_feed(arg, rec);
+}
+
+int ws_source_replay(const struct ws_source *s, const struct ws_observer *observer,
+		     struct ws_model **model, struct ws_error *err)
+{
+	int rc;
+
+	*model = ws_model_new(observer);
+	if (!*model)
+		return no_memory(s, err);
+	if (s->windowed)
+		ws_model_set_window(*model, s->from_ns, s->to_ns);
+	rc = read_all(s, feed, *model, NULL, err);
+	if (rc == 0 && ws_model_finish(*model, s->end_ns) == 0)
+		return 0;
+	if (!err->what[0])
+		no_memory(s, err);
+	ws_model_free(*model);
+	*model = NULL;
+	return -1;
+}
+
+bool ws_source_wants(struct ws_source *s, const struct ws_session *session)
+{
+	const struct ws_selected *selected =
+		ws_selection_find(&s->selection, s->model, session->pid, session->start_ns);
+
+	return selected && selected->match;
+}
+
+enum ws_exit ws_source_verdict(const struct ws_source *s)
+{
+	char lost[64] = "";
+
+	if (s->lost)
+		snprintf(lost, sizeof(lost), "%llu events are missing",
+			 (unsigned long long)s->lost);
+	if (!s->torn && !s->lost)
+		return WS_EXIT_DONE;
+	ws_log(&s->options->log, WS_LOG_WARN, "%s: %s%s%s", s->name, lost,
+	       s->torn && s->lost ? "; " : "", s->torn ? s->torn_why : "");
+	return WS_EXIT_LOSS;
+}
