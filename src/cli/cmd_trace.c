@@ -9,14 +9,14 @@
 
 /* -- of a recording */
 
-struct replay {
-	struct ws_source source;
+struct file_trace {
+	struct ws_replay source;
 	struct ws_export ex;
 };
 
 static int replay_event(void *arg, const struct ws_rec *rec)
 {
-	struct replay *r = arg;
+	struct file_trace *r = arg;
 	const struct ws_selected *selected = NULL;
 
 	if (r->source.windowed &&
@@ -33,12 +33,12 @@ static int replay_event(void *arg, const struct ws_rec *rec)
 
 static enum ws_exit trace_file(const struct ws_options *options, struct ws_error *err)
 {
-	struct replay r = { 0 };
+	struct file_trace r = { 0 };
 	struct ws_export_options export_options = { .wall_ns = ws_view_wall };
 	enum ws_exit status = WS_EXIT_FAILED;
 	int rc;
 
-	if (ws_source_open(&r.source, options, err))
+	if (ws_replay_open(&r.source, options, err))
 		goto out;
 	ws_view_screen(options, &export_options);
 	export_options.from_ns = r.source.from_ns;
@@ -48,18 +48,18 @@ static enum ws_exit trace_file(const struct ws_options *options, struct ws_error
 	rc = ws_export_begin(&r.ex, ws_view_format(options), WS_VIEW_TRACE, &export_options) ? 1
 											     : 0;
 	if (rc == 0)
-		rc = ws_source_each(&r.source, replay_event, &r, err);
+		rc = ws_replay_each(&r.source, replay_event, &r, err);
 	if (rc == 0)
 		rc = ws_export_end(&r.ex) ? 1 : 0;
 	if (rc > 0)
 		ws_view_output_failed(err);
 	if (rc == 0) {
 		fflush(stdout);
-		status = ws_source_verdict(&r.source);
+		status = ws_replay_verdict(&r.source);
 	}
 out:
 	ws_export_release(&r.ex);
-	ws_source_deinit(&r.source);
+	ws_replay_deinit(&r.source);
 	return status;
 }
 

@@ -40,7 +40,7 @@ static void on_command(void *arg, const struct ws_session *session,
 {
 	struct ws_view_run *run = arg;
 
-	if (!run->failed && run->ops->command && ws_source_wants(&run->source, session))
+	if (!run->failed && run->ops->command && ws_replay_wants(&run->source, session))
 		run->failed = run->ops->command(run, session, command) != 0;
 }
 
@@ -49,7 +49,7 @@ static void on_segment(void *arg, const struct ws_session *session,
 {
 	struct ws_view_run *run = arg;
 
-	if (!run->failed && run->ops->segment && ws_source_wants(&run->source, session))
+	if (!run->failed && run->ops->segment && ws_replay_wants(&run->source, session))
 		run->failed = run->ops->segment(run, session, segment) != 0;
 }
 
@@ -58,7 +58,7 @@ static void on_session(void *arg, const struct ws_session *session)
 	struct ws_view_run *run = arg;
 	const struct ws_session **slot;
 
-	if (run->failed || !ws_source_wants(&run->source, session))
+	if (run->failed || !ws_replay_wants(&run->source, session))
 		return;
 	slot = ws_array_grow(&run->sessions, &run->session_count, &run->session_cap, sizeof(*slot));
 	if (slot)
@@ -87,7 +87,7 @@ static enum ws_exit show(struct ws_view_run *run, struct ws_error *err)
 	enum ws_exit status = WS_EXIT_DONE;
 
 	errno = 0;
-	if (ws_source_replay(&run->source, &observer, &model, err))
+	if (ws_replay_run(&run->source, &observer, &model, err))
 		return WS_EXIT_FAILED;
 	if (run->session_count)
 		qsort(run->sessions, run->session_count, sizeof(*run->sessions), by_start);
@@ -106,7 +106,7 @@ enum ws_exit ws_view_main(const struct ws_options *options, const struct ws_view
 	struct ws_export_options export_options = { 0 };
 	enum ws_exit status = WS_EXIT_FAILED;
 
-	if (ws_source_open(&run.source, options, err))
+	if (ws_replay_open(&run.source, options, err))
 		goto out;
 	ws_view_screen(options, &export_options);
 	export_options.from_ns = run.source.from_ns;
@@ -119,13 +119,13 @@ enum ws_exit ws_view_main(const struct ws_options *options, const struct ws_view
 		status = show(&run, err);
 	if (status == WS_EXIT_DONE) {
 		fflush(stdout);
-		status = ws_source_verdict(&run.source);
+		status = ws_replay_verdict(&run.source);
 	}
 out:
 	if (ops->release)
 		ops->release(&run);
 	ws_export_release(&run.ex);
 	free(run.sessions);
-	ws_source_deinit(&run.source);
+	ws_replay_deinit(&run.source);
 	return status;
 }

@@ -6,11 +6,11 @@
 #ifndef WS_CLI_VIEW_H
 #define WS_CLI_VIEW_H
 
-#include "cli/source.h"
+#include "cli/replay.h"
 #include "export/export.h"
 
 struct ws_view_run {
-	struct ws_source source;
+	struct ws_replay source;
 	struct ws_export ex;
 	/* Sessions that are wanted and touch the window, by start; there when `finish` is called.
 	 */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * source.h: what the commands that read recordings read: a FILE, or what --live has just recorded.
+ * replay.h: what the commands that read recordings read: a FILE, or what --live has just recorded.
  *
  * A first pass builds all sessions, so that their kinds and slots are known; passes after it print.
  */
-#ifndef WS_CLI_SOURCE_H
-#define WS_CLI_SOURCE_H
+#ifndef WS_CLI_REPLAY_H
+#define WS_CLI_REPLAY_H
 
 #include "cli/select.h"
 #include "trace/trace.h"
 
-struct ws_source {
+struct ws_replay {
 	const struct ws_options *options;
 	const char *name; /* what messages call it */
 	char path[64];	  /* of the temporary recording of --live */
@@ -26,27 +26,27 @@ struct ws_source {
 	char torn_why[256];
 };
 
-/* Records first if the options say --live. Release with ws_source_deinit, also after a failure. */
-int ws_source_open(struct ws_source *source, const struct ws_options *options,
+/* Records first if the options say --live. Release with ws_replay_deinit, also after a failure. */
+int ws_replay_open(struct ws_replay *source, const struct ws_options *options,
 		   struct ws_error *err);
-void ws_source_deinit(struct ws_source *source);
+void ws_replay_deinit(struct ws_replay *source);
 
 /* Calls fn for each record of the recording, in its order; stops when it returns not 0, and returns
  * that (err is fn's business then), or -1 with err filled. */
-int ws_source_each(const struct ws_source *source, int (*fn)(void *arg, const struct ws_rec *rec),
+int ws_replay_each(const struct ws_replay *source, int (*fn)(void *arg, const struct ws_rec *rec),
 		   void *arg, struct ws_error *err);
 
 /*
  * A second pass with an observer, which is told what lies in the window; the model that it leaves
  * is the caller's to free.
  */
-int ws_source_replay(const struct ws_source *source, const struct ws_observer *observer,
-		     struct ws_model **model, struct ws_error *err);
+int ws_replay_run(const struct ws_replay *source, const struct ws_observer *observer,
+		  struct ws_model **model, struct ws_error *err);
 
 /* Does the user want to see this session? It may be of any pass. */
-bool ws_source_wants(struct ws_source *source, const struct ws_session *session);
+bool ws_replay_wants(struct ws_replay *source, const struct ws_session *session);
 
 /* Notes on stderr what is missing in the recording; the exit status that follows from it. */
-enum ws_exit ws_source_verdict(const struct ws_source *source);
+enum ws_exit ws_replay_verdict(const struct ws_replay *source);
 
 #endif

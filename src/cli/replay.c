@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "cli/source.h"
+#include "cli/replay.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ static int temporary(struct ws_error *err)
 	return fd;
 }
 
-static int record_live(struct ws_source *s, struct ws_error *err)
+static int record_live(struct ws_replay *s, struct ws_error *err)
 {
 	struct ws_capture_result result;
 
@@ -47,7 +47,7 @@ static int record_live(struct ws_source *s, struct ws_error *err)
 }
 
 struct scan {
-	struct ws_source *source;
+	struct ws_replay *source;
 	uint64_t first_ns, last_ns;
 };
 
@@ -62,12 +62,12 @@ static int scan_record(void *arg, const struct ws_rec *rec)
 	return ws_model_feed(scan->source->model, rec);
 }
 
-static int no_memory(const struct ws_source *s, struct ws_error *err)
+static int no_memory(const struct ws_replay *s, struct ws_error *err)
 {
 	return ws_error_set(err, "cannot read recording", s->name, "out of memory");
 }
 
-static int read_all(const struct ws_source *s, int (*fn)(void *arg, const struct ws_rec *rec),
+static int read_all(const struct ws_replay *s, int (*fn)(void *arg, const struct ws_rec *rec),
 		    void *arg, struct ws_reader **kept, struct ws_error *err)
 {
 	struct ws_reader *reader;
@@ -88,13 +88,13 @@ static int read_all(const struct ws_source *s, int (*fn)(void *arg, const struct
 	return rc;
 }
 
-int ws_source_each(const struct ws_source *s, int (*fn)(void *arg, const struct ws_rec *rec),
+int ws_replay_each(const struct ws_replay *s, int (*fn)(void *arg, const struct ws_rec *rec),
 		   void *arg, struct ws_error *err)
 {
 	return read_all(s, fn, arg, NULL, err);
 }
 
-static int scan(struct ws_source *s, struct ws_error *err)
+static int scan(struct ws_replay *s, struct ws_error *err)
 {
 	const struct ws_observer nobody = { 0 };
 	struct scan state = { .source = s };
@@ -117,7 +117,7 @@ static int scan(struct ws_source *s, struct ws_error *err)
 
 /* The monotonic time of a wall-clock time, by the recording's clock pairs: wall clocks rise with
  * it, but for steps, which a search tolerates. */
-static uint64_t mono_of(const struct ws_source *s, int64_t wall_ns)
+static uint64_t mono_of(const struct ws_replay *s, int64_t wall_ns)
 {
 	uint64_t lo = s->begin_ns, hi = s->end_ns;
 
@@ -132,7 +132,7 @@ static uint64_t mono_of(const struct ws_source *s, int64_t wall_ns)
 	return lo;
 }
 
-static uint64_t resolve(const struct ws_source *s, const struct ws_when *when, uint64_t otherwise)
+static uint64_t resolve(const struct ws_replay *s, const struct ws_when *when, uint64_t otherwise)
 {
 	switch (when->kind) {
 	case WS_WHEN_WALL:
@@ -146,7 +146,7 @@ static uint64_t resolve(const struct ws_source *s, const struct ws_when *when, u
 	}
 }
 
-static int set_window(struct ws_source *s, struct ws_error *err)
+static int set_window(struct ws_replay *s, struct ws_error *err)
 {
 	const struct ws_options *o = s->options;
 	char begin[WS_TIME_TEXT], end[WS_TIME_TEXT];
@@ -164,9 +164,9 @@ static int set_window(struct ws_source *s, struct ws_error *err)
 			    ws_time_format(ws_model_wall_ns(s->model, s->end_ns), end));
 }
 
-int ws_source_open(struct ws_source *s, const struct ws_options *options, struct ws_error *err)
+int ws_replay_open(struct ws_replay *s, const struct ws_options *options, struct ws_error *err)
 {
-	*s = (struct ws_source){ .options = options, .name = options->file, .fd = -1 };
+	*s = (struct ws_replay){ .options = options, .name = options->file, .fd = -1 };
 	if (options->live && record_live(s, err))
 		return -1;
 	if (scan(s, err))
@@ -176,12 +176,12 @@ int ws_source_open(struct ws_source *s, const struct ws_options *options, struct
 	return set_window(s, err);
 }
 
-void ws_source_deinit(struct ws_source *s)
+void ws_replay_deinit(struct ws_replay *s)
 {
 	ws_selection_deinit(&s->selection);
 	ws_model_free(s->model);
 	ws_cleanup_close(&s->fd);
-	*s = (struct ws_source){ .fd = -1 };
+	*s = (struct ws_replay){ .fd = -1 };
 }
 
 static int feed(void *arg, const struct ws_rec *rec)
@@ -189,8 +189,8 @@ static int feed(void *arg, const struct ws_rec *rec)
 	return ws_model_feed(arg, rec);
 }
 
-int ws_source_replay(const struct ws_source *s, const struct ws_observer *observer,
-		     struct ws_model **model, struct ws_error *err)
+int ws_replay_run(const struct ws_replay *s, const struct ws_observer *observer,
+		  struct ws_model **model, struct ws_error *err)
 {
 	int rc;
 
@@ -209,7 +209,7 @@ int ws_source_replay(const struct ws_source *s, const struct ws_observer *observ
 	return -1;
 }
 
-bool ws_source_wants(struct ws_source *s, const struct ws_session *session)
+bool ws_replay_wants(struct ws_replay *s, const struct ws_session *session)
 {
 	const struct ws_selected *selected =
 		ws_selection_find(&s->selection, s->model, session->pid, session->start_ns);
@@ -217,7 +217,7 @@ bool ws_source_wants(struct ws_source *s, const struct ws_session *session)
 	return selected && selected->match;
 }
 
-enum ws_exit ws_source_verdict(const struct ws_source *s)
+enum ws_exit ws_replay_verdict(const struct ws_replay *s)
 {
 	char lost[64] = "";
 
