@@ -68,7 +68,7 @@ static enum ws_exit print(const struct ws_options *options, const struct ws_doct
 	ws_view_screen(options, &export_options);
 	errno = 0;
 	if (ws_export_begin(&ex, ws_view_format(options), WS_VIEW_DOCTOR, &export_options) ||
-	    ws_export_doctor(&ex, d) || ws_export_end(&ex))
+	    ws_export_doctor(&ex, d) || ws_export_end(&ex) || fflush(stdout))
 		status = ws_view_output_failed(err);
 	ws_export_release(&ex);
 	return status;

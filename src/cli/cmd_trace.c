@@ -51,12 +51,12 @@ static enum ws_exit trace_file(const struct ws_options *options, struct ws_error
 		rc = ws_replay_each(&r.source, replay_event, &r, err);
 	if (rc == 0)
 		rc = ws_export_end(&r.ex) ? 1 : 0;
+	if (rc == 0 && fflush(stdout))
+		rc = 1;
 	if (rc > 0)
 		ws_view_output_failed(err);
-	if (rc == 0) {
-		fflush(stdout);
+	if (rc == 0)
 		status = ws_replay_verdict(&r.source);
-	}
 out:
 	ws_export_release(&r.ex);
 	ws_replay_deinit(&r.source);

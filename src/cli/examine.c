@@ -90,8 +90,8 @@ static int judge_plan(struct ws_doctor_server *s)
 		if (site->status != WS_PLAN_MISSING || site->probe->required ||
 		    site->probe->level > s->plan.level)
 			continue;
-		if (ws_problem_add(&s->problems, "", "probe %s is missing: %s", site->probe->name,
-				   site->reason))
+		if (ws_problem_add(&s->problems, "", "%s: probe %s is missing: %s", s->file,
+				   site->probe->name, site->reason))
 			return -1;
 	}
 	return 0;
@@ -154,14 +154,15 @@ static int examine_named(struct ws_doctor *d, const struct ws_options *options)
 	const char *file = options->filter.postgres;
 	struct ws_doctor_server *s = new_server(d, file);
 	struct ws_error err;
-	int fd;
+	int fd, cause;
 
 	if (!s)
 		return -1;
 	fd = open(file, O_RDONLY | O_CLOEXEC);
+	cause = errno;
 	if (fd < 0) {
-		ws_error_errno(&err, errno, "cannot open server binary", file);
-		return add_error(&s->problems, &err, errno == EACCES ? "sudo walscope doctor" : "");
+		ws_error_errno(&err, cause, "cannot open server binary", file);
+		return add_error(&s->problems, &err, cause == EACCES ? "sudo walscope doctor" : "");
 	}
 	return examine_file(s, fd, options);
 }

@@ -117,10 +117,9 @@ enum ws_exit ws_view_main(const struct ws_options *options, const struct ws_view
 		status = ws_view_output_failed(err);
 	else
 		status = show(&run, err);
-	if (status == WS_EXIT_DONE) {
-		fflush(stdout);
-		status = ws_replay_verdict(&run.source);
-	}
+	if (status == WS_EXIT_DONE)
+		status = fflush(stdout) ? ws_view_output_failed(err)
+					: ws_replay_verdict(&run.source);
 out:
 	if (ops->release)
 		ops->release(&run);

@@ -74,7 +74,7 @@ bool ws_state_is_rest(enum ws_state state);
 struct ws_column {
 	const char *title;
 	bool right;    /* numbers */
-	bool flexible; /* gives way if the table is too wide; the last one flexible first */
+	bool flexible; /* gives way if the table is too wide, the widest first */
 	bool optional; /* left out if all its cells are empty */
 };
 struct ws_table; /* opaque */

@@ -5,7 +5,7 @@
 #include "base/util.h"
 #include "export/screen.h"
 
-#define SEPARATOR    2 /* blanks between columns */
+#define SEPARATOR    2 /* blanks between columns, 1 where room is short */
 #define FLEXIBLE_MIN 8 /* a flexible column gives way down to this */
 
 struct cell {
@@ -119,10 +119,10 @@ static const char *cell_text(const struct ws_table *table, size_t row, size_t co
 	return text ? text : "";
 }
 
-/* Width of each column; 0 for one that is left out. */
-static void measure(const struct ws_table *table, size_t *widths)
+/* Width of each column; 0 for one that is left out. Returns the separator to use. */
+static size_t measure(const struct ws_table *table, size_t *widths)
 {
-	size_t total = 0;
+	size_t total = 0, shown = 0, separator = SEPARATOR;
 
 	for (size_t c = 0; c < table->column_count; c++) {
 		size_t widest = 0;
@@ -138,21 +138,27 @@ static void measure(const struct ws_table *table, size_t *widths)
 		}
 		widths[c] = strlen(table->columns[c].title);
 		widths[c] = widest > widths[c] ? widest : widths[c];
-		total += widths[c] + (total ? SEPARATOR : 0);
+		total += widths[c];
+		shown++;
 	}
-	for (size_t c = table->column_count; c-- > 0 && !table->screen.verbose;) {
-		size_t over = total > (size_t)table->screen.width
-				      ? total - (size_t)table->screen.width
-				      : 0;
-		size_t spare;
+	if (table->screen.verbose || !shown)
+		return separator;
+	if (total + (shown - 1) * SEPARATOR > (size_t)table->screen.width)
+		separator = 1;
+	total += (shown - 1) * separator;
+	while (total > (size_t)table->screen.width) {
+		size_t widest = table->column_count;
 
-		if (!table->columns[c].flexible || widths[c] <= FLEXIBLE_MIN)
-			continue;
-		spare = widths[c] - FLEXIBLE_MIN;
-		spare = over < spare ? over : spare;
-		widths[c] -= spare;
-		total -= spare;
+		for (size_t c = 0; c < table->column_count; c++)
+			if (table->columns[c].flexible && widths[c] > FLEXIBLE_MIN &&
+			    (widest == table->column_count || widths[c] > widths[widest]))
+				widest = c;
+		if (widest == table->column_count)
+			break;
+		widths[widest]--;
+		total--;
 	}
+	return separator;
 }
 
 /* One cell, cut or filled up to its width; the last one is not filled up. */
@@ -180,7 +186,8 @@ static int put_cell(struct ws_buf *line, const struct ws_table *table, const cha
 }
 
 /* `row` is an index, or -1 for the titles. */
-static int print_line(const struct ws_table *table, const size_t *widths, long row, FILE *out)
+static int print_line(const struct ws_table *table, const size_t *widths, size_t separator,
+		      long row, FILE *out)
 {
 	struct ws_buf line = { 0 };
 	size_t last = 0;
@@ -198,7 +205,7 @@ static int print_line(const struct ws_table *table, const size_t *widths, long r
 		if (!widths[c])
 			continue;
 		if (!first)
-			rc = ws_put_repeat(&line, " ", SEPARATOR);
+			rc = ws_put_repeat(&line, " ", separator);
 		first = false;
 		if (rc == 0)
 			rc = put_cell(&line, table, text, color, c, widths[c], c == last);
@@ -214,14 +221,15 @@ static int print_line(const struct ws_table *table, const size_t *widths, long r
 int ws_table_print(const struct ws_table *table, FILE *out)
 {
 	ws_autofree size_t *widths = calloc(table->column_count, sizeof(*widths));
+	size_t separator;
 
 	if (!widths)
 		return -1;
-	measure(table, widths);
-	if (print_line(table, widths, -1, out))
+	separator = measure(table, widths);
+	if (print_line(table, widths, separator, -1, out))
 		return -1;
 	for (size_t r = 0; r < table->count; r++) {
-		if (print_line(table, widths, (long)r, out))
+		if (print_line(table, widths, separator, (long)r, out))
 			return -1;
 		for (size_t n = 0; n < table->rows[r].note_count; n++)
 			if (fprintf(out, "%s\n", table->rows[r].notes[n]) < 0)

@@ -80,19 +80,18 @@ static int begin_sessions(struct ws_export *ex)
 	static const struct ws_column columns[] = {
 		{ .title = "PID", .right = true },
 		{ .title = "KIND" },
-		{ .title = "USER", .flexible = true },
+		{ .title = "USER", .flexible = true, .optional = true },
 		{ .title = "DATABASE", .flexible = true, .optional = true },
 		{ .title = "APPLICATION", .flexible = true },
 		{ .title = "CLIENT", .flexible = true },
 		{ .title = "SLOT", .flexible = true, .optional = true },
 		{ .title = "STARTED" },
 		{ .title = "LASTED", .right = true },
-		{ .title = "CMDS", .right = true },
-		{ .title = "WAL", .right = true, .optional = true },
-		{ .title = "BACKUP", .right = true, .optional = true },
+		{ .title = "COMMANDS", .right = true, .optional = true },
+		{ .title = "SENT", .right = true },
 		{ .title = "MOSTLY" },
 		{ .title = "LOST", .right = true, .optional = true },
-		{ .title = "END" },
+		{ .title = "END", .flexible = true },
 	};
 
 	return begin_table(ex, columns, WS_ARRAY_SIZE(columns));
@@ -159,33 +158,53 @@ static enum ws_color mostly(const struct ws_session *s, char *out, size_t size)
 	return ws_state_color(most);
 }
 
+/* "02:06:18": the order of the rows and the pids tell sessions apart. */
+static const char *start_text(const struct ws_export *ex, uint64_t begin, char out[WS_TIME_TEXT])
+{
+	size_t len;
+
+	if (ws_text_time(ex, begin, out) != out)
+		return "?";
+	len = strlen(out);
+	if (len > 7)
+		out[len - 7] = '\0';
+	return out;
+}
+
 int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
 {
 	struct ws_table *t = ex->state;
 	const char *kind = ws_session_kind_name(s->kind);
 	uint64_t begin = ws_session_begin_ns(s);
-	char pid[WS_PID_TEXT], client[WS_CLIENT_TEXT], time[WS_TIME_TEXT], wal[WS_BYTES_TEXT];
-	char lasted[WS_DURATION_TEXT], backup[WS_BYTES_TEXT], count[WS_COUNT_TEXT];
+	char pid[WS_PID_TEXT], client[WS_CLIENT_TEXT], time[WS_TIME_TEXT], sent[WS_BYTES_TEXT];
+	char lasted[WS_DURATION_TEXT], count[WS_COUNT_TEXT];
 	char lost[WS_COUNT_TEXT], state[48], end[64];
 	enum ws_color color = mostly(s, state, sizeof(state));
+	bool verbose = ex->opt.screen.verbose;
 	int rc;
 
 	end_text(s, end, sizeof(end));
-	ws_bytes_format(s->wal_bytes, wal);
-	ws_bytes_format(s->backup_bytes, backup);
+	ws_bytes_format(s->wal_bytes + s->backup_bytes, sent);
+	ws_session_client(s, client);
 	ws_duration_format(ws_session_duration_ns(s, ex->opt.to_ns), lasted);
 	rc = ws_table_cell(t, WS_COLOR_BOLD, ws_text_pid(s, pid)) ||
 	     ws_table_cell(t, WS_COLOR_NONE, kind ? kind : "?") ||
-	     text_cell(t, s->valid & WS_VALID_USER ? s->user : "?") ||
-	     text_cell(t, s->valid & WS_VALID_DATABASE ? s->database_name : NULL) ||
+	     text_cell(t, !verbose		     ? NULL
+			  : s->valid & WS_VALID_USER ? s->user
+						     : "?") ||
+	     text_cell(t, verbose && (s->valid & WS_VALID_DATABASE) ? s->database_name : NULL) ||
 	     text_cell(t, s->valid & WS_VALID_APPLICATION ? s->application : "?") ||
-	     text_cell(t, s->valid & WS_VALID_HOST ? ws_session_client(s, client) : "?") ||
+	     text_cell(t, !(s->valid & WS_VALID_HOST) ? "?"
+			  : verbose		      ? client
+						      : s->host) ||
 	     text_cell(t, s->slot) ||
-	     ws_table_cell(t, WS_COLOR_NONE, begin ? ws_text_time(ex, begin, time) : "before") ||
+	     ws_table_cell(t, WS_COLOR_NONE,
+			   !begin    ? "before"
+			   : verbose ? ws_text_time(ex, begin, time)
+				     : start_text(ex, begin, time)) ||
 	     ws_table_cell(t, WS_COLOR_NONE, begin ? lasted : "?") ||
-	     ws_table_cell(t, WS_COLOR_NONE, ws_count_format(s->commands, count)) ||
-	     ws_table_cell(t, WS_COLOR_NONE, s->has_wal_bytes ? wal : "") ||
-	     ws_table_cell(t, WS_COLOR_NONE, s->backup_bytes ? backup : "") ||
+	     ws_table_cell(t, WS_COLOR_NONE, verbose ? ws_count_format(s->commands, count) : "") ||
+	     ws_table_cell(t, WS_COLOR_NONE, s->has_wal_bytes || s->backup_bytes ? sent : "") ||
 	     ws_table_cell(t, color, state) ||
 	     ws_table_cell(t, WS_COLOR_RED, s->lost ? ws_count_format(s->lost, lost) : "") ||
 	     ws_table_cell(t, end_color(s), end);

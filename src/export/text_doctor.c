@@ -113,47 +113,54 @@ static void print_symbols(struct page *p, const struct ws_doctor_server *s)
 	}
 }
 
-static int plan_row(struct page *p, struct ws_table *t, const struct ws_planned *site)
+/* Sites that are not planted are named below the table, all of one kind in a line. */
+static int plan_row(struct ws_table *t, const struct ws_planned *site)
 {
-	static const char *const status[] = {
-		[WS_PLAN_NOT_AT_LEVEL] = "not at this level",
-		[WS_PLAN_NOT_IN_MAJOR] = "not in this version",
-		[WS_PLAN_MISSING] = "missing",
-	};
 	const char *function = site->function ? site->function : site->probe->function;
 	bool planted = site->status == WS_PLAN_PLANTED;
 	bool cheap = site->cost == WS_COST_EMULATED;
 	const char *instruction = planted ? site->instruction : site->reason;
-	char address[24] = "", level[16];
+	char address[24] = "-";
 
-	(void)p;
 	if (planted)
 		snprintf(address, sizeof(address), "0x%llx", (unsigned long long)site->offset);
-	snprintf(level, sizeof(level), "%d", site->probe->level);
-	return ws_table_cell(t, WS_COLOR_NONE, "  ") ||
+	return ws_table_cell(t, WS_COLOR_NONE, " ") ||
 	       ws_table_cell(t, WS_COLOR_BOLD, site->probe->name) ||
 	       ws_table_cell(t, WS_COLOR_NONE, ws_site_kind_name(site->probe->kind)) ||
 	       ws_table_text(t, function, strlen(function)) ||
-	       ws_table_cell(t, WS_COLOR_DIM, planted ? ws_symbol_source_name(site->source) : "") ||
+	       ws_table_cell(t, WS_COLOR_DIM,
+			     planted ? ws_symbol_source_name(site->source) : "-") ||
 	       ws_table_cell(t, WS_COLOR_NONE, address) ||
-	       ws_table_cell(t, planted && cheap ? WS_COLOR_GREEN : WS_COLOR_YELLOW,
-			     planted ? ws_code_cost_name(site->cost) : status[site->status]) ||
-	       ws_table_cell(t, WS_COLOR_DIM, level) ||
+	       ws_table_cell(t,
+			     !planted ? WS_COLOR_RED
+			     : cheap  ? WS_COLOR_GREEN
+				      : WS_COLOR_YELLOW,
+			     planted ? ws_code_cost_name(site->cost) : "missing") ||
 	       ws_table_text(t, instruction, strlen(instruction));
+}
+
+static void print_others(struct page *p, const struct ws_plan *plan, enum ws_plan_status status,
+			 const char *title)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->sites[i].status != status)
+			continue;
+		add(p, "%s%s", any ? " " : title, plan->sites[i].probe->name);
+		any = true;
+	}
+	if (any)
+		add(p, "\n");
 }
 
 static void print_plan(struct page *p, const struct ws_doctor_server *s)
 {
 	static const struct ws_column columns[] = {
-		{ .title = "" },
-		{ .title = "PROBE" },
-		{ .title = "KIND" },
-		{ .title = "FUNCTION", .flexible = true },
-		{ .title = "SOURCE" },
-		{ .title = "OFFSET", .right = true },
-		{ .title = "COST" },
-		{ .title = "LEVEL", .right = true },
-		{ .title = "INSTRUCTION", .flexible = true },
+		{ .title = "" },       { .title = "PROBE" },
+		{ .title = "KIND" },   { .title = "FUNCTION", .flexible = true },
+		{ .title = "SOURCE" }, { .title = "OFFSET", .right = true },
+		{ .title = "COST" },   { .title = "INSTRUCTION", .flexible = true },
 	};
 	struct ws_table *t;
 	size_t stepped = 0;
@@ -171,11 +178,17 @@ static void print_plan(struct page *p, const struct ws_doctor_server *s)
 		p->rc = -1;
 		return;
 	}
-	for (size_t i = 0; i < s->plan.count && p->rc == 0; i++)
-		p->rc = plan_row(p, t, &s->plan.sites[i]) ? -1 : 0;
+	for (size_t i = 0; i < s->plan.count && p->rc == 0; i++) {
+		enum ws_plan_status status = s->plan.sites[i].status;
+
+		if (status == WS_PLAN_PLANTED || status == WS_PLAN_MISSING)
+			p->rc = plan_row(t, &s->plan.sites[i]) ? -1 : 0;
+	}
 	if (p->rc == 0)
 		p->rc = ws_text_flush(p->ex, &p->buf) || ws_table_print(t, p->ex->opt.out) ? -1 : 0;
 	ws_table_free(t);
+	print_others(p, &s->plan, WS_PLAN_NOT_AT_LEVEL, "    not at this level: ");
+	print_others(p, &s->plan, WS_PLAN_NOT_IN_MAJOR, "    not in this version: ");
 }
 
 static void print_server(struct page *p, const struct ws_doctor_server *s)
@@ -184,11 +197,13 @@ static void print_server(struct page *p, const struct ws_doctor_server *s)
 	add_colored(p, WS_COLOR_BOLD, "server ");
 	add_text(p, s->file);
 	add(p, "%s\n", s->deleted ? " (deleted)" : "");
-	if (s->version[0])
+	if (s->version[0]) {
 		add(p, "  version   PostgreSQL ");
-	add_text(p, s->version);
+		add_text(p, s->version);
+		add(p, "\n");
+	}
 	if (s->arch)
-		add(p, " %s%s\n", s->arch, s->stripped ? ", stripped" : "");
+		add(p, "  machine   %s%s\n", s->arch, s->stripped ? ", stripped" : "");
 	if (s->build_id[0])
 		add(p, "  build id  %s\n", s->build_id);
 	for (size_t i = 0; i < s->process_count; i++) {

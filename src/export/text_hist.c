@@ -156,8 +156,9 @@ int ws_text_hist_block(struct ws_export *ex, const struct ws_session *session,
 	state->any = true;
 	state->session = session;
 	rc = rc || ws_put_color(&line, &ex->opt.screen, WS_COLOR_BOLD, info->name) ||
-	     ws_buf_addf(&line, ": %s%s%s values\n", info->help ? info->help : "",
-			 info->help ? "; " : "", ws_count_format(hist->count, count));
+	     ws_buf_addf(&line, ": %s%s%s value%s\n", info->help ? info->help : "",
+			 info->help ? "; " : "", ws_count_format(hist->count, count),
+			 hist->count == 1 ? "" : "s");
 	if (rc == 0 && hist->count)
 		rc = put_summary(&line, info, hist) || ws_text_flush(ex, &line) ||
 		     put_groups(ex, &line, info, hist);
