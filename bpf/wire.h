@@ -133,7 +133,7 @@ enum ws_text_flags {
 };
 
 #define WS_TEXT_CHUNK_SMALL 448
-#define WS_TEXT_CHUNK	    4096
+#define WS_TEXT_CHUNK	    16384
 #define WS_TEXT_MAX	    (1024 * 1024)
 
 /* Follows its WS_KIND_COMMAND or WS_KIND_ERROR at once; the size of the record says how many bytes.
@@ -371,7 +371,7 @@ struct ws_rec_note {
 	char text[];
 };
 
-#define WS_REC_SIZE_MAX 8192
+#define WS_REC_SIZE_MAX 32768
 
 #ifndef __bpf__
 _Static_assert(sizeof(struct ws_rec) == 32, "wire format");
