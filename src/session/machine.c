@@ -419,6 +419,8 @@ static void end_session(struct ws_machine *m, uint64_t end_ns)
 	leave_command(m);
 	ws_timeline_enter(m, s->state, end_ns);
 	ws_timeline_flush(m);
+	if (end_ns < s->accounted_ns) /* of an unsound recording: the sum holds all the same */
+		end_ns = s->accounted_ns;
 	s->end_ns = end_ns;
 	s->exit_reason = ws_exit_explain(m);
 	ws_command_exit(m, end_ns);
