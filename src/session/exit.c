@@ -72,7 +72,6 @@ static const struct clue clues[] = {
 	{ CONNECTION, COMM, "08", NULL, NULL },
 	/* "connection to client lost" (ProcessInterrupts, postgres.c) */
 	{ FATAL | CONNECTION, DEADLY, "08006", NULL, NULL },
-	{ FATAL | CONNECTION, DEADLY, "08003", NULL, NULL },
 	/* "terminating connection due to unexpected postmaster exit" (be-secure.c), also 57P01 */
 	{ FATAL | POSTMASTER, DEADLY, "57P01", "secure_read", NULL },
 	{ FATAL | POSTMASTER, DEADLY, "57P01", "secure_write", NULL },
@@ -80,10 +79,8 @@ static const struct clue clues[] = {
 	  "terminating connection due to unexpected postmaster exit" },
 	{ FATAL | ADMIN, DEADLY, "57P01", NULL, NULL },
 	{ FATAL | CRASH, DEADLY, "57P02", NULL, NULL },
-	/* cannot_connect_now, too_many_connections, authorization (postmaster.c, auth.c) */
-	{ FATAL | REFUSAL, DEADLY, "57P03", NULL, NULL },
+	/* too_many_connections: max_connections, and max_wal_senders */
 	{ FATAL | REFUSAL, DEADLY, "53300", NULL, NULL },
-	{ FATAL | REFUSAL, DEADLY, "28", NULL, NULL },
 	/* "terminating connection due to conflict with recovery" (ProcessInterrupts); a logical
 	 * walsender on a standby meets it when its slot is invalidated (16 and later) */
 	{ FATAL | CONFLICT, DEADLY, "40001", NULL, NULL },

@@ -337,6 +337,53 @@ static void a_missed_exit_is_explained_by_what_came_before(void **state)
 	assert_int_equal(session_of(f)->exit_code, -1);
 }
 
+/* Each with just what tells it, the message translated or the function unknown. */
+static void each_error_leads_to_its_reason(void **state)
+{
+	static const struct {
+		enum ws_elevel elevel;
+		const char *sqlstate, *function, *message;
+		enum ws_exit_reason reason;
+	} cases[] = {
+		{ WS_ELEVEL_COMMERROR, "XX000", "internal_flush", "m", WS_END_CONNECTION_LOST },
+		{ WS_ELEVEL_COMMERROR, "XX000", "internal_flush_buffer", "m",
+		  WS_END_CONNECTION_LOST },
+		{ WS_ELEVEL_COMMERROR, "XX000", "pq_recvbuf", "m", WS_END_CONNECTION_LOST },
+		{ WS_ELEVEL_COMMERROR, "XX000", "pq_getbyte_if_available", "m",
+		  WS_END_CONNECTION_LOST },
+		{ WS_ELEVEL_COMMERROR, "XX000", NULL, "could not send data to client: x",
+		  WS_END_CONNECTION_LOST },
+		{ WS_ELEVEL_COMMERROR, "XX000", NULL, "could not receive data from client: x",
+		  WS_END_CONNECTION_LOST },
+		{ WS_ELEVEL_COMMERROR, "08006", NULL, "m", WS_END_CONNECTION_LOST },
+		{ WS_ELEVEL_COMMERROR, "08006", "SocketBackend", "m", WS_END_CLIENT_EOF },
+		{ WS_ELEVEL_COMMERROR, "08006", NULL, "unexpected EOF on client connection",
+		  WS_END_CLIENT_EOF },
+		{ WS_ELEVEL_COMMERROR, "08P01", NULL, "m", WS_END_CLIENT_EOF },
+		{ WS_ELEVEL_COMMERROR, NULL, NULL, NULL, WS_END_CLIENT_TERMINATED },
+		{ WS_ELEVEL_FATAL, "08006", NULL, "m", WS_END_CONNECTION_LOST },
+		{ WS_ELEVEL_FATAL, "57P01", "secure_read", "m", WS_END_POSTMASTER_DEATH },
+		{ WS_ELEVEL_FATAL, "57P01", "secure_write", "m", WS_END_POSTMASTER_DEATH },
+		{ WS_ELEVEL_FATAL, "57P01", NULL,
+		  "terminating connection due to unexpected postmaster exit",
+		  WS_END_POSTMASTER_DEATH },
+		{ WS_ELEVEL_FATAL, "53300", NULL, "m", WS_END_REFUSED },
+		{ WS_ELEVEL_FATAL, NULL, NULL, NULL, WS_END_FATAL },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ws_tape tape = ws_tape_new(f->tape.sink, (uint32_t)(5000 + i), BEGIN);
+
+		ws_tape_session(&tape, 0);
+		ws_tape_ready(&tape);
+		ws_tape_error(&tape, cases[i].elevel, cases[i].sqlstate, cases[i].function,
+			      cases[i].message);
+		ws_tape_exit(&tape, cases[i].elevel == WS_ELEVEL_FATAL, 0);
+		assert_int_equal(ws_observed_session(f->o, tape.pid)->exit_reason, cases[i].reason);
+	}
+}
+
 static void an_ended_session_takes_no_more_records(void **state)
 {
 	struct fixture *f = *state;
@@ -386,6 +433,7 @@ int main(void)
 		TEST(any_other_fatal_is_fatal),
 		TEST(any_other_status_is_unknown),
 		TEST(a_missed_exit_is_explained_by_what_came_before),
+		TEST(each_error_leads_to_its_reason),
 		TEST(an_ended_session_takes_no_more_records),
 	};
 
