@@ -166,17 +166,23 @@ int ws_order_feed(struct ws_order *order, const void *data, size_t size)
 	return emit(order, rec);
 }
 
+/* How many of the records the kernel made up to next_seq have not arrived. */
+static uint32_t missing(const struct sequence *seq, uint32_t next_seq)
+{
+	uint32_t lost = next_seq - seq->next;
+
+	return lost > INT32_MAX ? 0 : lost; /* more arrived than the caller knew of */
+}
+
 int ws_order_session_gone(struct ws_order *order, uint32_t pid, uint64_t start_ns,
 			  uint32_t next_seq, uint64_t now_ns)
 {
 	const struct sequence unknown = { .id = { .pid = pid, .start_ns = start_ns } };
 	struct sequence *known = find(order, pid, start_ns);
 	const struct sequence *seq = known ? known : &unknown;
-	uint32_t lost = next_seq - seq->next;
+	uint32_t lost = missing(seq, next_seq);
 	int rc = 0;
 
-	if (lost > INT32_MAX) /* more arrived than the caller knew of */
-		lost = 0;
 	if (lost || (known && !known->exited))
 		rc = emit_gap(order, seq, seq->exited ? WS_GAP_RING_FULL : WS_GAP_EXIT_MISSED, lost,
 			      now_ns);
@@ -193,15 +199,15 @@ int ws_order_session_tail(struct ws_order *order, uint32_t pid, uint64_t start_n
 	const struct sequence unknown = { .id = { .pid = pid, .start_ns = start_ns } };
 	struct sequence *known = find(order, pid, start_ns);
 	const struct sequence *seq = known ? known : &unknown;
-	uint32_t lost = next_seq - seq->next;
+	uint32_t lost = missing(seq, next_seq);
+	int rc;
 
-	if (!lost || lost > INT32_MAX)
+	if (!lost)
 		return 0;
-	if (emit_gap(order, seq, WS_GAP_RING_FULL, lost, now_ns))
-		return -1;
+	rc = emit_gap(order, seq, WS_GAP_RING_FULL, lost, now_ns);
 	if (known)
 		known->next = next_seq;
-	return 0;
+	return rc;
 }
 
 void ws_order_stats(const struct ws_order *order, struct ws_order_stats *stats)

@@ -297,6 +297,29 @@ static void a_session_of_which_nothing_arrived_is_a_gap(void **state)
 	assert_int_equal(f->out.items[0].gap.cause, WS_GAP_EXIT_MISSED);
 }
 
+static void what_a_living_session_lost_last_is_a_gap_at_the_end(void **state)
+{
+	struct fixture *f = *state;
+
+	ws_tape_session(&f->tape, 0);
+	assert_int_equal(ws_order_session_tail(f->order, 4711, 1000, 1, 3000), 0);
+	assert_int_equal(f->out.count, 1);
+	assert_int_equal(ws_order_session_tail(f->order, 4711, 1000, 5, 3000), 0);
+	assert_int_equal(f->out.count, 2);
+	assert_int_equal(f->out.items[1].gap.cause, WS_GAP_RING_FULL);
+	assert_int_equal(f->out.items[1].gap.lost, 4);
+	assert_int_equal(f->out.items[1].gap.from_ns, 1000);
+	assert_int_equal(f->out.items[1].gap.to_ns, 3000);
+	/* Told once. */
+	ws_tape_lose(&f->tape, 4);
+	ws_tape_keepalive(&f->tape, 1);
+	assert_int_equal(f->out.count, 3);
+	/* Of one that never got a record through, all. */
+	assert_int_equal(ws_order_session_tail(f->order, 99, 500, 2, 3000), 0);
+	assert_int_equal(f->out.items[3].gap.lost, 2);
+	assert_int_equal(f->out.items[3].gap.h.pid, 99);
+}
+
 static void the_sinks_refusal_stops_the_source(void **state)
 {
 	struct fixture *f = *state;
@@ -324,6 +347,7 @@ int main(void)
 		TEST(a_session_gone_with_all_its_records_leaves_no_gap),
 		TEST(a_session_gone_without_its_exit_record_is_a_gap),
 		TEST(a_session_of_which_nothing_arrived_is_a_gap),
+		TEST(what_a_living_session_lost_last_is_a_gap_at_the_end),
 		TEST(the_sinks_refusal_stops_the_source),
 	};
 
