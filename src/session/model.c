@@ -150,22 +150,39 @@ static void feed_server(struct ws_model *model, const struct ws_rec *rec)
 		model->failed = true;
 }
 
+/*
+ * The two clocks of a pair are read one after the other, so that each pair is off by some hundred
+ * ns, by another amount each. Taking each as a step would put segments that follow each other on a
+ * terminal's wall clock some ns apart: only what is more than noise counts.
+ */
+#define CLOCK_NOISE_NS 1000000
+
+static bool is_noise(const struct ws_clock_pair *a, const struct ws_rec_clock *b)
+{
+	int64_t drift = (int64_t)((uint64_t)b->wall_ns - (uint64_t)a->wall_ns -
+				  (b->h.time_ns - a->mono_ns));
+
+	return drift > -CLOCK_NOISE_NS && drift < CLOCK_NOISE_NS;
+}
+
 static void feed_clock(struct ws_model *model, const struct ws_rec *rec)
 {
 	const struct ws_rec_clock *r = (const struct ws_rec_clock *)rec;
-	struct ws_clock_pair *pair;
-	size_t at;
+	size_t at = model->clock_count;
 
 	if (rec->size < sizeof(*r))
 		return;
-	pair = ws_array_grow(&model->clocks, &model->clock_count, &model->clock_cap,
-			     sizeof(*model->clocks));
-	if (!pair) {
+	while (at && model->clocks[at - 1].mono_ns > rec->time_ns)
+		at--;
+	if (at && is_noise(&model->clocks[at - 1], r))
+		return;
+	if (!ws_array_grow(&model->clocks, &model->clock_count, &model->clock_cap,
+			   sizeof(*model->clocks))) {
 		model->failed = true;
 		return;
 	}
-	for (at = model->clock_count - 1; at && model->clocks[at - 1].mono_ns > rec->time_ns; at--)
-		model->clocks[at] = model->clocks[at - 1];
+	memmove(&model->clocks[at + 1], &model->clocks[at],
+		(model->clock_count - 1 - at) * sizeof(*model->clocks));
 	model->clocks[at] = (struct ws_clock_pair){ rec->time_ns, r->wall_ns, r->boot_ns };
 }
 
@@ -244,7 +261,8 @@ int64_t ws_model_wall_ns(const struct ws_model *model, uint64_t mono_ns)
 		else
 			high = middle;
 	}
-	return model->clocks[low].wall_ns + (int64_t)(mono_ns - model->clocks[low].mono_ns);
+	return (int64_t)((uint64_t)model->clocks[low].wall_ns + mono_ns -
+			 model->clocks[low].mono_ns);
 }
 
 const char *ws_session_id(const struct ws_session *session, char out[WS_SESSION_ID_TEXT])

@@ -205,7 +205,8 @@ struct ws_session *const *ws_model_sessions(const struct ws_model *model, size_t
 const struct ws_rec_server *ws_model_server(const struct ws_model *model,
 					    const struct ws_session *session);
 /* Wall clock of a monotonic time, by the clock pairs seen (the last one at or before, else the first);
- * 0 if none was seen. */
+ * 0 if none was seen. Pairs that differ from the one before by less than 1 ms are noise and do not count,
+ * so that times stay as far apart as they were unless the wall clock was stepped. */
 int64_t ws_model_wall_ns(const struct ws_model *model, uint64_t mono_ns);
 /* "PID.STARTTICKS" into out. */
 #define WS_SESSION_ID_TEXT 40

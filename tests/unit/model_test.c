@@ -91,23 +91,41 @@ static void a_session_refers_to_its_postmasters_server(void **state)
 	assert_string_equal(ws_model_server(f->o->model, session_of(f))->version, "15.18");
 }
 
+static void clock(struct fixture *f, uint64_t mono_ns, int64_t wall_ns)
+{
+	f->tape.now_ns = mono_ns;
+	ws_tape_clock(&f->tape, wall_ns, mono_ns);
+}
+
 static void wall_clock_goes_by_the_last_pair_before(void **state)
 {
 	struct fixture *f = *state;
 	const struct ws_model *m = f->o->model;
 
 	assert_int_equal(ws_model_wall_ns(m, 5), 0);
-	f->tape.now_ns = 1000;
-	ws_tape_clock(&f->tape, 5000, 1000);
-	f->tape.now_ns = 3000;
-	ws_tape_clock(&f->tape, 7500, 3000); /* the clock was stepped */
-	f->tape.now_ns = 2000;
-	ws_tape_clock(&f->tape, 6100, 2000); /* out of order, as merged recordings may be */
-	assert_int_equal(ws_model_wall_ns(m, 900), 4900);
-	assert_int_equal(ws_model_wall_ns(m, 1999), 5999);
-	assert_int_equal(ws_model_wall_ns(m, 2000), 6100);
-	assert_int_equal(ws_model_wall_ns(m, 2999), 7099);
-	assert_int_equal(ws_model_wall_ns(m, 10000), 14500);
+	clock(f, 1000 * MS, 5000 * MS);
+	clock(f, 3000 * MS, 7500 * MS); /* it was stepped */
+	clock(f, 2000 * MS, 6100 * MS); /* out of order, as merged recordings may be */
+	assert_int_equal(ws_model_wall_ns(m, 900 * MS), 4900 * MS);
+	assert_int_equal(ws_model_wall_ns(m, 1999 * MS), 5999 * MS);
+	assert_int_equal(ws_model_wall_ns(m, 2000 * MS), 6100 * MS);
+	assert_int_equal(ws_model_wall_ns(m, 2999 * MS), 7099 * MS);
+	assert_int_equal(ws_model_wall_ns(m, 10000 * MS), 14500 * MS);
+}
+
+static void noise_of_the_clocks_moves_no_time(void **state)
+{
+	struct fixture *f = *state;
+	const struct ws_model *m = f->o->model;
+
+	clock(f, 1000 * MS, 5000 * MS);
+	for (uint64_t i = 0; i < 1000; i++)
+		clock(f, (2000 + i) * MS, (int64_t)((6000 + i) * MS + i % 7 * 100));
+	assert_int_equal(ws_model_wall_ns(m, 2003 * MS), 6003 * MS);
+	/* But what adds up is followed. */
+	for (uint64_t i = 0; i < 30; i++)
+		clock(f, (4000 + i) * MS, (int64_t)((8000 + i) * MS + i * 100000));
+	assert_true(ws_model_wall_ns(m, 4029 * MS) > (int64_t)(8029 * MS + 1900000));
 }
 
 static void unknown_kinds_and_short_records_are_passed_over(void **state)
@@ -261,6 +279,7 @@ int main(void)
 		TEST(sessions_stand_in_the_order_of_their_appearance),
 		TEST(a_session_refers_to_its_postmasters_server),
 		TEST(wall_clock_goes_by_the_last_pair_before),
+		TEST(noise_of_the_clocks_moves_no_time),
 		TEST(unknown_kinds_and_short_records_are_passed_over),
 		TEST(segments_are_cut_at_the_windows_edges),
 		TEST(bytes_and_values_count_inside_the_window_only),
