@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * idmap.h: finds what belongs to a session by its identity (pid, start_ns). A pid alone is used again.
- * Intrusive: struct ws_id is a member of what is kept, which the caller allocates and frees.
+ * idmap.h: finds what belongs to a session by its identity (pid, start_ns). A pid alone is used
+ * again. Intrusive: struct ws_id is a member of what is kept, which the caller allocates and frees.
  */
 #ifndef WS_EVENT_IDMAP_H
 #define WS_EVENT_IDMAP_H
@@ -14,8 +14,8 @@ struct ws_id {
 	uint32_t pid;
 };
 
-/* Zero-initialise. `recent` spares the tree for all but the first of a session's records, also when the
- * records of many sessions alternate. */
+/* Zero-initialise. `recent` spares the tree for all but the first of a session's records, also when
+ * the records of many sessions alternate. */
 #define WS_IDMAP_RECENT 64
 struct ws_idmap {
 	void *root; /* of tsearch(3) */
