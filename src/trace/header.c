@@ -21,7 +21,7 @@ static uint64_t hash_without(const void *data, size_t size, size_t hash_offset, 
 	uint64_t hash = 0;
 
 	if (!state)
-		return 0; /* never a sound hash: is_hash() says so */
+		return 0; /* out of memory: matches nothing */
 	XXH64_reset(state, seed);
 	XXH64_update(state, bytes, hash_offset);
 	XXH64_update(state, zeros, sizeof(zeros));
@@ -154,10 +154,12 @@ int ws_header_read(int fd, const char *path, struct ws_trace_info *info, uint64_
 
 void ws_block_seal(void *header, uint64_t file_id)
 {
-	struct ws_disk_block *block = header;
+	struct ws_disk_block block;
 
-	block->hash = hash_without(header, block->header_size, offsetof(struct ws_disk_block, hash),
-				   file_id);
+	memcpy(&block, header, sizeof(block));
+	block.hash = hash_without(header, block.header_size, offsetof(struct ws_disk_block, hash),
+				  file_id);
+	memcpy(header, &block, sizeof(block));
 }
 
 bool ws_block_sound(const void *data, size_t size, uint64_t file_id, struct ws_disk_block *block)

@@ -58,13 +58,23 @@ static const struct ws_rec *make_gap(struct ws_reader *reader, uint32_t cause, u
 	return &reader->gap.h;
 }
 
+/* A later version appends fields to a kind: what is known of it stays, the rest goes. */
+static void trim_record(struct ws_rec *rec)
+{
+	const struct ws_kind_info *info = ws_kind_info(rec->kind);
+
+	if (info && info->sizes[0] && rec->size > info->max_size)
+		rec->size = info->max_size;
+}
+
 /* The next record of the block. One that is not sound is a gap: nobody else has to be prepared for
  * it. */
 static const struct ws_rec *take_record(struct ws_reader *reader)
 {
 	const struct ws_source *source = &reader->source;
-	const struct ws_rec *rec = (const void *)(source->area + source->offset[reader->next++]);
+	struct ws_rec *rec = (void *)(source->area + source->offset[reader->next++]);
 
+	trim_record(rec);
 	reader->stopped = rec->kind == WS_KIND_STOP;
 	if (ws_rec_valid(rec, rec->size, NULL, 0))
 		return rec;

@@ -42,11 +42,13 @@ static const struct {
 static char *slurp(const char *path)
 {
 	ws_autofclose FILE *f = fopen(path, "r");
-	char *text = calloc(1, 1 << 20);
+	char *text;
 	size_t got;
 
 	if (!f)
 		fail_msg("cannot open %s: run from the root of the repository", path);
+	text = calloc(1, 1 << 20);
+	assert_non_null(text);
 	got = fread(text, 1, (1 << 20) - 1, f);
 	assert_true(got > 0 && got < (1 << 20) - 1);
 	return text;
@@ -409,8 +411,9 @@ static void test_the_page_mentions_each_kind_field_and_name(void **state)
 				fail_msg("docs/EVENTS.md: %s has no row for %s", info->name,
 					 field->name);
 			for (n = 0; n < field->name_count; n++) {
-				snprintf(quoted, sizeof(quoted), "`%s`",
-					 field->names[n] ? field->names[n] : field->name);
+				if (!field->names[n])
+					continue;
+				snprintf(quoted, sizeof(quoted), "`%s`", field->names[n]);
 				if (!strstr(text, quoted))
 					fail_msg("docs/EVENTS.md: %s.%s does not say %s",
 						 info->name, field->name, quoted);
