@@ -128,6 +128,27 @@ static void test_a_record_that_is_not_sound_comes_back_as_a_gap(void **state)
 	recording_deinit(&recording);
 }
 
+/* As a later version that appended a field to the kind would write it. */
+static void test_a_record_longer_than_known_comes_back_as_far_as_known(void **state)
+{
+	struct recording recording;
+	struct ws_writer *writer = new_writer(&recording);
+	struct random_recs random = { .state = 12 };
+	union random_rec rec = { 0 };
+	struct ws_rec *known;
+
+	(void)state;
+	random_rec_of(&random, &rec, WS_KIND_STATE);
+	rec_list_add(&recording.written, &rec.h);
+	known = recording.written.rec[0];
+	rec.h.size += 8;
+	memcpy(rec.bytes + known->size, "appended", 8);
+	assert_int_equal(ws_writer_add(writer, &rec.h, NULL), 0);
+	assert_int_equal(ws_writer_close(writer, NULL), 0);
+	expect_records(recording.path, &recording.written, 1);
+	recording_deinit(&recording);
+}
+
 static void test_the_writer_refuses_records_of_impossible_size(void **state)
 {
 	struct recording recording;
@@ -396,6 +417,7 @@ int main(void)
 		cmocka_unit_test(test_blocks_of_any_number_of_records_come_back),
 		cmocka_unit_test(test_more_kinds_than_a_block_may_have_come_back),
 		cmocka_unit_test(test_a_record_that_is_not_sound_comes_back_as_a_gap),
+		cmocka_unit_test(test_a_record_longer_than_known_comes_back_as_far_as_known),
 		cmocka_unit_test(test_the_writer_refuses_records_of_impossible_size),
 		cmocka_unit_test(test_the_header_comes_back),
 		cmocka_unit_test(test_the_file_is_for_its_owner_alone),
