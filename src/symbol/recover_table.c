@@ -155,8 +155,7 @@ static const struct ws_signature signatures[] = {
 		.name = "XLogSendPhysical",
 		.file = "walsender.c",
 		.reports = true,
-		.must = "GetFlushRecPtr am_cascading_walsender MyWalSnd tliSwitchPoint "
-			"set_ps_display",
+		.must = "GetFlushRecPtr am_cascading_walsender MyWalSnd tliSwitchPoint",
 		.must_not = "ResetLatch XLogReadDetermineTimeline LogicalDecodingProcessRecord "
 			    "ProcessRepliesIfAny",
 		.calls =
@@ -164,7 +163,8 @@ static const struct ws_signature signatures[] = {
 			"enlargeStringInfo "
 			"GetCurrentTimestamp RecoveryInProgress readTimeLineHistory list_free_deep "
 			"WalSndSetState GetXLogReplayRecPtr GetWalRcvFlushRecPtr wal_segment_close",
-		.may = "WALReadFromBuffers GetWALInsertionTimeLine pg_snprintf "
+		.may = "set_ps_display set_ps_display_with_len strlen WALReadFromBuffers "
+		       "GetWALInsertionTimeLine pg_snprintf "
 		       "GetWalRcvWriteRecPtr "
 		       "GetWALInsertionTimeLineIfSet",
 		.inlines = "LagTrackerWrite GetStandbyFlushRecPtr WalSndSegmentOpen XLogRead",
@@ -383,8 +383,8 @@ static const struct ws_signature signatures[] = {
 		.name = "perform_base_backup",
 		.file = "basebackup.c",
 		.reports = true,
-		.must = "CheckXLogRemoved AllocateDir ReadDir OpenTransientFile",
-		.calls = "RecoveryInProgress makeStringInfo do_pg_backup_start do_pg_backup_stop "
+		.must = "CheckXLogRemoved AllocateDir ReadDir RecoveryInProgress",
+		.calls = "makeStringInfo do_pg_backup_start do_pg_backup_stop "
 			 "do_pg_start_backup do_pg_stop_backup before_shmem_exit "
 			 "cancel_before_shmem_exit "
 			 "basebackup_progress_wait_checkpoint "
@@ -395,7 +395,12 @@ static const struct ws_signature signatures[] = {
 			 "SendBackupManifest FreeBackupManifest WalSndResourceCleanup FreeDir "
 			 "lstat fstat "
 			 "CloseTransientFile list_sort pg_snprintf psprintf lappend",
-		.may = "ResourceOwnerCreate palloc0 pstrdup strlen strspn strcmp sscanf "
+		.may = "pq_beginmessage pq_endmessage pq_sendstring pq_sendbytes pq_puttextmessage "
+		       "pq_putemptymessage enlargeStringInfo pg_sprintf AllocateFile FreeFile "
+		       "fileno "
+		       "__lxstat __fxstat fread __fread_chk ferror sendTablespace "
+		       "OpenTransientFile "
+		       "ResourceOwnerCreate palloc0 pstrdup strlen strspn strcmp sscanf "
 		       "__isoc99_sscanf do_pg_abort_backup __errno_location errmsg_plural "
 		       "pgstat_progress_update_param "
 		       "GetSystemIdentifier pgstat_progress_update_multi_param "

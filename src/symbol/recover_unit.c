@@ -138,6 +138,18 @@ static void enqueue_static(struct loading *l, uint64_t address)
 		enqueue(l, (size_t)i);
 }
 
+/* Several pointers for one structure may be loaded at once, out of a constant. */
+static void enqueue_pointers(struct loading *l, const struct ws_evidence_reference *ref)
+{
+	for (uint64_t at = 0; ref->reads && at + 8 <= ref->size; at += 8) {
+		uint64_t value;
+
+		if (!ws_image_is_code(l->scan->image, ref->address + at) &&
+		    ws_image_relocated(l->scan->image, ref->address + at, &value))
+			enqueue_static(l, value);
+	}
+}
+
 static int add_body(struct ws_unit *unit, const struct ws_evidence *body)
 {
 	if (unit->count == unit->cap) {
@@ -181,8 +193,10 @@ static int load_bodies(struct loading *l, struct ws_error *err)
 			if (!body.calls[i].name)
 				enqueue_static(l, body.calls[i].target);
 		}
-		for (size_t i = 0; i < body.reference_count; i++)
+		for (size_t i = 0; i < body.reference_count; i++) {
 			enqueue_static(l, body.references[i].address);
+			enqueue_pointers(l, &body.references[i]);
+		}
 	}
 	return 0;
 }
