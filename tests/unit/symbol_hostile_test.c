@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Files that lie. Each is opened and, if that works, resolved and read all over: it must end in an
+ * error with a reason or in answers that lie inside the file. (Run with SAN=1, a read beyond ends
+ * the test.)
+ */
+#include <elf.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../lib/symbol_fixture.h"
+#include "base/util.h"
+#include "symbol/code.h"
+#include "symbol/resolve.h"
+
+static const char source[] =
+	"volatile int sink; void (*table[4])(void); void *PqCommMethods = table;\n"
+	"__attribute__((noipa)) void errfinish(const char *f, int l, const char *n) { sink++; }\n"
+	"__attribute__((noipa)) int geterrcode(void) { return sink; }\n"
+	"static __attribute__((noipa)) void WalSndLoop(int n)\n"
+	"{ switch (n) { case 1: sink = 3; break; case 2: sink = 9; break; default: sink++; }\n"
+	"  errfinish(\"walsender.c\", 1, \"WalSndLoop\"); }\n"
+	"int exec_replication_command(const char *c) { WalSndLoop(*c); return 0; }\n"
+	"int main(int c, char **v) { return exec_replication_command(v[0]); }\n";
+
+static void read_everything(const struct ws_image *image)
+{
+	const struct ws_range *functions;
+	const struct ws_image_symbol *symbols;
+	struct ws_symbol_set set;
+	struct ws_error err;
+	size_t count, avail;
+
+	functions = ws_image_functions(image, &count);
+	for (size_t i = 0; i < count && i < 64; i++) {
+		struct ws_code code;
+
+		if (ws_code_decode(image, functions[i], &code, &err) == 0)
+			ws_code_deinit(&code);
+	}
+	symbols = ws_image_symbols(image, &count);
+	for (size_t i = 0; i < count; i++) {
+		const uint8_t *bytes = ws_image_bytes(image, symbols[i].address, &avail);
+		volatile uint8_t last = bytes ? bytes[avail - 1] : 0;
+
+		(void)last;
+		ws_image_string(image, symbols[i].address);
+		assert_true(strlen(symbols[i].name) > 0);
+	}
+	if (ws_resolve(image, &(struct ws_resolve_options){ 0 }, &set, &err))
+		return;
+	for (size_t i = 0; i < set.count; i++) {
+		if (set.symbols[i].status == WS_SYMBOL_FOUND)
+			assert_true(ws_image_is_mapped(image, set.symbols[i].address));
+	}
+	ws_symbol_set_deinit(&set);
+}
+
+/* Returns whether the file was accepted. */
+static bool try_bytes(const uint8_t *bytes, size_t size)
+{
+	struct ws_error err;
+	struct ws_image *image = ws_fixture_open_bytes(bytes, size, &err);
+
+	if (!image) {
+		assert_true(err.what[0] && err.why[0] && err.where[0]);
+		return false;
+	}
+	read_everything(image);
+	ws_image_free(image);
+	return true;
+}
+
+struct fixture {
+	uint8_t *bytes;
+	size_t size;
+};
+
+static int setup(void **state)
+{
+	static struct fixture fixture;
+	char path[512];
+
+	ws_fixture_compile("walsender.c", source, "-g -Wl,--build-id", path, sizeof(path));
+	fixture.bytes = ws_fixture_read(path, &fixture.size);
+	*state = &fixture;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	free(f->bytes);
+	ws_fixture_remove();
+	return 0;
+}
+
+static void the_whole_file_is_accepted(void **state)
+{
+	const struct fixture *f = *state;
+
+	assert_true(try_bytes(f->bytes, f->size));
+}
+
+static void truncated_files_are_survived(void **state)
+{
+	const struct fixture *f = *state;
+	size_t refused = 0;
+
+	for (size_t size = 0; size < f->size; size += 1 + f->size / 400)
+		refused += !try_bytes(f->bytes, size);
+	assert_true(refused > 100); /* all that miss a part of a segment */
+}
+
+static void flip_each(const struct fixture *f, size_t from, size_t to, size_t step)
+{
+	static const uint8_t masks[] = { 0x01, 0x80, 0xff };
+
+	for (size_t at = from; at < to && at < f->size; at += step) {
+		for (size_t m = 0; m < WS_ARRAY_SIZE(masks); m++) {
+			f->bytes[at] ^= masks[m];
+			try_bytes(f->bytes, f->size);
+			f->bytes[at] ^= masks[m];
+		}
+	}
+}
+
+static void flipped_headers_are_survived(void **state)
+{
+	const struct fixture *f = *state;
+	const Elf64_Ehdr *eh = (const Elf64_Ehdr *)f->bytes;
+	size_t programs = eh->e_phoff, program_end = programs + eh->e_phnum * sizeof(Elf64_Phdr);
+	size_t sections = eh->e_shoff, section_end = sections + eh->e_shnum * sizeof(Elf64_Shdr);
+
+	flip_each(f, 0, sizeof(*eh), 1);
+	flip_each(f, programs, program_end, 1);
+	flip_each(f, sections, section_end, 3);
+}
+
+static void flipped_sections_are_survived(void **state)
+{
+	static const uint32_t types[] = { SHT_DYNSYM, SHT_SYMTAB, SHT_RELA, SHT_NOTE };
+	const struct fixture *f = *state;
+	const Elf64_Ehdr *eh = (const Elf64_Ehdr *)f->bytes;
+	const Elf64_Shdr *sh = (const Elf64_Shdr *)(f->bytes + eh->e_shoff);
+	const char *names = (const char *)f->bytes + sh[eh->e_shstrndx].sh_offset;
+	size_t flipped = 0;
+
+	for (size_t s = 0; s < eh->e_shnum; s++) {
+		const char *name = names + sh[s].sh_name;
+		bool wanted = !strcmp(name, ".eh_frame") || !strncmp(name, ".debug_", 7) ||
+			      !strcmp(name, ".dynstr") || !strcmp(name, ".plt");
+
+		for (size_t t = 0; t < WS_ARRAY_SIZE(types); t++)
+			wanted |= sh[s].sh_type == types[t];
+		if (!wanted)
+			continue;
+		flip_each(f, sh[s].sh_offset, sh[s].sh_offset + sh[s].sh_size,
+			  1 + sh[s].sh_size / 60);
+		flipped++;
+	}
+	assert_true(flipped > 5);
+}
+
+/* The header's counts at their largest: nothing may be allocated or walked for what is not there.
+ */
+static void huge_counts_are_survived(void **state)
+{
+	const struct fixture *f = *state;
+	Elf64_Ehdr *eh = (Elf64_Ehdr *)f->bytes, saved = *eh;
+
+	eh->e_phnum = 0xfffe;
+	try_bytes(f->bytes, f->size);
+	*eh = saved;
+	eh->e_shnum = 0xfeff;
+	try_bytes(f->bytes, f->size);
+	*eh = saved;
+	eh->e_phoff = UINT64_MAX - 8;
+	assert_false(try_bytes(f->bytes, f->size));
+	*eh = saved;
+	eh->e_shoff = UINT64_MAX - 8;
+	try_bytes(f->bytes, f->size);
+	*eh = saved;
+}
+
+static void a_truncated_server_is_refused(void **state)
+{
+	ws_autofree uint8_t *bytes = NULL;
+	struct ws_image *image;
+	struct ws_error err;
+	size_t size;
+
+	(void)state;
+	bytes = ws_fixture_read(ws_fixture_server(), &size);
+	for (size_t part = 0; part < 8; part++) {
+		image = ws_fixture_open_bytes(bytes, size / 16 * part + 3, &err);
+		assert_null(image);
+		assert_true(err.why[0] != '\0');
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_whole_file_is_accepted),
+		cmocka_unit_test(truncated_files_are_survived),
+		cmocka_unit_test(flipped_headers_are_survived),
+		cmocka_unit_test(flipped_sections_are_survived),
+		cmocka_unit_test(huge_counts_are_survived),
+		cmocka_unit_test(a_truncated_server_is_refused),
+	};
+
+	return cmocka_run_group_tests_name("symbol/hostile", tests, setup, teardown);
+}

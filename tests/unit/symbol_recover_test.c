@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Recovery, held against two truths: the symbol table of a small program before it was stripped,
+ * and, for the installed server, which has none, relations that the recovery itself does not look
+ * at.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../lib/symbol_fixture.h"
+#include "base/util.h"
+#include "symbol/code.h"
+#include "symbol/resolve.h"
+
+/* A walsender.c in miniature: what the signatures look for, and nothing that works. */
+static const char walsender_source[] =
+	"#define API __attribute__((noipa))\n"
+	"#define OWN static __attribute__((noipa))\n"
+	"volatile int sink; int am_walsender, wal_sender_timeout, whereToSendOutput;\n"
+	"void (*volatile methods[2])(void); void *PqCommMethods = &methods;\n"
+	"API int errstart(int level) { return sink; }\n"
+	"API void errmsg(const char *text) { sink++; }\n"
+	"API void errfinish(const char *file, int line, const char *function) { sink++; }\n"
+	"API void ModifyWaitEvent(void) { sink++; }\n"
+	"API int WaitEventSetWait(long timeout) { return sink; }\n"
+	"API void proc_exit(int code) { for (;;) sink++; }\n"
+	"API long GetCurrentTimestamp(void) { return sink; }\n"
+	"API void resetStringInfo(void) { sink++; }\n"
+	"API void enlargeStringInfo(void) { sink++; }\n"
+	"#define REPORT(name) do { if (errstart(1)) { errmsg(\"x\"); \\\n"
+	"	errfinish(__FILE__, __LINE__, name); } } while (0)\n"
+	"OWN void WalSndShutdown(void) { whereToSendOutput = 0; proc_exit(0); }\n"
+	"OWN void WalSndWait(long timeout)\n"
+	"{\n"
+	"#ifdef FOREIGN\n"
+	"	REPORT(\"SomebodyElse\");\n"
+	"#endif\n"
+	"	ModifyWaitEvent(); if (WaitEventSetWait(timeout) == 1) proc_exit(1);\n"
+	"}\n"
+	"OWN void decoy(long timeout)\n"
+	"{\n"
+	"#ifdef TWINS\n"
+	"	ModifyWaitEvent(); if (WaitEventSetWait(timeout + 1) == 1) proc_exit(1);\n"
+	"#else\n"
+	"	ModifyWaitEvent(); sink = WaitEventSetWait(timeout + 1);\n"
+	"#endif\n"
+	"}\n"
+	"OWN void WalSndKeepalive(int reply)\n"
+	"{\n"
+	"	REPORT(\"WalSndKeepalive\");\n"
+	"	resetStringInfo(); enlargeStringInfo(); sink = GetCurrentTimestamp();\n"
+	"	((void (**)(void))PqCommMethods)[1]();\n"
+	"}\n"
+	"OWN void WalSndKeepaliveIfNecessary(void)\n"
+	"{\n"
+	"	if (wal_sender_timeout <= 0) return;\n"
+	"	WalSndKeepalive(1);\n"
+	"	((void (**)(void))PqCommMethods)[0]();\n"
+	"	if (sink) WalSndShutdown();\n"
+	"}\n"
+	"API int exec_replication_command(const char *text)\n"
+	"{\n"
+	"	REPORT(\"exec_replication_command\");\n"
+	"	WalSndWait(1); decoy(2); WalSndKeepaliveIfNecessary(); return 1;\n"
+	"}\n"
+	"int main(void) { return exec_replication_command(\"\"); }\n";
+
+static const char *const fixture_names[] = { "WalSndShutdown", "WalSndWait", "WalSndKeepalive",
+					     "WalSndKeepaliveIfNecessary" };
+
+/* Resolves the stripped copy; `truth` gets the addresses the symbol table had. */
+static void recover_fixture(const char *flags, struct ws_symbol_set *set,
+			    uint64_t truth[WS_ARRAY_SIZE(fixture_names)])
+{
+	char path[512], stripped[520];
+	struct ws_image *image;
+	struct ws_error err;
+
+	ws_fixture_compile("walsender.c", walsender_source, flags, path, sizeof(path));
+	ws_fixture_strip(path, stripped, sizeof(stripped));
+	image = ws_fixture_open(path);
+	for (size_t i = 0; i < WS_ARRAY_SIZE(fixture_names); i++) {
+		const struct ws_image_symbol *symbol = ws_image_symbol(image, fixture_names[i]);
+
+		assert_non_null(symbol);
+		assert_false(symbol->is_dynamic);
+		truth[i] = symbol->address;
+	}
+	ws_image_free(image);
+	image = ws_fixture_open(stripped);
+	assert_true(ws_image_is_stripped(image));
+	assert_int_equal(ws_resolve(image, &(struct ws_resolve_options){ 0 }, set, &err), 0);
+	ws_image_free(image);
+}
+
+static void recovered_addresses_are_those_of_the_symbol_table(void **state)
+{
+	static const char *const flags[] = { "",
+					     "-O1",
+					     "-fno-pie -no-pie",
+					     "-fcf-protection=full",
+					     "-fno-plt",
+					     "-ffunction-sections" };
+
+	(void)state;
+	for (size_t f = 0; f < WS_ARRAY_SIZE(flags); f++) {
+		uint64_t truth[WS_ARRAY_SIZE(fixture_names)];
+		struct ws_symbol_set set;
+
+		recover_fixture(flags[f], &set, truth);
+		for (size_t i = 0; i < WS_ARRAY_SIZE(fixture_names); i++) {
+			const struct ws_symbol *symbol = ws_symbol_find(&set, fixture_names[i]);
+
+			if (symbol->status != WS_SYMBOL_FOUND || symbol->address != truth[i])
+				fail_msg("%s with \"%s\": %s at 0x%lx, not 0x%lx", symbol->name,
+					 flags[f], ws_symbol_status_name(symbol->status),
+					 symbol->address, truth[i]);
+			assert_int_equal(symbol->source, WS_SOURCE_RECOVERED);
+			assert_true(symbol->confidence >= 0.5 && symbol->confidence <= 1);
+		}
+		ws_symbol_set_deinit(&set);
+	}
+}
+
+static void two_claimants_leave_a_name_unknown(void **state)
+{
+	uint64_t truth[WS_ARRAY_SIZE(fixture_names)];
+	struct ws_symbol_set set;
+
+	(void)state;
+	recover_fixture("-DTWINS", &set, truth);
+	assert_int_equal(ws_symbol_find(&set, "WalSndWait")->status, WS_SYMBOL_UNKNOWN);
+	assert_int_equal(ws_symbol_find(&set, "WalSndKeepalive")->status, WS_SYMBOL_FOUND);
+	ws_symbol_set_deinit(&set);
+}
+
+static void a_body_that_names_another_function_is_rejected(void **state)
+{
+	uint64_t truth[WS_ARRAY_SIZE(fixture_names)];
+	struct ws_symbol_set set;
+
+	(void)state;
+	recover_fixture("-DFOREIGN", &set, truth);
+	assert_int_equal(ws_symbol_find(&set, "WalSndWait")->status, WS_SYMBOL_UNKNOWN);
+	assert_int_equal(ws_symbol_find(&set, "WalSndKeepalive")->status, WS_SYMBOL_FOUND);
+	ws_symbol_set_deinit(&set);
+}
+
+static void recovery_that_is_off_recovers_nothing(void **state)
+{
+	struct ws_image *image = ws_fixture_open(ws_fixture_server());
+	struct ws_symbol_set set;
+	struct ws_error err;
+
+	(void)state;
+	assert_int_equal(
+		ws_resolve(image, &(struct ws_resolve_options){ .no_recovery = true }, &set, &err),
+		0);
+	for (size_t i = 0; i < set.count; i++)
+		assert_int_not_equal(set.symbols[i].source, WS_SOURCE_RECOVERED);
+	assert_int_equal(ws_symbol_find(&set, "WalSndLoop")->status, WS_SYMBOL_UNKNOWN);
+	ws_symbol_set_deinit(&set);
+	ws_image_free(image);
+}
+
+/* The installed server, resolved once for all the tests below. */
+struct server {
+	struct ws_image *image;
+	struct ws_symbol_set set;
+};
+
+static int server_setup(void **state)
+{
+	static struct server server;
+	struct ws_error err;
+
+	server.image = ws_fixture_open(ws_fixture_server());
+	assert_int_equal(ws_resolve(server.image,
+				    &(struct ws_resolve_options){ .no_debug_info = true },
+				    &server.set, &err),
+			 0);
+	*state = &server;
+	return 0;
+}
+
+static int server_teardown(void **state)
+{
+	struct server *server = *state;
+
+	ws_symbol_set_deinit(&server->set);
+	ws_image_free(server->image);
+	return 0;
+}
+
+static void decode_function(const struct server *s, const char *name, struct ws_code *code)
+{
+	uint64_t address = ws_symbol_address(&s->set, name);
+	const struct ws_range *range;
+	struct ws_error err;
+
+	if (!address)
+		fail_msg("%s was not found", name);
+	range = ws_image_function_at(s->image, address);
+	assert_non_null(range);
+	assert_int_equal(range->start, address);
+	assert_int_equal(ws_code_decode(s->image, *range, code, &err), 0);
+	assert_int_equal(code->insns[code->count - 1].address + code->insns[code->count - 1].size,
+			 range->end);
+}
+
+enum relation { CALLS, NAMES_CODE, READS, WRITES, HAS_NUMBER };
+
+static bool holds(const struct ws_insn *insn, enum relation relation, uint64_t value)
+{
+	switch (relation) {
+	case CALLS:
+		return (insn->kind == WS_INSN_CALL || insn->kind == WS_INSN_JUMP) &&
+		       insn->target == value;
+	case NAMES_CODE:
+		return insn->reference == value && !insn->reads_reference;
+	case READS:
+		return insn->reference == value && insn->reads_reference;
+	case WRITES: /* two neighbours may be written at once */
+		return insn->writes_reference && insn->reference <= value &&
+		       value < insn->reference + insn->access_size;
+	default:
+		return insn->has_immediate && (uint64_t)insn->immediate == value;
+	}
+}
+
+static bool relates(const struct server *s, const char *name, enum relation relation,
+		    uint64_t value)
+{
+	struct ws_code code;
+	bool found = false;
+
+	assert_true(value != 0);
+	decode_function(s, name, &code);
+	for (size_t i = 0; i < code.count && !found; i++)
+		found = holds(&code.insns[i], relation, value);
+	ws_code_deinit(&code);
+	return found;
+}
+
+static void expect_relation(const struct server *s, const char *name, enum relation relation,
+			    const char *other)
+{
+	if (!relates(s, name, relation, ws_symbol_address(&s->set, other)))
+		fail_msg("%s should have to do with %s", name, other);
+}
+
+static void the_wanted_functions_of_the_installed_server_are_found(void **state)
+{
+	static const char *const names[] = {
+		"WalSndLoop",
+		"XLogSendPhysical",
+		"XLogSendLogical",
+		"ProcessRepliesIfAny",
+		"WalSndKeepalive",
+		"WalSndKeepaliveIfNecessary",
+		"WalSndPrepareWrite",
+		"WalSndWriteData",
+		"WalSndUpdateProgress",
+		"ProcessPendingWrites",
+		"logical_read_xlog_page",
+		"SendTimeLineHistory",
+		"perform_base_backup",
+		"exec_simple_query",
+		"socket_is_send_pending",
+		"errordata",
+		"errordata_stack_depth",
+		"PqSendPointer",
+		"PqSendStart",
+		"sentPtr",
+		"WalSndCaughtUp",
+	};
+	const struct server *s = *state;
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(names); i++) {
+		const struct ws_symbol *symbol = ws_symbol_find(&s->set, names[i]);
+
+		if (symbol->status != WS_SYMBOL_FOUND)
+			fail_msg("%s is %s", names[i], ws_symbol_status_name(symbol->status));
+		assert_int_equal(symbol->source, WS_SOURCE_RECOVERED);
+	}
+}
+
+/* exec_replication_command, which swallows StartReplication and StartLogicalReplication, hands the
+ * two send functions to WalSndLoop; recovery does not look at what WalSndLoop is given. */
+static void the_send_functions_are_handed_to_the_send_loop(void **state)
+{
+	const struct server *s = *state;
+	uint64_t loop = ws_symbol_address(&s->set, "WalSndLoop");
+	uint64_t physical = ws_symbol_address(&s->set, "XLogSendPhysical");
+	uint64_t logical = ws_symbol_address(&s->set, "XLogSendLogical");
+	int physical_calls = 0, logical_calls = 0, calls = 0;
+	uint64_t first_argument = 0;
+	struct ws_code code;
+
+	decode_function(s, "exec_replication_command", &code);
+	for (size_t i = 0; i < code.count; i++) {
+		const struct ws_insn *insn = &code.insns[i];
+
+		if (insn->dest_reg == 5) /* rdi */
+			first_argument = insn->reference;
+		if (insn->kind != WS_INSN_CALL || insn->target != loop)
+			continue;
+		calls++;
+		physical_calls += first_argument == physical;
+		logical_calls += first_argument == logical;
+	}
+	ws_code_deinit(&code);
+	assert_int_equal(calls, 2);
+	assert_int_equal(physical_calls, 1);
+	assert_int_equal(logical_calls, 1);
+	/* `send_data != XLogSendLogical` decides whether the loop itself sleeps. */
+	assert_true(relates(s, "WalSndLoop", NAMES_CODE, logical));
+	assert_false(relates(s, "WalSndLoop", NAMES_CODE, physical));
+}
+
+/* Protocol bytes: https://www.postgresql.org/docs/15/protocol-replication.html */
+static void the_messages_begin_with_their_protocol_byte(void **state)
+{
+	const struct server *s = *state;
+
+	assert_true(relates(s, "WalSndKeepalive", HAS_NUMBER, 'k'));
+	assert_true(relates(s, "WalSndPrepareWrite", HAS_NUMBER, 'w'));
+	assert_true(relates(s, "XLogSendPhysical", HAS_NUMBER, 'w'));
+	assert_true(relates(s, "ProcessRepliesIfAny", HAS_NUMBER, 'r'));
+	assert_true(relates(s, "ProcessRepliesIfAny", HAS_NUMBER, 'h'));
+	assert_false(relates(s, "WalSndPrepareWrite", HAS_NUMBER, 'k'));
+	assert_false(relates(s, "WalSndKeepalive", HAS_NUMBER, 'w'));
+}
+
+static void callers_and_callees_are_the_sources(void **state)
+{
+	const struct server *s = *state;
+
+	expect_relation(s, "PostgresMain", CALLS, "exec_replication_command");
+	expect_relation(s, "PostgresMain", CALLS, "exec_simple_query");
+	expect_relation(s, "SendBaseBackup", CALLS, "perform_base_backup");
+	expect_relation(s, "exec_replication_command", CALLS, "SendTimeLineHistory");
+	expect_relation(s, "exec_replication_command", NAMES_CODE, "WalSndWriteData");
+	expect_relation(s, "WalSndLoop", CALLS, "WalSndKeepaliveIfNecessary");
+	expect_relation(s, "WalSndWriteData", CALLS, "ProcessPendingWrites");
+	expect_relation(s, "WalSndUpdateProgress", CALLS, "ProcessPendingWrites");
+	expect_relation(s, "XLogSendPhysical", CALLS, "WALRead");
+}
+
+static void variables_are_used_where_the_sources_use_them(void **state)
+{
+	const struct server *s = *state;
+
+	/* Neither function takes part in finding these. */
+	expect_relation(s, "exec_replication_command", WRITES, "sentPtr");
+	expect_relation(s, "logical_read_xlog_page", READS, "sentPtr");
+	expect_relation(s, "logical_read_xlog_page", WRITES, "WalSndCaughtUp");
+	expect_relation(s, "errstart", NAMES_CODE, "errordata");
+	expect_relation(s, "errstart", WRITES, "errordata_stack_depth");
+	expect_relation(s, "errfinish", READS, "errordata_stack_depth");
+}
+
+/* pq_init() sets both to 0. socket_putmessage()'s way to the buffer reads PqSendPointer, and
+ * nothing but the flush looks at PqSendStart: of the two, only the flush functions write
+ * PqSendStart. */
+static void the_send_pointers_are_those_of_the_socket(void **state)
+{
+	const struct server *s = *state;
+	const struct ws_image_symbol *init = ws_image_symbol(s->image, "pq_init");
+	uint64_t pointer = ws_symbol_address(&s->set, "PqSendPointer");
+	uint64_t start = ws_symbol_address(&s->set, "PqSendStart");
+	bool writes_pointer = false, writes_start = false;
+	struct ws_error err;
+	struct ws_code code;
+
+	assert_non_null(init);
+	assert_int_equal(ws_code_decode(s->image, *ws_image_function_at(s->image, init->address),
+					&code, &err),
+			 0);
+	for (size_t i = 0; i < code.count; i++) {
+		writes_pointer |= holds(&code.insns[i], WRITES, pointer);
+		writes_start |= holds(&code.insns[i], WRITES, start);
+	}
+	ws_code_deinit(&code);
+	assert_true(writes_pointer && writes_start);
+}
+
+static void nothing_recovered_shares_an_address_or_a_name(void **state)
+{
+	const struct server *s = *state;
+
+	for (size_t i = 0; i < s->set.count; i++) {
+		const struct ws_symbol *a = &s->set.symbols[i];
+
+		if (a->source != WS_SOURCE_RECOVERED || a->status != WS_SYMBOL_FOUND)
+			continue;
+		assert_null(ws_image_symbol_at(s->image, a->address));
+		for (size_t j = 0; j < i; j++)
+			assert_true(s->set.symbols[j].address != a->address);
+	}
+}
+
+static void inlined_functions_say_where(void **state)
+{
+	const struct server *s = *state;
+	const struct ws_symbol *start = ws_symbol_find(&s->set, "StartReplication");
+
+	assert_int_equal(start->status, WS_SYMBOL_INLINED);
+	assert_string_equal(start->into[0], "exec_replication_command");
+	assert_null(start->into[1]);
+	assert_int_equal(start->address, 0);
+}
+
+/* Aim: 0.3 s of CPU. The bound leaves room for sanitizers and busy machines. */
+static void resolving_takes_well_below_a_second(void **state)
+{
+	const struct server *s = *state;
+
+	assert_true(s->set.resolve_ns < 5 * 1000000000ULL);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	ws_fixture_remove();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest fixture_tests[] = {
+		cmocka_unit_test(recovered_addresses_are_those_of_the_symbol_table),
+		cmocka_unit_test(two_claimants_leave_a_name_unknown),
+		cmocka_unit_test(a_body_that_names_another_function_is_rejected),
+		cmocka_unit_test(recovery_that_is_off_recovers_nothing),
+	};
+	const struct CMUnitTest server_tests[] = {
+		cmocka_unit_test(the_wanted_functions_of_the_installed_server_are_found),
+		cmocka_unit_test(the_send_functions_are_handed_to_the_send_loop),
+		cmocka_unit_test(the_messages_begin_with_their_protocol_byte),
+		cmocka_unit_test(callers_and_callees_are_the_sources),
+		cmocka_unit_test(variables_are_used_where_the_sources_use_them),
+		cmocka_unit_test(the_send_pointers_are_those_of_the_socket),
+		cmocka_unit_test(nothing_recovered_shares_an_address_or_a_name),
+		cmocka_unit_test(inlined_functions_say_where),
+		cmocka_unit_test(resolving_takes_well_below_a_second),
+	};
+	int failed = cmocka_run_group_tests_name("symbol/recover", fixture_tests, NULL, teardown);
+
+	return failed + cmocka_run_group_tests_name("symbol/recover on the installed server",
+						    server_tests, server_setup, server_teardown);
+}
