@@ -21,9 +21,10 @@
 
 static const char source[] =
 	"volatile int sink; void (*table[4])(void); void *PqCommMethods = table;\n"
-	"__attribute__((noipa)) void errfinish(const char *f, int l, const char *n) { sink++; }\n"
-	"__attribute__((noipa)) int geterrcode(void) { return sink; }\n"
-	"static __attribute__((noipa)) void WalSndLoop(int n)\n"
+	"__attribute__((noinline, noipa)) void errfinish(const char *f, int l, const char *n) { "
+	"sink++; }\n"
+	"__attribute__((noinline, noipa)) int geterrcode(void) { return sink; }\n"
+	"static __attribute__((noinline, noipa)) void WalSndLoop(int n)\n"
 	"{ switch (n) { case 1: sink = 3; break; case 2: sink = 9; break; default: sink++; }\n"
 	"  errfinish(\"walsender.c\", 1, \"WalSndLoop\"); }\n"
 	"int exec_replication_command(const char *c) { WalSndLoop(*c); return 0; }\n"

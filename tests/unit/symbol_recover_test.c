@@ -20,13 +20,14 @@
 
 /* A walsender.c in miniature: what the signatures look for, and nothing that works. */
 static const char walsender_source[] =
-	"#define API __attribute__((noipa))\n"
-	"#define OWN static __attribute__((noipa))\n"
+	"#define API __attribute__((noinline, noipa))\n"
+	"#define OWN static __attribute__((noinline, noipa))\n"
 	"volatile int sink; int am_walsender, wal_sender_timeout, whereToSendOutput;\n"
 	"void (*volatile methods[2])(void); void *PqCommMethods = &methods;\n"
 	"API int errstart(int level) { return sink; }\n"
 	"API void errmsg(const char *text) { sink++; }\n"
-	"API void errfinish(const char *file, int line, const char *function) { sink++; }\n"
+	"API void errfinish(const char *file, int line, const char *function) "
+	"{ sink += line + *file + *function; }\n"
 	"API void ModifyWaitEvent(void) { sink++; }\n"
 	"API int WaitEventSetWait(long timeout) { return sink; }\n"
 	"API void proc_exit(int code) { for (;;) sink++; }\n"
