@@ -80,6 +80,14 @@ static bool page_of(const struct ws_code_pages *pages, int reg, uint64_t *page)
 	return true;
 }
 
+static void set_page(struct ws_code_pages *pages, int reg, uint64_t page)
+{
+	if (reg < 0)
+		return;
+	pages->page[reg] = page;
+	pages->known |= 1U << reg;
+}
+
 static void fill_memory(const cs_insn *insn, const cs_arm64_op *op, struct ws_code_pages *pages,
 			struct ws_insn *out)
 {
@@ -131,8 +139,8 @@ void ws_code_fill_arm64(csh handle, const cs_insn *insn, struct ws_code_pages *p
 	pages->known &= ~out->regs_written;
 	if (out->kind == WS_INSN_CALL || out->kind == WS_INSN_CALL_INDIRECT)
 		pages->known &= ~CALL_CLOBBERED;
-	if (insn->id == ARM64_INS_ADRP && out->dest_reg >= 0) {
-		pages->page[out->dest_reg] = (uint64_t)out->immediate;
-		pages->known |= 1U << out->dest_reg;
-	}
+	if (insn->id == ARM64_INS_ADRP)
+		set_page(pages, out->dest_reg, (uint64_t)out->immediate);
+	else if (insn->id == ARM64_INS_ADD && out->reference)
+		set_page(pages, out->dest_reg, out->reference);
 }

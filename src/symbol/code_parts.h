@@ -13,7 +13,8 @@
 void ws_code_fill_x86(csh handle, const cs_insn *insn, const struct ws_image *image,
 		      struct ws_insn *out);
 
-/* aarch64 builds an address in two instructions; this carries the page of each register along. */
+/* aarch64 builds an address in two instructions; this carries what each register holds along: the
+ * page of an adrp, or the address that an add made of it. */
 struct ws_code_pages {
 	uint64_t page[32];
 	uint32_t known; /* bit n: page[n] is valid */

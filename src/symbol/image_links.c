@@ -196,7 +196,7 @@ static int load_plt_section(struct ws_image *image, const GElf_Shdr *sh, struct 
 	const uint64_t step = image->arch == WS_ARCH_X86_64 ? 8 : 4;
 	size_t avail;
 	const uint8_t *bytes = ws_image_bytes(image, sh->sh_addr, &avail);
-	uint64_t size = sh->sh_size;
+	uint64_t size = sh->sh_size, last_slot = 0;
 
 	if (!bytes)
 		return 0;
@@ -212,8 +212,10 @@ static int load_plt_section(struct ws_image *image, const GElf_Shdr *sh, struct 
 		else
 			slot = plt_slot_arm(bytes + at, size - at, sh->sh_addr + at);
 		name = slot ? ws_image_slot_import(image, slot) : NULL;
-		if (!name)
+		/* Behind a bti the rest of the entry looks like one as well. */
+		if (!name || slot == last_slot)
 			continue;
+		last_slot = slot;
 		entry = ws_array_grow(&image->plt, &image->plt_count, &image->plt_cap,
 				      sizeof(*entry));
 		if (!entry)

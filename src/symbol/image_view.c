@@ -203,9 +203,12 @@ const struct ws_image_symbol *ws_image_symbol(const struct ws_image *image, cons
 
 const struct ws_image_symbol *ws_image_symbol_at(const struct ws_image *image, uint64_t vaddr)
 {
-	long i = ws_image_search(&image->symbols->address, image->symbol_count,
-				 sizeof(image->symbols[0]), vaddr);
+	long i;
 
+	if (!image->symbol_count)
+		return NULL;
+	i = ws_image_search(&image->symbols->address, image->symbol_count,
+			    sizeof(image->symbols[0]), vaddr);
 	if (i < 0 || image->symbols[i].address != vaddr)
 		return NULL;
 	while (i > 0 && image->symbols[i - 1].address == vaddr)

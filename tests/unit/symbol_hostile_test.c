@@ -191,6 +191,30 @@ static void huge_counts_are_survived(void **state)
 	*eh = saved;
 }
 
+/* Section headers are not needed to run a program; without them nothing is found, and that is all.
+ */
+static void a_file_without_sections_has_no_names(void **state)
+{
+	const struct fixture *f = *state;
+	Elf64_Ehdr *eh = (Elf64_Ehdr *)f->bytes, saved = *eh;
+	struct ws_image *image;
+	struct ws_error err;
+	size_t count;
+
+	eh->e_shoff = 0;
+	eh->e_shnum = 0;
+	eh->e_shstrndx = 0;
+	image = ws_fixture_open_bytes(f->bytes, f->size, &err);
+	*eh = saved;
+	assert_non_null(image);
+	read_everything(image);
+	ws_image_symbols(image, &count);
+	assert_int_equal(count, 0);
+	assert_null(ws_image_symbol_at(image, 0x1000));
+	assert_null(ws_image_symbol(image, "main"));
+	ws_image_free(image);
+}
+
 static void a_truncated_server_is_refused(void **state)
 {
 	ws_autofree uint8_t *bytes = NULL;
@@ -215,6 +239,7 @@ int main(void)
 		cmocka_unit_test(flipped_headers_are_survived),
 		cmocka_unit_test(flipped_sections_are_survived),
 		cmocka_unit_test(huge_counts_are_survived),
+		cmocka_unit_test(a_file_without_sections_has_no_names),
 		cmocka_unit_test(a_truncated_server_is_refused),
 	};
 
