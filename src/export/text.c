@@ -240,7 +240,7 @@ static int error_notes(struct ws_export *ex, const struct ws_command *c)
 	struct ws_buf note = { 0 }, text = { 0 };
 	int rc;
 
-	rc = ws_buf_addf(&text, "ERROR:  %s: %s", c->sqlstate[0] ? c->sqlstate : "?????",
+	rc = ws_buf_addf(&text, "ERROR:  %s%s%s", c->sqlstate, c->sqlstate[0] ? ": " : "",
 			 c->message ? c->message : "(message not readable)") ||
 	     ws_buf_addstr(&note, "               ") ||
 	     ws_buf_addstr(&note, ws_color_code(screen, WS_COLOR_RED)) ||

@@ -11,6 +11,7 @@
 #include "export/text.h"
 
 #define ROWS_WANTED 16 /* finer groups as long as there are no more rows than that */
+#define EMPTY_MAX   2  /* a longer run of empty groups is one line */
 #define GROUPS_MAX  (64 * 4 + 4)
 
 struct hist_state {
@@ -125,8 +126,17 @@ static int put_groups(struct ws_export *ex, struct ws_buf *line, const struct ws
 		most = *count > most ? *count : most;
 	}
 	for (size_t g = first; g <= last; g++) {
+		size_t empty = 0;
 		char lo[32], hi[32], count[WS_COUNT_TEXT];
 
+		while (!counts[g + empty])
+			empty++;
+		if (empty > EMPTY_MAX) {
+			g += empty - 1;
+			if (ws_buf_addstr(line, "            ..\n"))
+				return -1;
+			continue;
+		}
 		if (ws_buf_addf(line, "  %9s .. %-9s ", value_text(info, group_start(g, parts), lo),
 				value_text(info, group_start(g + 1, parts), hi)) ||
 		    ws_buf_addstr(line, ws_color_code(screen, WS_COLOR_GREEN)) ||
@@ -140,12 +150,31 @@ static int put_groups(struct ws_export *ex, struct ws_buf *line, const struct ws
 	return 0;
 }
 
+/* "send_ns, 71 values: what is measured". */
+static int put_title(struct ws_buf *line, const struct ws_export *ex,
+		     const struct ws_metric_info *info, const struct ws_hist *hist)
+{
+	const struct ws_screen *screen = &ex->opt.screen;
+	size_t room = screen->verbose ? 0 : (size_t)screen->width;
+	struct ws_buf rest = { 0 };
+	char count[WS_COUNT_TEXT];
+	int rc;
+
+	rc = ws_buf_addf(&rest, ", %s value%s%s%s", ws_count_format(hist->count, count),
+			 hist->count == 1 ? "" : "s", info->help ? ": " : "",
+			 info->help ? info->help : "") ||
+	     ws_put_color(line, screen, WS_COLOR_BOLD, info->name) ||
+	     ws_put_cut(line, screen, rest.data, room ? room - strlen(info->name) : 0) ||
+	     ws_buf_addstr(line, "\n");
+	ws_buf_deinit(&rest);
+	return rc ? -1 : 0;
+}
+
 int ws_text_hist_block(struct ws_export *ex, const struct ws_session *session,
 		       enum ws_metric metric, const struct ws_hist *hist)
 {
 	const struct ws_metric_info *info = ws_metric_info(metric);
 	struct hist_state *state = ex->state;
-	char count[WS_COUNT_TEXT];
 	struct ws_buf line = { 0 };
 	int rc = 0;
 
@@ -155,10 +184,7 @@ int ws_text_hist_block(struct ws_export *ex, const struct ws_session *session,
 		rc = ws_text_put_session(&line, ex, session) || ws_buf_addstr(&line, "\n");
 	state->any = true;
 	state->session = session;
-	rc = rc || ws_put_color(&line, &ex->opt.screen, WS_COLOR_BOLD, info->name) ||
-	     ws_buf_addf(&line, ": %s%s%s value%s\n", info->help ? info->help : "",
-			 info->help ? "; " : "", ws_count_format(hist->count, count),
-			 hist->count == 1 ? "" : "s");
+	rc = rc || put_title(&line, ex, info, hist);
 	if (rc == 0 && hist->count)
 		rc = put_summary(&line, info, hist) || ws_text_flush(ex, &line) ||
 		     put_groups(ex, &line, info, hist);

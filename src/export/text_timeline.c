@@ -86,7 +86,7 @@ static int print_segment(struct ws_export *ex, const struct ws_session *session,
 			 const struct ws_segment *s)
 {
 	char pid[WS_PID_TEXT], time[WS_TIME_TEXT], lasted[WS_DURATION_TEXT];
-	char from[WS_LSN_TEXT], to[WS_LSN_TEXT];
+	char to[WS_LSN_TEXT], bytes[WS_BYTES_TEXT];
 	struct ws_buf line = { 0 };
 	int rc;
 
@@ -99,8 +99,7 @@ static int print_segment(struct ws_export *ex, const struct ws_session *session,
 	if (rc == 0 && s->lsn_to)
 		rc = ws_buf_addf(&line, " %s", ws_lsn_format(s->lsn_to, to));
 	if (rc == 0 && s->bytes)
-		rc = ws_buf_addf(&line, " from %s, %llu bytes", ws_lsn_format(s->lsn_from, from),
-				 (unsigned long long)s->bytes);
+		rc = ws_buf_addf(&line, " +%s", ws_bytes_format(s->bytes, bytes));
 	if (rc == 0 && s->detail)
 		rc = ws_buf_addstr(&line, "  ") ||
 		     ws_put_text(&line, &ex->opt.screen, s->detail, strlen(s->detail), 0);

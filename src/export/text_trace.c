@@ -108,15 +108,16 @@ static void add_enum(struct line *l, const struct ws_rec *rec, const char *name)
 
 static void print_session(struct line *l, const struct ws_rec *rec)
 {
-	const struct ws_rec_session *r = (const void *)rec;
+	char client[WS_CLIENT_TEXT];
 
 	add(l, "%s", rec->flags & WS_SESSION_RUNNING ? "already running" : "begins");
 	add_string(l, rec, "user");
 	add_string(l, rec, "database");
 	add_string(l, rec, "application_name");
-	add_string(l, rec, "client");
-	if ((r->valid & WS_VALID_PORT) && r->port)
-		add(l, ":%u", r->port);
+	if (l->session && ws_session_client(l->session, client)[0]) {
+		add(l, " client=");
+		add_text(l, client, strlen(client));
+	}
 	add_string(l, rec, "slot");
 	if (rec->flags & WS_SESSION_RUNNING) {
 		add(l, " doing=");
@@ -203,7 +204,8 @@ static void print_state(struct line *l, const struct ws_rec *rec)
 	add_enum(l, rec, "from");
 	add(l, " -> ");
 	add_enum(l, rec, "to");
-	add_lsn(l, " at ", r->sent_lsn);
+	if (r->sent_lsn)
+		add_lsn(l, " at ", r->sent_lsn);
 }
 
 static void print_stream(struct line *l, const struct ws_rec *rec)
@@ -293,8 +295,9 @@ static void print_backup(struct line *l, const struct ws_rec *rec)
 	add_enum(l, rec, "phase");
 	if (!r->chunks && !r->bytes)
 		return;
-	add(l, " +%s in %s chunks", ws_bytes_format(r->bytes, bytes),
-	    ws_count_format(r->chunks, count));
+	add(l, " +%s", ws_bytes_format(r->bytes, bytes));
+	if (r->chunks)
+		add(l, " in %s chunks", ws_count_format(r->chunks, count));
 	add_duration(l, ", sending ", r->send_ns);
 }
 
@@ -404,7 +407,7 @@ static int print_event(struct ws_export *ex, const struct ws_session *session,
 	else if (rec->pid)
 		snprintf(pid, sizeof(pid), "%u", rec->pid);
 	snprintf(name, sizeof(name), "%-11s", ws_kind_info(rec->kind)->name);
-	add(&l, "%s %7s  ", ws_text_time(ex, rec->time_ns, time), pid);
+	add(&l, "%s %8s  ", ws_text_time(ex, rec->time_ns, time), pid);
 	add_colored(&l, printer->color, name);
 	add(&l, " ");
 	if (printer->fn)
