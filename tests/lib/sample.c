@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "sample.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "cli/cli.h"
+#include "records.h"
+#include "trace/trace.h"
+
+#define MS 1000000ULL
+
+struct sorted {
+	struct ws_rec **items;
+	size_t count, cap;
+};
+
+static int keep(void *arg, const struct ws_rec *rec)
+{
+	struct sorted *s = arg;
+	struct ws_rec **slot = ws_array_grow(&s->items, &s->count, &s->cap, sizeof(*slot));
+	size_t at;
+
+	*slot = malloc(rec->size);
+	memcpy(*slot, rec, rec->size);
+	for (at = s->count - 1; at > 0 && s->items[at - 1]->time_ns > rec->time_ns; at--) {
+		struct ws_rec *other = s->items[at - 1];
+
+		s->items[at - 1] = s->items[at];
+		s->items[at] = other;
+	}
+	return 0;
+}
+
+static void at(struct ws_tape *tape, uint64_t ms)
+{
+	tape->now_ns = WS_SAMPLE_MONO_NS + ms * MS;
+}
+
+static void named(struct ws_tape *tape, uint16_t flags, const char *app, const char *host,
+		  const char *database)
+{
+	struct ws_rec_session rec = {
+		.fork_ns = tape->start_ns,
+		.ns_pid = tape->pid - 4000,
+		.postmaster_pid = 1000,
+		.valid = WS_VALID_USER | WS_VALID_APPLICATION | WS_VALID_HOST | WS_VALID_PORT |
+			 WS_VALID_NS_PID | WS_VALID_PARENT,
+		.port = 54321,
+	};
+
+	if (database[0])
+		rec.valid |= WS_VALID_DATABASE;
+	snprintf(rec.user, sizeof(rec.user), "repl");
+	snprintf(rec.database, sizeof(rec.database), "%s", database);
+	snprintf(rec.application, sizeof(rec.application), "%s", app);
+	snprintf(rec.host, sizeof(rec.host), "%s", host);
+	tape->mark_ns = tape->now_ns;
+	ws_tape_send(tape, &rec.h, WS_KIND_SESSION, sizeof(rec), flags);
+}
+
+static void turn(struct ws_tape *tape, uint64_t lsn, uint64_t bytes, uint64_t waited_ms,
+		 uint64_t send_us, enum ws_wait wait)
+{
+	struct ws_tape_turn t = { .lsn_from = lsn, .lsn_to = lsn + bytes, .wait = wait };
+
+	t.stage_ns[WS_STAGE_WAIT] = waited_ms * MS;
+	t.stage_ns[WS_STAGE_SEND] = send_us * 1000;
+	t.stage_ns[WS_STAGE_TAIL] = 1500;
+	ws_tape_turn(tape, &t);
+}
+
+static void physical(struct ws_sink sink, int flags)
+{
+	struct ws_tape t = ws_tape_new(sink, 4001, WS_SAMPLE_MONO_NS + 100 * MS);
+	uint64_t lsn = 0x3000060;
+
+	at(&t, 102);
+	named(&t, 0, "standby1", "192.0.2.7", "");
+	at(&t, 108);
+	ws_tape_ready(&t);
+	at(&t, 109);
+	ws_tape_command(&t, "IDENTIFY_SYSTEM");
+	at(&t, 110);
+	ws_tape_end(&t, WS_COMMAND_DONE);
+	at(&t, 120);
+	ws_tape_command(&t, "START_REPLICATION SLOT \"s1\" 0/3000000 TIMELINE 1");
+	at(&t, 121);
+	ws_tape_stream(&t, WS_STREAM_SLOT, lsn, "s1");
+	ws_tape_state(&t, WS_WALSND_STARTUP, WS_WALSND_CATCHUP);
+	t.mark_ns = t.now_ns;
+	for (int i = 0; i < 20; i++, lsn += 131072)
+		turn(&t, lsn, 131072, 0, 400, WS_WAIT_NONE);
+	ws_tape_state(&t, WS_WALSND_CATCHUP, WS_WALSND_STREAMING);
+	for (int i = 0; i < 50; i++, lsn += 8192) {
+		if (i == 30 && flags & WS_SAMPLE_LOSS) {
+			ws_tape_lose(&t, 7);
+			ws_tape_gap(&t, t.now_ns - 20 * MS, t.now_ns, 7, WS_GAP_RING_FULL);
+		}
+		turn(&t, lsn, 8192, i ? 60 + (uint64_t)i : 0, 40 + (uint64_t)i % 7,
+		     i == 49 ? WS_WAIT_SOCKET : WS_WAIT_WAL);
+	}
+	turn(&t, lsn, 1048576, 1000, 900, WS_WAIT_WAL);
+	ws_tape_keepalive(&t, lsn + 1048576);
+}
+
+static void logical(struct ws_sink sink)
+{
+	struct ws_tape t = ws_tape_new(sink, 4002, WS_SAMPLE_MONO_NS + 1000 * MS);
+	uint64_t lsn = 0x3100000;
+
+	at(&t, 1001);
+	named(&t, WS_SESSION_DATABASE, "subscriber", "2001:db8::1", "shop");
+	at(&t, 1004);
+	ws_tape_ready(&t);
+	at(&t, 1005);
+	ws_tape_command(&t, "SELECT 1");
+	ws_tape_end(&t, WS_COMMAND_IS_SQL);
+	at(&t, 1006);
+	ws_tape_end(&t, WS_COMMAND_SQL_DONE);
+	at(&t, 1010);
+	ws_tape_command(&t, "START_REPLICATION SLOT nosuch LOGICAL 0/0");
+	at(&t, 1011);
+	ws_tape_error(&t, WS_ELEVEL_ERROR, "42704", "ReplicationSlotAcquire",
+		      "replication slot \"nosuch\" does not exist");
+	at(&t, 1020);
+	ws_tape_command(&t, "START_REPLICATION SLOT \"sub\" LOGICAL 0/3100000");
+	at(&t, 1021);
+	ws_tape_stream(&t, WS_STREAM_SLOT | WS_STREAM_LOGICAL, lsn, "sub");
+	t.mark_ns = t.now_ns;
+	for (int i = 0; i < 10; i++, lsn += 4096) {
+		struct ws_tape_turn turn = { .lsn_from = lsn,
+					     .lsn_to = lsn + 4096,
+					     .wait = WS_WAIT_WAL,
+					     .flags = WS_TURN_LOGICAL };
+
+		turn.stage_ns[WS_STAGE_WAIT] = i ? 290 * MS : 0;
+		turn.stage_ns[WS_STAGE_DECODE] = 8 * MS;
+		turn.stage_ns[WS_STAGE_SEND] = 200000;
+		if (i == 5) {
+			turn.flags |= WS_TURN_REPLY;
+			turn.write_lsn = turn.flush_lsn = lsn;
+			turn.apply_lsn = lsn - 4096;
+			turn.write_lag_us = turn.flush_lag_us = 250;
+			turn.apply_lag_us = -1;
+		}
+		ws_tape_turn(&t, &turn);
+	}
+	at(&t, 5000);
+	ws_tape_end(&t, WS_COMMAND_DONE);
+	at(&t, 5001);
+	ws_tape_exit(&t, 0, 0);
+}
+
+static void backup(struct ws_sink sink)
+{
+	struct ws_tape t = ws_tape_new(sink, 4003, WS_SAMPLE_MONO_NS + 6000 * MS);
+
+	at(&t, 6001);
+	named(&t, 0, "evil\033]0;title\007\xff", "[local]", "");
+	at(&t, 6003);
+	ws_tape_ready(&t);
+	at(&t, 6004);
+	ws_tape_command(&t, "BASE_BACKUP ( LABEL 'a\033[2Jb\n\xc3\x28',  PROGRESS)");
+	ws_tape_backup(&t, WS_BACKUP_BEGIN, 0, 0);
+	at(&t, 6005);
+	ws_tape_backup(&t, WS_BACKUP_CHECKPOINT, 0, 0);
+	at(&t, 6500);
+	ws_tape_backup(&t, WS_BACKUP_STREAM, 0, 0);
+	for (uint64_t ms = 6600; ms <= 8000; ms += 100) {
+		at(&t, ms);
+		ws_tape_backup(&t, WS_BACKUP_STREAM, 2097152, 70 * MS);
+	}
+	at(&t, 8050);
+	ws_tape_exit(&t, 0, 9);
+}
+
+int ws_sample_send(struct ws_sink sink, int flags)
+{
+	struct sorted sorted = { 0 };
+	struct ws_sink in = { .fn = keep, .arg = &sorted };
+	struct ws_tape clock = ws_tape_new(in, 0, WS_SAMPLE_MONO_NS);
+	struct ws_rec_stop stop = { 0 };
+	int rc = 0;
+
+	clock.start_ns = 0;
+	ws_tape_clock(&clock, WS_SAMPLE_WALL_NS, WS_SAMPLE_MONO_NS);
+	ws_tape_server(&clock, 1000, "15.18");
+	physical(in, flags);
+	logical(in);
+	backup(in);
+	at(&clock, WS_SAMPLE_NS / MS);
+	clock.server = 0;
+	ws_tape_send(&clock, &stop.h, WS_KIND_STOP, sizeof(stop), 0);
+	for (size_t i = 0; i < sorted.count; i++) {
+		if (rc == 0)
+			rc = sink.fn(sink.arg, sorted.items[i]);
+		free(sorted.items[i]);
+	}
+	free(sorted.items);
+	return rc;
+}
+
+static void die(const char *what)
+{
+	perror(what);
+	abort();
+}
+
+static int write_rec(void *arg, const struct ws_rec *rec)
+{
+	struct ws_error err;
+
+	return ws_writer_add(arg, rec, &err);
+}
+
+void ws_sample_write(char *path, int flags)
+{
+	struct ws_trace_info info = { .level = 2,
+				      .ticks_per_s = 100,
+				      .start_mono_ns = WS_SAMPLE_MONO_NS,
+				      .start_wall_ns = WS_SAMPLE_WALL_NS,
+				      .version = "test",
+				      .boot_id = "00000000-0000-0000-0000-000000000000",
+				      .host = "test" };
+	struct ws_writer *writer;
+	struct ws_error err;
+	int fd;
+
+	strcpy(path, "/tmp/walscope-sample.XXXXXX");
+	fd = mkstemp(path);
+	if (fd < 0)
+		die(path);
+	close(fd);
+	if (ws_writer_new(&writer, path, &info, &err) ||
+	    ws_sample_send((struct ws_sink){ .fn = write_rec, .arg = writer }, flags) ||
+	    ws_writer_close(writer, &err))
+		die("sample recording");
+}
+
+static void child(const struct ws_cli_run *run, const char *const *args, int out, int err)
+{
+	char *argv[32] = { (char *)"walscope" };
+	int argc = 1;
+
+	for (; args[argc - 1]; argc++)
+		argv[argc] = (char *)args[argc - 1];
+	setenv("TZ", "UTC", 1);
+	setenv("LC_ALL", run->locale ? run->locale : "C.UTF-8", 1);
+	setenv("COLUMNS", run->columns ? run->columns : "100", 1);
+	if (run->dir && chdir(run->dir))
+		die(run->dir);
+	if (run->uid && (setgroups(0, NULL) || setgid(run->uid) || setuid(run->uid)))
+		die("setuid");
+	dup2(err, STDERR_FILENO);
+	if (run->stdout_fd < 0)
+		close(STDOUT_FILENO);
+	else
+		dup2(run->stdout_fd ? run->stdout_fd : out, STDOUT_FILENO);
+	exit(ws_cli_main(argc, argv));
+}
+
+static char *contents(int fd)
+{
+	struct stat st;
+	char *text;
+
+	if (fstat(fd, &st))
+		die("fstat");
+	text = calloc(1, (size_t)st.st_size + 1);
+	if (!text || pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
+		die("output");
+	return text;
+}
+
+void ws_cli_run(struct ws_cli_run *run, const char *const *args)
+{
+	int out = memfd_create("out", 0), err = memfd_create("err", 0), status;
+	pid_t pid;
+
+	if (out < 0 || err < 0)
+		die("memfd_create");
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0)
+		child(run, args, out, err);
+	if (waitpid(pid, &status, 0) != pid)
+		die("waitpid");
+	run->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	run->out = contents(out);
+	run->err = contents(err);
+	run->err_lines = 0;
+	for (const char *c = run->err; *c; c++)
+		run->err_lines += *c == '\n';
+	close(out);
+	close(err);
+}
+
+void ws_cli_run_deinit(struct ws_cli_run *run)
+{
+	free(run->out);
+	free(run->err);
+	run->out = run->err = NULL;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sample.h: one small recording for the tests of printers and commands, always the same.
+ *
+ *   4001 physical, standby1, slot s1: catches up, streams, is blocked for a second, still runs
+ *   4002 logical, on a database: SQL, an error, then streams; ends because the client goes away
+ *   4003 backup, killed by signal 9; its application_name and a command try to spoil the terminal
+ */
+#ifndef WS_TESTS_SAMPLE_H
+#define WS_TESTS_SAMPLE_H
+
+#include "event/order.h"
+#include "session/model.h"
+
+#define WS_SAMPLE_WALL_NS 1772366400000000000LL /* 2026-03-01T12:00:00Z */
+#define WS_SAMPLE_MONO_NS 1000000000000ULL
+#define WS_SAMPLE_NS	  10000000000ULL /* it lasts so long */
+
+enum ws_sample_flags {
+	WS_SAMPLE_LOSS = 1, /* with 7 events of session 4001 missing */
+};
+
+/* The records, by time. */
+int ws_sample_send(struct ws_sink sink, int flags);
+/* Writes them into a recording; its path goes to `path` (at least 64 bytes). */
+void ws_sample_write(char *path, int flags);
+
+/* A run of the command line in a process of its own. */
+struct ws_cli_run {
+	const char *locale;  /* NULL: C.UTF-8 */
+	const char *columns; /* NULL: 100 */
+	const char *dir;     /* chdir there first; NULL: stay */
+	unsigned int uid;    /* 0: as the test */
+	int stdout_fd;	     /* -1: no stdout at all; 0: catch it */
+	int status;	     /* exit status, or 128 + signal */
+	char *out, *err;     /* what was written, NUL-terminated */
+	unsigned int err_lines;
+};
+/* `args` is a NULL-terminated list behind the program's name. Release with ws_cli_run_deinit. */
+void ws_cli_run(struct ws_cli_run *run, const char *const *args);
+void ws_cli_run_deinit(struct ws_cli_run *run);
+
+#endif

@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line as scripts see it: exit statuses, one line on stderr, help, filters, odd
+ * outputs.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../lib/sample.h"
+#include "base/util.h"
+#include "cli/cli.h"
+
+#define ARGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* Fails with status, exactly one line on stderr that holds `why`, and nothing on stdout. */
+static void refused(struct ws_cli_run run, const char *const *args, int status, const char *why)
+{
+	ws_cli_run(&run, args);
+	if (run.status != status || run.err_lines != 1 || run.out[0] || !strstr(run.err, why)) {
+		print_error("walscope");
+		for (size_t i = 0; args[i]; i++)
+			print_error(" %s", args[i]);
+		print_error(": status %d, wanted %d with '%s'; stderr: %s", run.status, status, why,
+			    run.err);
+		fail();
+	}
+	assert_memory_equal(run.err, "walscope: ", 10);
+	ws_cli_run_deinit(&run);
+}
+
+static void test_usage_errors_are_one_line_and_status_2(void **state)
+{
+	static const struct {
+		const char *args[6];
+		const char *why;
+	} cases[] = {
+		{ { NULL }, "no command" },
+		{ { "frob" }, "unknown command frob" },
+		{ { "session", "x" }, "unknown command session" },
+		{ { "--frob" }, "unknown option --frob" },
+		{ { "record" }, "-o FILE: missing" },
+		{ { "record", "-o" }, "-o" },
+		{ { "record", "-o", "x", "y" }, "y: takes no operand" },
+		{ { "record", "--json", "-o", "x" }, "--json: unknown option" },
+		{ { "record", "-o", "x", "--duration", "0" }, "--duration 0: not a duration" },
+		{ { "record", "-o", "x", "--duration", "-1" }, "--duration -1: not a duration" },
+		{ { "record", "-o", "x", "--duration=400d" }, "--duration 400d: not a duration" },
+		{ { "record", "-o", "x", "--duration=4x" }, "--duration 4x: not a duration" },
+		{ { "record", "-o", "x", "--duration" }, "--duration: needs an argument" },
+		{ { "record", "-o", "x", "--level=0" }, "--level 0: not a level" },
+		{ { "record", "-o", "x", "--level=4" }, "--level 4: not a level" },
+		{ { "record", "-o", "x", "--level=2x" }, "--level 2x: not a level" },
+		{ { "record", "-o", "x", "--pid=0" }, "--pid 0: not a process id" },
+		{ { "record", "-o", "x", "--pid=4194305" }, "--pid 4194305: not a process id" },
+		{ { "record", "-o", "x", "--pid=99999999999999999999" }, "not a process id" },
+		{ { "record", "-o", "x", "--p=1" }, "--p=1: could be more than one option" },
+		{ { "record", "-o", "x", "--kind=all" }, "--kind all: not one of" },
+		{ { "record", "-o", "x", "--slot=" }, "--slot: empty" },
+		{ { "record", "-o", "x", "--postmaster=data" }, "--postmaster data: neither" },
+		{ { "record", "-o", "x", "-q", "-v" }, "-q: not together with -v" },
+		{ { "sessions" }, "FILE: missing" },
+		{ { "history" }, "FILE: missing" },
+		{ { "timeline" }, "FILE: missing" },
+		{ { "hist" }, "FILE: missing" },
+		{ { "sessions", "a", "b" }, "b: more than one FILE" },
+		{ { "sessions", "a", "--live" }, "--live: not together with a FILE" },
+		{ { "sessions", "a", "--duration=1" }, "--duration: only when tracing" },
+		{ { "trace", "a", "--level=1" }, "--level: only when tracing" },
+		{ { "trace", "--from=-1m" }, "only on a recording" },
+		{ { "hist", "a", "--from=yesterday" }, "--from yesterday: neither RFC 3339" },
+		{ { "hist", "a", "--json=1" }, "--json=1: takes no argument" },
+		{ { "doctor", "x" }, "x: takes no operand" },
+		{ { "doctor", "--duration=1" }, "--duration: only when tracing" },
+		{ { "doctor", "--pid=1", "--postgres=x" }, "--pid: not together with --postgres" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(cases); i++)
+		refused((struct ws_cli_run){ 0 }, cases[i].args, 2, cases[i].why);
+}
+
+/* -- help and man pages */
+
+struct mention {
+	const char *text; /* where every option is to be found */
+	const char *verb;
+};
+
+static char *read_page(const char *name)
+{
+	char path[96];
+	char *text = NULL;
+	size_t size = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "docs/man/%s.8", name);
+	file = fopen(path, "r");
+	if (!file)
+		print_error("%s does not exist\n", path);
+	assert_non_null(file);
+	assert_true(getdelim(&text, &size, '\0', file) > 0);
+	fclose(file);
+	return text;
+}
+
+/* Long options are written --name in help, \-\-name in man pages. */
+static void mentioned(void *arg, const char *name, int letter)
+{
+	const struct mention *m = arg;
+	char plain[64], man[64], minus[64] = "";
+
+	(void)letter;
+	snprintf(plain, sizeof(plain), "--%s", name);
+	snprintf(man, sizeof(man), "\\-\\-%s", name);
+	for (const char *c = name; *c; c++)
+		snprintf(minus + strlen(minus), sizeof(minus) - strlen(minus),
+			 *c == '-' ? "\\-" : "%c", *c);
+	if (!strstr(m->text, plain) && !strstr(m->text, man)) {
+		print_error("%s: nothing about --%s\n", m->verb, name);
+		fail();
+	}
+}
+
+static void test_help_of_each_command_names_its_options(void **state)
+{
+	size_t count;
+	const struct ws_verb *verbs = ws_verbs(&count);
+
+	(void)state;
+	assert_true(count >= 7);
+	for (size_t i = 0; i < count; i++) {
+		struct ws_cli_run run = { 0 };
+		struct mention m = { .verb = verbs[i].name };
+
+		ws_cli_run(&run, ARGS(verbs[i].name, "--help"));
+		assert_int_equal(run.status, 0);
+		assert_string_equal(run.err, "");
+		m.text = run.out;
+		ws_options_each(&verbs[i], mentioned, &m);
+		ws_cli_run_deinit(&run);
+	}
+}
+
+static void test_man_page_of_each_command_names_its_options(void **state)
+{
+	size_t count;
+	const struct ws_verb *verbs = ws_verbs(&count);
+	char *main_page = read_page("walscope");
+
+	(void)state;
+	for (size_t i = 0; i < count; i++) {
+		char name[64], reference[80];
+		struct mention m = { .verb = verbs[i].name };
+		char *page;
+
+		snprintf(name, sizeof(name), "walscope-%s", verbs[i].name);
+		snprintf(reference, sizeof(reference), ".BR walscope\\-%s (8)", verbs[i].name);
+		if (!strstr(main_page, reference))
+			print_error("walscope.8 does not say '%s'\n", reference);
+		assert_non_null(strstr(main_page, reference));
+		page = read_page(name);
+		m.text = page;
+		ws_options_each(&verbs[i], mentioned, &m);
+		assert_non_null(strstr(page, ".SH EXIT STATUS"));
+		assert_non_null(strstr(page, ".SH EXAMPLES"));
+		free(page);
+	}
+	free(main_page);
+}
+
+static void test_help_and_version(void **state)
+{
+	struct ws_cli_run run = { 0 };
+	size_t count;
+	const struct ws_verb *verbs = ws_verbs(&count);
+
+	(void)state;
+	ws_cli_run(&run, ARGS("--help"));
+	assert_int_equal(run.status, 0);
+	for (size_t i = 0; i < count; i++)
+		assert_non_null(strstr(run.out, verbs[i].name));
+	ws_cli_run_deinit(&run);
+	ws_cli_run(&run, ARGS("--version"));
+	assert_int_equal(run.status, 0);
+	assert_string_equal(run.out, "walscope " WS_VERSION "\n");
+	ws_cli_run_deinit(&run);
+}
+
+/* -- recordings that are none, are torn, or have loss */
+
+static void test_what_is_no_recording_is_refused(void **state)
+{
+	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "trace" };
+	char empty[] = "/tmp/walscope-empty.XXXXXX";
+	int fd = mkstemp(empty);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	for (size_t i = 0; i < WS_ARRAY_SIZE(verbs); i++) {
+		refused((struct ws_cli_run){ 0 }, ARGS(verbs[i], "/nonexistent/x.wst"), 1,
+			"/nonexistent/x.wst: No such file");
+		refused((struct ws_cli_run){ 0 }, ARGS(verbs[i], "/tmp"), 1, "/tmp: ");
+		refused((struct ws_cli_run){ 0 }, ARGS(verbs[i], "/proc/self/status"), 1,
+			"not a walscope recording");
+		refused((struct ws_cli_run){ 0 }, ARGS(verbs[i], empty), 1, empty);
+	}
+	unlink(empty);
+}
+
+static unsigned int lines_of(const char *text)
+{
+	unsigned int lines = 0;
+
+	for (; *text; text++)
+		lines += *text == '\n';
+	return lines;
+}
+
+static void test_a_sound_recording_is_status_0_and_says_nothing(void **state)
+{
+	struct ws_cli_run run = { 0 };
+
+	ws_cli_run(&run, ARGS("sessions", "--json", *state));
+	assert_int_equal(run.status, 0);
+	assert_string_equal(run.err, "");
+	assert_int_equal(lines_of(run.out), 3);
+	ws_cli_run_deinit(&run);
+}
+
+static void test_a_torn_recording_shows_the_rest_with_status_3(void **state)
+{
+	struct ws_cli_run run = { 0 };
+	char path[64];
+	struct stat st;
+
+	(void)state;
+	ws_sample_write(path, 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(truncate(path, st.st_size - 8), 0);
+	ws_cli_run(&run, ARGS("sessions", "--json", path));
+	assert_int_equal(run.status, 3);
+	assert_int_equal(run.err_lines, 1);
+	assert_non_null(strstr(run.err, path));
+	ws_cli_run_deinit(&run);
+	unlink(path);
+}
+
+static void test_a_recording_with_loss_says_so_with_status_3(void **state)
+{
+	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "trace" };
+	char path[64];
+
+	(void)state;
+	ws_sample_write(path, WS_SAMPLE_LOSS);
+	for (size_t i = 0; i < WS_ARRAY_SIZE(verbs); i++) {
+		struct ws_cli_run run = { 0 };
+
+		ws_cli_run(&run, ARGS(verbs[i], path));
+		assert_int_equal(run.status, 3);
+		assert_int_equal(run.err_lines, 1);
+		assert_non_null(strstr(run.err, "7 events are missing"));
+		assert_true(lines_of(run.out) > 3);
+		ws_cli_run_deinit(&run);
+	}
+	unlink(path);
+}
+
+/* -- filters */
+
+static void test_filters_choose_sessions(void **state)
+{
+	static const struct {
+		const char *option;
+		unsigned int rows;
+		const char *has; /* in each row */
+	} cases[] = {
+		{ "--kind=physical", 1, "\"pid\":4001," },
+		{ "--kind=logical", 1, "\"pid\":4002," },
+		{ "--kind=backup", 1, "\"pid\":4003," },
+		{ "--kind=sql", 0, "" },
+		{ "--pid=4002", 1, "\"pid\":4002," },
+		{ "--pid=2", 0, "" },
+		{ "--app=standby1", 1, "\"pid\":4001," },
+		{ "--app=standby", 0, "" },
+		{ "--slot=sub", 1, "\"pid\":4002," },
+		{ "--slot=nosuch", 0, "" },
+		{ "--session=4003.100600", 1, "\"pid\":4003," },
+		{ "--session=4003.100601", 0, "" },
+		{ "--postmaster=1000", 3, "" },
+		{ "--postmaster=1001", 0, "" },
+		{ "--postgres=/usr/lib/postgresql/15/bin/postgres", 3, "" },
+		{ "--postgres=/usr/bin/postgres", 0, "" },
+		{ "--from=-3s", 2, "" }, /* 4001 and 4003 */
+		{ "--to=2026-03-01T12:00:00.9Z", 1, "\"pid\":4001," },
+		{ "--from=2026-03-01T12:00:09+00:00", 1, "\"pid\":4001," },
+	};
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(cases); i++) {
+		struct ws_cli_run run = { 0 };
+
+		ws_cli_run(&run, ARGS("sessions", "--json", cases[i].option, *state));
+		if (lines_of(run.out) != cases[i].rows || run.status)
+			print_error("%s: %s%s", cases[i].option, run.out, run.err);
+		assert_int_equal(run.status, 0);
+		assert_int_equal(lines_of(run.out), cases[i].rows);
+		assert_true(!cases[i].rows || strstr(run.out, cases[i].has));
+		ws_cli_run_deinit(&run);
+	}
+	refused((struct ws_cli_run){ 0 }, ARGS("sessions", "--from=2026-03-02T00:00:00Z", *state),
+		1, "no time between");
+}
+
+static void test_filters_must_all_hold(void **state)
+{
+	struct ws_cli_run run = { 0 };
+
+	ws_cli_run(&run, ARGS("history", "--kind=logical", "--pid=4001", *state));
+	assert_int_equal(run.status, 0);
+	assert_string_equal(run.out, "no commands\n");
+	ws_cli_run_deinit(&run);
+}
+
+/* -- JSON */
+
+static const char *const contract[][32] = {
+	{ "sessions",	 "session", "pid",	 "ns_pid",
+	  "kind",	 "user",    "database",	 "application_name",
+	  "client",	 "slot",    "start",	 "end",
+	  "duration_ns", "exit",    "tls",	 "commands",
+	  "events",	 "lost",    "wal_bytes", "wire_bytes",
+	  "acked_bytes" },
+	{ "history", "session", "pid", "ns_pid", "seq", "command", "kind", "start", "duration_ns",
+	  "outcome", "sqlstate", "message", "location", "truncated" },
+	{ "timeline", "session", "pid", "ns_pid", "state", "start", "duration_ns", "lsn_from",
+	  "lsn_to", "bytes", "detail" },
+	{ "hist", "session", "pid", "ns_pid", "metric", "unit", "count", "min", "max", "mean",
+	  "p50", "p90", "p99", "p999", "buckets" },
+	{ "trace", "time", "session", "pid", "ns_pid", "seq", "event", "lsn", "duration_ns" },
+};
+
+static void test_each_line_of_json_has_the_fields_of_the_contract(void **state)
+{
+	for (size_t i = 0; i < WS_ARRAY_SIZE(contract); i++) {
+		struct ws_cli_run run = { 0 };
+		unsigned int lines = 0;
+		char *rest, *line;
+
+		ws_cli_run(&run, ARGS(contract[i][0], "--json", *state));
+		for (line = strtok_r(run.out, "\n", &rest); line;
+		     line = strtok_r(NULL, "\n", &rest)) {
+			json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+
+			assert_non_null(object);
+			for (size_t f = 1; contract[i][f]; f++) {
+				if (!json_object_get(object, contract[i][f]))
+					print_error("%s: no %s\n", contract[i][0], contract[i][f]);
+				assert_non_null(json_object_get(object, contract[i][f]));
+			}
+			for (const char *c = line; *c; c++)
+				assert_in_range((unsigned char)*c, 0x20, 0x7e);
+			json_decref(object);
+			lines++;
+		}
+		assert_true(lines >= 3);
+		ws_cli_run_deinit(&run);
+	}
+}
+
+static void test_what_is_not_measured_is_null_not_0(void **state)
+{
+	struct ws_cli_run run = { 0 };
+
+	ws_cli_run(&run, ARGS("sessions", "--json", *state));
+	assert_null(strstr(run.out, "\"wire_bytes\":0"));
+	assert_non_null(strstr(run.out, "\"tls\":null"));
+	assert_non_null(strstr(run.out, "\"wire_bytes\":null,\"acked_bytes\":null"));
+	ws_cli_run_deinit(&run);
+}
+
+static void test_nothing_a_server_says_reaches_the_terminal_raw(void **state)
+{
+	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "trace" };
+	static const char *const locales[] = { "C", "C.UTF-8" };
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(verbs) * 2; i++) {
+		struct ws_cli_run run = { .locale = locales[i % 2] };
+
+		ws_cli_run(&run, ARGS(verbs[i / 2], "-v", *state));
+		assert_int_equal(run.status, 0);
+		for (const char *c = run.out; *c; c++) {
+			assert_true(*c == '\n' || (unsigned char)*c >= 0x20);
+			assert_int_not_equal(*c, 0x7f);
+			assert_true(i % 2 || (unsigned char)*c < 0x80);
+		}
+		ws_cli_run_deinit(&run);
+	}
+}
+
+/* No line of text is wider than the screen, except lists that must not be cut. */
+static void test_tables_keep_to_the_width(void **state)
+{
+	static const char *const verbs[] = { "sessions", "history", "timeline", "hist" };
+	static const char *const widths[] = { "100", "120", "200" };
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(verbs); i++) {
+		for (size_t w = 0; w < WS_ARRAY_SIZE(widths); w++) {
+			/* In ASCII a byte is a column. */
+			struct ws_cli_run run = { .locale = "C", .columns = widths[w] };
+			char *rest, *line;
+
+			ws_cli_run(&run, ARGS(verbs[i], *state));
+			assert_int_equal(run.status, 0);
+			for (line = strtok_r(run.out, "\n", &rest); line;
+			     line = strtok_r(NULL, "\n", &rest)) {
+				if (strlen(line) > strtoul(widths[w], NULL, 10))
+					print_error("%s at %s: %s\n", verbs[i], widths[w], line);
+				assert_true(strlen(line) <= strtoul(widths[w], NULL, 10));
+			}
+			ws_cli_run_deinit(&run);
+		}
+	}
+}
+
+/* -- outputs that fail */
+
+static void test_a_full_disk_is_an_error(void **state)
+{
+	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "trace" };
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+	assert_true(full >= 0);
+	for (size_t i = 0; i < WS_ARRAY_SIZE(verbs); i++)
+		refused((struct ws_cli_run){ .stdout_fd = full }, ARGS(verbs[i], *state), 1,
+			"standard output: No space left on device");
+	refused((struct ws_cli_run){ .stdout_fd = full }, ARGS("--help"), 1,
+		"standard output: No space left on device");
+	close(full);
+}
+
+static void test_a_closed_pipe_ends_it_silently(void **state)
+{
+	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "trace" };
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(verbs); i++) {
+		struct ws_cli_run run = { 0 };
+		int ends[2];
+
+		assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+		close(ends[0]);
+		run.stdout_fd = ends[1];
+		ws_cli_run(&run, ARGS(verbs[i], "--json", *state));
+		close(ends[1]);
+		assert_int_equal(run.status, 0);
+		assert_string_equal(run.err, "");
+		ws_cli_run_deinit(&run);
+	}
+}
+
+static void test_no_stdout_at_all_is_an_error(void **state)
+{
+	refused((struct ws_cli_run){ .stdout_fd = -1 }, ARGS("sessions", *state), 1,
+		"standard output: Bad file descriptor");
+}
+
+static void test_record_refuses_what_is_no_file(void **state)
+{
+	char dir[] = "/tmp/walscope-out.XXXXXX";
+	char fifo[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	refused((struct ws_cli_run){ 0 }, ARGS("record", "-o", dir), 1, dir);
+	refused((struct ws_cli_run){ 0 }, ARGS("record", "-o", fifo), 1, fifo);
+	refused((struct ws_cli_run){ 0 }, ARGS("record", "-o", "/nonexistent/x"), 1,
+		"/nonexistent/x: No such file");
+	unlink(fifo);
+	rmdir(dir);
+}
+
+/* -- without privileges */
+
+static struct passwd *nobody(void)
+{
+	if (geteuid() != 0)
+		skip();
+	return getpwnam("nobody");
+}
+
+static void test_without_root_nothing_is_traced_and_nothing_overwritten(void **state)
+{
+	struct passwd *user = nobody();
+	struct ws_cli_run run = { .uid = user->pw_uid };
+	char dir[] = "/tmp/walscope-nobody.XXXXXX";
+	char path[64], text[8] = "";
+	struct stat st;
+	FILE *file;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chown(dir, user->pw_uid, (gid_t)-1), 0);
+	snprintf(path, sizeof(path), "%s/x.wst", dir);
+	refused(run, ARGS("record", "-o", path, "--duration=1"), 1, "walscope: ");
+	assert_int_not_equal(stat(path, &st), 0);
+
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs("old", file);
+	fclose(file);
+	assert_int_equal(chown(path, user->pw_uid, (gid_t)-1), 0);
+	refused(run, ARGS("record", "-o", path, "--duration=1"), 1, "walscope: ");
+	file = fopen(path, "r");
+	assert_non_null(fgets(text, sizeof(text), file));
+	fclose(file);
+	assert_string_equal(text, "old");
+	unlink(path);
+	rmdir(dir);
+
+	refused(run, ARGS("sessions", "--live", "--duration=1"), 1, "walscope: ");
+	refused(run, ARGS("trace", "--duration=1"), 1, "walscope: ");
+}
+
+static void test_an_unreadable_recording_is_refused(void **state)
+{
+	struct ws_cli_run run = { .uid = nobody()->pw_uid };
+
+	refused(run, ARGS("sessions", *state), 1, "Permission denied");
+}
+
+static void test_an_unwritable_output_is_refused(void **state)
+{
+	struct ws_cli_run run = { .uid = nobody()->pw_uid };
+
+	(void)state;
+	refused(run, ARGS("record", "-o", "/root/x.wst"), 1, "/root/x.wst: Permission denied");
+}
+
+static void test_doctor_without_root_says_what_to_do(void **state)
+{
+	struct ws_cli_run run = { .uid = nobody()->pw_uid };
+	json_t *object;
+
+	(void)state;
+	ws_cli_run(&run, ARGS("doctor", "--json"));
+	assert_int_equal(run.status, 1);
+	object = json_loads(run.out, 0, NULL);
+	assert_non_null(object);
+	assert_true(json_is_false(json_object_get(object, "ok")));
+	assert_non_null(strstr(run.out, "\"fix\":\"sudo walscope doctor\""));
+	json_decref(object);
+	ws_cli_run_deinit(&run);
+}
+
+static void test_doctor_refuses_what_is_no_server(void **state)
+{
+	static const char *const files[] = { "/bin/sh", "/etc/passwd", "/nonexistent", "/tmp" };
+
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(files); i++) {
+		struct ws_cli_run run = { 0 };
+
+		ws_cli_run(&run, ARGS("doctor", "--postgres", files[i]));
+		assert_int_equal(run.status, 1);
+		assert_non_null(strstr(run.out, "tracing will not work here"));
+		assert_non_null(strstr(run.out, files[i]));
+		ws_cli_run_deinit(&run);
+	}
+}
+
+static int make_sample(void **state)
+{
+	*state = malloc(64);
+	ws_sample_write(*state, 0);
+	return 0;
+}
+
+static int remove_sample(void **state)
+{
+	unlink(*state);
+	free(*state);
+	return 0;
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_usage_errors_are_one_line_and_status_2),
+		cmocka_unit_test(test_help_of_each_command_names_its_options),
+		cmocka_unit_test(test_man_page_of_each_command_names_its_options),
+		cmocka_unit_test(test_help_and_version),
+		cmocka_unit_test(test_what_is_no_recording_is_refused),
+		cmocka_unit_test(test_a_sound_recording_is_status_0_and_says_nothing),
+		cmocka_unit_test(test_a_torn_recording_shows_the_rest_with_status_3),
+		cmocka_unit_test(test_a_recording_with_loss_says_so_with_status_3),
+		cmocka_unit_test(test_filters_choose_sessions),
+		cmocka_unit_test(test_filters_must_all_hold),
+		cmocka_unit_test(test_each_line_of_json_has_the_fields_of_the_contract),
+		cmocka_unit_test(test_what_is_not_measured_is_null_not_0),
+		cmocka_unit_test(test_nothing_a_server_says_reaches_the_terminal_raw),
+		cmocka_unit_test(test_tables_keep_to_the_width),
+		cmocka_unit_test(test_a_full_disk_is_an_error),
+		cmocka_unit_test(test_a_closed_pipe_ends_it_silently),
+		cmocka_unit_test(test_no_stdout_at_all_is_an_error),
+		cmocka_unit_test(test_record_refuses_what_is_no_file),
+		cmocka_unit_test(test_without_root_nothing_is_traced_and_nothing_overwritten),
+		cmocka_unit_test(test_an_unreadable_recording_is_refused),
+		cmocka_unit_test(test_an_unwritable_output_is_refused),
+		cmocka_unit_test(test_doctor_without_root_says_what_to_do),
+		cmocka_unit_test(test_doctor_refuses_what_is_no_server),
+	};
+
+	return cmocka_run_group_tests_name("cli", tests, make_sample, remove_sample);
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Everything that is printed, against files that a person has read. tests/golden/update writes them
+ * anew.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../lib/sample.h"
+#include "base/util.h"
+#include "export/export.h"
+
+static char *read_file(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char *text = NULL;
+	size_t size = 0;
+
+	if (!file)
+		return strdup("");
+	if (getdelim(&text, &size, '\0', file) < 0 && text)
+		text[0] = '\0';
+	fclose(file);
+	return text ? text : strdup("");
+}
+
+static void check(const char *name, const char *actual)
+{
+	char path[128];
+	char *golden;
+
+	snprintf(path, sizeof(path), "tests/golden/%s", name);
+	if (getenv("UPDATE_GOLDEN")) {
+		FILE *file = fopen(path, "w");
+
+		assert_non_null(file);
+		fputs(actual, file);
+		fclose(file);
+	}
+	golden = read_file(path);
+	if (strcmp(golden, actual) != 0) {
+		fprintf(stderr, "%s differs; tests/golden/update writes it anew. Now:\n%s", path,
+			actual);
+		fail();
+	}
+	free(golden);
+}
+
+struct golden {
+	const char *name;
+	const char *args[8]; /* FILE is put behind them */
+	const char *locale;
+	int flags, status;
+};
+
+static const struct golden goldens[] = {
+	{ .name = "sessions.txt", .args = { "sessions" } },
+	{ .name = "sessions-verbose.txt", .args = { "sessions", "-v" } },
+	{ .name = "sessions.json", .args = { "sessions", "--json" } },
+	{ .name = "history.txt", .args = { "history" } },
+	{ .name = "history-verbose.txt", .args = { "history", "-v" } },
+	{ .name = "history.json", .args = { "history", "--json" } },
+	{ .name = "timeline.txt", .args = { "timeline" } },
+	{ .name = "timeline-ascii.txt", .args = { "timeline" }, .locale = "C" },
+	{ .name = "timeline-verbose.txt", .args = { "timeline", "-v", "--kind", "backup" } },
+	{ .name = "timeline-window.json",
+	  .args = { "timeline", "--json", "--from", "2026-03-01T12:00:05Z", "--to",
+		    "2026-03-01T12:00:07Z" } },
+	{ .name = "timeline-lost.txt",
+	  .args = { "timeline", "--kind", "physical" },
+	  .flags = WS_SAMPLE_LOSS,
+	  .status = 3 },
+	{ .name = "hist.txt", .args = { "hist", "--kind", "physical" } },
+	{ .name = "hist.json", .args = { "hist", "--json", "--kind", "logical" } },
+	{ .name = "trace.txt", .args = { "trace", "--to", "2026-03-01T12:00:00.140Z" } },
+	{ .name = "trace-logical.txt", .args = { "trace", "--slot", "sub" } },
+	{ .name = "trace-backup.txt", .args = { "trace", "--kind", "backup" } },
+	{ .name = "trace.json", .args = { "trace", "--json", "--slot", "sub" } },
+	{ .name = "trace-lost.txt",
+	  .args = { "trace", "--from", "2026-03-01T12:00:02.24Z", "--to", "2026-03-01T12:00:02.44Z",
+		    "--pid", "4001" },
+	  .flags = WS_SAMPLE_LOSS,
+	  .status = 3 },
+};
+
+static void test_golden(void **state)
+{
+	const struct golden *g = *state;
+	struct ws_cli_run run = { .locale = g->locale };
+	const char *args[10] = { 0 };
+	char path[64];
+	size_t n = 0;
+
+	ws_sample_write(path, g->flags);
+	for (; g->args[n]; n++)
+		args[n] = g->args[n];
+	args[n] = path;
+	ws_cli_run(&run, args);
+	unlink(path);
+	if (run.status != g->status)
+		fprintf(stderr, "%s: %s", g->name, run.err);
+	assert_int_equal(run.status, g->status);
+	check(g->name, run.out);
+	ws_cli_run_deinit(&run);
+}
+
+/* -- doctor, which has no recording */
+
+static const struct ws_probe probes[] = {
+	{ .name = "session_start", .function = "PostgresMain", .kind = WS_SITE_ENTRY, .level = 1 },
+	{ .name = "command_end",
+	  .function = "PostgresMain",
+	  .kind = WS_SITE_AFTER_CALL,
+	  .level = 1 },
+	{ .name = "keepalive", .function = "WalSndKeepalive", .kind = WS_SITE_ENTRY, .level = 2 },
+	{ .name = "read_start", .function = "XLogSendPhysical", .kind = WS_SITE_CALL, .level = 3 },
+};
+static struct ws_planned sites[] = {
+	{ .probe = &probes[0],
+	  .status = WS_PLAN_PLANTED,
+	  .offset = 0x4729c0,
+	  .cost = WS_COST_EMULATED,
+	  .source = WS_SOURCE_DYNSYM,
+	  .function = "PostgresMain",
+	  .instruction = "push rbp" },
+	{ .probe = &probes[1],
+	  .status = WS_PLAN_PLANTED,
+	  .offset = 0x4731cd,
+	  .cost = WS_COST_STEPPED,
+	  .source = WS_SOURCE_DYNSYM,
+	  .function = "PostgresMain",
+	  .instruction = "mov rax, rbx" },
+	{ .probe = &probes[2], .status = WS_PLAN_MISSING, .reason = "WalSndKeepalive is unknown" },
+	{ .probe = &probes[3], .status = WS_PLAN_NOT_AT_LEVEL },
+};
+static struct ws_symbol symbols[] = {
+	{ .name = "PostgresMain",
+	  .status = WS_SYMBOL_FOUND,
+	  .source = WS_SOURCE_DYNSYM,
+	  .address = 0x4729c0,
+	  .confidence = 1 },
+	{ .name = "StartReplication",
+	  .status = WS_SYMBOL_INLINED,
+	  .into = { "exec_replication_command" } },
+	{ .name = "WalSndKeepalive", .status = WS_SYMBOL_UNKNOWN },
+	{ .name = "WalSndLoop",
+	  .status = WS_SYMBOL_FOUND,
+	  .source = WS_SOURCE_RECOVERED,
+	  .address = 0x429720,
+	  .confidence = 0.87 },
+};
+
+static void fill_doctor(struct ws_doctor *d, struct ws_doctor_server *s,
+			struct ws_doctor_process *p, char **note)
+{
+	*note = (char *)"sites of /usr/bin/postgres that never fired: keepalive\033[2J";
+	*p = (struct ws_doctor_process){ .pid = 1234, .ns_pid = 7, .datadir = "/data\033[1m" };
+	*s = (struct ws_doctor_server){
+		.file = "/usr/lib/postgresql/15/bin/postgres",
+		.version = "15.18",
+		.major = 15,
+		.build_id = "44c007cfee140e4c25e8a434008096828e70a92c",
+		.arch = "x86_64",
+		.stripped = true,
+		.symbols = { .symbols = symbols, .count = 4, .resolve_ns = 67500000 },
+		.layout = { .major = 15, .source = WS_LAYOUT_TABLE },
+		.plan = { .sites = sites, .count = 4, .planted = 2, .level = 2 },
+		.processes = p,
+		.process_count = 1,
+	};
+	*d = (struct ws_doctor){
+		.ok = false,
+		.kernel = { .bpf_allowed = true,
+			    .ring_buffer = true,
+			    .btf = true,
+			    .uprobe_perf = true,
+			    .attach_cookie = true,
+			    .process_vm_readv = true,
+			    .release = "6.1.0-test" },
+		.privileges = { .cap_bpf = true, .cap_perfmon = true, .perf_event_paranoid = 3 },
+		.servers = s,
+		.server_count = 1,
+		.live_asked = true,
+		.live = { .ran = true,
+			  .seconds_ns = 2000000000,
+			  .servers = 1,
+			  .attach_ns = 81000000,
+			  .detach_ns = 12000000,
+			  .produced = 12345,
+			  .notes = note,
+			  .note_count = 1 },
+	};
+	ws_problem_add(&d->problems, "sudo walscope doctor",
+		       "not root, and without CAP_SYS_PTRACE");
+	ws_problem_add(&s->problems, "", "probe keepalive is missing");
+}
+
+static void print_doctor(const struct ws_format *format, bool verbose, bool color, const char *name)
+{
+	struct ws_export_options options = {
+		.screen = { .width = 100, .utf8 = true, .verbose = verbose, .color = color }
+	};
+	struct ws_doctor_process process;
+	struct ws_doctor_server server;
+	struct ws_doctor doctor;
+	struct ws_export ex;
+	char *text = NULL, *note;
+	size_t size;
+
+	fill_doctor(&doctor, &server, &process, &note);
+	options.out = open_memstream(&text, &size);
+	assert_int_equal(ws_export_begin(&ex, format, WS_VIEW_DOCTOR, &options), 0);
+	assert_int_equal(ws_export_doctor(&ex, &doctor), 0);
+	assert_int_equal(ws_export_end(&ex), 0);
+	ws_export_release(&ex);
+	fclose(options.out);
+	check(name, text);
+	free(text);
+	free(doctor.problems.items);
+	free(server.problems.items);
+}
+
+static void test_doctor_text(void **state)
+{
+	(void)state;
+	print_doctor(&ws_format_text, false, false, "doctor.txt");
+	print_doctor(&ws_format_text, true, false, "doctor-verbose.txt");
+}
+
+static void test_doctor_json(void **state)
+{
+	(void)state;
+	print_doctor(&ws_format_json, false, false, "doctor.json");
+}
+
+static void test_doctor_colors_end_where_they_begin(void **state)
+{
+	(void)state;
+	print_doctor(&ws_format_text, false, true, "doctor-color.txt");
+}
+
+int main(void)
+{
+	static const struct CMUnitTest doctor[] = {
+		cmocka_unit_test(test_doctor_text),
+		cmocka_unit_test(test_doctor_json),
+		cmocka_unit_test(test_doctor_colors_end_where_they_begin),
+	};
+	struct CMUnitTest tests[WS_ARRAY_SIZE(goldens)];
+	int failed;
+
+	setlocale(LC_CTYPE, "C.UTF-8");
+	for (size_t i = 0; i < WS_ARRAY_SIZE(goldens); i++)
+		tests[i] = (struct CMUnitTest){ .name = goldens[i].name,
+						.test_func = test_golden,
+						.initial_state = (void *)&goldens[i] };
+	failed = cmocka_run_group_tests_name("golden", tests, NULL, NULL);
+	return failed + cmocka_run_group_tests_name("golden doctor", doctor, NULL, NULL) ? 1 : 0;
+}
