@@ -191,10 +191,15 @@ static int hold(struct ws_selected *selected, const struct ws_rec *rec)
 	size_t padded = (rec->size + 7u) & ~7u;
 	struct ws_buf *held = &selected->held;
 
-	while (held->len && held->len + padded > WS_GATE_HELD) {
-		const struct ws_rec *oldest = (const void *)held->data;
-		size_t drop = (oldest->size + 7u) & ~7u;
+	if (held->len + padded > WS_GATE_HELD) {
+		size_t drop = 0;
 
+		/* Half of it at once: moving the rest is paid for by many records. */
+		while (held->len - drop > WS_GATE_HELD / 2) {
+			const struct ws_rec *oldest = (const void *)(held->data + drop);
+
+			drop += (oldest->size + 7u) & ~7u;
+		}
 		memmove(held->data, held->data + drop, held->len - drop);
 		held->len -= drop;
 	}

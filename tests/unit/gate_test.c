@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which records of a live stream pass a filter, when kinds and slots become known only later. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "../lib/records.h"
+#include "../lib/sample.h"
+#include "cli/select.h"
+
+struct seen {
+	unsigned int by_pid[3]; /* 4001, 4002, 4003 */
+	unsigned int others;
+	uint32_t next_seq[3]; /* records of a session pass in order and whole */
+	bool hole;
+	unsigned int stop_after; /* fail then; 0: never */
+	unsigned int calls;
+};
+
+static int see(void *arg, const struct ws_rec *rec)
+{
+	struct seen *seen = arg;
+
+	if (seen->stop_after && ++seen->calls > seen->stop_after)
+		return -1;
+	if (rec->pid < 4001 || rec->pid > 4003) {
+		seen->others++;
+		return 0;
+	}
+	seen->by_pid[rec->pid - 4001]++;
+	seen->hole |= rec->seq != seen->next_seq[rec->pid - 4001]++;
+	return 0;
+}
+
+static int feed(void *arg, const struct ws_rec *rec)
+{
+	return ws_gate_feed(arg, rec);
+}
+
+static struct seen run(struct ws_filter filter)
+{
+	struct seen seen = { 0 };
+	struct ws_gate *gate =
+		ws_gate_new(&filter, false, (struct ws_sink){ .fn = see, .arg = &seen });
+
+	assert_non_null(gate);
+	assert_int_equal(ws_sample_send((struct ws_sink){ .fn = feed, .arg = gate }, 0), 0);
+	ws_gate_free(gate);
+	assert_int_equal(seen.others, 3); /* clock, server, stop: always */
+	return seen;
+}
+
+static void test_without_a_filter_everything_passes(void **state)
+{
+	struct seen seen = run((struct ws_filter){ 0 });
+
+	(void)state;
+	assert_int_equal(seen.by_pid[0], 82);
+	assert_int_equal(seen.by_pid[1], 25);
+	assert_int_equal(seen.by_pid[2], 23);
+	assert_false(seen.hole);
+}
+
+static void test_a_slot_known_late_lets_the_earlier_records_pass_too(void **state)
+{
+	struct seen seen = run((struct ws_filter){ .slot = "sub" });
+
+	(void)state;
+	assert_int_equal(seen.by_pid[0], 0);
+	assert_int_equal(seen.by_pid[1], 25);
+	assert_int_equal(seen.by_pid[2], 0);
+	assert_false(seen.hole);
+}
+
+static void test_a_session_that_matched_once_stays(void **state)
+{
+	/* 4002 is of kind sql until it streams. */
+	struct seen seen = run((struct ws_filter){ .kind = WS_SESSION_KIND_SQL });
+
+	(void)state;
+	assert_int_equal(seen.by_pid[1], 25);
+	assert_int_equal(seen.by_pid[0] + seen.by_pid[2], 0);
+	assert_false(seen.hole);
+}
+
+static void test_an_application_is_known_at_once(void **state)
+{
+	struct seen seen = run((struct ws_filter){ .app = "standby1" });
+
+	(void)state;
+	assert_int_equal(seen.by_pid[0], 82);
+	assert_int_equal(seen.by_pid[1] + seen.by_pid[2], 0);
+}
+
+static void test_what_is_held_is_bounded(void **state)
+{
+	struct ws_filter filter = { .slot = "late" };
+	struct seen seen = { 0 };
+	struct ws_gate *gate =
+		ws_gate_new(&filter, false, (struct ws_sink){ .fn = see, .arg = &seen });
+	struct ws_tape tape =
+		ws_tape_new((struct ws_sink){ .fn = feed, .arg = gate }, 4001, 1000000000);
+	const unsigned int commands = 20000;
+
+	(void)state;
+	assert_non_null(gate);
+	ws_tape_session(&tape, 0);
+	for (unsigned int i = 0; i < commands; i++) {
+		ws_tape_command(&tape, "IDENTIFY_SYSTEM");
+		ws_tape_end(&tape, WS_COMMAND_DONE);
+	}
+	assert_int_equal(seen.by_pid[0], 0);
+	ws_tape_command(&tape, "START_REPLICATION SLOT late 0/0");
+	ws_tape_stream(&tape, WS_STREAM_SLOT, 0x1000000, "late");
+	assert_true(seen.by_pid[0] > 1000);
+	assert_true((size_t)seen.by_pid[0] * sizeof(struct ws_rec) < WS_GATE_HELD + 4096);
+	/* The newest are kept, and what follows passes at once. */
+	assert_true(seen.next_seq[0] > 0);
+	seen.by_pid[0] = 0;
+	ws_tape_keepalive(&tape, 0x1000000);
+	assert_int_equal(seen.by_pid[0], 1);
+	ws_gate_free(gate);
+}
+
+static void test_a_sink_that_stops_stops_the_gate(void **state)
+{
+	struct ws_filter filter = { .slot = "sub" };
+	struct seen seen = { .stop_after = 10 };
+	struct ws_gate *gate =
+		ws_gate_new(&filter, false, (struct ws_sink){ .fn = see, .arg = &seen });
+
+	(void)state;
+	assert_int_equal(ws_sample_send((struct ws_sink){ .fn = feed, .arg = gate }, 0), -1);
+	ws_gate_free(gate);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_without_a_filter_everything_passes),
+		cmocka_unit_test(test_a_slot_known_late_lets_the_earlier_records_pass_too),
+		cmocka_unit_test(test_a_session_that_matched_once_stays),
+		cmocka_unit_test(test_an_application_is_known_at_once),
+		cmocka_unit_test(test_what_is_held_is_bounded),
+		cmocka_unit_test(test_a_sink_that_stops_stops_the_gate),
+	};
+
+	return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
+}
