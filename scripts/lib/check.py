@@ -146,20 +146,21 @@ def count_lines(status, text):
     return passed, failed
 
 
-def check_units(tally, build, env=None):
-    sources = sorted(glob.glob(f"{ROOT}/tests/unit/**/*_test.c", recursive=True))
+def check_cmocka(tally, folder, build, env=None):
+    """Every tests/FOLDER/**/*_test.c is a program below the build folder; cases are counted. Returns how
+    many programs there are."""
+    sources = sorted(glob.glob(f"{ROOT}/tests/{folder}/**/*_test.c", recursive=True))
     for source in sources:
         name = os.path.relpath(source, ROOT)[:-len(".c")]
         program = os.path.join(build, name)
-        label = name[len("tests/unit/"):]
+        label = name[len("tests/"):]
         if not os.path.exists(os.path.join(ROOT, program)):
             tally.add(label, 0, 1, 0, f"{program} was not built")
             continue
         status, text, seconds = run([program], UNIT_TIMEOUT, {"BUILD": build, **(env or {})})
         passed, failed = count_cmocka(status, text)
         tally.add(label, passed, failed, seconds, text if status == 0 else f"{text}\nexit status {status}")
-    if not sources:
-        tally.add("unit tests", 0, 1, 0, "there are none")
+    return len(sources)
 
 
 def check_programs(tally, folder, build):
@@ -284,9 +285,10 @@ def main():
         check_build(tally, "clang", "BUILD=build/clang", "CC=clang")
         check_build(tally, "gcc, ASan and UBSan", "BUILD=build/san", "SAN=1")
         tally.heading("unit tests")
-        check_units(tally, "build")
+        if check_cmocka(tally, "unit", "build") == 0:
+            tally.add("unit tests", 0, 1, 0, "there are none")
         tally.heading("unit tests under ASan and UBSan")
-        check_units(tally, "build/san", {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0"})
+        check_cmocka(tally, "unit", "build/san", {"ASAN_OPTIONS": "detect_leaks=1"})
         tally.heading("golden output and command line")
         count = check_programs(tally, "golden", "build") + check_programs(tally, "cli", "build")
         if count == 0:
@@ -295,6 +297,7 @@ def main():
         if options.no_live:
             tally.add("live tests", 0, 1, 0, "not run, as asked")
         else:
+            check_cmocka(tally, "e2e", "build")
             check_live(tally, "build")
         shutil.rmtree(os.path.join(temporary, "cache"), ignore_errors=True)
         tally.heading("what is left")

@@ -94,6 +94,8 @@ def clients():
         seen.backup_folder = backup.folder
         seen.backup_seconds = time.time() - backup.started_wall
 
+        # Not at the beginning of a segment, where the base backup leaves it.
+        server.write_wal(1)
         seen.received_to = wait_caught_up(server, "c_receivewal")
         seen.marks["receiver_stops"] = time.time()
         receiver.stop()

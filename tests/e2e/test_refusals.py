@@ -173,16 +173,16 @@ class Refusals(LiveTest):
     # -- usage
 
     def test_usage_errors_have_status_2(self):
+        file = space().file("usage.wst")
         for argv in (["nosuchcommand"], ["record"], ["record", "--nosuchoption"], ["sessions"],
-                     ["record", "-o", space().file("x.wst"), "--level", "9"],
-                     ["record", "-o", space().file("x.wst"), "--duration", "soon"],
+                     ["record", "-o", file, "--level", "9"], ["record", "-o", file, "--duration", "soon"],
                      ["sess", clients_file()], []):
             with self.subTest(argv=argv):
                 process = space().start([walscope.binary(), *argv], name="usage")
                 self.assertEqual(process.wait(20), USAGE, process.err)
                 self.assertEqual(process.out, "")
                 self.assertNotEqual(process.err, "")
-                self.assertFalse(os.path.exists(space().file("x.wst")))
+                self.assertFalse(os.path.exists(file))
 
     def test_help_of_every_command_goes_to_stdout_with_status_0(self):
         for command in ("doctor", "trace", "record", "sessions", "history", "timeline", "hist"):

@@ -43,8 +43,12 @@ class Scripts(LiveTest):
 
     def check_interrupted(self, how, status):
         process = demo(f"demo-{how.name}", "--seconds", "20")
-        wait_for("the demonstration to record", lambda: "recording for" in process.err, 60)
-        wait_for("the load to start", lambda: "load:" in process.err, 60)
+
+        def said(text):
+            self.assertTrue(process.running, process.err)
+            return text in process.err
+
+        wait_for("the demonstration to start its load", lambda: said("load:"), 60)
         started = descendants(process.pid)
         self.assertGreater(len(started), 10, "servers and clients")
         process.signal(how)

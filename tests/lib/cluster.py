@@ -17,6 +17,9 @@ import socket
 
 from processes import Failure, wait_for
 
+# Part of a conninfo: the server's log shall have the plain SQL of this session, too.
+LOG_SQL = {"options": "'-c log_statement=all'"}
+
 _PROGRAMS = ("postgres", "initdb", "psql", "pgbench", "pg_basebackup", "pg_receivewal", "pg_recvlogical")
 
 
@@ -212,7 +215,7 @@ class Server:
                          timeout=60):
         """Runs replication commands in one session and shows errors as VERBOSITY verbose prints them."""
         how = self.conninfo(application=application, replication="true" if physical else "database",
-                            database=None if physical else database)
+                            database=None if physical else database, **LOG_SQL)
         argv = ["psql", "-X", "-q", "-v", "VERBOSITY=verbose", "-d", how]
         for command in commands:
             argv += ["-c", command]
@@ -229,7 +232,8 @@ class Server:
         return process
 
     def create_logical_slot(self, slot, database="postgres"):
-        self.run(["pg_recvlogical", "-d", self.conninfo(application="create_slot", database=database),
+        how = self.conninfo(application="create_slot", database=database, **LOG_SQL)
+        self.run(["pg_recvlogical", "-d", how,
                   "--create-slot", "-S", slot, "-P", "test_decoding"])
 
     def recvlogical(self, slot, *options, application="pg_recvlogical", database="postgres"):
@@ -239,7 +243,8 @@ class Server:
         if self.user:
             os.chown(output, self.user.pw_uid, self.user.pw_gid)
         process = self.start_program(
-            ["pg_recvlogical", "-d", self.conninfo(application=application, database=database), "--start",
+            ["pg_recvlogical", "-d", self.conninfo(application=application, database=database, **LOG_SQL),
+             "--start",
              "-S", slot, "-f", output, "--no-loop", *options], name=application, stop=signal.SIGINT)
         process.output = output
         return process
@@ -306,7 +311,12 @@ class Server:
             return "".join(f"    {line}" for line in file.readlines()[-lines:])
 
     def logged_commands(self, pid):
-        """(time, text) of the replication commands of a walsender, by the server's own log."""
-        prefix = "received replication command: "
-        return [(line.time, line.message[len(prefix):]) for line in self.log()
-                if line.pid == pid and line.message.startswith(prefix)]
+        """(time, text) of the commands of a walsender, by the server's own log: replication commands,
+        and plain SQL where the client asked for log_statement=all (LOG_SQL)."""
+        found = []
+        for line in self.log():
+            if line.pid == pid:
+                for prefix in ("received replication command: ", "statement: "):
+                    if line.message.startswith(prefix):
+                        found.append((line.time, line.message[len(prefix):]))
+        return found
