@@ -87,7 +87,8 @@ class Contract(LiveTest):
             text = space().run([walscope.binary(), command, clients().record.file], name="text").out
             self.assertTrue(text.strip(), command)
             self.assertNotIn("\x1b", text, "colours only on a terminal")
-        text = space().run([walscope.binary(), "sessions", clients().record.file], name="text").out
+        text = space().run([walscope.binary(), "sessions", clients().record.file], name="text",
+                           env={"COLUMNS": "200"}).out
         for application in ("c_receivewal", "c_endpos", "c_basebackup", "c_psql", "standby"):
             self.assertIn(application, text)
         text = space().run([walscope.binary(), "history", clients().record.file], name="text").out
@@ -199,7 +200,7 @@ class Contract(LiveTest):
         self.assertIs(report["ok"], True)
         self.assertEqual([field for field in ("ok", "kernel", "features", "privileges", "servers", "problems")
                           if field not in report], [])
-        found = [entry for entry in report["servers"] if entry["file"] == f"{server.bin}/postgres"]
+        found = [entry for entry in report["servers"] if entry["file"] == server.program]
         self.assertEqual(len(found), 1, report["servers"])
         version = server.value("show server_version").split()[0]
         self.assertTrue(found[0]["version"].startswith(version), found[0]["version"])
@@ -218,7 +219,7 @@ class Contract(LiveTest):
                 for site in entry["plan"] if site["offset"] is not None and site["level"] <= 2}
         file = space().file("plan.wst")
         record = walscope.start_record(space(), file, "--postmaster", str(server.pid), name="record-plan")
-        planted, _ = walscope.wait_attached(record, server.pid)
+        planted, = walscope.wait_attached(record, server.pid)
         record.signal(signal.SIGINT)
         record.expect(0)
         self.assertEqual(sorted(planted), sorted(plan))

@@ -12,6 +12,7 @@ import io
 import os
 import pwd
 import re
+import shutil
 import signal
 import socket
 
@@ -34,6 +35,25 @@ def find_server():
         raise Failure("no PostgreSQL server below /usr/lib/postgresql: run scripts/setup")
     major, path = max(found)
     return path, major
+
+
+def own_installation(space):
+    """(program, bin directory, major version) of a server whose executable is a copy of its own.
+
+    Probes are planted by file: those planted in the copy are in no other server of this host, and
+    those that somebody else plants in the installed file are not in the copy. The server finds
+    everything else relative to its executable: links lead back to the installation.
+    """
+    bin_dir, major = find_server()
+    root = space.file("installation")
+    program = f"{root}{bin_dir}/postgres"
+    if not os.path.exists(program):
+        os.makedirs(f"{root}{bin_dir}")
+        os.makedirs(f"{root}/usr/share/postgresql")
+        os.symlink(f"/usr/lib/postgresql/{major}/lib", f"{root}/usr/lib/postgresql/{major}/lib")
+        os.symlink(f"/usr/share/postgresql/{major}", f"{root}/usr/share/postgresql/{major}")
+        shutil.copy(f"{bin_dir}/postgres", program)
+    return program, bin_dir, major
 
 
 def server_user():
@@ -107,7 +127,7 @@ class Server:
 
     def __init__(self, space, name, settings=None):
         self.space, self.name = space, name
-        self.bin, self.major = find_server()
+        self.program, self.bin, self.major = own_installation(space)
         self.user = server_user()
         self.dir = space.folder(name, self.user)
         self.data = os.path.join(self.dir, "data")
@@ -146,7 +166,7 @@ class Server:
 
     def start(self, timeout=60):
         self.process = self.space.start(
-            [f"{self.bin}/postgres", "-D", self.data], name=self.name, user=self.user, cwd=self.dir,
+            [self.program, "-D", self.data], name=self.name, user=self.user, cwd=self.dir,
             stop=signal.SIGQUIT)
         self.wait_ready(timeout)
         return self

@@ -20,6 +20,22 @@ def _bpftool(*words):
     return json.loads(done.stdout or "[]")
 
 
+def uprobe_links(pid):
+    """Ids of the links through which a process holds uprobes, and its perf events."""
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            if os.readlink(f"/proc/{pid}/fd/{name}") == "anon_inode:[perf_event]":
+                found.add(f"event {name}")
+            with open(f"/proc/{pid}/fdinfo/{name}", encoding="ascii", errors="replace") as file:
+                text = file.read()
+        except FileNotFoundError:
+            continue
+        if re.search(r"^link_type:\s*uprobe_multi", text, re.M):
+            found.add(int(re.search(r"^link_id:\s*(\d+)", text, re.M)[1]))
+    return found
+
+
 def bpf_objects(pid):
     """Ids of the BPF programs and links a process holds: {"prog_id": {..}, "link_id": {..}}."""
     found = {"prog_id": set(), "link_id": set()}

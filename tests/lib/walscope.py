@@ -10,7 +10,7 @@ import time
 
 from cluster import lsn
 from processes import Failure, start_ticks
-from traces import bpf_objects, breakpoints
+from traces import breakpoints, uprobe_links
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -41,20 +41,23 @@ def session_id(pid):
 def wait_attached(process, *postmasters, timeout=30.0, quiet=0.15):
     """Waits until probes are planted in these servers.
 
-    Judged by the code of the servers themselves: it differs from their file, and has not changed any more
-    for a moment.
+    Judged by the code of the servers themselves, which differs from their file, and by the links the
+    process holds; neither has changed any more for a moment. Returns the offsets by server.
     """
     deadline = time.monotonic() + timeout
     last, since = None, time.monotonic()
     while True:
         if not process.running:
             raise Failure(f"{process.describe()}: exit status {process.wait()} while it had to attach")
-        seen = [tuple(breakpoints(pid)) for pid in postmasters]
-        seen.append(tuple(sorted(bpf_objects(process.pid)["link_id"])) if process.running else None)
+        seen = [breakpoints(pid) for pid in postmasters]
+        try:
+            links = uprobe_links(process.pid)
+        except FileNotFoundError:  # it ends
+            links = None
         now = time.monotonic()
-        if seen != last:
-            last, since = seen, now
-        elif all(seen[:-1]) and now - since >= quiet:
+        if (seen, links) != last:
+            last, since = (seen, links), now
+        elif all(seen) and links and now - since >= quiet:
             return seen
         if now > deadline:
             raise Failure(f"{process.describe()}: no probes in {postmasters} within {timeout:g} s")
