@@ -76,6 +76,7 @@ def workload(primary, began, seconds):
 
 
 def demonstrate(space, seconds, recording):
+    program = binary()
     say("starting a throw-away primary")
     primary = Server(space, "primary").create().start()
     primary.pgbench_init(5)
@@ -85,7 +86,7 @@ def demonstrate(space, seconds, recording):
     primary.wait_walsender("standby")
     primary.wait_walsender("pg_receivewal")
 
-    argv = [binary(), "record", "-o", recording, "--duration", str(seconds), "--postmaster",
+    argv = [program, "record", "-o", recording, "--duration", str(seconds), "--postmaster",
             str(primary.pid)]
     say(f"recording for {seconds} s: {shlex.join(short(argv))}")
     record = space.start(argv, name="record", stop=signal.SIGINT, grace=20)
@@ -105,7 +106,6 @@ def demonstrate(space, seconds, recording):
         if not process.running:
             raise Failure(f"{name} did not survive: {process.describe()}")
 
-    program = binary()
     show("sessions: who replicated, from where, how much", [program, "sessions", recording])
     show("history: every command of every walsender", [program, "history", recording])
     show("timeline: what each walsender was doing", [program, "timeline", recording])
