@@ -109,7 +109,8 @@ def demonstrate(space, seconds, recording):
     show("sessions: who replicated, from where, how much", [program, "sessions", recording])
     show("history: every command of every walsender", [program, "history", recording])
     show("timeline: what each walsender was doing", [program, "timeline", recording])
-    show("hist: how long sends, waits and blocked sends took", [program, "hist", recording])
+    show("hist: how long the receiver that stopped made its walsender send, wait and block",
+         [program, "hist", recording, "--app", "pg_receivewal"])
     return status
 
 
