@@ -119,6 +119,7 @@ def check_build(tally, name, *variables):
     status, text, seconds = run(["make", "-k", "-j", jobs, *variables, "all", "tests"], BUILD_TIMEOUT)
     warned = re.search(r"warning:", text) is not None
     good = status == 0 and not warned
+    text = "\n".join(line for line in text.splitlines() if not re.match(r"  [A-Z]+ +\S+$", line))
     tally.add(f"build with {name}", int(good), int(not good), seconds, text)
 
 
