@@ -87,7 +87,7 @@ enum ws_found {
 	WS_FOUND_STREAM_SOCKET = 4, /* in the send loop, output pending, waiting for the socket */
 	WS_FOUND_STREAM_BUSY = 5,   /* in the send loop, not waiting */
 	WS_FOUND_STREAM_STANDBY =
-		6, /* in the send loop, waiting for a standby (failover slots, 17+) */
+		6,		  /* in the send loop, waiting for failover slots' standbys (17+) */
 	WS_FOUND_STREAM_RECV = 7, /* in the send loop, inside a message whose rest has not come */
 };
 

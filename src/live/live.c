@@ -234,6 +234,8 @@ static int set_up(struct ws_live *live, struct ws_error *err)
 	};
 	struct ws_sink ordered = { .fn = ws_live_emit, .arg = live };
 
+	if (ws_live_check_postgres(live->options, err))
+		return -1;
 	live->order = ws_order_new(ordered);
 	if (!live->order)
 		return ws_error_errno(err, ENOMEM, "cannot start tracing", NULL);
@@ -263,7 +265,8 @@ static int check_start(const struct ws_live *live, struct ws_error *err)
 					  : "it is no postmaster");
 		return ws_error_fix(err, "see `ps -C postgres -o pid,args`");
 	}
-	ws_log(options->log, WS_LOG_NOTE, "no PostgreSQL server is running; waiting for one");
+	ws_log(options->log, WS_LOG_NOTE, "no PostgreSQL server %s; waiting for one",
+	       options->datadir || options->postgres ? "that matches is running" : "is running");
 	return 0;
 }
 

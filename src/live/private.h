@@ -65,6 +65,8 @@ struct ws_live {
 /* servers.c: finds servers, loads and attaches what is new, seeds walsenders that already run.
  * Problems with one server are logged and do not keep others from being traced. */
 int ws_live_scan(struct ws_live *live, struct ws_error *err);
+/* Is what --postgres names a server's executable at all? */
+int ws_live_check_postgres(const struct ws_live_options *options, struct ws_error *err);
 void ws_live_servers_deinit(struct ws_live *live);
 struct ws_binary *ws_live_binary(struct ws_live *live, uint16_t server);
 /* Do the filters want sessions of this postmaster? 1 yes, 0 no, -1 it was not seen yet. */

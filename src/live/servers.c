@@ -64,6 +64,29 @@ int ws_live_wants_postmaster(const struct ws_live *live, uint32_t pid)
 	return -1;
 }
 
+int ws_live_check_postgres(const struct ws_live_options *options, struct ws_error *err)
+{
+	const char *path = options->postgres;
+	struct ws_image *image = NULL;
+	char version[WS_VERSION_TEXT];
+	int major, rc, fd;
+
+	if (!path)
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return ws_error_errno(err, errno, "cannot read server binary", path);
+	rc = ws_image_open(&image, fd, path, options->log, err);
+	if (rc == 0 && !ws_image_server_version(image, version, &major)) {
+		ws_error_set(err, "cannot trace", path, "it is not a PostgreSQL server");
+		rc = ws_error_fix(err, "name a server's executable, as `readlink /proc/PID/exe` "
+				       "of a postmaster prints it");
+	}
+	ws_image_free(image);
+	close(fd);
+	return rc;
+}
+
 static const char *cache_dir(const struct ws_live_options *options, char *path, size_t size)
 {
 	const char *home = getenv("XDG_CACHE_HOME");

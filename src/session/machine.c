@@ -44,6 +44,8 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 		[WS_FOUND_STREAM_WAL] = { WS_STATE_WAIT_WAL, WS_WAIT_WAL, true },
 		[WS_FOUND_STREAM_SOCKET] = { WS_STATE_SEND_BLOCKED, WS_WAIT_SOCKET, true },
 		[WS_FOUND_STREAM_BUSY] = { WS_STATE_SEND, WS_WAIT_NONE, true },
+		[WS_FOUND_STREAM_STANDBY] = { WS_STATE_WAIT_STANDBY, WS_WAIT_STANDBY, true },
+		[WS_FOUND_STREAM_RECV] = { WS_STATE_RECV_BLOCKED, WS_WAIT_NONE, true },
 	};
 	const struct ws_rec_session *r = (const struct ws_rec_session *)rec;
 	struct ws_session *s = &m->s;

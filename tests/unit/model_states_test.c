@@ -355,6 +355,8 @@ static void a_session_found_running_starts_in_the_state_it_was_found_in(void **s
 		{ WS_FOUND_STREAM_WAL, WS_STATE_WAIT_WAL },
 		{ WS_FOUND_STREAM_SOCKET, WS_STATE_SEND_BLOCKED },
 		{ WS_FOUND_STREAM_BUSY, WS_STATE_SEND },
+		{ WS_FOUND_STREAM_STANDBY, WS_STATE_WAIT_STANDBY },
+		{ WS_FOUND_STREAM_RECV, WS_STATE_RECV_BLOCKED },
 	};
 	struct fixture *f = *state;
 
