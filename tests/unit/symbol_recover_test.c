@@ -153,6 +153,81 @@ static void a_body_that_names_another_function_is_rejected(void **state)
 	ws_symbol_set_deinit(&set);
 }
 
+/* A pqcomm.c in miniature; the comparison comes in every order and width. */
+static void the_order_of_the_send_pointers_is_read_from_the_comparison(void **state)
+{
+	static const char source[] =
+		"static WIDTH PqSendPointer, PqSendStart;\n"
+		"static void reset(void) { PqSendPointer = PqSendStart = 0; }\n"
+		"static int flush(void) { return ++PqSendStart; }\n"
+		"static int flush_if_writable(void) { return --PqSendStart; }\n"
+		"static _Bool is_send_pending(void) { return COMPARE; }\n"
+		"static int putmessage(void) { return ++PqSendPointer; }\n"
+		"static void putmessage_noblock(void) { PqSendPointer += 7; }\n"
+		"static void *const methods[] = { reset, flush, flush_if_writable, "
+		"is_send_pending,\n"
+		"	putmessage, putmessage_noblock };\n"
+		"void *const *PqCommMethods = methods;\n"
+		"int main(void) { return 0; }\n";
+	static const char *const flags[] = {
+		"-DWIDTH=int '-DCOMPARE=PqSendStart<PqSendPointer'",
+		"-DWIDTH=int '-DCOMPARE=PqSendPointer>PqSendStart'",
+		"-DWIDTH=size_t '-DCOMPARE=PqSendStart<PqSendPointer' -include stddef.h",
+		"-DWIDTH=size_t '-DCOMPARE=PqSendPointer>PqSendStart' -include stddef.h",
+	};
+	static const char *const names[] = { "PqSendPointer", "PqSendStart" };
+
+	(void)state;
+	for (size_t f = 0; f < WS_ARRAY_SIZE(flags); f++) {
+		char path[512], stripped[520];
+		struct ws_image *image, *bare;
+		struct ws_symbol_set set;
+		struct ws_error err;
+
+		ws_fixture_compile("pqcomm.c", source, flags[f], path, sizeof(path));
+		ws_fixture_strip(path, stripped, sizeof(stripped));
+		image = ws_fixture_open(path);
+		bare = ws_fixture_open(stripped);
+		assert_int_equal(ws_resolve(bare, &(struct ws_resolve_options){ 0 }, &set, &err),
+				 0);
+		for (size_t i = 0; i < WS_ARRAY_SIZE(names); i++)
+			assert_int_equal(ws_symbol_address(&set, names[i]),
+					 ws_image_symbol(image, names[i])->address);
+		assert_int_equal(ws_symbol_address(&set, "socket_is_send_pending"),
+				 ws_image_symbol(image, "is_send_pending")->address);
+		ws_symbol_set_deinit(&set);
+		ws_image_free(bare);
+		ws_image_free(image);
+	}
+}
+
+/* The same comparison under another condition is some other function: no answer. */
+static void another_comparison_is_no_send_pointer(void **state)
+{
+	static const char source[] = "static int a, b; static void f(void) { a++; b--; }\n"
+				     "static _Bool g(void) { return a == b; }\n"
+				     "static void *const methods[] = { f, f, f, g, f, f };\n"
+				     "void *const *PqCommMethods = methods;\n"
+				     "int main(void) { return 0; }\n";
+	char path[512], stripped[520];
+	struct ws_image *image;
+	struct ws_symbol_set set;
+	struct ws_error err;
+
+	(void)state;
+	ws_fixture_compile("pqcomm.c", source, "", path, sizeof(path));
+	ws_fixture_strip(path, stripped, sizeof(stripped));
+	image = ws_fixture_open(stripped);
+	assert_int_equal(ws_resolve(image, &(struct ws_resolve_options){ 0 }, &set, &err), 0);
+	assert_int_equal(ws_symbol_address(&set, "PqSendPointer"), 0);
+	assert_int_equal(ws_symbol_address(&set, "PqSendStart"), 0);
+	/* Two names for one body: neither. */
+	assert_int_equal(ws_symbol_address(&set, "socket_flush"), 0);
+	assert_int_equal(ws_symbol_address(&set, "socket_flush_if_writable"), 0);
+	ws_symbol_set_deinit(&set);
+	ws_image_free(image);
+}
+
 static void recovery_that_is_off_recovers_nothing(void **state)
 {
 	struct ws_image *image = ws_fixture_open(ws_fixture_server());
@@ -367,9 +442,7 @@ static void variables_are_used_where_the_sources_use_them(void **state)
 	expect_relation(s, "errfinish", READS, "errordata_stack_depth");
 }
 
-/* pq_init() sets both to 0. socket_putmessage()'s way to the buffer reads PqSendPointer, and
- * nothing but the flush looks at PqSendStart: of the two, only the flush functions write
- * PqSendStart. */
+/* pq_init() sets both to 0. Which is which, the test on pqcomm.c in miniature says. */
 static void the_send_pointers_are_those_of_the_socket(void **state)
 {
 	const struct server *s = *state;
@@ -439,6 +512,8 @@ int main(void)
 		cmocka_unit_test(recovered_addresses_are_those_of_the_symbol_table),
 		cmocka_unit_test(two_claimants_leave_a_name_unknown),
 		cmocka_unit_test(a_body_that_names_another_function_is_rejected),
+		cmocka_unit_test(the_order_of_the_send_pointers_is_read_from_the_comparison),
+		cmocka_unit_test(another_comparison_is_no_send_pointer),
 		cmocka_unit_test(recovery_that_is_off_recovers_nothing),
 	};
 	const struct CMUnitTest server_tests[] = {
