@@ -95,7 +95,7 @@ static void enqueue_reference(void *arg, size_t function)
 		l->is_queued[function] = 2; /* its owner is looked for below */
 }
 
-/* A cold part may hold the only reference: find who jumps there by trying the functions around. */
+/* A cold part may hold the only reference: whoever names its start jumps there and owns it. */
 static int enqueue_owners(struct loading *l, struct ws_error *err)
 {
 	const struct ws_scan *scan = l->scan;
@@ -109,7 +109,6 @@ static int enqueue_owners(struct loading *l, struct ws_error *err)
 		if (l->is_queued[f] == 2)
 			starts[count++] = scan->functions[f].start;
 	}
-	/* A jump's displacement is a reference to the scan as well. */
 	for (size_t f = 0; f < scan->count; f++) {
 		if (l->is_queued[f] == 2)
 			l->is_queued[f] = 1;
