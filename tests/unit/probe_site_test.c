@@ -33,7 +33,7 @@ FUNCTION("send", "ret");
 FUNCTION("flag", "ret");
 
 /* What a table of functions is reached through, as PqCommMethods. */
-__asm__(".data\n.globl table\n.type table, @object\n.balign 8\ntable: .quad 0\nnumber: .quad "
+__asm__(".data\n.globl methods\n.type methods, @object\n.balign 8\ntable: .quad 0\nnumber: .quad "
 	"0\n.text\n");
 
 /* entry */
@@ -100,29 +100,29 @@ FUNCTION("f_other",
 	 "call flag\n test %al, %al\n jne 1f\n call send\n call callee\n jmp 1f\n1: ret");
 
 /* through a table */
-FUNCTION("t_plain", "mov table(%rip), %rax\n call *0x10(%rax)\n test %eax, %eax\n" S(
+FUNCTION("t_plain", "mov methods(%rip), %rax\n call *0x10(%rax)\n test %eax, %eax\n" S(
 			    "t_plain") "jne 1f\n nop\n1: ret");
-FUNCTION("t_slot", "mov table(%rip), %rax\n mov 0x10(%rax), %rdx\n call *%rdx\n" S(
+FUNCTION("t_slot", "mov methods(%rip), %rax\n mov 0x10(%rax), %rdx\n call *%rdx\n" S(
 			   "t_slot") "push %rbx\n pop %rbx\n ret");
 FUNCTION("t_both",
-	 "test %edi, %edi\n mov table(%rip), %rax\n je 1f\n call callee\n"
-	 "mov table(%rip), %rax\n1: call *0x10(%rax)\n" S("t_both") "push %rbx\n pop %rbx\n ret");
-FUNCTION("t_one", "test %edi, %edi\n mov table(%rip), %rax\n je 1f\n mov number(%rip), %rax\n"
+	 "test %edi, %edi\n mov methods(%rip), %rax\n je 1f\n call callee\n"
+	 "mov methods(%rip), %rax\n1: call *0x10(%rax)\n" S("t_both") "push %rbx\n pop %rbx\n ret");
+FUNCTION("t_one", "test %edi, %edi\n mov methods(%rip), %rax\n je 1f\n mov number(%rip), %rax\n"
 		  "1: call *0x10(%rax)\n push %rbx\n pop %rbx\n ret");
 FUNCTION("t_clobber",
-	 "mov table(%rip), %rax\n call callee\n call *0x10(%rax)\n push %rbx\n pop %rbx\n ret");
-FUNCTION("t_kept", "mov table(%rip), %r12\n call callee\n call *0x10(%r12)\n" S(
+	 "mov methods(%rip), %rax\n call callee\n call *0x10(%rax)\n push %rbx\n pop %rbx\n ret");
+FUNCTION("t_kept", "mov methods(%rip), %r12\n call callee\n call *0x10(%r12)\n" S(
 			   "t_kept") "push %rbx\n pop %rbx\n ret");
-FUNCTION("t_other_slot", "mov table(%rip), %rax\n call *0x18(%rax)\n push %rbx\n pop %rbx\n ret");
+FUNCTION("t_other_slot", "mov methods(%rip), %rax\n call *0x18(%rax)\n push %rbx\n pop %rbx\n ret");
 FUNCTION("t_other_table", "mov number(%rip), %rax\n call *0x10(%rax)\n push %rbx\n pop %rbx\n ret");
-FUNCTION("t_added", "mov number(%rip), %rax\n add table(%rip), %rax\n call *0x10(%rax)\n"
+FUNCTION("t_added", "mov number(%rip), %rax\n add methods(%rip), %rax\n call *0x10(%rax)\n"
 		    "push %rbx\n pop %rbx\n ret");
 FUNCTION("t_unreached", "ret\n call *0x10(%rax)\n push %rbx\n pop %rbx\n ret");
-FUNCTION("t_behind", "mov table(%rip), %rax\n call *0x10(%rax)\n push %rbx\n call *%rbx\n"
-		     "mov table(%rip), %rax\n call *0x10(%rax)\n test %eax, %eax\n" S(
+FUNCTION("t_behind", "mov methods(%rip), %rax\n call *0x10(%rax)\n push %rbx\n call *%rbx\n"
+		     "mov methods(%rip), %rax\n call *0x10(%rax)\n test %eax, %eax\n" S(
 			     "t_behind") "jne 1f\n nop\n1: pop %rbx\n ret");
 FUNCTION("t_direct",
-	 "call send\n mov table(%rip), %rax\n call *0x10(%rax)\n push %rbx\n pop %rbx\n ret");
+	 "call send\n mov methods(%rip), %rax\n call *0x10(%rax)\n push %rbx\n pop %rbx\n ret");
 
 /* where an argument lies */
 FUNCTION("w_plain", "lea -0x30(%rbp), %rdx\n mov %rbx, %rsi\n call callee\n cmp $1, %eax\n" S(
@@ -300,8 +300,8 @@ static uint64_t search_after(const char *name, struct ws_probe probe, struct ws_
 	probe.kind = WS_SITE_AFTER_CALL;
 	if (!probe.callee)
 		probe.callee = "callee";
-	if (strcmp(probe.callee, "table") == 0)
-		query.table = address_of("table");
+	if (strcmp(probe.callee, "methods") == 0)
+		query.table = address_of("methods");
 	else if (strcmp(probe.callee, "callee") == 0)
 		query.callee = address_of("callee");
 	if (probe.condition)
@@ -400,30 +400,30 @@ static void the_call_behind_a_false_result_is_told_from_others(void **state)
 
 static void a_call_through_a_table_is_followed_over_all_paths(void **state)
 {
-	const struct ws_probe probe = { .callee = "table" };
+	const struct ws_probe probe = { .callee = "methods" };
 
 	(void)state;
 	expect_after("t_plain", probe);
 	expect_after("t_slot", probe);
 	expect_after("t_both", probe);
 	expect_after("t_kept", probe);
-	expect_no_after("t_one", probe, "no call of table");
-	expect_no_after("t_clobber", probe, "no call of table");
-	expect_no_after("t_other_slot", probe, "no call of table");
-	expect_no_after("t_other_table", probe, "no call of table");
-	expect_no_after("t_added", probe, "no call of table");
-	expect_no_after("t_unreached", probe, "no call of table");
+	expect_no_after("t_one", probe, "no call of methods");
+	expect_no_after("t_clobber", probe, "no call of methods");
+	expect_no_after("t_other_slot", probe, "no call of methods");
+	expect_no_after("t_other_table", probe, "no call of methods");
+	expect_no_after("t_added", probe, "no call of methods");
+	expect_no_after("t_unreached", probe, "no call of methods");
 }
 
 static void the_flush_behind_send_data_is_told_from_others(void **state)
 {
-	const struct ws_probe probe = { .callee = "table", .pick = WS_PICK_BEHIND_POINTER };
-	const struct ws_probe only = { .callee = "table" };
+	const struct ws_probe probe = { .callee = "methods", .pick = WS_PICK_BEHIND_POINTER };
+	const struct ws_probe only = { .callee = "methods" };
 
 	(void)state;
 	expect_after("t_behind", probe);
 	expect_no_after("t_behind", only, "2 calls");
-	expect_no_after("t_direct", probe, "no call of table");
+	expect_no_after("t_direct", probe, "no call of methods");
 }
 
 static void expect_frame(const char *name, bool known, int reg, int32_t disp)
