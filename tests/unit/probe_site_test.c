@@ -33,7 +33,7 @@ FUNCTION("send", "ret");
 FUNCTION("flag", "ret");
 
 /* What a table of functions is reached through, as PqCommMethods. */
-__asm__(".data\n.globl methods\n.type methods, @object\n.balign 8\ntable: .quad 0\nnumber: .quad "
+__asm__(".data\n.globl methods\n.type methods, @object\n.balign 8\nmethods: .quad 0\nnumber: .quad "
 	"0\n.text\n");
 
 /* entry */
