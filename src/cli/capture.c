@@ -20,6 +20,7 @@ struct capture {
 	struct ws_gate *gate;
 	struct ws_idmap sessions;
 	struct ws_capture_result *result;
+	uint64_t missing;    /* by gap records */
 	struct ws_error err; /* of writing */
 	bool failed;
 	bool progress;
@@ -35,6 +36,8 @@ static int count_session(struct capture *c, const struct ws_rec *rec)
 {
 	struct ws_id *id;
 
+	if (rec->kind == WS_KIND_GAP)
+		c->missing += ((const struct ws_rec_gap *)rec)->lost;
 	if (!rec->pid || !rec->start_ns || rec->kind >= WS_KIND_SERVER)
 		return 0;
 	c->result->events++;
@@ -138,7 +141,8 @@ static int run(struct capture *c, struct ws_error *err)
 		*err = c->err;
 		rc = -1;
 	}
-	c->result->lost = live.lost;
+	/* The kernel's count and that of the holes found in what arrived are of the same events. */
+	c->result->lost = c->missing > live.lost ? c->missing : live.lost;
 	c->result->untracked = live.untracked;
 	c->result->servers = live.servers;
 	c->result->seconds_ns = ws_clock_mono_ns() - c->begin_ns;

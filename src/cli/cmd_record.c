@@ -39,16 +39,17 @@ static void summarize(const struct ws_options *options, const struct ws_capture_
 {
 	char bytes[WS_BYTES_TEXT], time[WS_DURATION_TEXT];
 
-	ws_log(&options->log, WS_LOG_NOTE, "%llu sessions, %llu events, %llu lost, %s in %s: %s",
-	       (unsigned long long)r->sessions, (unsigned long long)r->events,
-	       (unsigned long long)r->lost, ws_bytes_format(r->bytes, bytes),
-	       ws_duration_format(r->seconds_ns, time), options->output);
+	ws_log(&options->log, WS_LOG_NOTE, "%llu session%s, %llu events, %llu lost, %s in %s: %s",
+	       (unsigned long long)r->sessions, r->sessions == 1 ? "" : "s",
+	       (unsigned long long)r->events, (unsigned long long)r->lost,
+	       ws_bytes_format(r->bytes, bytes), ws_duration_format(r->seconds_ns, time),
+	       options->output);
 	if (r->untracked)
 		ws_log(&options->log, WS_LOG_WARN, "%llu sessions not traced: too many at once",
 		       (unsigned long long)r->untracked);
 	else if (r->lost)
 		ws_log(&options->log, WS_LOG_WARN,
-		       "%llu events lost: the ring buffer was full; try a lower --level",
+		       "%llu events are missing; a lower --level makes fewer",
 		       (unsigned long long)r->lost);
 	if (!r->servers)
 		ws_log(&options->log, WS_LOG_WARN,

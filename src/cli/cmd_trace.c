@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "cli/capture.h"
@@ -68,6 +70,7 @@ out:
 struct live {
 	struct ws_gate *gate;
 	struct ws_export ex;
+	uint64_t missing; /* by gap records */
 	bool failed;
 	int cause; /* errno */
 };
@@ -84,11 +87,24 @@ static int live_event(void *arg, const struct ws_rec *rec)
 	return -1;
 }
 
+/* A closed pipe shows only when something is written, which may not be for long. */
+static bool reader_left(void)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO };
+
+	return poll(&out, 1, 0) > 0 && out.revents & POLLERR;
+}
+
 static int live_feed(void *arg, const struct ws_rec *rec)
 {
+	const struct ws_rec_gap *gap = (const void *)rec;
 	struct live *l = arg;
 
-	if (ws_gate_feed(l->gate, rec) == 0)
+	if (rec->kind == WS_KIND_GAP)
+		l->missing += gap->lost;
+	if (rec->kind == WS_KIND_CLOCK && reader_left())
+		l->cause = EPIPE;
+	else if (ws_gate_feed(l->gate, rec) == 0)
 		return 0;
 	l->failed = true;
 	return -1;
@@ -110,14 +126,21 @@ static enum ws_exit run_live(const struct ws_options *options, struct live *l, s
 
 	ws_capture_options(options, &live_options);
 	rc = ws_live_run(&live_options, sink, &result, err);
+	if (l->failed && l->cause == EPIPE) {
+		ws_error_errno(err, EPIPE, "cannot write", "standard output");
+		return WS_EXIT_FAILED;
+	}
 	errno = l->cause;
 	if (l->failed || (rc == 0 && ws_export_end(&l->ex)))
 		return ws_view_output_failed(err);
 	if (rc)
 		return WS_EXIT_FAILED;
+	/* The kernel's count and that of the holes found in what arrived are of the same events. */
+	if (l->missing > result.lost)
+		result.lost = l->missing;
 	if (!result.lost && !result.untracked)
 		return WS_EXIT_DONE;
-	ws_log(&options->log, WS_LOG_WARN, "%llu events lost, %llu sessions not traced",
+	ws_log(&options->log, WS_LOG_WARN, "%llu events are missing, %llu sessions not traced",
 	       (unsigned long long)result.lost, (unsigned long long)result.untracked);
 	return WS_EXIT_LOSS;
 }

@@ -237,8 +237,8 @@ static void print_live(struct page *p, const struct ws_doctor *d)
 		add(p, " not traced\n");
 		return;
 	}
-	add(p, " %s, %u servers; attached in %s, detached in %s; %s events, %s lost\n",
-	    ws_duration_format(l->seconds_ns, time), l->servers,
+	add(p, " %s, %u server%s; attached in %s, detached in %s; %s events, %s lost\n",
+	    ws_duration_format(l->seconds_ns, time), l->servers, l->servers == 1 ? "" : "s",
 	    ws_duration_format(l->attach_ns, attach), ws_duration_format(l->detach_ns, detach),
 	    ws_count_format(l->produced, produced), ws_count_format(l->lost, lost));
 	for (size_t i = 0; i < l->note_count; i++) {
