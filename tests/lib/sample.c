@@ -219,7 +219,10 @@ static int write_rec(void *arg, const struct ws_rec *rec)
 {
 	struct ws_error err;
 
-	return ws_writer_add(arg, rec, &err);
+	/* Several blocks, as a recording of ten seconds has. */
+	if (ws_writer_add(arg, rec, &err))
+		return -1;
+	return ws_writer_tick(arg, rec->time_ns, &err);
 }
 
 void ws_sample_write(char *path, int flags)

@@ -242,18 +242,49 @@ static void test_a_sound_recording_is_status_0_and_says_nothing(void **state)
 
 static void test_a_torn_recording_shows_the_rest_with_status_3(void **state)
 {
-	struct ws_cli_run run = { 0 };
+	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "trace" };
 	char path[64];
 	struct stat st;
 
 	(void)state;
 	ws_sample_write(path, 0);
 	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(truncate(path, st.st_size - 8), 0);
-	ws_cli_run(&run, ARGS("sessions", "--json", path));
+	/* First only its last record is missing, then much. */
+	for (off_t cut = 8; cut < st.st_size / 2; cut += st.st_size / 4) {
+		assert_int_equal(truncate(path, st.st_size - cut), 0);
+		for (size_t i = 0; i < WS_ARRAY_SIZE(verbs); i++) {
+			struct ws_cli_run run = { 0 };
+
+			ws_cli_run(&run, ARGS(verbs[i], path));
+			assert_int_equal(run.status, 3);
+			assert_int_equal(run.err_lines, 1);
+			assert_non_null(strstr(run.err, path));
+			assert_non_null(strstr(run.out, "4001"));
+			ws_cli_run_deinit(&run);
+		}
+	}
+	unlink(path);
+}
+
+static void test_a_damaged_recording_shows_the_rest_with_status_3(void **state)
+{
+	struct ws_cli_run run = { 0 };
+	char path[64], noise[32];
+	struct stat st;
+	int fd;
+
+	(void)state;
+	ws_sample_write(path, 0);
+	assert_int_equal(stat(path, &st), 0);
+	memset(noise, 0x5a, sizeof(noise));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, noise, sizeof(noise), st.st_size / 2), sizeof(noise));
+	close(fd);
+	ws_cli_run(&run, ARGS("sessions", path));
 	assert_int_equal(run.status, 3);
 	assert_int_equal(run.err_lines, 1);
-	assert_non_null(strstr(run.err, path));
+	assert_non_null(strstr(run.out, "4001"));
 	ws_cli_run_deinit(&run);
 	unlink(path);
 }
@@ -479,6 +510,7 @@ static void test_record_refuses_what_is_no_file(void **state)
 {
 	char dir[] = "/tmp/walscope-out.XXXXXX";
 	char fifo[64];
+	int reader;
 
 	(void)state;
 	assert_non_null(mkdtemp(dir));
@@ -486,6 +518,11 @@ static void test_record_refuses_what_is_no_file(void **state)
 	assert_int_equal(mkfifo(fifo, 0600), 0);
 	refused((struct ws_cli_run){ 0 }, ARGS("record", "-o", dir), 1, dir);
 	refused((struct ws_cli_run){ 0 }, ARGS("record", "-o", fifo), 1, fifo);
+	reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(reader >= 0);
+	refused((struct ws_cli_run){ 0 }, ARGS("record", "-o", fifo, "--duration=10ms"), 1,
+		"not a regular file");
+	close(reader);
 	refused((struct ws_cli_run){ 0 }, ARGS("record", "-o", "/nonexistent/x"), 1,
 		"/nonexistent/x: No such file");
 	unlink(fifo);
@@ -605,6 +642,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_recording_is_refused),
 		cmocka_unit_test(test_a_sound_recording_is_status_0_and_says_nothing),
 		cmocka_unit_test(test_a_torn_recording_shows_the_rest_with_status_3),
+		cmocka_unit_test(test_a_damaged_recording_shows_the_rest_with_status_3),
 		cmocka_unit_test(test_a_recording_with_loss_says_so_with_status_3),
 		cmocka_unit_test(test_filters_choose_sessions),
 		cmocka_unit_test(test_filters_must_all_hold),
