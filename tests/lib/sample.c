@@ -199,7 +199,8 @@ int ws_sample_send(struct ws_sink sink, int flags)
 	backup(in);
 	at(&clock, WS_SAMPLE_NS / MS);
 	clock.server = 0;
-	ws_tape_send(&clock, &stop.h, WS_KIND_STOP, sizeof(stop), 0);
+	if (!(flags & WS_SAMPLE_UNFINISHED))
+		ws_tape_send(&clock, &stop.h, WS_KIND_STOP, sizeof(stop), 0);
 	for (size_t i = 0; i < sorted.count; i++) {
 		if (rc == 0)
 			rc = sink.fn(sink.arg, sorted.items[i]);

@@ -17,7 +17,8 @@
 #define WS_SAMPLE_NS	  10000000000ULL /* it lasts so long */
 
 enum ws_sample_flags {
-	WS_SAMPLE_LOSS = 1, /* with 7 events of session 4001 missing */
+	WS_SAMPLE_LOSS = 1,	  /* with 7 events of session 4001 missing */
+	WS_SAMPLE_UNFINISHED = 2, /* without the stop record, as after a kill between two blocks */
 };
 
 /* The records, by time. */

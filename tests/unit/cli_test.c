@@ -266,6 +266,22 @@ static void test_a_torn_recording_shows_the_rest_with_status_3(void **state)
 	unlink(path);
 }
 
+static void test_a_recording_that_ends_between_blocks_is_torn_too(void **state)
+{
+	struct ws_cli_run run = { 0 };
+	char path[64];
+
+	(void)state;
+	ws_sample_write(path, WS_SAMPLE_UNFINISHED);
+	ws_cli_run(&run, ARGS("sessions", "--json", path));
+	assert_int_equal(run.status, 3);
+	assert_int_equal(run.err_lines, 1);
+	assert_null(strstr(run.err, "events are missing"));
+	assert_int_equal(lines_of(run.out), 3);
+	ws_cli_run_deinit(&run);
+	unlink(path);
+}
+
 static void test_a_damaged_recording_shows_the_rest_with_status_3(void **state)
 {
 	struct ws_cli_run run = { 0 };
@@ -642,6 +658,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_recording_is_refused),
 		cmocka_unit_test(test_a_sound_recording_is_status_0_and_says_nothing),
 		cmocka_unit_test(test_a_torn_recording_shows_the_rest_with_status_3),
+		cmocka_unit_test(test_a_recording_that_ends_between_blocks_is_torn_too),
 		cmocka_unit_test(test_a_damaged_recording_shows_the_rest_with_status_3),
 		cmocka_unit_test(test_a_recording_with_loss_says_so_with_status_3),
 		cmocka_unit_test(test_filters_choose_sessions),
