@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Throw-away PostgreSQL servers and replication clients for tests, the demonstration and benchmarks.
 
-Each server has a data directory, a Unix socket directory and a log of its own inside a `Space`, listens
-on a free port of 127.0.0.1, and runs as an unprivileged user (PostgreSQL refuses root).
+Each server has a data directory and a log of its own inside a `Space`, listens on a free port of 127.0.0.1
+only, asks for a password that nobody else knows, and runs as an unprivileged user (PostgreSQL refuses root).
 """
 
 import csv
@@ -12,6 +12,7 @@ import io
 import os
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -134,19 +135,28 @@ class Server:
         self.log_dir = os.path.join(self.dir, "log")
         self.port = free_port()
         self.settings = {**self.SETTINGS, **(settings or {})}
+        self.password = secrets.token_hex(16)
         self.process = None
 
     # -- life
 
     def create(self):
         """A new, empty cluster."""
-        self.run(["initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C",
-                  "--no-sync", "--no-instructions"], timeout=120)
+        secret = os.path.join(self.dir, "password")
+        descriptor = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(self.password + "\n")
+        if self.user:
+            os.chown(secret, self.user.pw_uid, self.user.pw_gid)
+        self.run(["initdb", "-D", self.data, "-U", "postgres", "-A", "scram-sha-256", f"--pwfile={secret}",
+                  "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"], timeout=120)
+        os.unlink(secret)
         self._configure()
         return self
 
     def copy_of(self, primary):
         """A streaming standby, copied with pg_basebackup -R."""
+        self.password = primary.password
         self.run(["pg_basebackup", "-D", self.data, "-d", primary.conninfo(application=f"{self.name}_copy"),
                   "-R", "-X", "stream", "-c", "fast", "--no-sync"], timeout=120)
         self.settings["cluster_name"] = f"'{self.name}'"
@@ -161,7 +171,7 @@ class Server:
     def _configure(self):
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as conf:
             for key, value in {**self.settings, "port": str(self.port), "log_directory": f"'{self.log_dir}'",
-                               "unix_socket_directories": f"'{self.dir}'"}.items():
+                               "unix_socket_directories": "''"}.items():
                 conf.write(f"{key} = {value}\n")
 
     def start(self, timeout=60):
@@ -208,16 +218,18 @@ class Server:
 
     def start_program(self, argv, name=None, **options):
         """Starts one of PostgreSQL's programs as the server's user."""
+        options["env"] = {"PGPASSWORD": self.password, **options.get("env", {})}
         return self.space.start([f"{self.bin}/{argv[0]}", *argv[1:]], name=name or argv[0], user=self.user,
                                 cwd=self.dir, **options)
 
     def run(self, argv, status=0, timeout=60, **options):
+        options["env"] = {"PGPASSWORD": self.password, **options.get("env", {})}
         return self.space.run([f"{self.bin}/{argv[0]}", *argv[1:]], status=status, timeout=timeout,
                               name=options.pop("name", argv[0]), user=self.user, cwd=self.dir, **options)
 
     def _psql_options(self):
-        return ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", f"host={self.dir} port={self.port} "
-                "user=postgres dbname=postgres application_name=walscope_test"]
+        return ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d",
+                self.conninfo(application="walscope_test", database="postgres")]
 
     def sql(self, statement, timeout=120):
         """Runs SQL; returns its rows as lists of strings."""
@@ -278,13 +290,13 @@ class Server:
         return process
 
     def pgbench_init(self, scale=1):
-        self.run(["pgbench", "-i", "-q", "-s", str(scale), "-h", self.dir, "-p", str(self.port), "-U",
-                  "postgres", "postgres"], timeout=120, name="pgbench-init")
+        self.run(["pgbench", "-i", "-q", "-s", str(scale), "-h", "127.0.0.1", "-p", str(self.port),
+                  "-U", "postgres", "postgres"], timeout=120, name="pgbench-init")
 
     def pgbench(self, seconds, clients=4, *options):
         return self.start_program(
             ["pgbench", "-n", "-N", "-c", str(clients), "-j", "1", "-T", str(seconds), *options, "-h",
-             self.dir, "-p", str(self.port), "-U", "postgres", "postgres"], name="pgbench")
+             "127.0.0.1", "-p", str(self.port), "-U", "postgres", "postgres"], name="pgbench")
 
     # -- what the server knows
 
