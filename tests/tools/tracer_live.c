@@ -265,7 +265,7 @@ static int seed(struct ws_tracer *tracer, uint16_t server, const char *what, str
 	if (sscanf(what, "%u:%" SCNx64, &pid, (uint64_t *)&entry.base) != 2)
 		return ws_error_set(err, "bad seed", what, "PID:BASE wanted");
 	entry.start_ns = 1;
-	return ws_tracer_seed(tracer, pid, &entry, err);
+	return ws_tracer_seed(tracer, pid, &entry, err) < 0 ? -1 : 0;
 }
 
 struct arguments {
