@@ -15,8 +15,11 @@ FAILED, USAGE, LOSS = 1, 2, 3
 
 
 def in_own_pid_namespace(argv):
-    """A host of its own as far as /proc goes: no PostgreSQL server runs there."""
-    return ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", *argv]
+    """A host of its own as far as /proc goes: no PostgreSQL server runs there. (unshare --mount-proc would
+    do, but not where / is no mount point, as in a chroot.)"""
+    script = 'mount --make-private /proc && mount -t proc proc /proc && exec "$@"'
+    return ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "unchanged",
+            "/bin/sh", "-c", script, "sh", *argv]
 
 
 def clients_file():
