@@ -63,25 +63,35 @@ def transactions(server, seconds):
     return float(re.search(r"^tps = ([0-9.]+)", text, re.M)[1])
 
 
+def traced_transactions(space, server, level, seconds):
+    """The same while a recording at this level runs; level 0 is none."""
+    if level == 0:
+        return transactions(server, seconds)
+    record = start_record(space, space.file("load.wst"), "--postmaster", str(server.pid), "--level", str(level),
+                          name="load-record")
+    wait_attached(record, server.pid)
+    seen = transactions(server, seconds)
+    record.signal(signal.SIGINT)
+    record.expect(0)
+    return seen
+
+
 def load(space, server, rounds, seconds):
-    """Transactions per second of pgbench in turns without and with a recording."""
-    without, traced = {}, {}
+    """Transactions per second of pgbench without and with a recording, in another order each round: a
+    server gets faster while it warms up, and slower while its tables grow."""
+    levels = [0, 2, 3]
+    seen = {level: [] for level in levels}
+    transactions(server, seconds)
     for number in range(rounds):
-        without[number] = transactions(server, seconds)
-        for level in (2, 3):
-            record = start_record(space, space.file("load.wst"), "--postmaster", str(server.pid), "--level",
-                                  str(level), name=f"load-record-{number}-{level}")
-            wait_attached(record, server.pid)
-            traced.setdefault(level, {})[number] = transactions(server, seconds)
-            record.signal(signal.SIGINT)
-            record.expect(0)
-    base = statistics.median(without.values())
-    print(f"{'not traced':<28} {base:10.0f} tps")
-    for level, values in sorted(traced.items()):
-        middle = statistics.median(values.values())
-        ratios = [values[number] / without[number] for number in values]
-        print(f"{f'level {level}':<28} {middle:10.0f} tps   {middle / base:6.3f} of it, in the rounds from "
-              f"{min(ratios):.3f} to {max(ratios):.3f}", flush=True)
+        turn = number % len(levels)
+        for level in levels[turn:] + levels[:turn]:
+            seen[level].append(traced_transactions(space, server, level, seconds))
+    base = statistics.median(seen[0])
+    print(f"{'not traced':<28} {base:10.0f} tps   from {min(seen[0]):.0f} to {max(seen[0]):.0f}")
+    for level in levels[1:]:
+        middle = statistics.median(seen[level])
+        print(f"{f'level {level}':<28} {middle:10.0f} tps   from {min(seen[level]):.0f} to "
+              f"{max(seen[level]):.0f}   {middle / base:.3f} of not traced", flush=True)
 
 
 def programs():
@@ -104,7 +114,7 @@ def programs():
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=4, help="length of a run of pgbench")
     options = parser.parse_args()
     processes.raise_on_signals()
