@@ -37,12 +37,12 @@ def row(name, times, goal=None):
 
 def attach_and_detach(space, server, rounds):
     """Seconds from the start of `record` until it says that it is attached, and from SIGINT to its end."""
-    cache = os.path.join(space.dir, "cache")
+    cache = space.folder("cache")
     cold, warm, detach = [], [], []
     for number in range(rounds):
         for times, is_cold in ((cold, True), (warm, False)):
             if is_cold:
-                shutil.rmtree(cache, ignore_errors=True)
+                shutil.rmtree(os.path.join(cache, "walscope"), ignore_errors=True)
             record = start_record(space, space.file("bench.wst"), "-v", "--postmaster", str(server.pid),
                                   name=f"bench-record-{number}-{is_cold}", env={"XDG_CACHE_HOME": cache})
             wait_for("walscope to attach", lambda: "attached to" in record.err or not record.running, 30,

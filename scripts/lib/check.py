@@ -273,6 +273,7 @@ def main():
     os.chmod(temporary, 0o711)
     os.environ["TMPDIR"] = tempfile.tempdir = temporary
     os.environ["XDG_CACHE_HOME"] = os.path.join(temporary, "cache")
+    os.mkdir(os.environ["XDG_CACHE_HOME"])
     os.environ.pop("CMOCKA_MESSAGE_OUTPUT", None)
     tally = Tally()
     try:

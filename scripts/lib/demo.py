@@ -77,6 +77,7 @@ def workload(primary, began, seconds):
 
 def demonstrate(space, seconds, recording):
     program = binary()
+    os.environ["XDG_CACHE_HOME"] = space.folder("cache")  # leave nothing in /var/cache
     say("starting a throw-away primary")
     primary = Server(space, "primary").create().start()
     primary.pgbench_init(5)

@@ -53,6 +53,8 @@ class _Shared:
     def open(self):
         if self.space is None:
             self.space = Space("walscope-live-")
+            # What walscope learns of a server is kept for the other tests, not on the host.
+            os.environ["XDG_CACHE_HOME"] = self.space.folder("cache")
         return self.space
 
     def close(self):
