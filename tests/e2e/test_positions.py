@@ -67,6 +67,16 @@ class Positions(LiveTest):
         total = sum(entry["bytes"] or 0 for entry in seen.record.timeline(pid))
         self.assertEqual(total, seen.record.session(pid)["wal_bytes"])
 
+    def test_the_positions_of_a_stretch_are_as_far_apart_as_its_bytes(self):
+        seen = clients()
+        moved = 0
+        for entry in seen.record.timeline(seen.pid("c_receivewal")):
+            begin, end = walscope.position(entry, "lsn_from"), walscope.position(entry, "lsn_to")
+            if begin is not None and end is not None:
+                self.assertEqual(end - begin, entry["bytes"] or 0, entry)
+                moved += end - begin
+        self.assertEqual(moved, lsn(seen.received_to) - seen.start_lsn["c_receivewal"])
+
     def test_positions_of_a_session_never_go_back(self):
         seen = clients()
         for application in ("c_receivewal", "c_endpos"):
