@@ -16,7 +16,9 @@ struct capture {
 	const struct ws_options *options;
 	const char *path, *shown;
 	struct ws_trace_info info;
-	struct ws_writer *writer; /* NULL until the first record */
+	struct ws_writer *writer; /* NULL until tracing has begun */
+	struct ws_rec **held;	  /* what came before that */
+	size_t held_count, held_cap;
 	struct ws_gate *gate;
 	struct ws_idmap sessions;
 	struct ws_capture_result *result;
@@ -77,17 +79,43 @@ static int writing_failed(struct capture *c)
 	return -1;
 }
 
+static int no_memory(struct capture *c)
+{
+	ws_error_set(&c->err, "cannot record", c->shown, "out of memory");
+	c->failed = true;
+	return -1;
+}
+
+/* A file that is there already may hold an earlier recording: it stays until this one is sure. */
+static int hold(struct capture *c, const struct ws_rec *rec)
+{
+	struct ws_rec **slot = ws_array_grow(&c->held, &c->held_count, &c->held_cap, sizeof(*slot));
+
+	if (slot)
+		*slot = malloc(rec->size);
+	if (!slot || !*slot)
+		return no_memory(c);
+	memcpy(*slot, rec, rec->size);
+	return 0;
+}
+
+static void free_held(struct capture *c)
+{
+	for (size_t i = 0; i < c->held_count; i++)
+		free(c->held[i]);
+	free(c->held);
+	c->held = NULL;
+	c->held_count = c->held_cap = 0;
+}
+
 static int keep(void *arg, const struct ws_rec *rec)
 {
 	struct capture *c = arg;
 
-	if (!c->writer && ws_writer_new(&c->writer, c->path, &c->info, &c->err))
-		return writing_failed(c);
-	if (count_session(c, rec)) {
-		ws_error_set(&c->err, "cannot record", c->shown, "out of memory");
-		c->failed = true;
-		return -1;
-	}
+	if (!c->writer)
+		return hold(c, rec);
+	if (count_session(c, rec))
+		return no_memory(c);
 	if (ws_writer_add(c->writer, rec, &c->err) ||
 	    ws_writer_tick(c->writer, ws_clock_mono_ns(), &c->err))
 		return writing_failed(c);
@@ -100,10 +128,21 @@ static int feed(void *arg, const struct ws_rec *rec)
 	struct capture *c = arg;
 	int rc = ws_gate_feed(c->gate, rec);
 
-	if (rc && !c->failed) {
-		ws_error_set(&c->err, "cannot record", c->shown, "out of memory");
-		c->failed = true;
-	}
+	if (rc && !c->failed)
+		no_memory(c);
+	return rc;
+}
+
+static int started(void *arg)
+{
+	struct capture *c = arg;
+	int rc = 0;
+
+	if (ws_writer_new(&c->writer, c->path, &c->info, &c->err))
+		return writing_failed(c);
+	for (size_t i = 0; rc == 0 && i < c->held_count; i++)
+		rc = keep(c, c->held[i]);
+	free_held(c);
 	return rc;
 }
 
@@ -129,6 +168,7 @@ static int run(struct capture *c, struct ws_error *err)
 	int rc;
 
 	ws_capture_options(c->options, &options);
+	options.started = started;
 	if (ws_live_info(options.level, &c->info, err))
 		return -1;
 	c->begin_ns = c->progress_ns = ws_clock_mono_ns();
@@ -171,6 +211,7 @@ int ws_capture_run(const struct ws_options *options, const char *path, const cha
 			rc = -1;
 		}
 	}
+	free_held(&c);
 	ws_gate_free(c.gate);
 	ws_idmap_deinit(&c.sessions, release_id);
 	return rc;

@@ -296,6 +296,10 @@ int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
 	result->servers = live.attached;
 	if (check_start(&live, err))
 		goto out;
+	if (!live.sink_result && options->started)
+		live.sink_result = options->started(sink.arg);
+	if (live.sink_result)
+		goto out;
 	ws_log(options->log, WS_LOG_INFO, "attached to %u servers in %.1f ms", result->servers,
 	       (double)result->attach_ns / 1e6);
 	rc = drain_until_stopped(&live, ws_clock_mono_ns());

@@ -27,6 +27,10 @@ struct ws_live_options {
 	uint32_t pid;		 /* only this walsender's server is attached, 0: all */
 	const volatile sig_atomic_t *stop;
 	const struct ws_log *log;
+	/* Called once, with the sink's arg, when it is sure that tracing can start: from then on no
+	 * failure but the sink's own is to be expected. Not 0 ends the run as the sink's -1 does.
+	 * NULL: nobody wants to know. Records may arrive in the sink before. */
+	int (*started)(void *arg);
 };
 
 struct ws_live_result {

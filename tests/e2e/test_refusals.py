@@ -147,6 +147,17 @@ class Refusals(LiveTest):
     def test_output_that_is_a_folder(self):
         self.refused(["record", "-o", space().dir, "--duration", "1"])
 
+    def test_an_earlier_recording_outlives_a_record_that_cannot_start(self):
+        file = space().file("earlier.wst")
+        with open(clients_file(), "rb") as source, open(file, "wb") as copy:
+            copy.write(source.read())
+        for argv in (["--pid", str(os.getpid())], ["--postmaster", str(os.getpid())],
+                     ["--postgres", "/bin/true"]):
+            with self.subTest(argv=argv):
+                self.refused(["record", "-o", file, "--duration", "1", *argv])
+                with open(file, "rb") as kept, open(clients_file(), "rb") as source:
+                    self.assertEqual(kept.read(), source.read())
+
     def test_output_on_a_full_device(self):
         server = primary()
         standby()
