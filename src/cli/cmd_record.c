@@ -8,6 +8,7 @@
 #include "base/util.h"
 #include "cli/capture.h"
 #include "cli/cli.h"
+#include "trace/trace.h"
 
 static const char what[] = "cannot write recording";
 
@@ -32,7 +33,7 @@ static int check_output(const char *path, bool *created, struct ws_error *err)
 		return ws_error_errno(err, errno, what, path);
 	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
 		return ws_error_set(err, what, path, "not a regular file");
-	return 0;
+	return S_ISREG(st.st_mode) ? ws_writer_lock(fd, path, err) : 0;
 }
 
 static void summarize(const struct ws_options *options, const struct ws_capture_result *r)

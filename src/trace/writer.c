@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -87,14 +88,26 @@ static int write_whole(struct ws_writer *writer, const struct ws_buf *out, const
 	return 0;
 }
 
+int ws_writer_lock(int fd, const char *path, struct ws_error *err)
+{
+	/* A file system without locks is no reason not to record. */
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		return 0;
+	return ws_error_set(err, WHAT_OPEN, path, "another recording is being written to it");
+}
+
 static int open_file(struct ws_writer *writer, struct ws_error *err)
 {
 	struct stat st;
 
-	writer->fd = open(writer->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
+	writer->fd = open(writer->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
 	if (writer->fd < 0 || fstat(writer->fd, &st) < 0)
 		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);
 	writer->truncatable = S_ISREG(st.st_mode);
+	if (writer->truncatable && ws_writer_lock(writer->fd, writer->path, err))
+		return -1;
+	if (writer->truncatable && ftruncate(writer->fd, 0) < 0)
+		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);
 	/* It holds SQL. The umask may have taken bits, an older file may have more. */
 	if (writer->truncatable && fchmod(writer->fd, 0600) < 0)
 		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);

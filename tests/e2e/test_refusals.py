@@ -158,6 +158,17 @@ class Refusals(LiveTest):
                 with open(file, "rb") as kept, open(clients_file(), "rb") as source:
                     self.assertEqual(kept.read(), source.read())
 
+    def test_two_records_do_not_share_a_file(self):
+        server = primary()
+        file = space().file("two.wst")
+        first = walscope.start_record(space(), file, "--postmaster", str(server.pid))
+        walscope.wait_attached(first, server.pid)
+        line = self.refused(["record", "-o", file, "--duration", "1", "--postmaster", str(server.pid)])
+        self.assertIn("another recording", line)
+        server.replication_psql(["IDENTIFY_SYSTEM"], application="r_two")
+        first.stop()
+        self.assertEqual(len(walscope.view(space(), "history", file, "--app", "r_two")), 1)
+
     def test_output_on_a_full_device(self):
         server = primary()
         standby()

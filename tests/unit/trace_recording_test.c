@@ -261,6 +261,23 @@ static void test_a_block_is_closed_when_it_is_a_second_old(void **state)
 	recording_deinit(&recording);
 }
 
+static void test_a_file_that_is_being_written_is_not_written_by_another(void **state)
+{
+	struct recording recording;
+	struct ws_writer *writer, *other;
+	struct ws_error err;
+
+	(void)state;
+	writer = new_writer(&recording);
+	assert_int_equal(ws_writer_new(&other, recording.path, &recording_info, &err), -1);
+	assert_null(other);
+	assert_string_equal(err.why, "another recording is being written to it");
+	add_small(&recording, writer, 1);
+	assert_int_equal(ws_writer_close(writer, NULL), 0);
+	expect_records(recording.path, &recording.written, 1);
+	recording_deinit(&recording);
+}
+
 static void test_a_full_device_is_an_error(void **state)
 {
 	struct ws_writer *writer = (void *)1;
@@ -422,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_the_header_comes_back),
 		cmocka_unit_test(test_the_file_is_for_its_owner_alone),
 		cmocka_unit_test(test_a_block_is_closed_when_it_is_a_second_old),
+		cmocka_unit_test(test_a_file_that_is_being_written_is_not_written_by_another),
 		cmocka_unit_test(test_a_full_device_is_an_error),
 		cmocka_unit_test(test_a_recording_that_ran_out_of_room_ends_with_a_whole_block),
 		cmocka_unit_test(test_what_is_no_recording_is_refused_with_the_reason),
