@@ -296,6 +296,8 @@ int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
 	result->servers = live.attached;
 	if (check_start(&live, err))
 		goto out;
+	live.started = true;
+	ws_live_warn(&live);
 	if (!live.sink_result && options->started)
 		live.sink_result = options->started(sink.arg);
 	if (live.sink_result)

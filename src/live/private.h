@@ -58,7 +58,10 @@ struct ws_live {
 	size_t ignored_next;
 	uint64_t untracked;
 	unsigned int attached;	 /* servers that are being traced */
-	struct ws_error problem; /* the last one that kept a server from being traced */
+	bool started;
+	/* What kept a server from being traced and was not said yet. Until tracing has started the
+	 * last one waits: it is the error if no server can be traced, else a warning. */
+	struct ws_error problem;
 	int sink_result;	 /* what the sink said last: not 0 ends the run */
 };
 
@@ -67,6 +70,7 @@ struct ws_live {
 int ws_live_scan(struct ws_live *live, struct ws_error *err);
 /* Is what --postgres names a server's executable at all? */
 int ws_live_check_postgres(const struct ws_live_options *options, struct ws_error *err);
+void ws_live_warn(struct ws_live *live); /* says what waits in `problem` */
 void ws_live_servers_deinit(struct ws_live *live);
 struct ws_binary *ws_live_binary(struct ws_live *live, uint16_t server);
 /* Do the filters want sessions of this postmaster? 1 yes, 0 no, -1 it was not seen yet. */

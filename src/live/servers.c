@@ -118,11 +118,22 @@ static void binary_free(struct ws_binary *binary)
 
 static void report(struct ws_live *live, const struct ws_error *why)
 {
+	if (live->problem.what[0])
+		ws_live_warn(live);
+	live->problem = *why;
+	if (live->started)
+		ws_live_warn(live);
+}
+
+void ws_live_warn(struct ws_live *live)
+{
 	char line[1200];
 
-	live->problem = *why;
-	ws_error_format(why, line, sizeof(line));
+	if (!live->problem.what[0])
+		return;
+	ws_error_format(&live->problem, line, sizeof(line));
 	ws_log(live->options->log, WS_LOG_WARN, "%s", line);
+	live->problem = (struct ws_error){ 0 };
 }
 
 /* From the executable to a plan. */
@@ -161,8 +172,10 @@ static struct ws_binary *find_binary(struct ws_live *live, const struct ws_postm
 	return NULL;
 }
 
+/* *gone: the postmaster ended since it was listed. Nothing is wrong then, least of all with its
+ * binary, which the next one may run. */
 static struct ws_binary *load_binary(struct ws_live *live, const struct ws_postmaster *postmaster,
-				     struct ws_error *err)
+				     bool *gone, struct ws_error *err)
 {
 	struct ws_binary *binary = calloc(1, sizeof(*binary));
 	struct ws_binary **slot;
@@ -176,6 +189,11 @@ static struct ws_binary *load_binary(struct ws_live *live, const struct ws_postm
 	binary->ino = postmaster->ino;
 	snprintf(binary->exe, sizeof(binary->exe), "%s", postmaster->exe);
 	binary->exe_fd = ws_proc_open_exe(&live->proc, postmaster->process.pid, &why);
+	*gone = binary->exe_fd < 0 && (why.errnum == ENOENT || why.errnum == ESRCH);
+	if (*gone) {
+		binary_free(binary);
+		return NULL;
+	}
 	if (binary->exe_fd < 0 || prepare(live, binary, &why) ||
 	    ws_tracer_add_server(live->tracer, &binary->plan, binary->exe_fd, &binary->server,
 				 &why)) {
@@ -249,13 +267,13 @@ static int announce(struct ws_live *live, const struct ws_postmaster *postmaster
 		    struct ws_error *err)
 {
 	struct ws_binary *binary = find_binary(live, postmaster);
-	bool is_new = !binary;
+	bool is_new = !binary, gone = false;
 	struct ws_error why;
 
 	if (is_new)
-		binary = load_binary(live, postmaster, err);
+		binary = load_binary(live, postmaster, &gone, err);
 	if (!binary)
-		return -1;
+		return gone ? 0 : -1;
 	if (!binary->server)
 		return 0;
 	if (ws_live_emit_server(live, postmaster, binary) ||
