@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -88,6 +89,10 @@ static int load_error(struct ws_error *err, const char *object, int errnum, char
 			return ws_error_fix(err, "run as root, or see walscope doctor");
 		}
 	}
+	if (errnum == EMFILE || errnum == ENFILE) { /* not for the verifier's reasons */
+		ws_error_errno(err, errnum, "cannot load the BPF programs", object);
+		return ws_error_fix(err, "raise the limit: ulimit -n 4096");
+	}
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
 		ws_error_set(err, "cannot load the BPF programs", object,
 			     "the kernel has no type information (/sys/kernel/btf/vmlinux)");
@@ -127,6 +132,17 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, struct ws_error *er
 	return 0;
 }
 
+/* A server takes some 30 descriptors, with perf events one per site: as many as we may have. */
+static void raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int ws_tracer_new(struct ws_tracer **tracer, const struct ws_tracer_options *options,
 		  struct ws_error *err)
 {
@@ -142,6 +158,7 @@ int ws_tracer_new(struct ws_tracer **tracer, const struct ws_tracer_options *opt
 		return ws_error_errno(err, ENOMEM, "cannot start the tracer", NULL);
 	/* libbpf's printer is one per process; what went wrong is put into the error instead */
 	libbpf_set_print(NULL);
+	raise_descriptors();
 	t->log = options->log;
 	t->method = options->method;
 	if (t->method == WS_ATTACH_AUTO)
