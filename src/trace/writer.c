@@ -55,8 +55,11 @@ struct ws_writer {
 static int fail(struct ws_writer *writer, int errnum, const char *what, struct ws_error *err)
 {
 	ws_error_errno(&writer->error, errnum, what, writer->path);
-	if (errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG)
+	if (errnum == ENOSPC || errnum == EDQUOT)
 		ws_error_fix(&writer->error, "make room; what was written stays readable");
+	if (errnum == EFBIG)
+		ws_error_fix(&writer->error,
+			     "see `ulimit -f`; what was written stays readable");
 	writer->failed = true;
 	if (err)
 		*err = writer->error;
