@@ -36,7 +36,7 @@ enum {
 	}
 
 static const struct argp_option filter_options[] = {
-	{ .doc = "Which sessions (all that are given must hold; none: all of this host):" },
+	{ .doc = "Which sessions (all given must hold; none: all of this host):" },
 	OPTION("pid", KEY_PID, "PID", "The walsender with this process id"),
 	OPTION("postmaster", KEY_POSTMASTER, "PID|DATADIR", "Walsenders of this server"),
 	OPTION("postgres", KEY_POSTGRES, "FILE", "Walsenders that run this server binary"),
@@ -99,6 +99,7 @@ struct parse {
 	const struct ws_verb *verb;
 	struct ws_options *options;
 	struct ws_error *err;
+	unsigned int once; /* of the options that may be given once, which were */
 	bool help;
 };
 
@@ -229,10 +230,50 @@ static error_t explain(const struct parse *p, const struct argp_state *state)
 	return usage(p, option->arg ? "needs an argument" : "takes no argument", word, NULL);
 }
 
-static error_t parse_value(const struct parse *p, int key, const char *arg)
+/* PID.STARTTICKS, as views print it: a pid alone would match nothing, in silence. */
+static error_t parse_session(const struct parse *p, const char *arg)
+{
+	size_t pid = strspn(arg, "0123456789");
+	size_t ticks = arg[pid] == '.' ? strspn(arg + pid + 1, "0123456789") : 0;
+
+	if (!pid || !ticks || arg[pid + 1 + ticks])
+		return usage(p, "not a session's id (PID.STARTTICKS, as --json prints it)",
+			     "--session", arg);
+	p->options->filter.session = arg;
+	return 0;
+}
+
+/* Filters must all hold: of two values the last one alone would be as wrong as the first. */
+static error_t check_once(struct parse *p, int key)
+{
+	static const struct {
+		int key;
+		const char *name;
+	} once[] = {
+		{ KEY_PID, "--pid" },	{ KEY_POSTMASTER, "--postmaster" },
+		{ KEY_APP, "--app" },	{ KEY_POSTGRES, "--postgres" },
+		{ KEY_SLOT, "--slot" }, { KEY_KIND, "--kind" },
+		{ KEY_FROM, "--from" }, { KEY_TO, "--to" },
+		{ 'o', "-o" },		{ KEY_SESSION, "--session" },
+	};
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(once); i++) {
+		if (once[i].key != key)
+			continue;
+		if (p->once & 1u << i)
+			return usage(p, "given more than once", once[i].name, NULL);
+		p->once |= 1u << i;
+	}
+	return 0;
+}
+
+static error_t parse_value(struct parse *p, int key, const char *arg)
 {
 	struct ws_options *o = p->options;
+	error_t rc = check_once(p, key);
 
+	if (rc)
+		return rc;
 	switch (key) {
 	case KEY_PID:
 		return parse_pid(p, "--pid", arg, &o->filter.pid);
@@ -248,7 +289,7 @@ static error_t parse_value(const struct parse *p, int key, const char *arg)
 	case KEY_KIND:
 		return parse_kind(p, arg);
 	case KEY_SESSION:
-		return parse_text(p, "--session", arg, &o->filter.session);
+		return parse_session(p, arg);
 	case KEY_FROM:
 		return parse_when(p, "--from", arg, &o->from);
 	case KEY_TO:
@@ -280,8 +321,7 @@ static error_t parse_root(int key, char *arg, struct argp_state *state)
 			return usage(p, "takes no operand", arg, NULL);
 		if (p->options->file)
 			return usage(p, "more than one FILE", arg, NULL);
-		p->options->file = arg;
-		return 0;
+		return parse_text(p, "FILE", arg, &p->options->file);
 	case ARGP_KEY_ERROR:
 		if (!p->err->what[0] && !p->help)
 			explain(p, state);
