@@ -14,19 +14,24 @@ static const char what[] = "cannot write recording";
 
 /*
  * Can the recording be written, and is it nothing that must not be overwritten? An older recording
- * is replaced, but not before tracing has begun. *created: there was no such file; it is there now.
+ * is replaced, but not before tracing has begun. *is_new: there is no such file, and until then
+ * there is none: nothing is left behind whatever ends us.
  */
-static int check_output(const char *path, bool *created, struct ws_error *err)
+static int check_output(const char *path, bool *is_new, struct ws_error *err)
 {
 	ws_autoclose int fd = -1;
 	struct stat st;
 
-	*created = false;
-	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	*is_new = false;
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0 && errno == ENOENT) {
 		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		*created = fd >= 0;
+		*is_new = fd >= 0;
+		if (*is_new)
+			unlink(path);
 	}
+	if (fd < 0 && errno == ENXIO) /* a FIFO that nobody reads, a socket */
+		return ws_error_set(err, what, path, "not a regular file");
 	if (fd < 0)
 		return ws_error_errno(err, errno, what, path);
 	if (fstat(fd, &st))
@@ -61,13 +66,13 @@ enum ws_exit ws_cmd_record(const struct ws_options *options, struct ws_error *er
 {
 	struct ws_capture_result result;
 	struct stat st;
-	bool created;
+	bool is_new;
 
-	if (check_output(options->output, &created, err))
+	if (check_output(options->output, &is_new, err))
 		return WS_EXIT_FAILED;
 	if (ws_capture_run(options, options->output, options->output, true, &result, err)) {
 		/* Nothing was recorded: leave nothing behind. */
-		if (created && stat(options->output, &st) == 0 && st.st_size == 0)
+		if (is_new && stat(options->output, &st) == 0 && st.st_size == 0)
 			unlink(options->output);
 		return WS_EXIT_FAILED;
 	}

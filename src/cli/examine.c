@@ -158,7 +158,7 @@ static int examine_named(struct ws_doctor *d, const struct ws_options *options)
 
 	if (!s)
 		return -1;
-	fd = open(file, O_RDONLY | O_CLOEXEC);
+	fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a FIFO */
 	cause = errno;
 	if (fd < 0) {
 		ws_error_errno(&err, cause, "cannot open server binary", file);
