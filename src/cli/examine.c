@@ -216,15 +216,20 @@ static int examine_running(struct ws_doctor *d, const struct ws_proc *proc,
 
 static int explain_none(struct ws_doctor *d, const struct ws_options *options, unsigned int denied)
 {
+	/* Which these are, the kernel does not say. A data directory is its owner's alone. */
+	if (denied && !d->privileges.root)
+		return ws_problem_add(&d->problems,
+				      d->privileges.cap_sys_ptrace
+					      ? "sudo walscope doctor, or add CAP_DAC_READ_SEARCH: "
+						"it reads postmaster.pid in data directories"
+					      : "sudo walscope doctor",
+				      "no PostgreSQL server%s is seen, and %u processes may not be "
+				      "examined",
+				      options->filter.pid ? " with this process" : "", denied);
 	if (options->filter.pid)
 		return ws_problem_add(&d->problems, "walscope doctor shows all servers",
 				      "process %u belongs to no PostgreSQL server that can be seen",
 				      options->filter.pid);
-	if (denied && !d->privileges.root)
-		return ws_problem_add(&d->problems, "sudo walscope doctor",
-				      "no PostgreSQL server is seen, and %u processes may not be "
-				      "examined",
-				      denied);
 	return ws_problem_add(&d->problems,
 			      "start one, or check a binary with "
 			      "walscope doctor --postgres FILE",

@@ -245,6 +245,11 @@ static int set_up(struct ws_live *live, struct ws_error *err)
 			   err);
 }
 
+static bool is_narrowed(const struct ws_live_options *options)
+{
+	return options->pid || options->postmaster_pid || options->datadir || options->postgres;
+}
+
 /* What was found at the start must make sense of what was asked for. */
 static int check_start(const struct ws_live *live, struct ws_error *err)
 {
@@ -257,6 +262,13 @@ static int check_start(const struct ws_live *live, struct ws_error *err)
 		*err = live->problem;
 		return -1;
 	}
+	/* One that root is denied, by a security module say, need not be a server. */
+	if (live->denied && geteuid() != 0) {
+		ws_error_set(err, "cannot trace", NULL,
+			     "no PostgreSQL server%s is seen, and %u processes may not be examined",
+			     is_narrowed(options) ? " that matches" : "", live->denied);
+		return ws_error_fix(err, "run as root, or see walscope doctor");
+	}
 	if (options->pid || options->postmaster_pid) {
 		snprintf(pid, sizeof(pid), "pid %u",
 			 options->pid ? options->pid : options->postmaster_pid);
@@ -265,8 +277,11 @@ static int check_start(const struct ws_live *live, struct ws_error *err)
 					  : "it is no postmaster");
 		return ws_error_fix(err, "see `ps -C postgres -o pid,args`");
 	}
+	if (live->denied)
+		ws_log(options->log, WS_LOG_WARN,
+		       "%u processes may not be examined; see walscope doctor", live->denied);
 	ws_log(options->log, WS_LOG_NOTE, "no PostgreSQL server %s; waiting for one",
-	       options->datadir || options->postgres ? "that matches is running" : "is running");
+	       is_narrowed(options) ? "that matches is running" : "is running");
 	return 0;
 }
 

@@ -58,6 +58,7 @@ struct ws_live {
 	size_t ignored_next;
 	uint64_t untracked;
 	unsigned int attached;	 /* servers that are being traced */
+	unsigned int denied;	 /* processes that the last scan was not allowed to examine */
 	bool started;
 	/* What kept a server from being traced and was not said yet. Until tracing has started the
 	 * last one waits: it is the error if no server can be traced, else a warning. */

@@ -382,7 +382,7 @@ int ws_live_scan(struct ws_live *live, struct ws_error *err)
 	bool planted = false;
 	int rc = 0;
 
-	if (ws_proc_servers(&live->proc, &list, NULL, err))
+	if (ws_proc_servers(&live->proc, &list, &live->denied, err))
 		return -1;
 	for (size_t i = 0; i < live->postmaster_count; i++)
 		live->postmasters[i].seen = false;
