@@ -162,6 +162,8 @@ static int json_session(struct ws_export *ex, const struct ws_session *s)
 	ws_json_put(o, "duration_ns",
 		    begin ? ws_json_uint(ws_session_duration_ns(s, ex->opt.to_ns)) : json_null(),
 		    &rc);
+	ws_json_put(o, "was_running", ws_json_bool(s->was_running), &rc);
+	ws_json_put(o, "observed_from", ws_json_time(ex, s->begin_ns), &rc);
 	ws_json_put(o, "exit", exit_object(s, &rc), &rc);
 	/* Not measured yet, so not known: tls, wire_bytes, acked_bytes. */
 	ws_json_put(o, "tls", json_null(), &rc);

@@ -89,8 +89,10 @@ int ws_table_cell(struct ws_table *table, enum ws_color color, const char *text)
 int ws_table_text(struct ws_table *table, const char *text, size_t len);
 /* A line below the last complete row, not in columns (finished text, may be of any width). */
 int ws_table_note(struct ws_table *table, const char *text);
+/* A line below the table (finished text, kept by the caller), NULL for none. */
+void ws_table_footer(struct ws_table *table, const char *text);
 size_t ws_table_rows(const struct ws_table *table);
-/* Prints titles and rows. */
+/* Prints titles, rows and the footer. */
 int ws_table_print(const struct ws_table *table, FILE *out);
 
 #endif

@@ -26,6 +26,7 @@ struct ws_table {
 	struct row *rows;
 	size_t count, cap;
 	size_t filled; /* cells of the last row */
+	const char *footer;
 };
 
 struct ws_table *ws_table_new(const struct ws_screen *screen, const struct ws_column *columns,
@@ -218,6 +219,11 @@ static int print_line(const struct ws_table *table, const size_t *widths, size_t
 	return rc;
 }
 
+void ws_table_footer(struct ws_table *table, const char *text)
+{
+	table->footer = text;
+}
+
 int ws_table_print(const struct ws_table *table, FILE *out)
 {
 	ws_autofree size_t *widths = calloc(table->column_count, sizeof(*widths));
@@ -235,5 +241,5 @@ int ws_table_print(const struct ws_table *table, FILE *out)
 			if (fprintf(out, "%s\n", table->rows[r].notes[n]) < 0)
 				return -1;
 	}
-	return 0;
+	return table->footer && fprintf(out, "%s\n", table->footer) < 0 ? -1 : 0;
 }

@@ -75,6 +75,8 @@ static int end_table(struct ws_export *ex, const char *nothing)
 
 /* -- sessions */
 
+#define DAY_NS 86400000000000ULL
+
 static int begin_sessions(struct ws_export *ex)
 {
 	static const struct ws_column columns[] = {
@@ -158,16 +160,28 @@ static enum ws_color mostly(const struct ws_session *s, char *out, size_t size)
 	return ws_state_color(most);
 }
 
-/* "02:06:18": the order of the rows and the pids tell sessions apart. */
-static const char *start_text(const struct ws_export *ex, uint64_t begin, char out[WS_TIME_TEXT])
+/* "02:06:18": the order of the rows and the pids tell sessions apart. With all digits on request;
+ * one from another day with its date. A session that ran before it was observed gets a mark. */
+static const char *start_text(const struct ws_export *ex, const struct ws_session *s,
+			      char out[WS_TIME_TEXT])
 {
+	uint64_t begin = ws_session_begin_ns(s);
 	size_t len;
 
+	if (!begin)
+		return "before*";
 	if (ws_text_time(ex, begin, out) != out)
 		return "?";
+	if (s->begin_ns > begin && s->begin_ns - begin >= DAY_NS) {
+		ws_time_format(ws_export_wall(ex, begin), out);
+		out[10] = ' ';
+		out[16] = '\0'; /* "2026-11-19 02:06" */
+	} else if (!ex->opt.screen.verbose) {
+		out[strlen("02:06:18")] = '\0';
+	}
 	len = strlen(out);
-	if (len > 7)
-		out[len - 7] = '\0';
+	if (s->was_running && len + 1 < WS_TIME_TEXT)
+		memcpy(out + len, "*", 2);
 	return out;
 }
 
@@ -197,17 +211,16 @@ int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
 	     text_cell(t, !(s->valid & WS_VALID_HOST) ? "?"
 			  : verbose		      ? client
 						      : s->host) ||
-	     text_cell(t, s->slot) ||
-	     ws_table_cell(t, WS_COLOR_NONE,
-			   !begin    ? "before"
-			   : verbose ? ws_text_time(ex, begin, time)
-				     : start_text(ex, begin, time)) ||
+	     text_cell(t, s->slot) || ws_table_cell(t, WS_COLOR_NONE, start_text(ex, s, time)) ||
 	     ws_table_cell(t, WS_COLOR_NONE, begin ? lasted : "?") ||
 	     ws_table_cell(t, WS_COLOR_NONE, verbose ? ws_count_format(s->commands, count) : "") ||
 	     ws_table_cell(t, WS_COLOR_NONE, s->has_wal_bytes || s->backup_bytes ? sent : "") ||
 	     ws_table_cell(t, color, state) ||
 	     ws_table_cell(t, WS_COLOR_RED, s->lost ? ws_count_format(s->lost, lost) : "") ||
 	     ws_table_cell(t, end_color(s), end);
+	if (s->was_running)
+		ws_table_footer(t,
+				"* ran before it was observed: SENT and MOSTLY are from then on");
 	return rc ? -1 : 0;
 }
 

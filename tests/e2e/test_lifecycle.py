@@ -55,6 +55,8 @@ class Lifecycle(LiveTest):
                                                  "slot", "end")},
             {"session": name, "kind": "physical", "user": "postgres", "application_name": "l_ran_before",
              "client": f"{words['host']}:{words['port']}", "slot": "l_slot", "end": None})
+        self.assertIs(session["was_running"], True)
+        self.assertGreater(session["observed_from"], session["start"])
         entry, = record.history(pid)
         self.assertEqual((entry["command"], entry["outcome"]),
                          (server.logged_commands(pid)[-1][1], "running"))

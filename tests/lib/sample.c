@@ -80,13 +80,17 @@ static void turn(struct ws_tape *tape, uint64_t lsn, uint64_t bytes, uint64_t wa
 
 static void physical(struct ws_sink sink, int flags)
 {
-	struct ws_tape t = ws_tape_new(sink, 4001, WS_SAMPLE_MONO_NS + 100 * MS);
+	bool running = flags & WS_SAMPLE_RUNNING;
+	struct ws_tape t = ws_tape_new(sink, 4001,
+				       running ? WS_SAMPLE_MONO_NS - 600000 * MS
+					       : WS_SAMPLE_MONO_NS + 100 * MS);
 	uint64_t lsn = 0x3000060;
 
 	at(&t, 102);
-	named(&t, 0, "standby1", "192.0.2.7", "");
+	named(&t, running ? WS_SESSION_RUNNING : 0, "standby1", "192.0.2.7", "");
 	at(&t, 108);
-	ws_tape_ready(&t);
+	if (!running)
+		ws_tape_ready(&t);
 	at(&t, 109);
 	ws_tape_command(&t, "IDENTIFY_SYSTEM");
 	at(&t, 110);
