@@ -2,11 +2,13 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "base/util.h"
@@ -130,9 +132,26 @@ static int usage_error(const char *why, const char *word)
 	return WS_EXIT_USAGE;
 }
 
+/*
+ * Whoever closed a standard stream must not have a recording opened in its place, into which
+ * messages go. Opened the wrong way round, so that using it fails as before.
+ */
+static void reserve_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 int ws_cli_main(int argc, char **argv)
 {
 	const struct ws_verb *verb;
+
+	reserve_streams();
 
 	/* Not LC_NUMERIC: numbers are read and written the same way everywhere. */
 	setlocale(LC_CTYPE, "");
