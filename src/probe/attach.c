@@ -371,13 +371,6 @@ int ws_tracer_seed(struct ws_tracer *t, uint32_t pid, const struct ws_entry *ent
 	/* What the programs add up from here on begins now, unless the caller knows better. */
 	if (e.flags & WS_ENTRY_IN_COMMAND && !e.mark_ns)
 		e.mark_ns = ws_clock_mono_ns();
-	/* Most likely it is inside XLogSendLogical, where it waits; the end of the flush puts it
-	 * right. */
-	if (e.flags & WS_ENTRY_LOGICAL) {
-		e.flags |= WS_ENTRY_NESTED;
-		e.turn.h.flags |= WS_TURN_LOGICAL;
-		e.resume = WS_STAGE_DECODE;
-	}
 	if (e.mark_ns && !e.turn.begin_ns) {
 		e.turn.begin_ns = e.mark_ns;
 		e.turn.h.flags |= WS_TURN_ATTACHED;

@@ -59,8 +59,9 @@ int ws_tracer_add_server(struct ws_tracer *tracer, const struct ws_plan *plan, i
 			 uint16_t *server, struct ws_error *err);
 /* Puts the entry of a walsender that already runs into the session map. To be called before attaching;
  * an entry that is already there (the programs were faster) is left alone. The caller fills start_ns (whole
- * clock ticks), base, server, flags, and stage if it is in a command; where the accounting begins is filled in
- * here if it is 0. */
+ * clock ticks), base, server, flags, and in a command the stage and what a turn of that stream is; where the
+ * accounting begins is filled in here if it is 0. Returns 1 if it was put in, 0 if there was one, -1 on
+ * failure. */
 int ws_tracer_seed(struct ws_tracer *tracer, uint32_t pid, const struct ws_entry *entry,
 		   struct ws_error *err);
 int ws_tracer_attach_server(struct ws_tracer *tracer, uint16_t server, struct ws_error *err);

@@ -5,6 +5,7 @@
  */
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include "base/util.h"
 #include "tracer_fixture.h"
@@ -530,40 +531,82 @@ static void seeded(void)
 	_exit(0);
 }
 
-static void a_running_walsender_goes_on_from_its_seed(void **state)
+/* Forks a walsender that waits until go_on() before its first hit, and puts its entry in. */
+static pid_t start_seeded(struct fixture *f, struct ws_entry *entry, int *go)
 {
-	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
-	struct ws_entry entry = { .server = f->server,
-				  .start_ns = 12345,
-				  .flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP |
-					   WS_ENTRY_TURNS,
-				  .stage = WS_STAGE_WAIT };
-	const struct ws_rec_turn *t;
 	struct ws_error err;
 	int fds[2];
 	pid_t pid;
 
-	(void)state;
 	assert_int_equal(pipe(fds), 0);
 	walsnd = (struct fake_walsnd){ .sent = 0x7000 };
 	fake.my_walsnd = &walsnd;
 	pid = fork();
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* it must not outlive a test that fails */
 		dup2(fds[0], STDIN_FILENO);
 		seeded();
 	}
-	entry.base = fake_base();
-	assert_int_equal(ws_tracer_seed(f->tracer, pid, &entry, &err), 1);
-	assert_int_equal(ws_tracer_seed(f->tracer, pid, &entry, &err), 0); /* left alone */
-	usleep(5000);
-	assert_int_equal(write(fds[1], "x", 1), 1);
+	close(fds[0]);
+	*go = fds[1];
+	entry->server = f->server;
+	entry->base = fake_base();
+	assert_int_equal(ws_tracer_seed(f->tracer, pid, entry, &err), 1);
+	assert_int_equal(ws_tracer_seed(f->tracer, pid, entry, &err), 0); /* left alone */
+	return pid;
+}
+
+static void go_on(struct fixture *f, pid_t pid, int go)
+{
+	assert_int_equal(write(go, "x", 1), 1);
+	close(go);
 	waitpid(pid, NULL, 0);
 	ws_ring_consume(f->ring);
+}
+
+static void a_running_walsender_goes_on_from_its_seed(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	struct ws_entry entry = { .start_ns = 12345,
+				  .flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP |
+					   WS_ENTRY_TURNS,
+				  .stage = WS_STAGE_WAIT };
+	const struct ws_rec_turn *t;
+	pid_t pid;
+	int go;
+
+	(void)state;
+	pid = start_seeded(f, &entry, &go);
+	usleep(5000);
+	go_on(f, pid, go);
 	t = turn(f, 0);
 	assert_int_equal(t->h.flags, WS_TURN_ATTACHED | WS_TURN_WOKE);
 	assert_int_equal(t->lsn_from, 0x7000);
 	assert_int_equal(t->h.start_ns, 12345);
 	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 5000000);
+	teardown(f);
+}
+
+/* Where the seed found it, not where most logical walsenders are. */
+static void a_seeded_wait_goes_on_with_the_stage_the_seed_names(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	struct ws_entry entry = { .start_ns = 12345,
+				  .flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP |
+					   WS_ENTRY_TURNS | WS_ENTRY_LOGICAL,
+				  .stage = WS_STAGE_WAIT,
+				  .resume = WS_STAGE_READ };
+	const struct ws_rec_turn *t;
+	pid_t pid;
+	int go;
+
+	(void)state;
+	pid = start_seeded(f, &entry, &go);
+	go_on(f, pid, go);
+	t = turn(f, 0);
+	assert_true(t->stage_ns[WS_STAGE_READ] > 0);
+	assert_int_equal(t->stage_ns[WS_STAGE_DECODE], 0);
+	assert_int_equal(t->turns, 1); /* not nested: its replies begin a turn */
 	teardown(f);
 }
 
@@ -631,6 +674,7 @@ int main(void)
 		cmocka_unit_test(loss_is_counted_and_located),
 		cmocka_unit_test(two_objects_on_one_binary_make_no_duplicates),
 		cmocka_unit_test(a_running_walsender_goes_on_from_its_seed),
+		cmocka_unit_test(a_seeded_wait_goes_on_with_the_stage_the_seed_names),
 		cmocka_unit_test(a_full_session_map_is_counted),
 		cmocka_unit_test(polling_wakes_at_the_watermark_only),
 	};
