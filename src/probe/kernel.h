@@ -17,7 +17,7 @@
 int ws_kernel_link_uprobes(int prog_fd, const char *path, const uint64_t *offsets,
 			   const uint64_t *cookies, uint32_t count);
 
-/* Does uprobe_multi work for this process? Tried on the process's own binary. */
+/* Does uprobe_multi work for this process? Tried without planting anything. */
 bool ws_kernel_has_uprobe_multi(void);
 
 #endif
