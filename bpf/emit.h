@@ -44,16 +44,28 @@ static __always_inline void account(struct ws_entry *e, __u16 kind, bool failed)
 
 /*
  * A wake-up costs several times the record, so there is one only when the unread data crosses the
- * watermark. The band above it makes sure that of several producers one does it.
+ * watermark. The band above it makes sure that of several producers one does it, and that a record
+ * larger than the band does not step over it: `unread` is what was there before the record.
  */
 #define WAKE_BAND 8192
-static __always_inline __u64 wake_flags(__u32 size)
+static __always_inline __u64 wake_flags(__u64 unread, __u32 size)
 {
-	__u64 unread = bpf_ringbuf_query(&rb, BPF_RB_AVAIL_DATA);
-
 	if (unread + size >= ring_watermark && unread < ring_watermark + WAKE_BAND)
 		return BPF_RB_FORCE_WAKEUP;
 	return BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline __u64 ring_unread(void)
+{
+	return bpf_ringbuf_query(&rb, BPF_RB_AVAIL_DATA);
+}
+
+/* For a record whose room of `size` bytes is reserved already, and so counts as unread. */
+static __always_inline __u64 wake_flags_reserved(__u32 size)
+{
+	__u64 unread = ring_unread();
+
+	return wake_flags(unread > size ? unread - size : 0, size);
 }
 
 /* Fills a record's head. The record takes the session's next number whether it gets through or not.
@@ -75,7 +87,7 @@ static __always_inline void emit(struct ws_rec *h, struct ws_entry *e, __u32 pid
 				 __u16 size, __u64 now)
 {
 	fill_head(h, e, pid, kind, size, now);
-	account(e, kind, bpf_ringbuf_output(&rb, h, size, wake_flags(size)) != 0);
+	account(e, kind, bpf_ringbuf_output(&rb, h, size, wake_flags(ring_unread(), size)) != 0);
 }
 
 /* Makes `next` the current stage; the time since the last change is the stage's that ends. */

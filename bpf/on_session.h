@@ -85,7 +85,7 @@ static __always_inline void emit_session(struct ws_entry *e, __u32 pid, struct t
 	    read_user(e, &database, 1, e->base + cfg.var.am_db_walsender) && database)
 		r->h.flags = WS_SESSION_DATABASE;
 	account(e, WS_KIND_SESSION, false);
-	bpf_ringbuf_submit(r, wake_flags(sizeof(*r)));
+	bpf_ringbuf_submit(r, wake_flags_reserved(sizeof(*r)));
 }
 
 /*

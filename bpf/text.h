@@ -3,8 +3,8 @@
  * text.h: texts of any length, as a chain of WS_KIND_TEXT records.
  *
  * The verifiers of 5.10 to 6.18 want a constant size for a reservation, so there are two classes: a
- * small first one, which holds nearly every command, and a page for what goes on. The bytes are
- * read straight into the ring.
+ * small first one, which holds nearly every command, and a large one for what goes on. The bytes
+ * are read straight into the ring.
  */
 #ifndef WS_TEXT_H
 #define WS_TEXT_H
@@ -43,7 +43,7 @@ static __always_inline __u32 text_chunk(struct ws_rec_text *t, struct ws_entry *
 	t->len = len;
 	t->reserved = 0;
 	account(e, WS_KIND_TEXT, false);
-	bpf_ringbuf_submit(t, wake_flags(sizeof(*t) + room));
+	bpf_ringbuf_submit(t, wake_flags_reserved(sizeof(*t) + room));
 	return more ? len : 0;
 }
 

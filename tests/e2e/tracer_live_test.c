@@ -648,6 +648,38 @@ static void polling_wakes_at_the_watermark_only(void **state)
 	teardown(f);
 }
 
+/* 8 bytes of the ring's own are in front of each record. */
+#define IN_RING(bytes) ((bytes) + 8)
+
+/* Stops 4000 bytes short of the watermark of a 1 MiB ring; the text's second chunk goes beyond. */
+static void step_over_the_watermark(void)
+{
+	const size_t before = IN_RING(sizeof(struct ws_rec_session)) +
+			      IN_RING(sizeof(struct ws_rec_command)) +
+			      IN_RING(sizeof(struct ws_rec_text) + WS_TEXT_CHUNK_SMALL);
+	size_t room = (1 << 20) / 4 - 4000 - before;
+	static char text[10000];
+
+	for (; room > 0; room -= room < 56 ? room : 56)
+		fake_KEEPALIVE(1, 0, 0, 0, 0);
+	memset(text, 'x', sizeof(text) - 1);
+	fake_COMMAND_START((long)text, 0, 0, 0, 0);
+}
+
+static void a_record_larger_than_the_band_wakes(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 1 << 20);
+	struct pollfd p = { .fd = ws_ring_poll_fd(f->ring), .events = POLLIN };
+
+	(void)state;
+	ws_ring_consume(f->ring);
+	run(f, step_over_the_watermark, false);
+	assert_int_equal(poll(&p, 1, 100), 1);
+	ws_ring_free(f->ring); /* so many records are not kept */
+	f->ring = NULL;
+	teardown(f);
+}
+
 static void the_kernel_is_found_able(void **state)
 {
 	struct ws_kernel_features features;
@@ -677,6 +709,7 @@ int main(void)
 		cmocka_unit_test(a_seeded_wait_goes_on_with_the_stage_the_seed_names),
 		cmocka_unit_test(a_full_session_map_is_counted),
 		cmocka_unit_test(polling_wakes_at_the_watermark_only),
+		cmocka_unit_test(a_record_larger_than_the_band_wakes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
