@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "event/ring.h"
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -10,15 +11,40 @@
 struct ws_ring {
 	struct ring_buffer *buffer;
 	int epoll_fd;
+	uint32_t bytes; /* it can hold */
 	ws_ring_fn fn;
 	void *arg;
+	/* of the call of ws_ring_consume going on */
+	int count;
+	uint64_t taken; /* bytes */
 };
+
+/* Each record has 8 bytes of the ring's own in front, and begins at a multiple of 8 (ringbuf.c). */
+static uint64_t bytes_in_ring(size_t size)
+{
+	return 8 + (((uint64_t)size + 7) & ~7ULL);
+}
 
 static int on_sample(void *ctx, void *data, size_t size)
 {
-	const struct ws_ring *ring = ctx;
+	struct ws_ring *ring = ctx;
 
-	return ring->fn(ring->arg, data, size) < 0 ? -ECANCELED : 0;
+	if (ring->fn(ring->arg, data, size) < 0)
+		return -ECANCELED;
+	ring->count++;
+	ring->taken += bytes_in_ring(size);
+	return ring->taken < ring->bytes ? 0 : -EAGAIN;
+}
+
+static int size_of_ring(int map_fd, uint32_t *bytes)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(map_fd, &info, &len))
+		return -1;
+	*bytes = info.max_entries;
+	return 0;
 }
 
 /*
@@ -37,7 +63,8 @@ int ws_ring_new(struct ws_ring **ring, int map_fd, ws_ring_fn fn, void *arg, str
 	r->fn = fn;
 	r->arg = arg;
 	r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (r->epoll_fd < 0 || epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, map_fd, &event) < 0) {
+	if (r->epoll_fd < 0 || epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, map_fd, &event) < 0 ||
+	    size_of_ring(map_fd, &r->bytes) < 0) {
 		errnum = errno;
 		goto fail;
 	}
@@ -75,6 +102,8 @@ int ws_ring_consume(struct ws_ring *ring)
 
 	/* takes the wake-up that led here, so that only the next one is reported */
 	epoll_wait(ring->epoll_fd, &event, 1, 0);
+	ring->count = 0;
+	ring->taken = 0;
 	n = ring_buffer__consume(ring->buffer);
-	return n < 0 ? -1 : n;
+	return n < 0 && n != -EAGAIN ? -1 : ring->count;
 }

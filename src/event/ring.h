@@ -20,7 +20,9 @@ void ws_ring_free(struct ws_ring *ring);
 /* To be put into a poll set beside other descriptors. Programs wake it only above a watermark, so the
  * poller needs a timeout (the latency it wants) and then calls ws_ring_consume whatever poll said. */
 int ws_ring_poll_fd(const struct ws_ring *ring);
-/* Drains what is there. Returns the number of records, or -1 if the callback stopped it. */
+/* Drains what is there at the call. Returns the number of records, or -1 if the callback stopped it. Of
+ * what comes in meanwhile it takes no more than the ring can hold: programs that are faster than the
+ * callback do not keep it for ever. */
 int ws_ring_consume(struct ws_ring *ring);
 
 #endif

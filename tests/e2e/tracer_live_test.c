@@ -680,6 +680,43 @@ static void a_record_larger_than_the_band_wakes(void **state)
 	teardown(f);
 }
 
+/* A callback as slow as can be: each record it takes brings the next one. */
+struct breeder {
+	struct fixture *f;
+	size_t taken;
+};
+
+static int breed(void *arg, const void *data, size_t size)
+{
+	struct breeder *b = arg;
+
+	(void)data;
+	(void)size;
+	if (++b->taken > 100000)
+		return -1;
+	run(b->f, do_nothing, false);
+	return 0;
+}
+
+static void consuming_ends_though_records_keep_coming(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, getpagesize());
+	struct breeder breeder = { .f = f };
+	struct ws_ring *ring;
+	struct ws_error err;
+	int n;
+
+	(void)state;
+	assert_int_equal(ws_ring_new(&ring, ws_tracer_ring_fd(f->tracer), breed, &breeder, &err),
+			 0);
+	run(f, do_nothing, false);
+	n = ws_ring_consume(ring);
+	assert_int_equal(n, breeder.taken);
+	assert_true(n > 2 && n < 100); /* a page of them */
+	ws_ring_free(ring);
+	teardown(f);
+}
+
 static void the_kernel_is_found_able(void **state)
 {
 	struct ws_kernel_features features;
@@ -710,6 +747,7 @@ int main(void)
 		cmocka_unit_test(a_full_session_map_is_counted),
 		cmocka_unit_test(polling_wakes_at_the_watermark_only),
 		cmocka_unit_test(a_record_larger_than_the_band_wakes),
+		cmocka_unit_test(consuming_ends_though_records_keep_coming),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
