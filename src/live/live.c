@@ -96,7 +96,7 @@ static int reconcile(struct ws_live *live)
 			continue;
 		rc = ws_order_session_gone(live->order, stale->pid, now.start_ns, now.seq,
 					   ws_clock_mono_ns());
-		ws_tracer_forget(live->tracer, stale->pid);
+		ws_tracer_forget_session(live->tracer, stale->pid, now.start_ns);
 	}
 	free(list.items);
 	return rc;

@@ -111,7 +111,9 @@ int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed)
 
 static bool is_ignored(const struct ws_live *live, const struct ws_rec *rec)
 {
-	for (size_t i = 0; i < WS_IGNORED_MAX; i++) {
+	size_t count = live->ignored_next < WS_IGNORED_MAX ? live->ignored_next : WS_IGNORED_MAX;
+
+	for (size_t i = 0; i < count; i++) {
 		if (live->ignored[i].pid == rec->pid && live->ignored[i].start_ns == rec->start_ns)
 			return rec->pid != 0;
 	}
@@ -127,7 +129,7 @@ static void ignore_session(struct ws_live *live, const struct ws_rec *rec)
 		.start_ns = rec->start_ns,
 	};
 	live->ignored_next++;
-	ws_tracer_forget(live->tracer, rec->pid);
+	ws_tracer_forget_session(live->tracer, rec->pid, rec->start_ns);
 }
 
 /* The strings an error points at are constants of the server binary: read from the file. */
@@ -170,18 +172,12 @@ static int is_wanted(struct ws_live *live, const struct ws_rec_session *session)
 	return ws_live_wants_postmaster(live, session->postmaster_pid) != 0;
 }
 
-/*
- * The entry of a session that ended is deleted only after its last record was passed on, when its
- * counters can be read; a new process may have got the same pid meanwhile.
- */
+/* The exit is the last record the programs make of a session; a new process may have got its pid,
+ * and its entry, meanwhile. */
 static int close_session(struct ws_live *live, const struct ws_rec *exit)
 {
-	struct ws_entry entry;
-
-	if (!ws_tracer_entry(live->tracer, exit->pid, &entry) || entry.start_ns != exit->start_ns)
-		return 0;
 	ws_tracer_forget_session(live->tracer, exit->pid, exit->start_ns);
-	return ws_order_session_gone(live->order, exit->pid, exit->start_ns, entry.seq,
+	return ws_order_session_gone(live->order, exit->pid, exit->start_ns, exit->seq + 1,
 				     exit->time_ns);
 }
 

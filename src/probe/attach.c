@@ -391,17 +391,12 @@ bool ws_tracer_entry(const struct ws_tracer *t, uint32_t pid, struct ws_entry *e
 	return bpf_map_lookup_elem(bpf_map__fd(t->host->maps.sessions), &pid, entry) == 0;
 }
 
-void ws_tracer_forget(struct ws_tracer *t, uint32_t pid)
-{
-	bpf_map_delete_elem(bpf_map__fd(t->host->maps.sessions), &pid);
-}
-
 void ws_tracer_forget_session(struct ws_tracer *t, uint32_t pid, uint64_t start_ns)
 {
 	struct ws_entry entry;
 
 	if (ws_tracer_entry(t, pid, &entry) && entry.start_ns == start_ns)
-		ws_tracer_forget(t, pid);
+		bpf_map_delete_elem(bpf_map__fd(t->host->maps.sessions), &pid);
 }
 
 void ws_tracer_each_entry(const struct ws_tracer *t,

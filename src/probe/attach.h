@@ -77,9 +77,8 @@ int ws_tracer_ring_fd(const struct ws_tracer *tracer);
 
 /* A copy of a session's entry; false if there is none. */
 bool ws_tracer_entry(const struct ws_tracer *tracer, uint32_t pid, struct ws_entry *entry);
-/* Deletes an entry whose exit has been seen, or whose process is known to be gone. */
-void ws_tracer_forget(struct ws_tracer *tracer, uint32_t pid);
-/* The same, but only if the entry is that session's: the pid may have been given to a new walsender since. */
+/* Deletes the entry of a session whose exit has been seen, whose process is known to be gone, or that nobody
+ * wants. That of another one is left alone: the pid may have been given to a new walsender since. */
 void ws_tracer_forget_session(struct ws_tracer *tracer, uint32_t pid, uint64_t start_ns);
 /* Calls fn for each entry (pid, entry) of the session map. */
 void ws_tracer_each_entry(const struct ws_tracer *tracer,
