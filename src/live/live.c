@@ -176,8 +176,9 @@ static int note_silent_sites(struct ws_live *live)
 {
 	for (size_t b = 0; b < live->binary_count; b++) {
 		const struct ws_binary *binary = live->binaries[b];
-		char text[1024];
+		char text[2048];
 		size_t len;
+		bool any = false;
 
 		if (!binary->server)
 			continue;
@@ -189,11 +190,12 @@ static int note_silent_sites(struct ws_live *live)
 			if (site->status != WS_PLAN_PLANTED ||
 			    ws_tracer_site_hit(live->tracer, binary->server, site->probe->site))
 				continue;
+			any = true;
 			if (len < sizeof(text))
 				len += (size_t)snprintf(text + len, sizeof(text) - len, " %s",
 							site->probe->name);
 		}
-		if (ws_live_emit_note(live, text))
+		if (any && ws_live_emit_note(live, text))
 			return -1;
 	}
 	return 0;
