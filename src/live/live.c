@@ -51,8 +51,18 @@ struct stale_list {
 	struct ws_live *live;
 	struct stale *items;
 	size_t count, cap;
-	bool dead_only;
 };
+
+/* No such process, or another one by now. One that cannot be looked at is not known to be gone. */
+static bool is_gone(const struct ws_live *live, uint32_t pid, uint64_t start_ns)
+{
+	uint64_t ticks_ns = 1000000000ULL / (uint64_t)sysconf(_SC_CLK_TCK);
+	struct ws_process process;
+
+	if (ws_proc_read(&live->proc, pid, &process))
+		return process.start_ticks != start_ns / ticks_ns;
+	return kill((pid_t)pid, 0) && errno == ESRCH;
+}
 
 /*
  * Collects entries whose process ended: marked dead by the programs, or gone from /proc without
@@ -61,12 +71,9 @@ struct stale_list {
 static void collect_stale(void *arg, uint32_t pid, const struct ws_entry *entry)
 {
 	struct stale_list *list = arg;
-	struct ws_process process;
 	struct stale *item;
-	uint64_t ticks_ns = 1000000000ULL / (uint64_t)sysconf(_SC_CLK_TCK);
 
-	if (!(entry->flags & WS_ENTRY_DEAD) && ws_proc_read(&list->live->proc, pid, &process) &&
-	    process.start_ticks == entry->start_ns / ticks_ns)
+	if (!(entry->flags & WS_ENTRY_DEAD) && !is_gone(list->live, pid, entry->start_ns))
 		return;
 	item = ws_array_grow(&list->items, &list->count, &list->cap, sizeof(*item));
 	if (!item)
@@ -118,14 +125,14 @@ static int report_untracked(struct ws_live *live, uint64_t since_ns)
 /* What is done once a second beside draining the ring. */
 static int once_a_second(struct ws_live *live, uint64_t since_ns)
 {
-	if (ws_live_scan(live, NULL))
+	if (ws_live_rescan(live))
 		return -1;
 	if (reconcile(live) || report_untracked(live, since_ns))
 		return -1;
 	return 0;
 }
 
-static int drain_until_stopped(struct ws_live *live, uint64_t start_ns)
+static int drain_until_stopped(struct ws_live *live, uint64_t start_ns, struct ws_error *err)
 {
 	const struct ws_live_options *options = live->options;
 	struct pollfd pfd = { .fd = ws_ring_poll_fd(live->ring), .events = POLLIN };
@@ -137,7 +144,7 @@ static int drain_until_stopped(struct ws_live *live, uint64_t start_ns)
 		if (options->duration_ns && now - start_ns >= options->duration_ns)
 			break;
 		if (poll(&pfd, 1, POLL_MS) < 0 && errno != EINTR)
-			return -1;
+			return ws_error_errno(err, errno, "cannot wait for records", NULL);
 		if (ws_ring_consume(live->ring) < 0)
 			return -1;
 		now = ws_clock_mono_ns();
@@ -304,14 +311,17 @@ int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
 		.sink = sink,
 	};
 	uint64_t start_ns = ws_clock_mono_ns();
+	struct ws_error why;
 	int rc = -1;
 
+	/* What fails below without a word of its own, and not in the sink, ran out of memory. */
+	ws_error_errno(&why, ENOMEM, "cannot trace", NULL);
 	*result = (struct ws_live_result){ 0 };
-	if (set_up(&live, err) || ws_live_emit_clock(&live) || ws_live_scan(&live, err))
+	if (set_up(&live, &why) || ws_live_emit_clock(&live) || ws_live_scan(&live, &why))
 		goto out;
 	result->attach_ns = ws_clock_mono_ns() - start_ns;
 	result->servers = live.attached;
-	if (check_start(&live, err))
+	if (check_start(&live, &why))
 		goto out;
 	live.started = true;
 	ws_live_warn(&live);
@@ -321,13 +331,16 @@ int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
 		goto out;
 	ws_log(options->log, WS_LOG_INFO, "attached to %u servers in %.1f ms", result->servers,
 	       (double)result->attach_ns / 1e6);
-	rc = drain_until_stopped(&live, ws_clock_mono_ns());
-	if (rc == 0 || live.sink_result == 0)
-		rc = finish(&live, result);
+	rc = drain_until_stopped(&live, ws_clock_mono_ns(), &why);
+	/* Also what was recorded until a failure is worth a proper end. */
+	if (live.sink_result == 0 && finish(&live, result))
+		rc = -1;
 out:
 	/* A sink that had enough (a closed pipe, a full disk) knows itself why. */
 	if (live.sink_result)
 		rc = 0;
+	if (rc && err)
+		*err = why;
 	tear_down(&live);
 	return rc;
 }

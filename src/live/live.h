@@ -47,8 +47,8 @@ int ws_live_info(int level, struct ws_trace_info *info, struct ws_error *err);
 /*
  * Runs until the duration is over, *stop is set or the sink returns -1. Records arrive in the sink
  * with server, clock, gap and note records among them, and a WS_KIND_STOP as the last one. Fails
- * when tracing cannot start at all (no privilege, no usable kernel); no server running is not a
- * failure: it waits.
+ * when tracing cannot start at all (no privilege, no usable kernel) or memory ran out; no server
+ * running is not a failure: it waits. A sink that stops it knows why itself: that is no failure.
  */
 int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
 		struct ws_live_result *result, struct ws_error *err);

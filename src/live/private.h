@@ -58,17 +58,17 @@ struct ws_live {
 	size_t ignored_next;
 	uint64_t untracked;
 	unsigned int attached;	 /* servers that are being traced */
-	unsigned int denied;	 /* processes that the last scan was not allowed to examine */
-	bool started;
-	/* What kept a server from being traced and was not said yet. Until tracing has started the
-	 * last one waits: it is the error if no server can be traced, else a warning. */
-	struct ws_error problem;
+	bool scan_failed;	 /* the last one */
+	struct ws_error problem; /* the last one that kept a server from being traced */
 	int sink_result;	 /* what the sink said last: not 0 ends the run */
 };
 
 /* servers.c: finds servers, loads and attaches what is new, seeds walsenders that already run.
  * Problems with one server are logged and do not keep others from being traced. */
 int ws_live_scan(struct ws_live *live, struct ws_error *err);
+/* The same while tracing goes on: -1 only if the sink said so. What else keeps it from succeeding
+ * is logged once, and may be over at the next scan. */
+int ws_live_rescan(struct ws_live *live);
 /* Is what --postgres names a server's executable at all? */
 int ws_live_check_postgres(const struct ws_live_options *options, struct ws_error *err);
 void ws_live_warn(struct ws_live *live); /* says what waits in `problem` */

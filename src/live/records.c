@@ -167,7 +167,7 @@ static int is_wanted(struct ws_live *live, const struct ws_rec_session *session)
 	wanted = ws_live_wants_postmaster(live, session->postmaster_pid);
 	if (wanted >= 0)
 		return wanted;
-	if (ws_live_scan(live, NULL))
+	if (ws_live_rescan(live))
 		return -1;
 	return ws_live_wants_postmaster(live, session->postmaster_pid) != 0;
 }

@@ -398,6 +398,20 @@ int ws_live_scan(struct ws_live *live, struct ws_error *err)
 	return rc;
 }
 
+int ws_live_rescan(struct ws_live *live)
+{
+	struct ws_error why;
+	bool failed_before = live->scan_failed;
+
+	ws_error_errno(&why, ENOMEM, "cannot look for servers", NULL);
+	live->scan_failed = ws_live_scan(live, &why) != 0;
+	if (live->sink_result)
+		return -1;
+	if (live->scan_failed && !failed_before)
+		report(live, &why);
+	return 0;
+}
+
 void ws_live_servers_deinit(struct ws_live *live)
 {
 	for (size_t i = 0; i < live->binary_count; i++)

@@ -2,6 +2,7 @@
 """Sessions from their start to their end, whatever ends them, across crashes and restarts."""
 
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -60,6 +61,23 @@ class Lifecycle(LiveTest):
         entry, = record.history(pid)
         self.assertEqual((entry["command"], entry["outcome"]),
                          (server.logged_commands(pid)[-1][1], "running"))
+
+    def test_a_scan_that_fails_ends_neither_the_recording_nor_a_session(self):
+        server = primary()
+        receiver = server.receivewal("l_scan")
+        pid = int(server.wait_walsender("l_scan")["pid"])
+        with recording(server) as record:
+            recorder = record.process.pid
+            soft, hard = resource.prlimit(recorder, resource.RLIMIT_NOFILE)
+            resource.prlimit(recorder, resource.RLIMIT_NOFILE, (3, hard))  # /proc cannot be opened
+            time.sleep(2.5)
+            resource.prlimit(recorder, resource.RLIMIT_NOFILE, (soft, hard))
+            self.assertTrue(record.process.running)
+        receiver.stop()
+        wait_disconnected(server, pid)
+        self.assertIsNone(record.session(pid)["end"])
+        entry, = record.history(pid)
+        self.assertEqual(entry["outcome"], "running")
 
     def test_an_idle_walsender_that_ran_before_is_idle(self):
         server = primary()
