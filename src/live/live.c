@@ -208,7 +208,11 @@ static int note_silent_sites(struct ws_live *live)
 	return 0;
 }
 
-/* Detaches first, so that what is drained afterwards is all there is. */
+/*
+ * Detaches first, so that what is drained afterwards is all there is. Ends are seen for longer: a
+ * process that is gone without one would count as a loss, and so would an end that comes in after
+ * the last drain.
+ */
 static int finish(struct ws_live *live, struct ws_live_result *result)
 {
 	struct tail_context tail = { .live = live };
@@ -220,6 +224,9 @@ static int finish(struct ws_live *live, struct ws_live_result *result)
 	ws_tracer_detach(live->tracer);
 	result->detach_ns = ws_clock_mono_ns() - before;
 	if (ws_ring_consume(live->ring) < 0 || reconcile(live))
+		return -1;
+	ws_tracer_detach_exits(live->tracer);
+	if (ws_ring_consume(live->ring) < 0)
 		return -1;
 	tail.now_ns = ws_clock_mono_ns();
 	ws_tracer_each_entry(live->tracer, close_tail, &tail);

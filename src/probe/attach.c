@@ -344,6 +344,11 @@ void ws_tracer_detach(struct ws_tracer *t)
 		ws_plant_remove(&t->servers[i]->plant);
 }
 
+void ws_tracer_detach_exits(struct ws_tracer *t)
+{
+	host_bpf__detach(t->host);
+}
+
 void ws_tracer_remove_server(struct ws_tracer *t, uint16_t server)
 {
 	struct server *s = server_of(t, server);

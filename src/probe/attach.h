@@ -65,8 +65,10 @@ int ws_tracer_add_server(struct ws_tracer *tracer, const struct ws_plan *plan, i
 int ws_tracer_seed(struct ws_tracer *tracer, uint32_t pid, const struct ws_entry *entry,
 		   struct ws_error *err);
 int ws_tracer_attach_server(struct ws_tracer *tracer, uint16_t server, struct ws_error *err);
-/* Takes all sites out; maps, counters and what is in the ring stay readable. */
+/* Takes all sites out; maps, counters and what is in the ring stay readable. The ends of processes are seen
+ * until ws_tracer_detach_exits: behind that no entry and no counter changes any more. */
 void ws_tracer_detach(struct ws_tracer *tracer);
+void ws_tracer_detach_exits(struct ws_tracer *tracer);
 /* Takes the sites of one server out again (its last postmaster is gone). */
 void ws_tracer_remove_server(struct ws_tracer *tracer, uint16_t server);
 

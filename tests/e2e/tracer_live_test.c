@@ -535,18 +535,27 @@ static void seeded(void)
 static pid_t start_seeded(struct fixture *f, struct ws_entry *entry, int *go)
 {
 	struct ws_error err;
-	int fds[2];
+	int fds[2], ready[2];
 	pid_t pid;
+	char byte;
 
 	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(pipe(ready), 0);
 	walsnd = (struct fake_walsnd){ .sent = 0x7000 };
 	fake.my_walsnd = &walsnd;
 	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL); /* it must not outlive a test that fails */
 		dup2(fds[0], STDIN_FILENO);
-		seeded();
+		dup2(ready[1], STDOUT_FILENO);
+		closefrom(3); /* a link lives as long as any process holds it */
+		if (write(STDOUT_FILENO, "x", 1) == 1)
+			seeded();
+		_exit(1);
 	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
 	close(fds[0]);
 	*go = fds[1];
 	entry->server = f->server;
@@ -607,6 +616,28 @@ static void a_seeded_wait_goes_on_with_the_stage_the_seed_names(void **state)
 	assert_true(t->stage_ns[WS_STAGE_READ] > 0);
 	assert_int_equal(t->stage_ns[WS_STAGE_DECODE], 0);
 	assert_int_equal(t->turns, 1); /* not nested: its replies begin a turn */
+	teardown(f);
+}
+
+static void no_entry_changes_once_exits_are_detached(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	struct ws_entry entry = { .start_ns = 12345 };
+	pid_t seen, unseen;
+	int go_seen, go_unseen;
+
+	(void)state;
+	seen = start_seeded(f, &entry, &go_seen);
+	unseen = start_seeded(f, &entry, &go_unseen);
+	ws_tracer_detach(f->tracer);
+	go_on(f, seen, go_seen);
+	assert_int_equal(f->count, 1);
+	record(f, 0, WS_KIND_EXIT);
+	ws_tracer_detach_exits(f->tracer);
+	go_on(f, unseen, go_unseen);
+	assert_int_equal(f->count, 1);
+	assert_true(ws_tracer_entry(f->tracer, unseen, &entry));
+	assert_false(entry.flags & WS_ENTRY_DEAD);
 	teardown(f);
 }
 
@@ -744,6 +775,7 @@ int main(void)
 		cmocka_unit_test(two_objects_on_one_binary_make_no_duplicates),
 		cmocka_unit_test(a_running_walsender_goes_on_from_its_seed),
 		cmocka_unit_test(a_seeded_wait_goes_on_with_the_stage_the_seed_names),
+		cmocka_unit_test(no_entry_changes_once_exits_are_detached),
 		cmocka_unit_test(a_full_session_map_is_counted),
 		cmocka_unit_test(polling_wakes_at_the_watermark_only),
 		cmocka_unit_test(a_record_larger_than_the_band_wakes),
