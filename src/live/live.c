@@ -235,7 +235,7 @@ static int finish(struct ws_live *live, struct ws_live_result *result)
 	ws_tracer_counters(live->tracer, counters);
 	result->produced = counters[WS_COUNTER_PRODUCED];
 	result->lost = counters[WS_COUNTER_LOST];
-	result->untracked = live->untracked;
+	result->untracked = live->untracked + live->unseeded;
 	if (ws_live_emit_clock(live))
 		return -1;
 	return ws_live_emit_stop(live, result->produced, result->lost);

@@ -56,7 +56,8 @@ struct ws_live {
 	size_t postmaster_count, postmaster_cap;
 	struct ws_ignored ignored[WS_IGNORED_MAX];
 	size_t ignored_next;
-	uint64_t untracked;
+	uint64_t untracked;	 /* sessions the programs found the map full for, as reported */
+	uint64_t unseeded;	 /* walsenders found running it was full for */
 	unsigned int attached;	 /* servers that are being traced */
 	bool scan_failed;	 /* the last one */
 	struct ws_error problem; /* the last one that kept a server from being traced */
@@ -71,7 +72,8 @@ int ws_live_scan(struct ws_live *live, struct ws_error *err);
 int ws_live_rescan(struct ws_live *live);
 /* Is what --postgres names a server's executable at all? */
 int ws_live_check_postgres(const struct ws_live_options *options, struct ws_error *err);
-void ws_live_warn(struct ws_live *live); /* says what waits in `problem` */
+/* Logs what keeps a server, or one of its walsenders, from being traced. */
+void ws_live_report(struct ws_live *live, const struct ws_error *why);
 void ws_live_servers_deinit(struct ws_live *live);
 struct ws_binary *ws_live_binary(struct ws_live *live, uint16_t server);
 /* Do the filters want sessions of this postmaster? 1 yes, 0 no, -1 it was not seen yet. */

@@ -103,10 +103,16 @@ static int feed_order(void *arg, const struct ws_rec *rec)
 
 int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed)
 {
+	struct ws_error why;
+	int rc = ws_tracer_seed(live->tracer, seed->session.h.pid, &seed->entry, &why);
+
+	if (rc < 0) {
+		ws_live_report(live, &why);
+		live->unseeded++;
+		return ws_live_emit_untracked(live, seed->session.h.time_ns, 1);
+	}
 	/* The programs may have been faster: then their record of the session stands. */
-	if (ws_tracer_seed(live->tracer, seed->session.h.pid, &seed->entry, NULL) != 1)
-		return 0;
-	return ws_seed_records(seed, feed_order, live->order);
+	return rc ? ws_seed_records(seed, feed_order, live->order) : 0;
 }
 
 static bool is_ignored(const struct ws_live *live, const struct ws_rec *rec)

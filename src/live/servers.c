@@ -116,7 +116,7 @@ static void binary_free(struct ws_binary *binary)
 	free(binary);
 }
 
-static void report(struct ws_live *live, const struct ws_error *why)
+void ws_live_report(struct ws_live *live, const struct ws_error *why)
 {
 	if (live->problem.what[0])
 		ws_live_warn(live);
@@ -198,7 +198,7 @@ static struct ws_binary *load_binary(struct ws_live *live, const struct ws_postm
 	    ws_tracer_add_server(live->tracer, &binary->plan, binary->exe_fd, &binary->server,
 				 &why)) {
 		/* Kept with server 0, so that it is reported once and not at each scan. */
-		report(live, &why);
+		ws_live_report(live, &why);
 		binary->server = 0;
 	}
 	slot = ws_array_grow(&live->binaries, &live->binary_count, &live->binary_cap,
@@ -235,7 +235,7 @@ static int seed_children(struct ws_live *live, const struct ws_postmaster *postm
 		if (rc > 0)
 			rc = ws_live_emit_seed(live, &seed);
 		else if (rc < 0) {
-			report(live, &why);
+			ws_live_report(live, &why);
 			rc = 0;
 		}
 		ws_seed_deinit(&seed);
@@ -280,7 +280,7 @@ static int announce(struct ws_live *live, const struct ws_postmaster *postmaster
 	    seed_children(live, postmaster, binary))
 		return -1;
 	if (is_new && ws_tracer_attach_server(live->tracer, binary->server, &why)) {
-		report(live, &why);
+		ws_live_report(live, &why);
 		ws_tracer_remove_server(live->tracer, binary->server);
 		binary->server = 0;
 		return 0;
@@ -408,7 +408,7 @@ int ws_live_rescan(struct ws_live *live)
 	if (live->sink_result)
 		return -1;
 	if (live->scan_failed && !failed_before)
-		report(live, &why);
+		ws_live_report(live, &why);
 	return 0;
 }
 
