@@ -321,6 +321,30 @@ static bool in_use(const struct ws_server_list *list, const struct ws_binary *bi
 	return false;
 }
 
+struct claim {
+	uint16_t server;
+	bool found;
+};
+
+static void look_for_claim(void *arg, uint32_t pid, const struct ws_entry *entry)
+{
+	struct claim *claim = arg;
+
+	(void)pid;
+	claim->found |= entry->server == claim->server && !(entry->flags & WS_ENTRY_DEAD);
+}
+
+/* On overlayfs its object may have claimed a walsender of a server that runs the same file by
+ * another path: nobody else's programs follow that one. */
+static bool has_sessions(const struct ws_live *live, const struct ws_binary *binary)
+{
+	struct claim claim = { .server = binary->server };
+
+	if (claim.server)
+		ws_tracer_each_entry(live->tracer, look_for_claim, &claim);
+	return claim.found;
+}
+
 /*
  * Takes out the sites of binaries nobody runs any more. A restart of the same binary is followed
  * without this: sites hang on the file, not on the process.
@@ -336,7 +360,8 @@ static void retire_binaries(struct ws_live *live, const struct ws_server_list *l
 			binary->unused_since_ns = 0;
 		} else if (!binary->unused_since_ns) {
 			binary->unused_since_ns = now;
-		} else if (now - binary->unused_since_ns >= UNUSED_NS) {
+		} else if (now - binary->unused_since_ns >= UNUSED_NS &&
+			   !has_sessions(live, binary)) {
 			if (binary->server)
 				ws_tracer_remove_server(live->tracer, binary->server);
 			binary_free(binary);
