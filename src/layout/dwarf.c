@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "symbol/dwarf_name.h"
 
 /* No structure of interest comes near; a larger offset is a lie that would read far-away memory. */
 #define OFFSET_MAX 65536
@@ -13,9 +14,14 @@
 /* Nested types and anonymous members, deeper than which only a loop in hostile DWARF goes. */
 #define DEPTH_MAX 8
 
+/* Members looked at for one field. Depth alone is no bound: members that all have the type they
+ * stand in make it a power. */
+#define MEMBERS_MAX 10000
+
 enum seen { NOT_SEEN = 0, SEEN_ELSEWHERE, SEEN_IN_WALSENDER, CONFLICT };
 
 struct search {
+	struct ws_dwarf_names names;
 	struct ws_offsets *off;
 	const struct ws_layout_field *fields;
 	size_t count;
@@ -63,12 +69,19 @@ static bool member_offset(Dwarf_Die *member, bool is_union, Dwarf_Word *offset)
 	return dwarf_formudata(&attr, offset) == 0 && *offset < OFFSET_MAX;
 }
 
-static bool find_member(Dwarf_Die *type, const char *path, int depth, Dwarf_Word *offset);
+/* The search for one member. */
+struct member_search {
+	const struct ws_dwarf_names *names;
+	int left; /* of MEMBERS_MAX */
+};
 
-static bool try_member(Dwarf_Die *type, Dwarf_Die *member, const char *path, int depth,
-		       Dwarf_Word *offset)
+static bool find_member(struct member_search *m, Dwarf_Die *type, const char *path, int depth,
+			Dwarf_Word *offset);
+
+static bool try_member(struct member_search *m, Dwarf_Die *type, Dwarf_Die *member,
+		       const char *path, int depth, Dwarf_Word *offset)
 {
-	const char *name = dwarf_diename(member);
+	const char *name = ws_dwarf_name(m->names, member);
 	size_t len = strcspn(path, ".");
 	Dwarf_Word here, inner = 0;
 	Dwarf_Die inner_type;
@@ -81,34 +94,36 @@ static bool try_member(Dwarf_Die *type, Dwarf_Die *member, const char *path, int
 		return false;
 	if (!name || path[len] == '.') { /* an anonymous union, or a dotted path */
 		if (!strip_type(member, &inner_type) ||
-		    !find_member(&inner_type, name ? path + len + 1 : path, depth + 1, &inner))
+		    !find_member(m, &inner_type, name ? path + len + 1 : path, depth + 1, &inner))
 			return false;
 	}
 	*offset = here + inner;
 	return *offset < OFFSET_MAX;
 }
 
-static bool find_member(Dwarf_Die *type, const char *path, int depth, Dwarf_Word *offset)
+static bool find_member(struct member_search *m, Dwarf_Die *type, const char *path, int depth,
+			Dwarf_Word *offset)
 {
 	Dwarf_Die member;
 
 	if (depth > DEPTH_MAX || dwarf_child(type, &member) != 0)
 		return false;
 	do {
-		if (try_member(type, &member, path, depth, offset))
+		if (try_member(m, type, &member, path, depth, offset))
 			return true;
-	} while (dwarf_siblingof(&member, &member) == 0);
+	} while (m->left-- > 0 && dwarf_siblingof(&member, &member) == 0);
 	return false;
 }
 
-static bool find_enumerator(Dwarf_Die *type, const char *name, Dwarf_Word *value)
+static bool find_enumerator(const struct ws_dwarf_names *names, Dwarf_Die *type, const char *name,
+			    Dwarf_Word *value)
 {
 	Dwarf_Die die;
 
 	if (dwarf_child(type, &die) != 0)
 		return false;
 	do {
-		const char *this = dwarf_diename(&die);
+		const char *this = ws_dwarf_name(names, &die);
 		Dwarf_Attribute attr;
 
 		if (dwarf_tag(&die) != DW_TAG_enumerator || !this || strcmp(this, name) != 0)
@@ -120,8 +135,10 @@ static bool find_enumerator(Dwarf_Die *type, const char *name, Dwarf_Word *value
 }
 
 /* Sets *value to WS_UNKNOWN if the type is there without the member. False: not such a type. */
-static bool value_of(const struct ws_layout_field *field, Dwarf_Die *type, uint32_t *value)
+static bool value_of(const struct ws_dwarf_names *names, const struct ws_layout_field *field,
+		     Dwarf_Die *type, uint32_t *value)
 {
+	struct member_search m = { .names = names, .left = MEMBERS_MAX };
 	bool is_enum = dwarf_tag(type) == DW_TAG_enumeration_type;
 	Dwarf_Word word;
 	int size;
@@ -131,11 +148,11 @@ static bool value_of(const struct ws_layout_field *field, Dwarf_Die *type, uint3
 	*value = WS_UNKNOWN;
 	switch (field->kind) {
 	case WS_LAYOUT_OFFSET:
-		if (find_member(type, field->member, 0, &word))
+		if (find_member(&m, type, field->member, 0, &word))
 			*value = (uint32_t)word;
 		return true;
 	case WS_LAYOUT_ENUM:
-		if (find_enumerator(type, field->member, &word))
+		if (find_enumerator(names, type, field->member, &word))
 			*value = (uint32_t)word;
 		return true;
 	case WS_LAYOUT_SIZE:
@@ -150,7 +167,7 @@ static bool value_of(const struct ws_layout_field *field, Dwarf_Die *type, uint3
 
 static void visit_type(struct search *s, Dwarf_Die *die, enum seen rank)
 {
-	const char *name = dwarf_diename(die);
+	const char *name = ws_dwarf_name(&s->names, die);
 	bool is_stripped = false;
 	Dwarf_Die type;
 
@@ -164,7 +181,7 @@ static void visit_type(struct search *s, Dwarf_Die *die, enum seen rank)
 		    (!strip_type(die, &type) || dwarf_hasattr(&type, DW_AT_declaration)))
 			return;
 		is_stripped = true;
-		if (!value_of(&s->fields[i], &type, &value))
+		if (!value_of(&s->names, &s->fields[i], &type, &value))
 			continue;
 		if (s->seen[i] == NOT_SEEN) {
 			s->seen[i] = rank;
@@ -175,10 +192,10 @@ static void visit_type(struct search *s, Dwarf_Die *die, enum seen rank)
 	}
 }
 
-static bool is_walsender_unit(Dwarf_Die *unit)
+static bool is_walsender_unit(const struct ws_dwarf_names *names, Dwarf_Die *unit)
 {
 	static const char tail[] = "walsender.c";
-	const char *name = dwarf_diename(unit);
+	const char *name = ws_dwarf_name(names, unit);
 	size_t len = name ? strlen(name) : 0;
 
 	if (len < sizeof(tail) - 1 || strcmp(name + len - (sizeof(tail) - 1), tail) != 0)
@@ -192,7 +209,8 @@ static void visit_units(struct search *s, Dwarf *dwarf, bool walsender)
 	Dwarf_Die unit, die;
 
 	while (dwarf_get_units(dwarf, cu, &cu, NULL, NULL, &unit, NULL) == 0) {
-		if (is_walsender_unit(&unit) != walsender || dwarf_child(&unit, &die) != 0)
+		if (is_walsender_unit(&s->names, &unit) != walsender ||
+		    dwarf_child(&unit, &die) != 0)
 			continue;
 		do {
 			switch (dwarf_tag(&die)) {
@@ -214,6 +232,7 @@ size_t ws_layout_read_dwarf(Dwarf *dwarf, struct ws_offsets *off)
 	size_t found = 0;
 	Dwarf *alt;
 
+	ws_dwarf_names_init(&s.names, dwarf);
 	s.fields = ws_layout_fields(&s.count);
 	s.seen = calloc(s.count, sizeof(*s.seen));
 	s.values = calloc(s.count, sizeof(*s.values));

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "symbol/dwarf_name.h"
 #include "symbol/image_parts.h"
 
 #define DEPTH_MAX 64 /* of nested scopes; a file that nests deeper is not from a compiler */
@@ -26,40 +27,13 @@ struct sighting {
 
 struct dwarf_walk {
 	struct resolver *r;
-	Elf_Data *strings[3];	    /* of the sections names stand in */
+	struct ws_dwarf_names names;
 	struct sighting *sightings; /* parallel to the wanted names */
 	const char *file;	    /* of the unit being walked */
+	Dwarf_Off last;		    /* entry looked at last */
 	int depth;
 	bool out_of_memory;
 };
-
-/* libdw checks where a name begins, not that it ends inside its section. */
-static const char *name_of(const struct dwarf_walk *walk, Dwarf_Die *die)
-{
-	Dwarf_Attribute attr;
-	const char *name = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_name, &attr));
-
-	for (size_t i = 0; name && i < WS_ARRAY_SIZE(walk->strings); i++) {
-		const char *start = walk->strings[i] ? walk->strings[i]->d_buf : NULL;
-		const char *end = start ? start + walk->strings[i]->d_size : NULL;
-
-		if (start && name >= start && name < end)
-			return memchr(name, '\0', (size_t)(end - name)) ? name : NULL;
-	}
-	return NULL;
-}
-
-static void find_strings(struct dwarf_walk *walk)
-{
-	static const char *const sections[] = { ".debug_info", ".debug_str", ".debug_line_str" };
-
-	for (size_t i = 0; i < WS_ARRAY_SIZE(sections); i++) {
-		GElf_Shdr sh;
-
-		if (!ws_image_section(walk->r->image, sections[i], &sh, &walk->strings[i]))
-			walk->strings[i] = NULL;
-	}
-}
 
 static const char *base_name(const char *path)
 {
@@ -80,7 +54,7 @@ static bool is_wanted_file(const struct resolver *r, const char *file)
 /* Index of the wanted name this entry stands for, -1 if for none. */
 static long wanted_of(const struct dwarf_walk *walk, Dwarf_Die *die, bool is_variable)
 {
-	const char *name = name_of(walk, die);
+	const char *name = ws_dwarf_name(&walk->names, die);
 	long i = name ? ws_resolver_index(walk->r, name) : -1;
 	const char *file = i >= 0 ? walk->r->wanted[i].file : NULL;
 
@@ -156,7 +130,7 @@ static void walk_die(struct dwarf_walk *walk, Dwarf_Die *die, const char *functi
 		i = wanted_of(walk, die, false);
 		if (i >= 0)
 			see_function(walk, die, i);
-		function = name_of(walk, die);
+		function = ws_dwarf_name(&walk->names, die);
 		break;
 	case DW_TAG_inlined_subroutine:
 		i = wanted_of(walk, die, false);
@@ -183,6 +157,11 @@ static void walk_children(struct dwarf_walk *walk, Dwarf_Die *parent, const char
 		return;
 	walk->depth++;
 	do {
+		/* Entries stand in the order of the walk. A DW_AT_sibling that leads to one's own
+		 * children would have them walked twice, and theirs four times. */
+		if (dwarf_dieoffset(&child) <= walk->last)
+			break;
+		walk->last = dwarf_dieoffset(&child);
 		walk_die(walk, &child, function);
 	} while (dwarf_siblingof(&child, &child) == 0);
 	walk->depth--;
@@ -194,12 +173,14 @@ static void walk_units(struct dwarf_walk *walk, Dwarf *dwarf)
 	Dwarf_Die die;
 
 	while (dwarf_get_units(dwarf, cu, &cu, NULL, NULL, &die, NULL) == 0) {
-		const char *name =
-			dwarf_tag(&die) == DW_TAG_compile_unit ? name_of(walk, &die) : NULL;
+		const char *name = dwarf_tag(&die) == DW_TAG_compile_unit
+					   ? ws_dwarf_name(&walk->names, &die)
+					   : NULL;
 
 		if (!name)
 			continue;
 		walk->file = base_name(name);
+		walk->last = dwarf_dieoffset(&die);
 		if (is_wanted_file(walk->r, walk->file))
 			walk_children(walk, &die, NULL);
 	}
@@ -237,7 +218,7 @@ int ws_find_dwarf(struct resolver *r, struct ws_error *err)
 		return 0;
 	walk.sightings = sightings = calloc(r->set->count, sizeof(*sightings));
 	if (sightings) {
-		find_strings(&walk);
+		ws_dwarf_names_init(&walk.names, dwarf);
 		walk_units(&walk, dwarf);
 		take_sightings(&walk);
 	}

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -215,6 +216,37 @@ static void a_file_without_sections_has_no_names(void **state)
 	ws_image_free(image);
 }
 
+/* Nested blocks whose DW_AT_sibling is their own first child: each would be walked twice as often
+ * as the one around it. */
+static const char doubling[] =
+	"__asm__(\".section .debug_abbrev\\n\"\n"
+	"\" .uleb128 1, 0x11\\n .byte 1\\n .uleb128 3, 8, 0, 0\\n\"\n"	     /* unit: name */
+	"\" .uleb128 2, 0x0b\\n .byte 1\\n .uleb128 1, 0x13, 0, 0, 0\\n\"\n" /* block: sibling */
+	"\" .section .debug_info\\nstart: .long end - . - 4\\n .value 4\\n .long 0\\n .byte "
+	"8\\n\"\n"
+	"\" .uleb128 1\\n .asciz \\\"walsender.c\\\"\\n\"\n"
+	"\" .rept 60\\n .uleb128 2\\n .long . + 4 - start\\n .endr\\n\"\n"
+	"\" .rept 61\\n .byte 0\\n .endr\\nend: .text\\n\");\n"
+	"int main(void) { return 0; }\n";
+
+static void entries_that_are_their_own_children_are_walked_once(void **state)
+{
+	struct ws_resolve_options options = { .no_recovery = true };
+	struct ws_symbol_set set;
+	struct ws_image *image;
+	struct ws_error err;
+	char path[512];
+
+	(void)state;
+	ws_fixture_compile("doubling.c", doubling, "", path, sizeof(path));
+	image = ws_fixture_open(path);
+	alarm(20); /* 2^60 visits take longer */
+	assert_int_equal(ws_resolve(image, &options, &set, &err), 0);
+	alarm(0);
+	ws_symbol_set_deinit(&set);
+	ws_image_free(image);
+}
+
 static void a_truncated_server_is_refused(void **state)
 {
 	ws_autofree uint8_t *bytes = NULL;
@@ -240,6 +272,7 @@ int main(void)
 		cmocka_unit_test(flipped_sections_are_survived),
 		cmocka_unit_test(huge_counts_are_survived),
 		cmocka_unit_test(a_file_without_sections_has_no_names),
+		cmocka_unit_test(entries_that_are_their_own_children_are_walked_once),
 		cmocka_unit_test(a_truncated_server_is_refused),
 	};
 
