@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "layout/layout.h"
 
-#include <elfutils/libdwelf.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/util.h"
 #include "layout/dwarf.h"
@@ -37,28 +33,14 @@ static void set_unknown(struct ws_offsets *off)
 	memset(off, 0xff, sizeof(*off));
 }
 
-/* The path may by now lead to another file than the image was read from: an upgrade in place. */
-static bool is_same_file(Elf *elf, const struct ws_image *image)
-{
-	char hex[WS_BUILD_ID_MAX * 2 + 1] = "";
-	const void *id = NULL;
-	ssize_t size = dwelf_elf_gnu_build_id(elf, &id);
-
-	for (ssize_t i = 0; i < size && i < WS_BUILD_ID_MAX; i++)
-		snprintf(hex + i * 2, 3, "%02x", ((const uint8_t *)id)[i]);
-	return strcmp(hex, ws_image_build_id(image)) == 0;
-}
-
 static size_t read_dwarf(const struct ws_image *image, struct ws_offsets *off)
 {
-	ws_autoclose int fd = open(ws_image_path(image), O_RDONLY | O_CLOEXEC);
-	Dwarf *dwarf = fd >= 0 ? dwarf_begin(fd, DWARF_C_READ) : NULL;
-	size_t found = 0;
+	Dwarf *dwarf = dwarf_begin_elf(ws_image_elf(image), DWARF_C_READ, NULL);
+	size_t found;
 
 	if (!dwarf)
 		return 0;
-	if (is_same_file(dwarf_getelf(dwarf), image))
-		found = ws_layout_read_dwarf(dwarf, off);
+	found = ws_layout_read_dwarf(dwarf, off);
 	dwarf_end(dwarf);
 	return found;
 }

@@ -47,6 +47,11 @@ int ws_image_open(struct ws_image **image, int fd, const char *path, const struc
 void ws_image_free(struct ws_image *image);
 
 const char *ws_image_path(const struct ws_image *image);
+/* libelf's handle of the file, for who reads debug information with libdw. The image keeps it. The
+ * path is no substitute: it may be one of another mount namespace, or lead to another file by now.
+ */
+struct Elf;
+struct Elf *ws_image_elf(const struct ws_image *image);
 enum ws_arch ws_image_arch(const struct ws_image *image);
 const char *ws_image_arch_name(enum ws_arch arch); /* "x86_64", "aarch64" */
 /* Lower-case hex, "" if the file has none. */
@@ -56,8 +61,7 @@ bool ws_image_is_stripped(const struct ws_image *image); /* no .symtab */
 
 /*
  * The server's version from the binary itself, without running it: the text "PostgreSQL 15.20 (...)
- * on
- * ..., compiled by ..." that version() returns is a constant in it (PG_VERSION_STR, since 8.x).
+ * on ..., compiled by ..." that version() returns is a constant in it (PG_VERSION_STR, since 8.x).
  * version gets "15.20", *major 15 (10 and later). Returns false if this is no PostgreSQL server.
  */
 #define WS_VERSION_TEXT 32

@@ -13,6 +13,11 @@ const char *ws_image_path(const struct ws_image *image)
 	return image->path;
 }
 
+Elf *ws_image_elf(const struct ws_image *image)
+{
+	return image->elf;
+}
+
 enum ws_arch ws_image_arch(const struct ws_image *image)
 {
 	return image->arch;

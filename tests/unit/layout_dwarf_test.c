@@ -239,6 +239,51 @@ static void damaged_dwarf_does_no_harm(void **state)
 	}
 }
 
+/* As a compiler never writes it: 40 members without a name, each of the type they stand in. */
+static const char endless_struct[] =
+	"__asm__(\".section .debug_abbrev\\n\"\n"
+	"\" .uleb128 1, 0x11\\n .byte 1\\n .uleb128 3, 8, 0, 0\\n\"\n" /* unit: name */
+	"\" .uleb128 2, 0x13\\n .byte 1\\n .uleb128 3, 8, 0, 0\\n\"\n" /* structure: name */
+	"\" .uleb128 3, 0x0d\\n .byte 0\\n .uleb128 0x49, 0x13, 0x38, 0xb, 0, 0, 0\\n\"\n"
+	"\" .section .debug_info\\nstart: .long end - . - 4\\n .value 4\\n .long 0\\n .byte "
+	"8\\n\"\n"
+	"\" .uleb128 1\\n .asciz \\\"walsender.c\\\"\\n\"\n"
+	"\"type: .uleb128 2\\n .asciz \\\"WalSnd\\\"\\n\"\n"
+	"\" .rept 40\\n .uleb128 3\\n .long type - start\\n .byte 0\\n .endr\\n\"\n"
+	"\" .byte 0, 0\\nend: .text\\n\");\n";
+
+static void a_structure_that_holds_itself_does_not_hold_the_search_up(void **state)
+{
+	struct ws_offsets off;
+
+	(void)state;
+	write_source("walsender.c", endless_struct);
+	alarm(20); /* a search through all of them would take years */
+	read_offsets(compile("endless.so", "walsender.c", "-g0"), &off);
+	alarm(0);
+	assert_int_equal(off.walsnd_state, WS_UNKNOWN);
+}
+
+/* A server in a container is opened through /proc; its path leads nowhere here, or elsewhere. */
+static void the_open_file_is_read_and_not_its_path(void **state)
+{
+	struct ws_layout layout;
+	struct ws_image *image;
+	struct ws_error err;
+
+	(void)state;
+	write_source("walsender.c", server_structs);
+	ws_autoclose int fd =
+		open(compile("contained.so", "walsender.c", ""), O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(ws_image_open(&image, fd, "/in/a/container/postgres", NULL, &err), 0);
+	assert_int_equal(ws_layout_find(image, 99, false, &layout, &err), 0);
+	assert_int_equal(layout.source, WS_LAYOUT_DWARF);
+	assert_int_equal(layout.off.walsnd_state, 4);
+	assert_int_equal(ws_layout_find(image, 99, true, &layout, &err), -1);
+	ws_image_free(image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +294,8 @@ int main(void)
 		cmocka_unit_test(units_that_disagree_make_a_field_unknown),
 		cmocka_unit_test(a_declaration_says_nothing),
 		cmocka_unit_test(damaged_dwarf_does_no_harm),
+		cmocka_unit_test(a_structure_that_holds_itself_does_not_hold_the_search_up),
+		cmocka_unit_test(the_open_file_is_read_and_not_its_path),
 	};
 
 	return cmocka_run_group_tests_name("layout/dwarf", tests, make_dir, remove_dir);
