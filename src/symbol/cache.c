@@ -3,7 +3,8 @@
  * Answers kept by build id: a text file, one line per wanted name, closed by a checksum. The file
  * could have been written by anybody, so it must belong to this user, name this program's version,
  * this list of names and these options, and every address in it must pass the checks of a fresh
- * one.
+ * one. A build id is what the file claims to be: tools that move code keep it (llvm-bolt), and
+ * anybody can give one to a program of his own. So the contents count as well.
  */
 #include "symbol/resolve_parts.h"
 
@@ -19,14 +20,29 @@
 
 #include "base/text.h"
 #include "base/util.h"
+#include "symbol/image_parts.h"
 
-#define CACHE_FORMAT   1 /* raise when the meaning of a line or the rules of recovery change */
+#define CACHE_FORMAT   2 /* raise when the meaning of a line or the rules of recovery change */
 #define CACHE_MAX_SIZE (256 * 1024)
 
 static void note(const struct resolver *r, const char *file, const char *why)
 {
 	ws_log(r->options->log, WS_LOG_INFO, "symbol cache %s/%s: %s: ignored",
 	       r->options->cache_dir, file, why);
+}
+
+/* Of all that is loaded; some milliseconds for a server. */
+static uint64_t hash_contents(const struct ws_image *image)
+{
+	uint64_t hash = 0;
+
+	for (size_t i = 0; i < image->segment_count; i++) {
+		const struct image_segment *seg = &image->segments[i];
+
+		hash = XXH64(&seg->vaddr, sizeof(seg->vaddr), hash);
+		hash = XXH64(seg->bytes, seg->file_size, hash);
+	}
+	return hash;
 }
 
 /* The first line: everything that must be the same for the answers to be the same. */
@@ -37,9 +53,11 @@ static int add_header(const struct resolver *r, struct ws_buf *buf)
 	for (size_t i = 0; i < r->set->count; i++)
 		names = XXH64(r->wanted[i].name, strlen(r->wanted[i].name) + 1, names);
 	return ws_buf_addf(buf,
-			   "walscope-symbols %d %s %s names=%016" PRIx64 " debug=%d recovery=%d\n",
-			   CACHE_FORMAT, WS_VERSION, ws_image_build_id(r->image), (uint64_t)names,
-			   !r->options->no_debug_info, !r->options->no_recovery);
+			   "walscope-symbols %d %s %s contents=%016" PRIx64 " names=%016" PRIx64
+			   " debug=%d recovery=%d\n",
+			   CACHE_FORMAT, WS_VERSION, ws_image_build_id(r->image),
+			   hash_contents(r->image), (uint64_t)names, !r->options->no_debug_info,
+			   !r->options->no_recovery);
 }
 
 /* "NAME STATUS SOURCE ADDRESS SIZE CONFIDENCE INTO,INTO\n"; "-" where there is no `into`. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "../lib/symbol_fixture.h"
 #include "base/util.h"
@@ -315,32 +316,65 @@ static void a_cache_others_may_write_to_is_ignored(void **state)
 	expect_cache(&c, true);
 }
 
-/* A cache with a sound checksum that somebody forged: addresses outside of code are not believed.
- * The forger is this test: it lets the resolver write a cache for a program and hands it to
- * another. */
-static void addresses_in_a_cache_are_checked(void **state)
+/* A build id does not tell programs apart: somebody who moves code around may have kept it. */
+static void a_cache_of_another_program_with_the_same_build_id_is_ignored(void **state)
 {
-	static const char big[] =
-		"__asm__(\".text\\n .skip 0x100000\\n .globl WalSndErrorCleanup\\n\"\n"
-		"\" .type WalSndErrorCleanup, @function\\n WalSndErrorCleanup: ret\\n\");\n"
-		"extern void WalSndErrorCleanup(void);\n"
-		"int main(void) { WalSndErrorCleanup(); return 0; }\n";
 	static const char id[] = "-Wl,--build-id=0x00112233445566778899aabbccddeeff00112233";
-	char small_path[512], big_path[512], folder[600];
+	static const char moved[] = "__asm__(\".text\\n .skip 0x100\\n\");\n";
+	char first[512], second[512], folder[600];
 	struct ws_resolve_options options = { .cache_dir = folder };
+	ws_autofree char *source = NULL;
 	struct ws_symbol_set set;
 
 	(void)state;
-	ws_fixture_compile("big.c", big, id, big_path, sizeof(big_path));
-	ws_fixture_compile("walsender.c", walsender_source, id, small_path, sizeof(small_path));
-	snprintf(folder, sizeof(folder), "%s.cache", big_path);
-	resolve(big_path, &options, &set);
-	assert_true(ws_symbol_address(&set, "WalSndErrorCleanup") > 1 << 20);
+	assert_true(asprintf(&source, "%s%s", moved, walsender_source) > 0);
+	ws_fixture_compile("walsender.c", walsender_source, id, first, sizeof(first));
+	snprintf(folder, sizeof(folder), "%s.cache", first);
+	resolve(first, &options, &set);
 	ws_symbol_set_deinit(&set);
-	resolve(small_path, &options, &set);
+	ws_fixture_compile("moved.c", source, id, second, sizeof(second));
+	resolve(second, &options, &set);
 	assert_false(set.from_cache);
-	check_found(&set, small_path, "WalSndErrorCleanup", "WalSndErrorCleanup", WS_SOURCE_DYNSYM);
+	check_found(&set, second, "WalSndErrorCleanup", "WalSndErrorCleanup", WS_SOURCE_DYNSYM);
 	ws_symbol_set_deinit(&set);
+}
+
+#define SEAL_LEN (sizeof("end 0123456789abcdef\n") - 1)
+
+/* Writes the closing line of a cache anew. */
+static void seal(char *bytes, size_t size)
+{
+	char line[SEAL_LEN + 1];
+
+	snprintf(line, sizeof(line), "end %016llx\n",
+		 (unsigned long long)XXH64(bytes, size - SEAL_LEN, 0));
+	memcpy(bytes + size - SEAL_LEN, line, SEAL_LEN);
+}
+
+/* Somebody changed an address in a cache and made its checksum right: it is not code, so it is not
+ * believed. */
+static void addresses_in_a_cache_are_checked(void **state)
+{
+	static const char key[] = "\nWalSndErrorCleanup 1 2 "; /* found, by dynsym, at ... */
+	ws_autofree char *bytes = NULL;
+	struct cached c;
+	char *line;
+	size_t size;
+
+	(void)state;
+	cached_init(&c);
+	bytes = (char *)ws_fixture_read(c.file, &size);
+	memset(bytes + size - SEAL_LEN, 'x', SEAL_LEN);
+	seal(bytes, size);
+	overwrite(c.file, (uint8_t *)bytes, size);
+	expect_cache(&c, true); /* so the seal is right */
+	line = memmem(bytes, size, key, strlen(key));
+	assert_non_null(line);
+	line[strlen(key)] = 'f'; /* the first digit */
+	seal(bytes, size);
+	overwrite(c.file, (uint8_t *)bytes, size);
+	expect_cache(&c, false);
+	expect_cache(&c, true);
 }
 
 static int teardown(void **state)
@@ -363,6 +397,7 @@ int main(void)
 		cmocka_unit_test(a_torn_cache_is_ignored_and_replaced),
 		cmocka_unit_test(a_cache_of_other_options_is_ignored),
 		cmocka_unit_test(a_cache_others_may_write_to_is_ignored),
+		cmocka_unit_test(a_cache_of_another_program_with_the_same_build_id_is_ignored),
 		cmocka_unit_test(addresses_in_a_cache_are_checked),
 	};
 
