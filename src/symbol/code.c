@@ -10,6 +10,10 @@
 
 static const char what[] = "cannot disassemble";
 
+/* Bytes of one function. Each may become an instruction, for which memory is needed a hundredfold;
+ * the largest function of a server, a generated parser, has some 100 KiB. */
+#define FUNCTION_MAX (4 * 1024 * 1024)
+
 static bool open_disassembler(enum ws_arch arch, csh *handle)
 {
 	switch (arch) {
@@ -77,6 +81,9 @@ int ws_code_decode(const struct ws_image *image, struct ws_range range, struct w
 		 (unsigned long long)range.end);
 	if (!bytes || range.end <= range.start || range.end - range.start > size)
 		return ws_error_set(err, what, ws_image_path(image), "%s is not in the file", why);
+	if (range.end - range.start > FUNCTION_MAX)
+		return ws_error_set(err, what, ws_image_path(image),
+				    "%s is too large for a function", why);
 	if (!open_disassembler(ws_image_arch(image), &handle))
 		return ws_error_set(err, what, ws_image_path(image), "capstone cannot do %s",
 				    ws_image_arch_name(ws_image_arch(image)));

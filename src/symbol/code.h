@@ -56,7 +56,7 @@ struct ws_code {
 };
 
 /* Decodes one range of an image. Undecodable bytes end the list early: *code is what came before.
- */
+ * Fails for what is not in the file, or too large (4 MiB) to be a function. */
 int ws_code_decode(const struct ws_image *image, struct ws_range range, struct ws_code *code,
 		   struct ws_error *err);
 void ws_code_deinit(struct ws_code *code);

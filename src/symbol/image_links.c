@@ -21,6 +21,12 @@ static int add_slot(struct ws_image *image, uint64_t address, uint64_t value, co
 
 	if (!ws_image_is_mapped(image, address))
 		return 0;
+	/* Each slot has 8 bytes of its own in the file. More of them come from sections that name
+	 * the same relocations over and over, or from bitmaps of RELR that do: some bytes for
+	 * gigabytes. */
+	if (image->slot_count >= image->file_size / sizeof(uint64_t))
+		return ws_error_set(err, what, image->path,
+				    "it has more relocations than room for what they relocate");
 	slot = ws_array_grow(&image->slots, &image->slot_count, &image->slot_cap, sizeof(*slot));
 	if (!slot)
 		return ws_error_errno(err, ENOMEM, what, image->path);

@@ -195,6 +195,28 @@ static void decoding_outside_the_file_is_an_error(void **state)
 	ws_image_free(image);
 }
 
+/* An unwind table can claim that the whole code is one function. */
+static void what_is_too_large_for_a_function_is_not_decoded(void **state)
+{
+	struct ws_image *image = ws_fixture_open(ws_fixture_server());
+	struct ws_range largest = { 0 };
+	struct ws_error err = { 0 };
+	const struct ws_range *ranges;
+	struct ws_code code;
+	size_t count;
+
+	(void)state;
+	ranges = ws_image_code_ranges(image, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (ranges[i].end - ranges[i].start > largest.end - largest.start)
+			largest = ranges[i];
+	}
+	assert_int_equal(ws_code_decode(image, largest, &code, &err), -1);
+	assert_non_null(strstr(err.why, "too large"));
+	assert_null(code.insns);
+	ws_image_free(image);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -209,6 +231,7 @@ int main(void)
 		cmocka_unit_test(aarch64_costs_are_the_kernels),
 		cmocka_unit_test(decode_fills_what_the_header_promises),
 		cmocka_unit_test(decoding_outside_the_file_is_an_error),
+		cmocka_unit_test(what_is_too_large_for_a_function_is_not_decoded),
 	};
 
 	return cmocka_run_group_tests_name("symbol/code", tests, NULL, teardown);

@@ -192,6 +192,29 @@ static void huge_counts_are_survived(void **state)
 	*eh = saved;
 }
 
+/* Two words of RELR stand for 64 slots: a file of them would need two hundred times its size. */
+static void relocations_without_room_are_refused(void **state)
+{
+	static const uint64_t words[] = { 0, UINT64_MAX }; /* an address, and 63 slots behind it */
+	const struct fixture *f = *state;
+	size_t size = f->size + 8192;
+	ws_autofree uint8_t *bytes = malloc(size);
+	Elf64_Shdr *sh;
+	struct ws_error err;
+
+	assert_non_null(bytes);
+	memcpy(bytes, f->bytes, f->size);
+	for (size_t at = f->size; at < size; at += sizeof(words))
+		memcpy(bytes + at, words, sizeof(words));
+	sh = (Elf64_Shdr *)(bytes + ((Elf64_Ehdr *)bytes)->e_shoff) + 1;
+	sh->sh_type = 19; /* SHT_RELR */
+	sh->sh_flags = SHF_ALLOC;
+	sh->sh_offset = f->size;
+	sh->sh_size = size - f->size;
+	assert_null(ws_fixture_open_bytes(bytes, size, &err));
+	assert_non_null(strstr(err.why, "more relocations than room"));
+}
+
 /* Section headers are not needed to run a program; without them nothing is found, and that is all.
  */
 static void a_file_without_sections_has_no_names(void **state)
@@ -271,6 +294,7 @@ int main(void)
 		cmocka_unit_test(flipped_headers_are_survived),
 		cmocka_unit_test(flipped_sections_are_survived),
 		cmocka_unit_test(huge_counts_are_survived),
+		cmocka_unit_test(relocations_without_room_are_refused),
 		cmocka_unit_test(a_file_without_sections_has_no_names),
 		cmocka_unit_test(entries_that_are_their_own_children_are_walked_once),
 		cmocka_unit_test(a_truncated_server_is_refused),
