@@ -35,13 +35,6 @@ struct dwarf_walk {
 	bool out_of_memory;
 };
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static bool is_wanted_file(const struct resolver *r, const char *file)
 {
 	for (size_t i = 0; i < r->set->count; i++) {
@@ -77,8 +70,10 @@ static void saw_address(struct sighting *seen, uint64_t address, uint64_t size)
 static bool is_contradicted(const struct dwarf_walk *walk, const char *name, uint64_t address)
 {
 	const struct ws_image_symbol *symbol = ws_image_symbol_at(walk->r->image, address);
+	size_t len = strlen(name);
 
-	return symbol && (strncmp(symbol->name, name, strlen(name)) != 0 ||
+	return symbol && (strncmp(symbol->name, name, len) != 0 ||
+			  (symbol->name[len] != '\0' && symbol->name[len] != '.') ||
 			  strstr(symbol->name, ".part") || strstr(symbol->name, ".cold"));
 }
 
@@ -179,7 +174,7 @@ static void walk_units(struct dwarf_walk *walk, Dwarf *dwarf)
 
 		if (!name)
 			continue;
-		walk->file = base_name(name);
+		walk->file = basename(name);
 		walk->last = dwarf_dieoffset(&die);
 		if (is_wanted_file(walk->r, walk->file))
 			walk_children(walk, &die, NULL);

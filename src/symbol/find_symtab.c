@@ -38,8 +38,7 @@ static bool is_of_file(const struct ws_image_symbol *symbol, const struct ws_sym
 	 */
 	if (!symbol->file || !wanted->file)
 		return true;
-	base = strrchr(symbol->file, '/');
-	base = base ? base + 1 : symbol->file;
+	base = basename(symbol->file);
 	len = strlen(base);
 	return len < 2 || strcmp(base + len - 2, ".c") != 0 || strcmp(base, wanted->file) == 0;
 }

@@ -57,13 +57,6 @@ static void forget_registers(struct gathering *g, uint32_t mask)
 	}
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static const char *string_argument(const struct gathering *g, const struct ws_evidence_call *call,
 				   size_t n)
 {
@@ -90,7 +83,7 @@ static int add_report(struct gathering *g, const struct ws_evidence_call *call)
 				       sizeof(*report));
 		if (!report)
 			return -1;
-		report->file = file ? base_name(file) : NULL;
+		report->file = file ? basename(file) : NULL;
 		report->function = function;
 	}
 	return 0;
