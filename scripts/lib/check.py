@@ -21,7 +21,6 @@ from traces import kernel_objects, pinned_objects  # noqa: E402
 
 BUILD_TIMEOUT = 600
 UNIT_TIMEOUT = 120
-PROGRAM_TIMEOUT = 180
 LIVE_TIMEOUT = 480
 
 
@@ -136,17 +135,6 @@ def count_cmocka(status, text):
     return passed, failed
 
 
-def count_lines(status, text):
-    """(passed, failed) of a program that prints "ok NAME" or "not ok NAME" for each case, or nothing."""
-    passed = len(re.findall(r"^ok\b", text, re.M))
-    failed = len(re.findall(r"^not ok\b", text, re.M))
-    if status != 0 and failed == 0:
-        failed = 1
-    if passed + failed == 0:
-        passed = 1
-    return passed, failed
-
-
 def check_cmocka(tally, folder, build, env=None):
     """Every tests/FOLDER/**/*_test.c is a program below the build folder; cases are counted. Returns how
     many programs there are."""
@@ -162,19 +150,6 @@ def check_cmocka(tally, folder, build, env=None):
         passed, failed = count_cmocka(status, text)
         tally.add(label, passed, failed, seconds, text if status == 0 else f"{text}\nexit status {status}")
     return len(sources)
-
-
-def check_programs(tally, folder, build):
-    """tests/FOLDER/**/*_test.sh and *_test.py: programs with WALSCOPE in their environment."""
-    found = sorted(path for suffix in ("sh", "py")
-                   for path in glob.glob(f"{ROOT}/tests/{folder}/**/*_test.{suffix}", recursive=True))
-    for path in found:
-        env = {"BUILD": build, "WALSCOPE": os.path.join(ROOT, build, "walscope")}
-        runner = ["/bin/bash"] if path.endswith(".sh") else ["/usr/bin/python3", "-B"]
-        status, text, seconds = run([*runner, path], PROGRAM_TIMEOUT, env)
-        passed, failed = count_lines(status, text)
-        tally.add(os.path.relpath(path, f"{ROOT}/tests"), passed, failed, seconds,
-                  text if status == 0 else f"{text}\nexit status {status}")
 
 
 def check_live(tally, build):
@@ -290,9 +265,6 @@ def main():
             tally.add("unit tests", 0, 1, 0, "there are none")
         tally.heading("unit tests under ASan and UBSan")
         check_cmocka(tally, "unit", "build/san", {"ASAN_OPTIONS": "detect_leaks=1"})
-        tally.heading("command line")
-        for folder in ("golden", "cli"):
-            check_programs(tally, folder, "build")
         tally.heading("live tests")
         if options.no_live:
             tally.add("live tests", 0, 1, 0, "not run, as asked")
