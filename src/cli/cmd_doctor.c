@@ -44,9 +44,7 @@ static int trace_a_moment(const struct ws_options *options, struct ws_doctor *d)
 	/* With a file only its own servers; a problem found there is no reason not to try. */
 	if (ws_live_run(&live_options, sink, &result, &err)) {
 		d->ok = false;
-		return ws_problem_add(&d->problems, err.fix, "%s%s%s%s%s", err.what,
-				      err.where[0] ? ": " : "", err.where, err.why[0] ? ": " : "",
-				      err.why);
+		return ws_problem_add_error(&d->problems, &err, "");
 	}
 	d->live.ran = true;
 	d->live.seconds_ns = live_options.duration_ns;

@@ -73,14 +73,7 @@ static int examine_privileges(struct ws_doctor *d)
 			      p->cap_sys_ptrace ? "" : " CAP_SYS_PTRACE");
 }
 
-static int add_error(struct ws_problem_list *list, const struct ws_error *err, const char *fix)
-{
-	return ws_problem_add(list, err->fix[0] ? err->fix : fix, "%s%s%s%s%s", err->what,
-			      err->where[0] ? ": " : "", err->where, err->why[0] ? ": " : "",
-			      err->why);
-}
-
-/* Names a stepped or missing site that matters. */
+/* Names the missing sites that matter. */
 static int judge_plan(struct ws_doctor_server *s)
 {
 	for (size_t i = 0; i < s->plan.count; i++) {
@@ -115,9 +108,9 @@ static int examine_image(struct ws_doctor_server *s, const struct ws_image *imag
 				      "%s is no PostgreSQL server of version 10 or later", s->file);
 	if (ws_resolve(image, &resolve, &s->symbols, &err) ||
 	    ws_layout_find(image, s->major, false, &s->layout, &err))
-		return add_error(&s->problems, &err, "");
+		return ws_problem_add_error(&s->problems, &err, "");
 	if (ws_plan_make(image, &s->symbols, &s->layout, s->major, options->level, &s->plan, &err))
-		return add_error(&s->problems, &err, "") || judge_plan(s) ? -1 : 0;
+		return ws_problem_add_error(&s->problems, &err, "") || judge_plan(s) ? -1 : 0;
 	return judge_plan(s) ? -1 : 1;
 }
 
@@ -131,9 +124,9 @@ static int examine_file(struct ws_doctor_server *s, int fd, const struct ws_opti
 	rc = ws_image_open(&image, fd, s->file, &options->log, &err);
 	close(fd);
 	if (rc)
-		return add_error(&s->problems, &err,
-				 "name a server binary, as "
-				 "--postgres /usr/lib/postgresql/15/bin/postgres");
+		return ws_problem_add_error(&s->problems, &err,
+					    "name a server binary, as "
+					    "--postgres /usr/lib/postgresql/15/bin/postgres");
 	rc = examine_image(s, image, options);
 	ws_image_free(image);
 	return rc;
@@ -158,11 +151,13 @@ static int examine_named(struct ws_doctor *d, const struct ws_options *options)
 
 	if (!s)
 		return -1;
-	fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a FIFO */
+	/* O_NONBLOCK: a FIFO is refused, not waited for. */
+	fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	cause = errno;
 	if (fd < 0) {
 		ws_error_errno(&err, cause, "cannot open server binary", file);
-		return add_error(&s->problems, &err, cause == EACCES ? "sudo walscope doctor" : "");
+		return ws_problem_add_error(&s->problems, &err,
+					    cause == EACCES ? "sudo walscope doctor" : "");
 	}
 	return examine_file(s, fd, options);
 }
@@ -190,8 +185,8 @@ static bool owns(const struct ws_postmaster *postmaster, uint32_t pid)
 	return false;
 }
 
-/* Clusters of one binary are examined once. Build id and path tell binaries apart: on overlayfs
- * device and inode do not. */
+/* Clusters of one binary are examined once. Not the path alone tells binaries apart: that of a
+ * container is its own. Where overlayfs shows one file as two, it is examined twice. */
 static int examine_running(struct ws_doctor *d, const struct ws_proc *proc,
 			   const struct ws_postmaster *postmaster, const struct ws_options *options)
 {
@@ -201,16 +196,19 @@ static int examine_running(struct ws_doctor *d, const struct ws_proc *proc,
 
 	for (size_t i = 0; i < d->server_count; i++) {
 		s = &d->servers[i];
-		if (strcmp(s->file, postmaster->exe) == 0 && s->deleted == postmaster->exe_deleted)
+		if (s->dev == postmaster->dev && s->ino == postmaster->ino &&
+		    strcmp(s->file, postmaster->exe) == 0 && s->deleted == postmaster->exe_deleted)
 			return add_process(s, postmaster) ? -1 : 1;
 	}
 	s = new_server(d, postmaster->exe);
 	if (!s || add_process(s, postmaster))
 		return -1;
+	s->dev = postmaster->dev;
+	s->ino = postmaster->ino;
 	s->deleted = postmaster->exe_deleted;
 	fd = ws_proc_open_exe(proc, postmaster->process.pid, &err);
 	if (fd < 0)
-		return add_error(&s->problems, &err, "sudo walscope doctor");
+		return ws_problem_add_error(&s->problems, &err, "sudo walscope doctor");
 	return examine_file(s, fd, options);
 }
 
@@ -245,7 +243,7 @@ static int examine_all(struct ws_doctor *d, const struct ws_options *options)
 	bool all = true;
 
 	if (ws_proc_servers(&proc, &list, &denied, &err))
-		return add_error(&d->problems, &err, "mount -t proc proc /proc");
+		return ws_problem_add_error(&d->problems, &err, "mount -t proc proc /proc");
 	for (size_t i = 0; i < list.count; i++) {
 		int rc;
 

@@ -22,6 +22,13 @@ int ws_problem_add(struct ws_problem_list *list, const char *fix, const char *wh
 	return 0;
 }
 
+int ws_problem_add_error(struct ws_problem_list *list, const struct ws_error *err, const char *fix)
+{
+	return ws_problem_add(list, err->fix[0] ? err->fix : fix, "%s%s%s%s%s", err->what,
+			      err->where[0] ? ": " : "", err->where, err->why[0] ? ": " : "",
+			      err->why);
+}
+
 void ws_doctor_deinit(struct ws_doctor *doctor)
 {
 	for (size_t i = 0; i < doctor->server_count; i++) {

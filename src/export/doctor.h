@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * doctor.h: what `walscope doctor` found out, as data. cli/doctor.c fills it, the formats print it.
+ * doctor.h: what `walscope doctor` found out, as data. cli/examine.c fills it, the formats print
+ * it.
  */
 #ifndef WS_EXPORT_DOCTOR_H
 #define WS_EXPORT_DOCTOR_H
+
+#include <sys/types.h>
 
 #include "layout/layout.h"
 #include "probe/attach.h"
@@ -21,6 +24,8 @@ struct ws_problem_list {
 };
 int ws_problem_add(struct ws_problem_list *list, const char *fix, const char *what, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The same out of an error; `fix` is for one that has none of its own. */
+int ws_problem_add_error(struct ws_problem_list *list, const struct ws_error *err, const char *fix);
 
 /* A postmaster that runs a server binary. */
 struct ws_doctor_process {
@@ -31,6 +36,8 @@ struct ws_doctor_process {
 /* A server binary. What could not be found out is empty, and a problem says why. */
 struct ws_doctor_server {
 	char file[512];
+	dev_t dev; /* of a running one: two containers may each have their own under one path */
+	ino_t ino;
 	bool deleted; /* the running binary is not in the file system any more */
 	char version[WS_VERSION_TEXT];
 	int major; /* 0: not known */
