@@ -2,6 +2,7 @@
 #include "base/util.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,24 @@ void *ws_array_grow(void *items, size_t *count, size_t *cap, size_t size)
 	memset(element, 0, size);
 	(*count)++;
 	return element;
+}
+
+long ws_read_at(int fd, void *data, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t got = pread(fd, (char *)data + done, size - done, (off_t)(offset + done));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -1;
+		if (!got)
+			break;
+		done += (size_t)got;
+	}
+	return (long)done;
 }
 
 const char *ws_lsn_format(uint64_t lsn, char out[WS_LSN_TEXT])

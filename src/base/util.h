@@ -25,6 +25,10 @@ void ws_cleanup_fclose(void *fp);
  */
 void *ws_array_grow(void *items, size_t *count, size_t *cap, size_t size);
 
+/* Reads at `offset` until `size` bytes are there or the file ends. Returns how many, or -1 with
+ * errno set. */
+long ws_read_at(int fd, void *data, size_t size, uint64_t offset);
+
 /* An LSN as PostgreSQL prints it: "%X/%X". `out` needs WS_LSN_TEXT bytes. */
 #define WS_LSN_TEXT 20
 const char *ws_lsn_format(uint64_t lsn, char out[WS_LSN_TEXT]);

@@ -20,31 +20,13 @@ const char *ws_image_where(const struct ws_image *image, const char *part, char 
 	return out;
 }
 
-static int read_all(int fd, uint8_t *bytes, uint64_t size, uint64_t offset)
-{
-	while (size) {
-		ssize_t n = pread(fd, bytes, size, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno;
-		if (n == 0)
-			return ENODATA;
-		bytes += n;
-		offset += (uint64_t)n;
-		size -= (uint64_t)n;
-	}
-	return 0;
-}
-
 /* Copies the segment: a mapping would turn a file that is truncated later into a SIGBUS. */
 static int load_segment(struct ws_image *image, const GElf_Phdr *ph, uint64_t *total,
 			struct ws_error *err)
 {
 	struct image_segment *seg;
 	char where[96];
-	int rc;
+	long got;
 
 	snprintf(where, sizeof(where), "segment at offset 0x%llx",
 		 (unsigned long long)ph->p_offset);
@@ -72,9 +54,11 @@ static int load_segment(struct ws_image *image, const GElf_Phdr *ph, uint64_t *t
 	seg->bytes = malloc(ph->p_filesz + 1);
 	if (!seg->bytes)
 		return ws_error_errno(err, ENOMEM, what, image->path);
-	rc = read_all(image->fd, seg->bytes, ph->p_filesz, ph->p_offset);
-	if (rc)
-		return ws_error_errno(err, rc, what, image->path);
+	got = ws_read_at(image->fd, seg->bytes, ph->p_filesz, ph->p_offset);
+	if (got < 0)
+		return ws_error_errno(err, errno, what, image->path);
+	if ((uint64_t)got < ph->p_filesz)
+		return ws_error_set(err, what, image->path, "%s is cut short: truncated", where);
 	return 0;
 }
 

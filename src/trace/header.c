@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
 
@@ -60,25 +59,6 @@ int ws_header_write(struct ws_buf *out, const struct ws_trace_info *info, uint64
 	return 0;
 }
 
-/* Reads up to `size` bytes at `at`; fewer only at the end of the file. */
-static ssize_t read_at(int fd, void *data, size_t size, off_t at)
-{
-	size_t done = 0;
-	ssize_t got;
-
-	while (done < size) {
-		got = pread(fd, (char *)data + done, size - done, at + (off_t)done);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -1;
-		if (!got)
-			break;
-		done += (size_t)got;
-	}
-	return (ssize_t)done;
-}
-
 /* Is it a recording at all, of a version we know, and is its first part there? */
 static int check_start(const struct ws_disk_file *head, size_t got, const char *path,
 		       struct ws_error *err)
@@ -124,9 +104,9 @@ int ws_header_read(int fd, const char *path, struct ws_trace_info *info, uint64_
 	ws_autofree char *data = NULL;
 	struct ws_disk_file head = { 0 };
 	const char *why;
-	ssize_t got;
+	long got;
 
-	got = read_at(fd, &head, sizeof(head), 0);
+	got = ws_read_at(fd, &head, sizeof(head), 0);
 	if (got < 0)
 		return ws_error_errno(err, errno, WHAT, path);
 	if (check_start(&head, (size_t)got, path, err))
@@ -134,12 +114,12 @@ int ws_header_read(int fd, const char *path, struct ws_trace_info *info, uint64_
 	data = malloc(head.header_size);
 	if (!data)
 		return ws_error_errno(err, ENOMEM, WHAT, path);
-	got = read_at(fd, data, head.header_size, 0);
+	got = ws_read_at(fd, data, head.header_size, 0);
 	if (got < 0)
 		return ws_error_errno(err, errno, WHAT, path);
 	if ((size_t)got < head.header_size)
 		return ws_error_set(err, WHAT, path,
-				    "its header is cut short after %zd of %u bytes", got,
+				    "its header is cut short after %ld of %u bytes", got,
 				    head.header_size);
 	if (hash_without(data, head.header_size, offsetof(struct ws_disk_file, hash), 0) !=
 	    head.hash)

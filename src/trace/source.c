@@ -10,6 +10,7 @@
 #include <xxhash.h>
 #include <zstd.h>
 
+#include "base/util.h"
 #include "trace/header.h"
 
 #define WINDOW	   (64 * 1024)
@@ -65,23 +66,12 @@ void ws_source_deinit(struct ws_source *source)
 }
 
 /* Up to `size` bytes at `at`, fewer only at the end of the file; -1 for an I/O error. */
-static ssize_t read_at(struct ws_source *source, void *data, size_t size, uint64_t at,
-		       struct ws_error *err)
+static long read_at(struct ws_source *source, void *data, size_t size, uint64_t at,
+		    struct ws_error *err)
 {
-	size_t done = 0;
-	ssize_t got;
+	long got = ws_read_at(source->fd, data, size, at);
 
-	while (done < size) {
-		got = pread(source->fd, (char *)data + done, size - done, (off_t)(at + done));
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return ws_error_errno(err, errno, WHAT, source->path);
-		if (!got)
-			break;
-		done += (size_t)got;
-	}
-	return (ssize_t)done;
+	return got < 0 ? ws_error_errno(err, errno, WHAT, source->path) : got;
 }
 
 /* A block is this file's next one only with a later number: copies of earlier ones are damage too.
@@ -99,7 +89,7 @@ static int find_header(struct ws_source *source, uint64_t *at, struct ws_disk_bl
 		       struct ws_error *err)
 {
 	for (;;) {
-		ssize_t got = read_at(source, source->window, WINDOW, *at, err);
+		long got = read_at(source, source->window, WINDOW, *at, err);
 		const char *from = source->window, *end, *hit;
 		const uint32_t magic = WS_DISK_BLOCK_MAGIC;
 
@@ -128,7 +118,7 @@ static int find_header(struct ws_source *source, uint64_t *at, struct ws_disk_bl
 static int expect_header(struct ws_source *source, uint64_t at, struct ws_disk_block *block,
 			 struct ws_error *err)
 {
-	ssize_t got = read_at(source, source->window, WS_DISK_BLOCK_HEADER_MAX, at, err);
+	long got = read_at(source, source->window, WS_DISK_BLOCK_HEADER_MAX, at, err);
 
 	if (got < 0)
 		return -1;
@@ -140,7 +130,7 @@ static int expect_header(struct ws_source *source, uint64_t at, struct ws_disk_b
 static int read_records(struct ws_source *source, uint64_t at, const struct ws_disk_block *block,
 			struct ws_error *err)
 {
-	ssize_t got =
+	long got =
 		read_at(source, source->stored, block->stored_bytes, at + block->header_size, err);
 	size_t plain;
 
@@ -221,7 +211,7 @@ int ws_source_next(struct ws_source *source, struct ws_source_gap *gap, struct w
 	const uint64_t expected = source->at;
 	struct ws_disk_block block;
 	uint64_t at = expected;
-	ssize_t got;
+	long got;
 	char byte;
 	int rc;
 
