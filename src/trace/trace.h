@@ -4,10 +4,11 @@
  *
  *   header | block | block | ...
  *
- * The header names format version, program version, boot id, host and level. A block is self-contained:
- * length, sequence number, time range, number of records, xxhash64 of its content, zstd-compressed
- * columnar payload; it is closed at a size or after 1 s, whichever comes first. A reader yields every
- * whole block in front of a tear and says what is missing. docs/FORMAT.md has the bytes.
+ * The header names format version, program version, boot id, host and level. A block is
+ * self-contained: length, sequence number, time range, number of records, xxhash64 of its content,
+ * zstd-compressed columnar payload; it is closed at a size or after 1 s, whichever comes first. A
+ * reader yields every whole block in front of a tear and says what is missing. docs/FORMAT.md has
+ * the bytes.
  */
 #ifndef WS_TRACE_TRACE_H
 #define WS_TRACE_TRACE_H
@@ -39,12 +40,9 @@ struct ws_writer; /* opaque */
  * another writer has open, also one of another process, is refused and left alone. */
 int ws_writer_new(struct ws_writer **writer, const char *path, const struct ws_trace_info *info,
 		  struct ws_error *err);
-/* Is another writer at the file behind this descriptor? Returns -1 if so; if not, it is locked for as
- * long as the descriptor is open. */
-int ws_writer_lock(int fd, const char *path, struct ws_error *err);
-/* Adds a record (copied). Closes the block when it is full. On a write error the recording ends with
- * the last whole block and -1 is returned, also by all later calls. (Beyond RLIMIT_FSIZE the kernel also
- * sends SIGXFSZ, which whoever runs a writer should ignore.) */
+/* Adds a record (copied). Closes the block when it is full. On a write error the recording ends
+ * with the last whole block and -1 is returned, also by all later calls. (Beyond RLIMIT_FSIZE the
+ * kernel also sends SIGXFSZ, which whoever runs a writer should ignore.) */
 int ws_writer_add(struct ws_writer *writer, const struct ws_rec *rec, struct ws_error *err);
 /* To be called a few times a second: closes a block older than 1 s (by monotonic time). */
 int ws_writer_tick(struct ws_writer *writer, uint64_t now_ns, struct ws_error *err);
@@ -58,11 +56,12 @@ int ws_reader_open(struct ws_reader **reader, const char *path, struct ws_error 
 void ws_reader_free(struct ws_reader *reader);
 const struct ws_trace_info *ws_reader_info(const struct ws_reader *reader);
 /*
- * The next record, in the order written, valid until the next call. Returns 1, 0 at the end, -1 for an
- * I/O error or exhausted memory. A damaged block is left out: a WS_KIND_GAP record with cause WS_GAP_TORN,
- * the time span and, if it can be told, the number of its records stands in its place. A record that is not
- * sound is replaced by a gap with cause WS_GAP_INVALID; of one that is longer than this version knows its
- * kind to be, the known part is given. So whatever is given out passes ws_rec_valid().
+ * The next record, in the order written, valid until the next call. Returns 1, 0 at the end, -1 for
+ * an I/O error or exhausted memory. A damaged block is left out: a WS_KIND_GAP record with cause
+ * WS_GAP_TORN, the time span and, if it can be told, the number of its records stands in its place.
+ * A record that is not sound is replaced by a gap with cause WS_GAP_INVALID; of one that is longer
+ * than this version knows its kind to be, the known part is given. So whatever is given out passes
+ * ws_rec_valid().
  */
 int ws_reader_next(struct ws_reader *reader, const struct ws_rec **rec, struct ws_error *err);
 /* After the end: is something missing, and what (one line)? A recording whose last record is not
