@@ -155,8 +155,9 @@ int ws_cli_main(int argc, char **argv)
 
 	/* Not LC_NUMERIC: numbers are read and written the same way everywhere. */
 	setlocale(LC_CTYPE, "");
+	/* A write that fails is an error to report, not an end without a word. */
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* beyond RLIMIT_FSIZE: write() says EFBIG */
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2)
 		return usage_error("no command", "");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -511,6 +513,22 @@ static void test_a_full_disk_is_an_error(void **state)
 	close(full);
 }
 
+static void test_a_file_size_limit_is_an_error(void **state)
+{
+	struct rlimit old, small;
+	int file = memfd_create("limited", MFD_CLOEXEC);
+
+	assert_true(file >= 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = old;
+	small.rlim_cur = 300; /* more than the line on stderr, less than the output */
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	refused((struct ws_cli_run){ .stdout_fd = file }, ARGS("sessions", "--json", *state), 1,
+		"standard output: File too large");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	close(file);
+}
+
 static void test_a_closed_pipe_ends_it_silently(void **state)
 {
 	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "trace" };
@@ -686,6 +704,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_a_server_says_reaches_the_terminal_raw),
 		cmocka_unit_test(test_tables_keep_to_the_width),
 		cmocka_unit_test(test_a_full_disk_is_an_error),
+		cmocka_unit_test(test_a_file_size_limit_is_an_error),
 		cmocka_unit_test(test_a_closed_pipe_ends_it_silently),
 		cmocka_unit_test(test_no_stdout_at_all_is_an_error),
 		cmocka_unit_test(test_record_refuses_what_is_no_file),
