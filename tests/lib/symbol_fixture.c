@@ -116,6 +116,13 @@ void ws_fixture_remove(void)
 	folder[0] = '\0';
 }
 
+int ws_fixture_teardown(void **state)
+{
+	(void)state;
+	ws_fixture_remove();
+	return 0;
+}
+
 struct ws_image *ws_fixture_open(const char *path)
 {
 	ws_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);

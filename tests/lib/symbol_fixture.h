@@ -26,6 +26,8 @@ void ws_fixture_compile(const char *name, const char *source, const char *flags,
 void ws_fixture_strip(const char *path, char *out, size_t size);
 /* Removes the temporary folder and what is in it. */
 void ws_fixture_remove(void);
+/* The same as a group's teardown. */
+int ws_fixture_teardown(void **state);
 
 /* Opens an image; the test fails if that does. */
 struct ws_image *ws_fixture_open(const char *path);

@@ -217,13 +217,6 @@ static void what_is_too_large_for_a_function_is_not_decoded(void **state)
 	ws_image_free(image);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	ws_fixture_remove();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,5 +227,5 @@ int main(void)
 		cmocka_unit_test(what_is_too_large_for_a_function_is_not_decoded),
 	};
 
-	return cmocka_run_group_tests_name("symbol/code", tests, NULL, teardown);
+	return cmocka_run_group_tests_name("symbol/code", tests, NULL, ws_fixture_teardown);
 }

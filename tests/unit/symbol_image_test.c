@@ -244,13 +244,6 @@ static void what_is_no_executable_is_refused_with_a_reason(void **state)
 	assert_true(err.why[0] != '\0');
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	ws_fixture_remove();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,5 +259,5 @@ int main(void)
 		cmocka_unit_test(what_is_no_executable_is_refused_with_a_reason),
 	};
 
-	return cmocka_run_group_tests_name("symbol/image", tests, NULL, teardown);
+	return cmocka_run_group_tests_name("symbol/image", tests, NULL, ws_fixture_teardown);
 }

@@ -377,13 +377,6 @@ static void addresses_in_a_cache_are_checked(void **state)
 	expect_cache(&c, true);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	ws_fixture_remove();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,5 +394,5 @@ int main(void)
 		cmocka_unit_test(addresses_in_a_cache_are_checked),
 	};
 
-	return cmocka_run_group_tests_name("symbol/resolve", tests, NULL, teardown);
+	return cmocka_run_group_tests_name("symbol/resolve", tests, NULL, ws_fixture_teardown);
 }
