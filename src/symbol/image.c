@@ -14,6 +14,10 @@
 
 static const char what[] = "cannot read server binary";
 
+/* Bytes of a file. Servers have some 10 MB, with debug information some 100; a sparse file of
+ * terabytes costs whoever makes it nothing, and whoever reads it all memory. */
+#define FILE_SIZE_MAX (1024 * 1024 * 1024)
+
 const char *ws_image_where(const struct ws_image *image, const char *part, char *out, size_t size)
 {
 	snprintf(out, size, "%s, %s", image->path, part);
@@ -151,6 +155,9 @@ static int load(struct ws_image *image, int fd, const char *path, struct ws_erro
 		return ws_error_errno(err, errno, what, path);
 	if (!S_ISREG(st.st_mode))
 		return ws_error_set(err, what, path, "it is not a regular file");
+	if (st.st_size > FILE_SIZE_MAX)
+		return ws_error_set(err, what, path,
+				    "it is larger than 1 GiB, too large for a server");
 	image->file_size = (uint64_t)st.st_size;
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return ws_error_set(err, what, path, "libelf: %s", elf_errmsg(-1));

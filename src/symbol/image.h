@@ -40,7 +40,7 @@ struct ws_image_symbol {
 /*
  * Opens the ELF executable behind `fd` (kept open by the caller, needed only during the call).
  * `path` is for messages. Fails for what is not a 64-bit little-endian ELF executable of a known
- * architecture. The image is freed with ws_image_free.
+ * architecture, or larger than 1 GiB. The image is freed with ws_image_free.
  */
 int ws_image_open(struct ws_image **image, int fd, const char *path, const struct ws_log *log,
 		  struct ws_error *err);

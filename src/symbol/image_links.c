@@ -145,12 +145,19 @@ static int compare_slots(const void *pa, const void *pb)
 int ws_image_load_slots(struct ws_image *image, struct ws_error *err)
 {
 	Elf_Scn *scn = NULL;
+	uint64_t total = 0;
 
 	while ((scn = elf_nextscn(image->elf, scn)) != NULL) {
 		GElf_Shdr sh;
 
-		if (!gelf_getshdr(scn, &sh) || !(sh.sh_flags & SHF_ALLOC))
+		if (!gelf_getshdr(scn, &sh) || !(sh.sh_flags & SHF_ALLOC) ||
+		    (sh.sh_type != SHT_RELA && sh.sh_type != SHT_RELR))
 			continue;
+		/* libelf keeps a copy of each. */
+		if (sh.sh_size > image->file_size - total)
+			return ws_error_set(err, what, image->path,
+					    "its relocation sections are larger than the file");
+		total += sh.sh_size;
 		if (sh.sh_type == SHT_RELA && load_rela(image, scn, &sh, err))
 			return -1;
 		if (sh.sh_type == SHT_RELR && load_relr(image, scn, err))

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -215,6 +216,40 @@ static void relocations_without_room_are_refused(void **state)
 	assert_non_null(strstr(err.why, "more relocations than room"));
 }
 
+static void relocation_sections_larger_than_the_file_are_refused(void **state)
+{
+	const struct fixture *f = *state;
+	ws_autofree uint8_t *bytes = malloc(f->size);
+	Elf64_Ehdr *eh = (Elf64_Ehdr *)bytes;
+	Elf64_Shdr *sh;
+	struct ws_error err;
+
+	assert_non_null(bytes);
+	memcpy(bytes, f->bytes, f->size);
+	sh = (Elf64_Shdr *)(bytes + eh->e_shoff);
+	for (size_t s = 1; s < 3; s++) {
+		sh[s].sh_type = SHT_RELA;
+		sh[s].sh_flags = SHF_ALLOC;
+		sh[s].sh_offset = 0;
+		sh[s].sh_size = f->size / 2 + 1;
+	}
+	assert_null(ws_fixture_open_bytes(bytes, f->size, &err));
+	assert_non_null(strstr(err.why, "larger than the file"));
+}
+
+static void a_file_of_terabytes_is_refused(void **state)
+{
+	const struct fixture *f = *state;
+	ws_autoclose int fd = memfd_create("sparse", MFD_CLOEXEC);
+	struct ws_image *image;
+	struct ws_error err;
+
+	assert_int_equal(write(fd, f->bytes, f->size), f->size);
+	assert_int_equal(ftruncate(fd, 1L << 42), 0);
+	assert_int_equal(ws_image_open(&image, fd, "sparse", NULL, &err), -1);
+	assert_non_null(strstr(err.why, "too large for a server"));
+}
+
 /* Section headers are not needed to run a program; without them nothing is found, and that is all.
  */
 static void a_file_without_sections_has_no_names(void **state)
@@ -295,6 +330,8 @@ int main(void)
 		cmocka_unit_test(flipped_sections_are_survived),
 		cmocka_unit_test(huge_counts_are_survived),
 		cmocka_unit_test(relocations_without_room_are_refused),
+		cmocka_unit_test(relocation_sections_larger_than_the_file_are_refused),
+		cmocka_unit_test(a_file_of_terabytes_is_refused),
 		cmocka_unit_test(a_file_without_sections_has_no_names),
 		cmocka_unit_test(entries_that_are_their_own_children_are_walked_once),
 		cmocka_unit_test(a_truncated_server_is_refused),
