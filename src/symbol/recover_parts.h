@@ -149,6 +149,7 @@ struct ws_unit {
 	size_t count, cap;
 };
 
+/* A unit that cannot be told from the rest of the program is left empty. */
 int ws_unit_load(struct ws_unit *unit, const struct ws_scan *scan, const char *file,
 		 struct ws_error *err);
 void ws_unit_deinit(struct ws_unit *unit);

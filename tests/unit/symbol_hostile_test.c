@@ -321,6 +321,37 @@ static void a_truncated_server_is_refused(void **state)
 	}
 }
 
+/* Nothing keeps its units apart then: all functions would be compared with all signatures. */
+static void a_server_without_exported_names_is_given_up_soon(void **state)
+{
+	ws_autofree uint8_t *bytes = NULL;
+	struct ws_symbol_set set;
+	struct ws_image *image;
+	struct ws_error err;
+	Elf64_Shdr *sh;
+	size_t size, count;
+
+	(void)state;
+	bytes = ws_fixture_read(ws_fixture_server(), &size);
+	sh = (Elf64_Shdr *)(bytes + ((Elf64_Ehdr *)bytes)->e_shoff);
+	for (size_t s = 0; s < ((Elf64_Ehdr *)bytes)->e_shnum; s++) {
+		if (sh[s].sh_type == SHT_DYNSYM || sh[s].sh_type == SHT_SYMTAB)
+			sh[s].sh_type = SHT_NOBITS;
+	}
+	image = ws_fixture_open_bytes(bytes, size, &err);
+	assert_non_null(image);
+	ws_image_symbols(image, &count);
+	assert_int_equal(count, 0);
+	assert_int_equal(ws_resolve(image, &(struct ws_resolve_options){ .no_debug_info = true },
+				    &set, &err),
+			 0);
+	for (size_t i = 0; i < set.count; i++)
+		assert_int_not_equal(set.symbols[i].status, WS_SYMBOL_FOUND);
+	assert_true(set.resolve_ns < 5000000000ULL);
+	ws_symbol_set_deinit(&set);
+	ws_image_free(image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +366,7 @@ int main(void)
 		cmocka_unit_test(a_file_without_sections_has_no_names),
 		cmocka_unit_test(entries_that_are_their_own_children_are_walked_once),
 		cmocka_unit_test(a_truncated_server_is_refused),
+		cmocka_unit_test(a_server_without_exported_names_is_given_up_soon),
 	};
 
 	return cmocka_run_group_tests_name("symbol/hostile", tests, setup, teardown);
