@@ -19,13 +19,21 @@ static void enter(struct ws_machine *m, enum ws_state state, const struct ws_rec
 	ws_timeline_enter(m, state, rec->time_ns);
 }
 
+/* What is waited for now. The signal that stops a walsender ends its wait, and its state changes
+ * behind that: the wait itself was still one for WAL. */
+static void set_wait(struct ws_machine *m, enum ws_wait wait)
+{
+	m->wait = wait;
+	m->wait_lost = false;
+	m->wait_stopping = m->s.walsnd_state == WS_WALSND_STOPPING;
+}
+
 /* Nothing of a command goes on. */
 static void leave_command(struct ws_machine *m)
 {
 	ws_metrics_stream_end(m);
 	m->in_loop = false;
-	m->wait = WS_WAIT_NONE;
-	m->wait_lost = false;
+	set_wait(m, WS_WAIT_NONE);
 	m->quiet_ns = 0;
 	m->backup_phase = 0;
 }
@@ -75,7 +83,7 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 	if (r->found >= WS_ARRAY_SIZE(found))
 		return;
 	enter(m, found[r->found].state, rec);
-	m->wait = found[r->found].wait;
+	set_wait(m, found[r->found].wait);
 	m->in_loop = found[r->found].in_loop;
 	s->has_wal_bytes |= m->in_loop;
 }
@@ -183,8 +191,7 @@ static enum ws_state wait_state(const struct ws_machine *m)
 	case WS_WAIT_WAL:
 		/* All was sent: not for WAL any more but for the checkpoint, and for the
 		 * standby to confirm (WalSndDone). */
-		return m->s.walsnd_state == WS_WALSND_STOPPING ? WS_STATE_STOPPING
-							       : WS_STATE_WAIT_WAL;
+		return m->wait_stopping ? WS_STATE_STOPPING : WS_STATE_WAIT_WAL;
 	case WS_WAIT_SOCKET:
 		return WS_STATE_SEND_BLOCKED;
 	case WS_WAIT_STANDBY:
@@ -319,8 +326,7 @@ static void after_turn(struct ws_machine *m, const struct ws_rec_turn *r, bool s
 {
 	struct ws_session *s = &m->s;
 
-	m->wait = r->wait;
-	m->wait_lost = false;
+	set_wait(m, r->wait);
 	if (m->wait != WS_WAIT_NONE)
 		s->state = wait_state(m);
 	else if (spin)

@@ -77,6 +77,7 @@ struct ws_machine {
 	bool hole;	    /* the last record was a gap */
 	bool wait_lost;	    /* the record that would say what the wait was for is missing */
 	enum ws_wait wait;  /* that goes on since the last turn record */
+	bool wait_stopping; /* it began while the walsender was stopping */
 	uint64_t quiet_ns;  /* how long the loop has spun without moving or waiting */
 	uint64_t reply_ns;  /* the last reply, 0 for none to measure from */
 	bool replied;	    /* what a reply says can be compared with the one before */

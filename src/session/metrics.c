@@ -58,7 +58,7 @@ static void add_wait(struct ws_machine *m, const struct ws_rec_turn *rec)
 	/* It began before walscope did: how long it was is not known. */
 	if (m->wait_lost || rec->h.flags & WS_TURN_ATTACHED)
 		return;
-	if (m->wait == WS_WAIT_WAL && m->s.walsnd_state != WS_WALSND_STOPPING)
+	if (m->wait == WS_WAIT_WAL && !m->wait_stopping)
 		add(m, WS_METRIC_WAIT_WAL_NS, ns);
 	else if (m->wait == WS_WAIT_SOCKET)
 		add(m, WS_METRIC_SEND_BLOCKED_NS, ns);

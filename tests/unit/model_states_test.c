@@ -284,15 +284,32 @@ static void caught_up_while_stopping_is_stopping(void **state)
 	struct fixture *f = *state;
 
 	start_streaming(f, 0, 1000);
-	turn(f, 0, WS_WAIT_WAL);
 	ws_tape_state(&f->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
-	turn(f, 10, WS_WAIT_WAL);
+	turn(f, 0, WS_WAIT_WAL);
 	turn(f, 20, WS_WAIT_SOCKET);
 	turn(f, 30, WS_WAIT_WAL);
 	assert_int_equal(session_of(f)->walsnd_state, WS_WALSND_STOPPING);
-	assert_int_equal(session_of(f)->state_ns[WS_STATE_STOPPING], 30);
+	assert_int_equal(session_of(f)->state_ns[WS_STATE_STOPPING], 20);
 	assert_int_equal(session_of(f)->state_ns[WS_STATE_SEND_BLOCKED], 30);
 	assert_int_equal(session_of(f)->hist[WS_METRIC_WAIT_WAL_NS].count, 0);
+}
+
+/* It ends the wait, sets the state, and only then comes the record that says how long the wait was.
+ */
+static void the_wait_that_stopping_ends_was_for_wal(void **state)
+{
+	struct fixture *f = *state;
+
+	start_streaming(f, 0, 1000);
+	turn(f, 0, WS_WAIT_WAL);
+	after(f, 500);
+	ws_tape_state(&f->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+	f->tape.now_ns -= 500;
+	turn(f, 500, WS_WAIT_WAL);
+	after(f, 20);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_timeline(f, "starting 10, command 1, reply 1, wait_wal 500, reply 1, stopping 20");
+	assert_int_equal(session_of(f)->hist[WS_METRIC_WAIT_WAL_NS].count, 1);
 }
 
 static void records_within_a_turn_take_nothing_from_it(void **state)
@@ -472,6 +489,7 @@ int main(void)
 		TEST(turns_that_move_wait_or_block_are_no_spinning),
 		TEST(turns_outside_the_loop_belong_to_the_command),
 		TEST(caught_up_while_stopping_is_stopping),
+		TEST(the_wait_that_stopping_ends_was_for_wal),
 		TEST(records_within_a_turn_take_nothing_from_it),
 		TEST(a_backup_goes_through_its_phases),
 		TEST(a_session_found_running_starts_in_the_state_it_was_found_in),
