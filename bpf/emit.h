@@ -134,4 +134,31 @@ static __always_inline void turn_emit(struct ws_entry *e, __u32 pid, __u64 now)
 	turn_reset(e, now);
 }
 
+/* Sends what was accumulated since the record before, under the phase that begins or goes on now.
+ */
+static __always_inline void backup_emit(struct ws_entry *e, __u32 pid, __u32 phase, __u64 now)
+{
+	struct ws_rec_backup *b = &e->backup;
+
+	b->phase = phase;
+	emit(&b->h, e, pid, WS_KIND_BACKUP, sizeof(*b), now);
+	b->chunks = 0;
+	b->bytes = 0;
+	b->send_ns = 0;
+}
+
+/* The command ends, in whatever way: what was not yet sent is, also the time in a chunk the client
+ * did not take. A backup that failed leaves its last phase as it was. */
+static __always_inline void backup_finish(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	if (e->flags & WS_ENTRY_IN_BACKUP && e->backup.chunks) {
+		if (e->backup_mark_ns)
+			e->backup.send_ns += now - e->backup_mark_ns;
+		backup_emit(e, pid, e->backup.phase, now);
+	}
+	e->flags &= ~WS_ENTRY_IN_BACKUP;
+	e->backup_mark_ns = 0;
+	e->backup.phase = 0;
+}
+
 #endif

@@ -26,6 +26,7 @@ int on_exit(void *ctx)
 	if (!e || e->flags & WS_ENTRY_DEAD)
 		return 0;
 	now = bpf_ktime_get_ns();
+	backup_finish(e, pid, now);
 	if (e->flags & WS_ENTRY_TURNS) {
 		advance(e, now, WS_STAGE_OTHER);
 		turn_emit(e, pid, now);

@@ -9,30 +9,6 @@
 
 #define BACKUP_EVERY_NS 100000000ULL
 
-/* Sends what was accumulated since the record before, under the phase that begins or goes on now.
- */
-static __always_inline void backup_emit(struct ws_entry *e, __u32 pid, __u32 phase, __u64 now)
-{
-	struct ws_rec_backup *b = &e->backup;
-
-	b->phase = phase;
-	emit(&b->h, e, pid, WS_KIND_BACKUP, sizeof(*b), now);
-	b->chunks = 0;
-	b->bytes = 0;
-	b->send_ns = 0;
-}
-
-/* The command ends: what was not yet sent is, and a backup that failed leaves its last phase as it
- * was. */
-static __always_inline void backup_finish(struct ws_entry *e, __u32 pid, __u64 now)
-{
-	if (e->flags & WS_ENTRY_IN_BACKUP && e->backup.chunks)
-		backup_emit(e, pid, e->backup.phase, now);
-	e->flags &= ~WS_ENTRY_IN_BACKUP;
-	e->backup_mark_ns = 0;
-	e->backup.phase = 0;
-}
-
 static __always_inline void backup_phase(__u32 phase)
 {
 	__u32 pid = current_tgid();

@@ -138,8 +138,6 @@ static __always_inline void on_SESSION_READY(struct pt_regs *ctx)
 	(WS_ENTRY_LOGICAL | WS_ENTRY_IN_LOOP | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_BACKUP | \
 	 WS_ENTRY_TURNS | WS_ENTRY_NESTED)
 
-static __always_inline void backup_finish(struct ws_entry *e, __u32 pid, __u64 now);
-
 static __always_inline void on_COMMAND_START(struct pt_regs *ctx)
 {
 	struct ws_rec_command rec = {};
@@ -255,19 +253,25 @@ static __noinline int emit_error(struct ws_entry *e, __u32 pid, __u64 data, __u3
 	return 0;
 }
 
+/* What the command was doing comes in front of the error that ends it. */
+static __always_inline void fail_command(struct ws_entry *e, __u32 pid)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	backup_finish(e, pid, now);
+	finish_turns(e, pid, now);
+	e->flags &= ~WS_ENTRY_OF_COMMAND;
+}
+
 /* WalSndErrorCleanup: an ERROR ended the command (PostgresMain's handler; walsenders only). */
 static __always_inline void on_ERROR(struct pt_regs *ctx)
 {
 	__u32 pid = current_tgid();
 	struct ws_entry *e = session_of(pid);
-	__u64 now;
 
 	if (!e)
 		return;
-	now = bpf_ktime_get_ns();
-	backup_finish(e, pid, now);
-	finish_turns(e, pid, now);
-	e->flags &= ~WS_ENTRY_OF_COMMAND;
+	fail_command(e, pid);
 	emit_error(e, pid, error_data(e), WS_ELEVEL_ERROR);
 }
 
@@ -286,8 +290,12 @@ static __always_inline void on_FATAL(struct pt_regs *ctx)
 	    !read_user(e, &number, sizeof(number), data + cfg.off.error_elevel))
 		return;
 	elevel = elevel_of(number);
-	if (elevel && elevel != WS_ELEVEL_ERROR)
-		emit_error(e, pid, data, elevel);
+	if (!elevel || elevel == WS_ELEVEL_ERROR)
+		return;
+	/* Behind a COMMERROR the command may go on. */
+	if (elevel != WS_ELEVEL_COMMERROR)
+		fail_command(e, pid);
+	emit_error(e, pid, data, elevel);
 }
 
 /* WalSndSetState's entry; while stopping it is called every turn, so a call is not a change. */

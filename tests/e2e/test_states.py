@@ -177,3 +177,50 @@ class States(LiveTest):
                        if entry["state"] in ("unknown", "lost")}
                 self.assertEqual(bad, {}, application)
                 self.assertEqual(seen.record.session(pid)["lost"], 0)
+
+
+class Ends(LiveTest):
+    """What a walsender was doing when it, or the recording, came to its end."""
+
+    def stopped_backup(self, server, application):
+        """A pg_basebackup that takes nothing any more: its process, and the walsender's pid."""
+        client = server.basebackup(application, "-X", "none")
+        pid = int(wait_for("the base backup to stream", lambda: server.sql(
+            "select pid from pg_stat_progress_basebackup where phase = 'streaming database files'"),
+            every=0.002)[0][0])
+        client.signal(signal.SIGSTOP)
+        wait_for("its walsender to be stuck", lambda: server.wait_event(pid) == "ClientWrite")
+        return client, pid
+
+    def test_a_wait_ended_by_pg_terminate_backend_is_measured_and_what_follows_is_exiting(self):
+        server = primary()
+        with recording(server) as record:
+            client = server.receivewal("s_terminated")
+            server.wait_walsender("s_terminated")
+            client.signal(signal.SIGSTOP)
+            server.write_wal(30)
+            pid = wait_stuck(server, "s_terminated")
+            begin = time.time()
+            time.sleep(HOLD)
+            end = time.time()
+            server.sql(f"select pg_terminate_backend({pid})")
+            said = time.time()
+            time.sleep(0.5)  # it cannot tell its client, whose socket is full
+            resumed = time.time()
+            client.stop(signal.SIGKILL)
+            wait_for("the walsender to end", lambda: server.wait_event(pid) is None)
+        self.assert_mostly(record.time_in(pid, begin, end), "send_blocked", end - begin)
+        self.assertGreaterEqual(record.hist(pid, "send_blocked_ns")["max"] / 1e9, end - begin)
+        self.assert_mostly(record.time_in(pid, said + 0.05, resumed), "exiting", resumed - said - 0.05)
+
+    def test_a_base_backup_terminated_while_its_client_is_stopped_was_in_backup_send(self):
+        server = primary()
+        with recording(server) as record:
+            client, pid = self.stopped_backup(server, "s_bb_terminated")
+            begin = time.time()
+            time.sleep(HOLD)
+            end = time.time()
+            server.sql(f"select pg_terminate_backend({pid})")
+            client.stop(signal.SIGKILL)
+            wait_for("the walsender to end", lambda: server.wait_event(pid) is None)
+        self.assert_mostly(record.time_in(pid, begin, end), "backup_send", end - begin)
