@@ -151,7 +151,7 @@ static __always_inline void backup_emit(struct ws_entry *e, __u32 pid, __u32 pha
  * did not take. A backup that failed leaves its last phase as it was. */
 static __always_inline void backup_finish(struct ws_entry *e, __u32 pid, __u64 now)
 {
-	if (e->flags & WS_ENTRY_IN_BACKUP && e->backup.chunks) {
+	if (e->flags & WS_ENTRY_IN_BACKUP && (e->backup.chunks || e->backup_mark_ns)) {
 		if (e->backup_mark_ns)
 			e->backup.send_ns += now - e->backup_mark_ns;
 		backup_emit(e, pid, e->backup.phase, now);

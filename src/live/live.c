@@ -165,8 +165,32 @@ static int drain_until_stopped(struct ws_live *live, uint64_t start_ns, struct w
 struct tail_context {
 	struct ws_live *live;
 	uint64_t now_ns;
+	uint64_t made; /* records the programs would have made yet */
 	int rc;
 };
+
+/* A client of BASE_BACKUP may take nothing for hours, and only the end of a chunk makes a record:
+ * the one that would have come (bpf/emit.h backup_finish). */
+static int close_backup(struct tail_context *tail, uint32_t pid, const struct ws_entry *entry)
+{
+	struct ws_rec_backup rec = entry->backup;
+
+	if (!(entry->flags & WS_ENTRY_IN_BACKUP) || entry->flags & WS_ENTRY_DEAD ||
+	    !entry->backup_mark_ns || entry->backup_mark_ns > tail->now_ns)
+		return 0;
+	rec.send_ns += tail->now_ns - entry->backup_mark_ns;
+	rec.h = (struct ws_rec){
+		.size = sizeof(rec),
+		.kind = WS_KIND_BACKUP,
+		.pid = pid,
+		.time_ns = tail->now_ns,
+		.start_ns = entry->start_ns,
+		.seq = entry->seq,
+		.server = entry->server,
+	};
+	tail->made++;
+	return ws_order_feed(tail->live->order, &rec, sizeof(rec));
+}
 
 static void close_tail(void *arg, uint32_t pid, const struct ws_entry *entry)
 {
@@ -175,6 +199,8 @@ static void close_tail(void *arg, uint32_t pid, const struct ws_entry *entry)
 	if (tail->rc == 0)
 		tail->rc = ws_order_session_tail(tail->live->order, pid, entry->start_ns,
 						 entry->seq, tail->now_ns);
+	if (tail->rc == 0)
+		tail->rc = close_backup(tail, pid, entry);
 }
 
 /* A probe that was planted but never fired is kept as a note: inlined code, a wrong address, or
@@ -233,7 +259,7 @@ static int finish(struct ws_live *live, struct ws_live_result *result)
 	if (tail.rc || report_untracked(live, before))
 		return -1;
 	ws_tracer_counters(live->tracer, counters);
-	result->produced = counters[WS_COUNTER_PRODUCED];
+	result->produced = counters[WS_COUNTER_PRODUCED] + tail.made;
 	result->lost = counters[WS_COUNTER_LOST];
 	result->untracked = live->untracked + live->unseeded;
 	if (ws_live_emit_clock(live))

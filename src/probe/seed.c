@@ -321,6 +321,11 @@ static void fill_entry(const struct ws_seed_view *view, struct ws_seed *seed, ui
 	}
 	if (view->in_backup) /* the phase stays 0: the next chunk or phase tells it */
 		entry->flags |= WS_ENTRY_IN_BACKUP;
+	if (view->found == WS_FOUND_BACKUP_SEND) { /* a chunk, most likely */
+		entry->backup.phase = WS_BACKUP_STREAM;
+		entry->backup.h.time_ns = now;
+		entry->backup_mark_ns = now;
+	}
 	if (view->in_stream)
 		fill_stream(view, entry);
 	entry->seq = record_count(seed);

@@ -368,6 +368,8 @@ static enum ws_found judge_stream(const struct ws_seed_view *view)
 
 static enum ws_found judge_other(const struct ws_seed_view *view)
 {
+	if (view->in_backup && view->has_wait && view->wait == CLIENT_WRITE)
+		return WS_FOUND_BACKUP_SEND;
 	if (view->command.len || view->in_backup)
 		return WS_FOUND_COMMAND;
 	/* Not yet in InitWalSender, or in WalSndKill already. */

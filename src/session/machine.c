@@ -45,6 +45,7 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 		enum ws_state state;
 		enum ws_wait wait;
 		bool in_loop;
+		enum ws_backup_phase backup_phase;
 	} found[] = {
 		[WS_FOUND_UNKNOWN] = { WS_STATE_UNKNOWN, WS_WAIT_NONE, false },
 		[WS_FOUND_IDLE] = { WS_STATE_IDLE, WS_WAIT_NONE, false },
@@ -54,6 +55,8 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 		[WS_FOUND_STREAM_BUSY] = { WS_STATE_SEND, WS_WAIT_NONE, true },
 		[WS_FOUND_STREAM_STANDBY] = { WS_STATE_WAIT_STANDBY, WS_WAIT_STANDBY, true },
 		[WS_FOUND_STREAM_RECV] = { WS_STATE_RECV_BLOCKED, WS_WAIT_NONE, true },
+		[WS_FOUND_BACKUP_SEND] = { WS_STATE_BACKUP_SEND, WS_WAIT_NONE, false,
+					   WS_BACKUP_STREAM },
 	};
 	const struct ws_rec_session *r = (const struct ws_rec_session *)rec;
 	struct ws_session *s = &m->s;
@@ -85,6 +88,7 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 	enter(m, found[r->found].state, rec);
 	set_wait(m, found[r->found].wait);
 	m->in_loop = found[r->found].in_loop;
+	m->backup_phase = found[r->found].backup_phase;
 	s->has_wal_bytes |= m->in_loop;
 }
 
@@ -99,8 +103,8 @@ static void on_command(struct ws_machine *m, const struct ws_rec *rec)
 	bool found = rec->flags & WS_COMMAND_RUNNING;
 
 	ws_command_begin(m, rec);
-	if (found && m->in_loop) {
-		m->command.streaming = true;
+	if (found && (m->in_loop || m->backup_phase)) {
+		m->command.streaming = m->in_loop;
 		return;
 	}
 	leave_command(m);

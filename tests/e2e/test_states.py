@@ -224,3 +224,18 @@ class Ends(LiveTest):
             client.stop(signal.SIGKILL)
             wait_for("the walsender to end", lambda: server.wait_event(pid) is None)
         self.assert_mostly(record.time_in(pid, begin, end), "backup_send", end - begin)
+
+    def test_a_base_backup_whose_client_is_stopped_is_in_backup_send_when_the_recording_ends(self):
+        server = primary()
+        with recording(server) as record:
+            client, pid = self.stopped_backup(server, "s_bb_stopped")
+            begin = time.time()
+            time.sleep(HOLD)
+            end = time.time()
+        self.assert_mostly(record.time_in(pid, begin, end), "backup_send", end - begin)
+        with recording(server) as record:  # and one that found it like that
+            begin = time.time()
+            time.sleep(HOLD)
+            end = time.time()
+        self.assert_mostly(record.time_in(pid, begin, end), "backup_send", end - begin)
+        client.stop(signal.SIGKILL)

@@ -374,6 +374,7 @@ static void a_session_found_running_starts_in_the_state_it_was_found_in(void **s
 		{ WS_FOUND_STREAM_BUSY, WS_STATE_SEND },
 		{ WS_FOUND_STREAM_STANDBY, WS_STATE_WAIT_STANDBY },
 		{ WS_FOUND_STREAM_RECV, WS_STATE_RECV_BLOCKED },
+		{ WS_FOUND_BACKUP_SEND, WS_STATE_BACKUP_SEND },
 	};
 	struct fixture *f = *state;
 
@@ -392,6 +393,22 @@ static void a_session_found_running_starts_in_the_state_it_was_found_in(void **s
 		assert_int_equal(s->begin_ns, BEGIN + 1000000);
 		assert_int_equal(s->fork_ns, BEGIN);
 	}
+}
+
+static void a_backup_found_handing_bytes_to_its_client_goes_on_with_that(void **state)
+{
+	struct fixture *f = *state;
+
+	ws_tape_found(&f->tape, WS_FOUND_BACKUP_SEND, 0);
+	ws_tape_command_head(&f->tape, WS_COMMAND_RUNNING);
+	ws_tape_text(&f->tape, WS_TEXT_COMMAND, 0, "BASE_BACKUP", 11, WS_TEXT_LAST);
+	after(f, 50);
+	ws_tape_backup(&f->tape, WS_BACKUP_STREAM, 700, 50);
+	after(f, 9);
+	ws_tape_backup(&f->tape, WS_BACKUP_DONE, 0, 0);
+	ws_tape_end(&f->tape, WS_COMMAND_DONE);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_timeline(f, "backup_send 50, backup_read 9");
 }
 
 static void the_first_turn_of_a_session_found_running_goes_on_from_there(void **state)
@@ -493,6 +510,7 @@ int main(void)
 		TEST(records_within_a_turn_take_nothing_from_it),
 		TEST(a_backup_goes_through_its_phases),
 		TEST(a_session_found_running_starts_in_the_state_it_was_found_in),
+		TEST(a_backup_found_handing_bytes_to_its_client_goes_on_with_that),
 		TEST(the_first_turn_of_a_session_found_running_goes_on_from_there),
 		TEST(streaming_without_turns_is_the_command),
 		TEST(stages_that_do_not_add_up_leave_unknown_time),

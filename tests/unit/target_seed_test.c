@@ -212,11 +212,16 @@ static void other_commands_are_not_taken_for_a_stream(void **state)
 	play_found(play, WS_FOUND_COMMAND);
 	server->query = "BASE_BACKUP ( LABEL 'x' )";
 	server->walsnd.state = WS_WALSND_BACKUP;
-	server->wait = WAIT_WRITE;
+	server->wait = WAIT_IO;
 	play_found(play, WS_FOUND_COMMAND);
 	assert_int_equal(play->seed.entry.flags,
 			 WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_BACKUP);
 	assert_int_equal(play->seed.entry.backup.phase, 0);
+	server->wait = WAIT_WRITE; /* the client takes nothing */
+	play_found(play, WS_FOUND_BACKUP_SEND);
+	assert_int_equal(play->seed.entry.backup.phase, WS_BACKUP_STREAM);
+	assert_int_equal(play->seed.entry.backup_mark_ns, play->seed.session.h.time_ns);
+	server->wait = 0;
 	server->query = "SELECT 'START_REPLICATION'";
 	server->walsnd.state = WS_WALSND_STOPPING;
 	play_found(play, WS_FOUND_COMMAND);
