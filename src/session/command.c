@@ -56,6 +56,11 @@ static void parse(struct ws_machine *m)
 		memcpy(s->slot, parsed.slot, sizeof(s->slot));
 	if (parsed.kind)
 		s->kind = parsed.kind;
+	/* The record that would say so was made before walscope attached. */
+	if (running->found && !parsed.replication && s->state == WS_STATE_COMMAND) {
+		ws_timeline_enter(m, WS_STATE_SQL, m->s.accounted_ns);
+		ws_command_is_sql(m);
+	}
 }
 
 /* s.commands counts those that touch the window, which for a running one is known at its start. */
@@ -133,6 +138,7 @@ void ws_command_begin(struct ws_machine *m, const struct ws_rec *rec)
 {
 	close_lost(m, rec->time_ns);
 	open_command(m, rec->flags & WS_COMMAND_RUNNING ? 0 : rec->time_ns);
+	m->command.found = rec->flags & WS_COMMAND_RUNNING;
 	if (!m->s.first_command_ns && !(rec->flags & WS_COMMAND_RUNNING))
 		m->s.first_command_ns = rec->time_ns;
 	/* Errors the session survived explain no end. */

@@ -33,6 +33,7 @@ struct ws_assembly {
 struct ws_running {
 	bool open;
 	bool sql;	/* the server took it for SQL */
+	bool found;	/* it already ran when walscope attached */
 	bool streaming; /* it reached the send loop */
 	bool gap;	/* records are missing since it began */
 	bool parsed;
@@ -183,6 +184,7 @@ struct ws_parsed {
 	char keyword[WS_KIND_TEXT_LEN]; /* upper case, "" if there is none */
 	char slot[WS_NAME_LEN];	   /* of START_REPLICATION and CREATE_REPLICATION_SLOT, or "" */
 	enum ws_session_kind kind; /* what the command makes the session; UNKNOWN: nothing */
+	bool replication;	   /* the keyword is one of a replication command */
 };
 void ws_parse_command(const char *text, size_t len, struct ws_parsed *parsed);
 

@@ -152,6 +152,23 @@ static void copy_name(const struct scanner *s, enum token token, char out[WS_NAM
 					     : s->value[i];
 }
 
+/* replication_scanner_is_replication_command (repl_scanner.l) of 15 to 18; before 15 the grammar
+ * takes the same for SQL. ALTER_REPLICATION_SLOT and UPLOAD_MANIFEST are of 17. */
+static bool is_replication_keyword(const char *word)
+{
+	static const char *const keywords[] = {
+		"IDENTIFY_SYSTEM",	   "BASE_BACKUP",	    "START_REPLICATION",
+		"CREATE_REPLICATION_SLOT", "DROP_REPLICATION_SLOT", "ALTER_REPLICATION_SLOT",
+		"READ_REPLICATION_SLOT",   "TIMELINE_HISTORY",	    "SHOW",
+		"UPLOAD_MANIFEST",
+	};
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(keywords); i++)
+		if (!strcmp(word, keywords[i]))
+			return true;
+	return false;
+}
+
 /* Replication keywords are case-sensitive in repl_scanner.l: "start_replication" is SQL. */
 void ws_parse_command(const char *text, size_t len, struct ws_parsed *parsed)
 {
@@ -162,6 +179,7 @@ void ws_parse_command(const char *text, size_t len, struct ws_parsed *parsed)
 	*parsed = (struct ws_parsed){ 0 };
 	if (token != TOKEN_WORD)
 		return;
+	parsed->replication = is_replication_keyword(s.value);
 	start = !strcmp(s.value, "START_REPLICATION");
 	create = !strcmp(s.value, "CREATE_REPLICATION_SLOT");
 	for (size_t i = 0; s.value[i] && i + 1 < sizeof(parsed->keyword); i++)

@@ -100,6 +100,28 @@ class Lifecycle(LiveTest):
         self.assertEqual([(entry["command"], entry["outcome"]) for entry in record.history(pid)],
                          [("SHOW wal_segment_size;", "ok")])
 
+    def test_a_walsender_that_ran_sql_before_is_in_sql(self):
+        server = primary()
+        psql = server.start_program(
+            ["psql", "-X", "-q", "-d", server.conninfo(application="l_sql", replication="database",
+                                                       database="postgres"),
+             "-c", "select pg_sleep(60)"], name="l_sql")
+        pid, = wait_for("the statement", lambda: [int(row[0]) for row in server.sql(
+            "select pid from pg_stat_activity where application_name = 'l_sql' "
+            "and wait_event = 'PgSleep'")])
+        with recording(server) as record:
+            begin = time.time()
+            time.sleep(0.5)
+            end = time.time()
+            server.sql(f"select pg_cancel_backend({pid})")
+            psql.wait()
+            wait_disconnected(server, pid)
+        self.assert_mostly(record.time_in(pid, begin, end), "sql", end - begin)
+        self.assertEqual(record.session(pid)["kind"], "sql")
+        self.assertEqual([(entry["command"], entry["kind"], entry["sqlstate"])
+                          for entry in record.history(pid)],
+                         [("select pg_sleep(60)", "SQL", "57014")])
+
     def test_a_session_begins_when_its_process_does(self):
         seen = clients()
         pid = seen.pid("c_receivewal")

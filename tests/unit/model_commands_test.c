@@ -290,6 +290,22 @@ static void a_command_found_running_has_no_start(void **state)
 	assert_int_equal(session_of(f)->first_command_ns, 0);
 }
 
+static void sql_found_running_is_sql(void **state)
+{
+	struct fixture *f = *state;
+
+	ws_tape_found(&f->tape, WS_FOUND_COMMAND, 0);
+	ws_tape_command_head(&f->tape, WS_COMMAND_RUNNING);
+	ws_tape_text(&f->tape, WS_TEXT_COMMAND, 0, "COPY t TO STDOUT", 16, WS_TEXT_LAST);
+	after(f, 50);
+	ws_tape_end(&f->tape, WS_COMMAND_SQL_DONE);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_string_equal(command(f, 0)->kind, "SQL");
+	assert_int_equal(command(f, 0)->outcome, WS_OUTCOME_OK);
+	assert_int_equal(session_of(f)->kind, WS_SESSION_KIND_SQL);
+	assert_timeline(f, "sql 50");
+}
+
 static void a_long_text_is_put_together_from_its_chunks(void **state)
 {
 	struct fixture *f = *state;
@@ -534,6 +550,7 @@ int main(void)
 		TEST(a_command_ended_by_quickdie_says_so),
 		TEST(a_command_still_running_at_the_end_is_told_as_running),
 		TEST(a_command_found_running_has_no_start),
+		TEST(sql_found_running_is_sql),
 		TEST(a_long_text_is_put_together_from_its_chunks),
 		TEST(a_text_with_a_missing_chunk_ends_in_front_of_it),
 		TEST(chunks_in_any_order_make_the_text),
