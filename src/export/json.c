@@ -218,7 +218,7 @@ static int json_segment(struct ws_export *ex, const struct ws_session *session,
 	ws_json_put(o, "duration_ns", ws_json_uint(s->end_ns - s->start_ns), &rc);
 	ws_json_put(o, "lsn_from", ws_json_lsn(s->lsn_from), &rc);
 	ws_json_put(o, "lsn_to", ws_json_lsn(s->lsn_to), &rc);
-	ws_json_put(o, "bytes", ws_json_uint(s->bytes), &rc);
+	ws_json_put(o, "bytes", s->bytes_unknown ? json_null() : ws_json_uint(s->bytes), &rc);
 	ws_json_put(o, "detail", ws_json_str(s->detail), &rc);
 	return ws_json_line(ex, o, rc);
 }

@@ -89,7 +89,7 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 	set_wait(m, found[r->found].wait);
 	m->in_loop = found[r->found].in_loop;
 	m->backup_phase = found[r->found].backup_phase;
-	s->has_wal_bytes |= m->in_loop;
+	m->streamed |= m->in_loop;
 }
 
 static void on_ready(struct ws_machine *m, const struct ws_rec *rec)
@@ -169,10 +169,11 @@ static void on_stream(struct ws_machine *m, const struct ws_rec *rec)
 	 * (level 1) no more is known than that the command runs. */
 	enter(m, WS_STATE_COMMAND, rec);
 	m->in_loop = true;
+	m->untold = true;
 	m->command.streaming = true;
 	m->reply_ns = 0;
 	m->replied = true;
-	s->has_wal_bytes = true;
+	m->streamed = true;
 	s->kind =
 		rec->flags & WS_STREAM_LOGICAL ? WS_SESSION_KIND_LOGICAL : WS_SESSION_KIND_PHYSICAL;
 	if ((rec->flags & WS_STREAM_SLOT) && r->slot[0])
@@ -365,10 +366,10 @@ static void on_turn(struct ws_machine *m, const struct ws_rec *rec)
 	ws_metrics_turn(m, r, reply);
 	/* XLogSend* runs in the loop only; other turns come from decoding in
 	 * CREATE_REPLICATION_SLOT. */
-	if (r->sends && !m->in_loop) {
-		m->in_loop = true;
-		m->s.has_wal_bytes = true;
-	}
+	m->in_loop |= r->sends != 0;
+	m->streamed |= m->in_loop;
+	m->s.has_wal_bytes |= m->in_loop;
+	m->untold = false;
 	if (m->in_loop && m->s.kind == WS_SESSION_KIND_UNKNOWN)
 		m->s.kind = rec->flags & WS_TURN_LOGICAL ? WS_SESSION_KIND_LOGICAL
 							 : WS_SESSION_KIND_PHYSICAL;

@@ -75,6 +75,8 @@ struct ws_machine {
 	const char *state_detail; /* of the current state, NULL for none */
 	bool ended;
 	bool in_loop;	    /* in WalSndLoop */
+	bool streamed;	    /* it was */
+	bool untold;	    /* it streams, and no turn has said what it sends */
 	bool hole;	    /* the last record was a gap */
 	bool wait_lost;	    /* the record that would say what the wait was for is missing */
 	enum ws_wait wait;  /* that goes on since the last turn record */

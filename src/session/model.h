@@ -134,6 +134,7 @@ struct ws_segment {
 	uint64_t start_ns, end_ns;
 	uint64_t lsn_from, lsn_to; /* 0: not known; sentPtr at its start and end */
 	uint64_t bytes;		   /* WAL bytes sent, or backup bytes, in it */
+	bool bytes_unknown;	   /* it streamed, and nothing says how much (level 1) */
 	const char *detail;	   /* for people, NULL for none; lives during the observer's call */
 };
 
@@ -157,7 +158,7 @@ struct ws_session {
 	uint64_t events, lost;
 	uint32_t commands;
 	uint64_t wal_bytes;
-	bool has_wal_bytes; /* it streamed */
+	bool has_wal_bytes; /* it streamed, and turns told how much (level 2) */
 	uint64_t backup_bytes;
 
 	enum ws_state state; /* now */

@@ -40,6 +40,8 @@ static void show(struct ws_machine *m, const struct ws_slice *slice, uint64_t fr
 		segment->lsn_to = slice->lsn_to;
 	if (m->model->inside)
 		segment->bytes += slice->bytes;
+	/* In the loop each turn says what it sent; without turns (level 1) nothing does. */
+	segment->bytes_unknown |= m->untold && slice->state == WS_STATE_COMMAND;
 	if (slice->detail)
 		segment->detail = slice->detail;
 }
@@ -75,6 +77,7 @@ void ws_timeline_enter(struct ws_machine *m, enum ws_state state, uint64_t time_
 	if (m->s.state == state)
 		return;
 	m->s.state = state;
+	m->untold = false;
 	m->state_detail = NULL;
 	m->s.state_since_ns = m->s.accounted_ns;
 }

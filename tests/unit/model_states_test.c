@@ -254,6 +254,22 @@ static void turns_that_move_wait_or_block_are_no_spinning(void **state)
 	assert_int_equal(session_of(f)->state_ns[WS_STATE_SEND], 45 * MS);
 }
 
+/* Level 1 has no turns: nothing says how much was sent. */
+static void without_turns_no_bytes_are_claimed(void **state)
+{
+	struct fixture *f = *state;
+
+	start_streaming(f, 0, 1000);
+	assert_false(session_of(f)->has_wal_bytes);
+	after(f, 50);
+	ws_tape_state(&f->tape, WS_WALSND_CATCHUP, WS_WALSND_STREAMING);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_false(session_of(f)->has_wal_bytes);
+	assert_timeline(f, "starting 10, command 51");
+	assert_true(f->o->segments[1].s.bytes_unknown);
+	assert_false(f->o->segments[0].s.bytes_unknown);
+}
+
 static void turns_outside_the_loop_belong_to_the_command(void **state)
 {
 	struct fixture *f = *state;
@@ -504,6 +520,7 @@ int main(void)
 		TEST(sends_with_contiguous_positions_merge),
 		TEST(a_walsender_that_spins_waits_for_copydone),
 		TEST(turns_that_move_wait_or_block_are_no_spinning),
+		TEST(without_turns_no_bytes_are_claimed),
 		TEST(turns_outside_the_loop_belong_to_the_command),
 		TEST(caught_up_while_stopping_is_stopping),
 		TEST(the_wait_that_stopping_ends_was_for_wal),
