@@ -49,9 +49,11 @@ enum ws_site {
 	WS_SITE_COUNT = 34,
 };
 
-#define WS_UNKNOWN ((__u32)~0) /* an offset or variable that is not known: the field is not captured */
+#define WS_UNKNOWN \
+	((__u32)~0) /* an offset or variable that is not known: the field is not captured */
 
-/* Offsets of fields and numbers of enums that differ by server version; WS_UNKNOWN where not known. */
+/* Offsets of fields and numbers of enums that differ by server version; WS_UNKNOWN where not known.
+ */
 struct ws_offsets {
 	/* struct WalSnd, walsender_private.h */
 	__u32 walsnd_state;
@@ -110,10 +112,11 @@ struct ws_variables {
 
 /* What the function at WS_SITE_WAIT_START takes and what its wait returns. */
 enum ws_wait_style {
-	/* WalSndWait(socket_events, timeout, wait_event), 14 and later: WaitEventSetWait's result is a count
-	 * of events, the event is on the stack */
+	/* WalSndWait(socket_events, timeout, wait_event), 14 and later: WaitEventSetWait's result
+	 * is a count of events, the event is on the stack */
 	WS_WAIT_STYLE_WALSND = 0,
-	/* WaitLatchOrSocket(latch, events, sock, timeout, wait_event), up to 13: its result is the events */
+	/* WaitLatchOrSocket(latch, events, sock, timeout, wait_event), up to 13: its result is the
+	   events */
 	WS_WAIT_STYLE_LATCH = 1,
 };
 
@@ -123,7 +126,7 @@ struct ws_server_config {
 	__u16 level;
 	/* Where the WaitEvent lies on WalSndWait's stack at WS_SITE_WAIT_END; -1: not known. */
 	__s16 wait_event_reg; /* DWARF register number: 6 rbp, 7 rsp */
-	__s16 wait_style; /* enum ws_wait_style */
+	__s16 wait_style;     /* enum ws_wait_style */
 	__s32 wait_event_disp;
 	__u32 reserved2;
 	struct ws_offsets off;
@@ -136,16 +139,16 @@ enum ws_entry_flags {
 	WS_ENTRY_IN_LOOP = 1 << 1,
 	WS_ENTRY_IN_COMMAND = 1 << 2,
 	WS_ENTRY_IN_BACKUP = 1 << 3,
-	WS_ENTRY_DEAD = 1 << 4, /* exited: user space reads the counters and deletes the entry */
-	WS_ENTRY_TURNS = 1 << 5, /* the time of this command goes into turn records */
-	WS_ENTRY_BASE = 1 << 6, /* `base` is known */
+	WS_ENTRY_DEAD = 1 << 4,	  /* exited: user space reads the counters and deletes the entry */
+	WS_ENTRY_TURNS = 1 << 5,  /* the time of this command goes into turn records */
+	WS_ENTRY_BASE = 1 << 6,	  /* `base` is known */
 	WS_ENTRY_NESTED = 1 << 7, /* inside XLogSendLogical: waits and replies begin no turn */
 };
 
 /*
- * One walsender's entry in the map `sessions`, keyed by tgid. The process is single-threaded, so the
- * programs are its only writer while it lives; user space writes it once before attaching (a walsender
- * that already runs) and deletes it once it is dead.
+ * One walsender's entry in the map `sessions`, keyed by tgid. The process is single-threaded, so
+ * the programs are its only writer while it lives; user space writes it once before attaching (a
+ * walsender that already runs) and deletes it once it is dead.
  */
 struct ws_entry {
 	__u64 start_ns;
@@ -154,18 +157,18 @@ struct ws_entry {
 	__u32 lost;
 	__u32 unreadable;
 	__u16 server;
-	__u8 flags; /* enum ws_entry_flags */
-	__u8 stage; /* enum ws_stage */
-	__u8 resume; /* the stage that goes on after a wait or a write */
+	__u8 flags;	/* enum ws_entry_flags */
+	__u8 stage;	/* enum ws_stage */
+	__u8 resume;	/* the stage that goes on after a wait or a write */
 	__u8 wait_mask; /* of the last wait */
 	__u8 reserved[6];
-	__u64 mark_ns; /* when `stage` began, 0 if nothing is being accounted */
+	__u64 mark_ns;	     /* when `stage` began, 0 if nothing is being accounted */
 	__u64 reply_time_us; /* as last seen, to tell a new reply */
 	__u64 write_lsn, flush_lsn, apply_lsn;
 	__u64 backup_mark_ns;
-	struct ws_rec_turn turn; /* being filled */
+	struct ws_rec_turn turn;     /* being filled */
 	struct ws_rec_backup backup; /* being filled */
-	__u64 walsnd; /* MyWalSnd's value once it was seen, 0 before */
+	__u64 walsnd;		     /* MyWalSnd's value once it was seen, 0 before */
 };
 
 #define WS_SESSIONS_MAX 4096

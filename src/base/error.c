@@ -47,7 +47,7 @@ void ws_error_format(const struct ws_error *err, char *line, unsigned long size)
 {
 	char raw[sizeof(*err) + 16];
 
-	snprintf(raw, sizeof(raw), "%s%s%s%s%s%s%s", err->what, err->where[0] ? ": " : "", err->where,
-		 err->why[0] ? ": " : "", err->why, err->fix[0] ? "; " : "", err->fix);
+	snprintf(raw, sizeof(raw), "%s%s%s%s%s%s%s", err->what, err->where[0] ? ": " : "",
+		 err->where, err->why[0] ? ": " : "", err->why, err->fix[0] ? "; " : "", err->fix);
 	ws_text_escape(raw, strlen(raw), line, size);
 }

@@ -6,9 +6,9 @@
 #define WS_BASE_LOG_H
 
 enum ws_log_level {
-	WS_LOG_WARN = 0, /* always shown */
-	WS_LOG_NOTE = 1, /* shown unless -q */
-	WS_LOG_INFO = 2, /* -v: what was tried, and with what result */
+	WS_LOG_WARN = 0,  /* always shown */
+	WS_LOG_NOTE = 1,  /* shown unless -q */
+	WS_LOG_INFO = 2,  /* -v: what was tried, and with what result */
 	WS_LOG_DEBUG = 3, /* -vv */
 };
 

@@ -36,7 +36,8 @@ size_t ws_text_utf8_len(const char *s, size_t len)
 	return n;
 }
 
-/* Characters that are valid but change how a terminal shows what follows: C1 codes, bidi controls. */
+/* Characters that are valid but change how a terminal shows what follows: C1 codes, bidi controls.
+ */
 static bool is_unsafe_sequence(const unsigned char *u, size_t n)
 {
 	if (n == 2 && u[0] == 0xc2 && u[1] < 0xa0)

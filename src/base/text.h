@@ -12,15 +12,17 @@
 
 /*
  * Writes `in` so that a terminal can show it: control characters, invalid UTF-8, C1 codes and
- * bidirectional overrides become \xNN (or \n, \r, \t), a backslash becomes \\. Valid UTF-8 stays. Cuts
- * at a whole character, always terminates. Returns the number of bytes written without the NUL.
+ * bidirectional overrides become \xNN (or \n, \r, \t), a backslash becomes \\. Valid UTF-8 stays.
+ * Cuts at a whole character, always terminates. Returns the number of bytes written without the
+ * NUL.
  */
 size_t ws_text_escape(const char *in, size_t len, char *out, size_t size);
 
 /* Length of the valid UTF-8 sequence at `s`, or 0 if there is none within `len` bytes. */
 size_t ws_text_utf8_len(const char *s, size_t len);
 
-/* A growable buffer. Zero-initialise; `data` is always NUL-terminated at `data[len]` once written to. */
+/* A growable buffer. Zero-initialise; `data` is always NUL-terminated at `data[len]` once written
+ * to. */
 struct ws_buf {
 	char *data;
 	size_t len;

@@ -271,9 +271,9 @@ bool ws_duration_parse(const char *text, uint64_t *ns)
 	static const struct {
 		const char *unit;
 		double ns;
-	} units[] = { { "", 1e9 },    { "ns", 1 },     { "us", 1e3 },	{ "ms", 1e6 },
-		      { "s", 1e9 },   { "m", 60e9 },   { "min", 60e9 }, { "h", 3600e9 },
-		      { "d", 86400e9 } };
+	} units[] = { { "", 1e9 },     { "ns", 1 },	{ "us", 1e3 },
+		      { "ms", 1e6 },   { "s", 1e9 },	{ "m", 60e9 },
+		      { "min", 60e9 }, { "h", 3600e9 }, { "d", 86400e9 } };
 	char *end;
 	double value;
 

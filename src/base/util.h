@@ -20,8 +20,8 @@ void ws_cleanup_fclose(void *fp);
 #define ws_autofclose __attribute__((cleanup(ws_cleanup_fclose)))
 
 /*
- * Makes room for one more element in the array *items of *count elements of `size` bytes (capacity in
- * *cap). Returns the new, zeroed element and counts it, or NULL when memory ran out.
+ * Makes room for one more element in the array *items of *count elements of `size` bytes (capacity
+ * in *cap). Returns the new, zeroed element and counts it, or NULL when memory ran out.
  */
 void *ws_array_grow(void *items, size_t *count, size_t *cap, size_t size);
 
@@ -53,7 +53,8 @@ bool ws_time_parse(const char *text, int64_t *wall_ns);
 const char *ws_duration_format(uint64_t ns, char out[WS_DURATION_TEXT]);
 /* "10", "10s", "500ms", "1.5m", "2h": to ns. A bare number is seconds. */
 bool ws_duration_parse(const char *text, uint64_t *ns);
-/* Bytes for people: "812 B", "4.21 kB", "1.03 MB" (powers of 1024, as PostgreSQL's pg_size_pretty). */
+/* Bytes for people: "812 B", "4.21 kB", "1.03 MB" (powers of 1024, as PostgreSQL's pg_size_pretty).
+ */
 #define WS_BYTES_TEXT 24
 const char *ws_bytes_format(uint64_t bytes, char out[WS_BYTES_TEXT]);
 

@@ -3,9 +3,9 @@
  * order.h: from raw ring-buffer bytes to a sound stream: validates, follows each session's sequence
  * numbers, and puts a gap record in front of the first record behind a hole.
  *
- * A gap's from_ns and to_ns are the times of the session's record before and behind it; from_ns is 0 if
- * there was none before. Its h.seq is the first missing number. Records made by the collector (kinds
- * from 64 on) have no sequence and pass as they are.
+ * A gap's from_ns and to_ns are the times of the session's record before and behind it; from_ns is
+ * 0 if there was none before. Its h.seq is the first missing number. Records made by the collector
+ * (kinds from 64 on) have no sequence and pass as they are.
  */
 #ifndef WS_EVENT_ORDER_H
 #define WS_EVENT_ORDER_H
@@ -36,12 +36,12 @@ void ws_order_free(struct ws_order *order);
 /* One record as the ring holds it. Returns what the sink returned (a dropped record: 0). */
 int ws_order_feed(struct ws_order *order, const void *data, size_t size);
 /*
- * The session is known to be gone and the kernel made `next_seq` records for it: emits the gap for what
- * has not arrived (its tail), and forgets the session. Without an exit record before, the gap's cause is
- * WS_GAP_EXIT_MISSED.
+ * The session is known to be gone and the kernel made `next_seq` records for it: emits the gap for
+ * what has not arrived (its tail), and forgets the session. Without an exit record before, the
+ * gap's cause is WS_GAP_EXIT_MISSED.
  */
-int ws_order_session_gone(struct ws_order *order, uint32_t pid, uint64_t start_ns, uint32_t next_seq,
-			  uint64_t now_ns);
+int ws_order_session_gone(struct ws_order *order, uint32_t pid, uint64_t start_ns,
+			  uint32_t next_seq, uint64_t now_ns);
 /* The recording ends while the session lives: emits the gap for what has not arrived. */
 int ws_order_session_tail(struct ws_order *order, uint32_t pid, uint64_t start_ns,
 			  uint32_t next_seq, uint64_t now_ns);

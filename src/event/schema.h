@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * schema.h: every record kind of wire.h described once, as data. Validation, the columnar coding of
- * recordings, the JSON lines of `trace` and the check of docs/EVENTS.md are all driven by this table.
+ * recordings, the JSON lines of `trace` and the check of docs/EVENTS.md are all driven by this
+ * table.
  */
 #ifndef WS_EVENT_SCHEMA_H
 #define WS_EVENT_SCHEMA_H
@@ -22,17 +23,17 @@ enum ws_field_type {
 	WS_FIELD_ENUM,	   /* 1 to 4 bytes: `names` */
 	WS_FIELD_FLAGS,	   /* `names` by bit */
 	WS_FIELD_STRING,   /* fixed size, NUL-terminated */
-	WS_FIELD_TEXT,	   /* the rest of the record (its length: `len_offset`, or NUL-terminated) */
+	WS_FIELD_TEXT, /* the rest of the record (its length: `len_offset`, or NUL-terminated) */
 	WS_FIELD_SQLSTATE, /* 4 bytes packed */
 };
 
 struct ws_field {
 	const char *name; /* as in JSON */
 	uint16_t offset;
-	uint16_t size; /* 0 for TEXT */
+	uint16_t size;	/* 0 for TEXT */
 	uint16_t count; /* elements of an array; 1 otherwise; then `names` are their names */
 	uint8_t type;
-	bool hidden; /* internal: not shown in JSON */
+	bool hidden;		  /* internal: not shown in JSON */
 	const char *const *names; /* of ENUM (by value), FLAGS (by bit) and arrays (by index) */
 	uint8_t name_count;
 	uint8_t unknown;       /* enum ws_unknown: which value says that there is none */
@@ -65,16 +66,17 @@ const struct ws_kind_info *ws_kind_by_name(const char *name);
 /* All kinds, by number. */
 const struct ws_kind_info *ws_kinds(size_t *count);
 
-/* Element `index` of a field with a number in it (no STRING, no TEXT), INT sign-extended. The field must
- * be within the record: ws_field_known() says. */
+/* Element `index` of a field with a number in it (no STRING, no TEXT), INT sign-extended. The field
+ * must be within the record: ws_field_known() says. */
 uint64_t ws_field_load(const struct ws_field *field, const struct ws_rec *rec, unsigned int index);
-/* Is the field within the record (kinds with two sizes), marked as read, and not "unknown"? Else it is
- * null in JSON. */
+/* Is the field within the record (kinds with two sizes), marked as read, and not "unknown"? Else it
+ * is null in JSON. */
 bool ws_field_known(const struct ws_field *field, const struct ws_rec *rec);
 
 /*
- * Is this a sound record? Checks size against what is there and what the kind allows, lengths inside,
- * and that strings terminate. An unknown kind with a plausible size is sound (to be skipped).
+ * Is this a sound record? Checks size against what is there and what the kind allows, lengths
+ * inside, and that strings terminate. An unknown kind with a plausible size is sound (to be
+ * skipped).
  */
 bool ws_rec_valid(const void *data, size_t size, char *why, size_t why_size);
 

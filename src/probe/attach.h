@@ -32,11 +32,11 @@ struct ws_tracer_options {
 
 /* What the kernel offers, found by trying, never read off its release. For doctor. */
 struct ws_kernel_features {
-	bool bpf_allowed;    /* bpf() works for this process */
+	bool bpf_allowed; /* bpf() works for this process */
 	bool ring_buffer;
-	bool btf;	     /* /sys/kernel/btf/vmlinux */
+	bool btf; /* /sys/kernel/btf/vmlinux */
 	bool uprobe_multi;
-	bool uprobe_perf;    /* perf events of the uprobe PMU */
+	bool uprobe_perf; /* perf events of the uprobe PMU */
 	bool attach_cookie;
 	bool process_vm_readv;
 	char release[65];
@@ -51,22 +51,22 @@ int ws_tracer_new(struct ws_tracer **tracer, const struct ws_tracer_options *opt
 void ws_tracer_free(struct ws_tracer *tracer);
 
 /*
- * Loads the programs for one server binary, attaches nothing yet. `exe_fd` is an open descriptor of the
- * binary (/proc/PID/exe), kept open by the caller until the server is removed. *server gets its number
- * (1 and up).
+ * Loads the programs for one server binary, attaches nothing yet. `exe_fd` is an open descriptor of
+ * the binary (/proc/PID/exe), kept open by the caller until the server is removed. *server gets its
+ * number (1 and up).
  */
 int ws_tracer_add_server(struct ws_tracer *tracer, const struct ws_plan *plan, int exe_fd,
 			 uint16_t *server, struct ws_error *err);
-/* Puts the entry of a walsender that already runs into the session map. To be called before attaching;
- * an entry that is already there (the programs were faster) is left alone. The caller fills start_ns (whole
- * clock ticks), base, server, flags, and in a command the stage and what a turn of that stream is; where the
- * accounting begins is filled in here if it is 0. Returns 1 if it was put in, 0 if there was one, -1 on
- * failure. */
+/* Puts the entry of a walsender that already runs into the session map. To be called before
+ * attaching; an entry that is already there (the programs were faster) is left alone. The caller
+ * fills start_ns (whole clock ticks), base, server, flags, and in a command the stage and what a
+ * turn of that stream is; where the accounting begins is filled in here if it is 0. Returns 1 if it
+ * was put in, 0 if there was one, -1 on failure. */
 int ws_tracer_seed(struct ws_tracer *tracer, uint32_t pid, const struct ws_entry *entry,
 		   struct ws_error *err);
 int ws_tracer_attach_server(struct ws_tracer *tracer, uint16_t server, struct ws_error *err);
-/* Takes all sites out; maps, counters and what is in the ring stay readable. The ends of processes are seen
- * until ws_tracer_detach_exits: behind that no entry and no counter changes any more. */
+/* Takes all sites out; maps, counters and what is in the ring stay readable. The ends of processes
+ * are seen until ws_tracer_detach_exits: behind that no entry and no counter changes any more. */
 void ws_tracer_detach(struct ws_tracer *tracer);
 void ws_tracer_detach_exits(struct ws_tracer *tracer);
 /* Takes the sites of one server out again (its last postmaster is gone). */
@@ -79,8 +79,9 @@ int ws_tracer_ring_fd(const struct ws_tracer *tracer);
 
 /* A copy of a session's entry; false if there is none. */
 bool ws_tracer_entry(const struct ws_tracer *tracer, uint32_t pid, struct ws_entry *entry);
-/* Deletes the entry of a session whose exit has been seen, whose process is known to be gone, or that nobody
- * wants. That of another one is left alone: the pid may have been given to a new walsender since. */
+/* Deletes the entry of a session whose exit has been seen, whose process is known to be gone, or
+ * that nobody wants. That of another one is left alone: the pid may have been given to a new
+ * walsender since. */
 void ws_tracer_forget_session(struct ws_tracer *tracer, uint32_t pid, uint64_t start_ns);
 /* Calls fn for each entry (pid, entry) of the session map. */
 void ws_tracer_each_entry(const struct ws_tracer *tracer,

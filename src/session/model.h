@@ -49,9 +49,9 @@ enum ws_state {
 const char *ws_state_name(enum ws_state state); /* "wait_wal" */
 
 /*
- * Histograms of a session. decode_ns is per call of XLogSendLogical and output_plugin_ns per message,
- * averaged over the calls of one record. One table (metrics.c) says for each its name, unit, and the
- * sites that begin and end what it measures.
+ * Histograms of a session. decode_ns is per call of XLogSendLogical and output_plugin_ns per
+ * message, averaged over the calls of one record. One table (metrics.c) says for each its name,
+ * unit, and the sites that begin and end what it measures.
  */
 enum ws_metric {
 	WS_METRIC_SEND_NS = 0,
@@ -70,9 +70,9 @@ enum ws_metric {
 	WS_METRIC_COUNT,
 };
 struct ws_metric_info {
-	const char *name; /* "send_ns" */
-	const char *unit; /* "ns", "bytes" */
-	int level;	  /* needs at least this recording level */
+	const char *name;	 /* "send_ns" */
+	const char *unit;	 /* "ns", "bytes" */
+	int level;		 /* needs at least this recording level */
 	const char *begin, *end; /* sites, by name */
 	const char *help;
 };
@@ -104,26 +104,27 @@ enum ws_exit_reason {
 	WS_END_KILLED,
 	WS_END_UNKNOWN,
 };
-const char *ws_exit_reason_name(enum ws_exit_reason reason); /* "client_terminated", NULL for none */
+const char *
+ws_exit_reason_name(enum ws_exit_reason reason); /* "client_terminated", NULL for none */
 
 enum ws_outcome { WS_OUTCOME_RUNNING = 0, WS_OUTCOME_OK, WS_OUTCOME_ERROR, WS_OUTCOME_LOST };
 const char *ws_outcome_name(enum ws_outcome outcome); /* "ok", ... */
 
 /* One command of a session. Pointers live during the observer's call. */
 struct ws_command {
-	uint32_t seq; /* from 1 on within the session */
+	uint32_t seq;	  /* from 1 on within the session */
 	const char *text; /* NULL if it could not be read at all */
 	size_t text_len;
 	bool truncated;
-	/* "START_REPLICATION", ...: the first keyword, upper case; "SQL" once the server took it for SQL;
-	 * NULL if not known */
+	/* "START_REPLICATION", ...: the first keyword, upper case; "SQL" once the server took it
+	 * for SQL; NULL if not known */
 	const char *kind;
-	uint64_t start_ns;   /* 0 if it already ran when walscope attached, or its start was lost */
-	uint64_t end_ns;     /* 0 while running; of a lost one: when it was last known to run */
+	uint64_t start_ns; /* 0 if it already ran when walscope attached, or its start was lost */
+	uint64_t end_ns;   /* 0 while running; of a lost one: when it was last known to run */
 	enum ws_outcome outcome;
-	char sqlstate[6];    /* "" without error */
-	/* NULL without error. The server's, or in words of our own how the process took the command with
-	 * it ("the process was ended by SIGKILL"): then sqlstate is "". */
+	char sqlstate[6]; /* "" without error */
+	/* NULL without error. The server's, or in words of our own how the process took the command
+	 * with it ("the process was ended by SIGKILL"): then sqlstate is "". */
 	const char *message;
 	const char *location; /* "function, file:line" as psql prints it, NULL if not known */
 };
@@ -151,7 +152,7 @@ struct ws_session {
 	enum ws_session_kind kind;
 
 	uint64_t fork_ns, first_seen_ns, ready_ns, first_command_ns; /* 0: not seen */
-	uint64_t end_ns; /* 0 while running */
+	uint64_t end_ns;					     /* 0 while running */
 	enum ws_exit_reason exit_reason;
 	int exit_code, exit_signal; /* -1: not known; signal 0: none */
 
@@ -168,8 +169,8 @@ struct ws_session {
 	uint64_t sent_lsn, write_lsn, flush_lsn, apply_lsn;
 	struct ws_hist hist[WS_METRIC_COUNT];
 	void *impl; /* the machine's own */
-	/* Where the states begin: fork_ns, or where the session was first seen if it already ran or its
-	 * start was lost. The states add up to end_ns - begin_ns. */
+	/* Where the states begin: fork_ns, or where the session was first seen if it already ran or
+	 * its start was lost. The states add up to end_ns - begin_ns. */
 	uint64_t begin_ns;
 	uint64_t accounted_ns; /* up to where state_ns counts; `state` goes on from here */
 };
@@ -177,10 +178,12 @@ struct ws_session {
 /* Any function may be NULL. */
 struct ws_observer {
 	void *arg;
-	void (*segment)(void *arg, const struct ws_session *session, const struct ws_segment *segment);
-	/* When a command ends, and for those still running when the model is finished. An error outside
-	 * any command (a message refused with 08P01) is a command without text and kind. */
-	void (*command)(void *arg, const struct ws_session *session, const struct ws_command *command);
+	void (*segment)(void *arg, const struct ws_session *session,
+			const struct ws_segment *segment);
+	/* When a command ends, and for those still running when the model is finished. An error
+	 * outside any command (a message refused with 08P01) is a command without text and kind. */
+	void (*command)(void *arg, const struct ws_session *session,
+			const struct ws_command *command);
 	/* When a session ends, and for those still running at the finish. */
 	void (*session)(void *arg, const struct ws_session *session);
 };
@@ -190,24 +193,24 @@ struct ws_model; /* opaque */
 struct ws_model *ws_model_new(const struct ws_observer *observer); /* NULL: out of memory */
 void ws_model_free(struct ws_model *model);
 /*
- * Looks only at [from_ns, to_ns): segments are cut at its edges, time, bytes and histogram values are
- * counted only inside, commands and sessions that do not touch it are not told to the observer. The
- * whole stream is to be fed all the same, so that states at from_ns are known.
+ * Looks only at [from_ns, to_ns): segments are cut at its edges, time, bytes and histogram values
+ * are counted only inside, commands and sessions that do not touch it are not told to the observer.
+ * The whole stream is to be fed all the same, so that states at from_ns are known.
  */
 void ws_model_set_window(struct ws_model *model, uint64_t from_ns, uint64_t to_ns);
 /* Records in stream order. Returns -1 only when memory ran out. */
 int ws_model_feed(struct ws_model *model, const struct ws_rec *rec);
-/* The stream ended at this time: closes what is open (the last state goes on until end_ns), tells the
- * observer about commands and sessions that still run. */
+/* The stream ended at this time: closes what is open (the last state goes on until end_ns), tells
+ * the observer about commands and sessions that still run. */
 int ws_model_finish(struct ws_model *model, uint64_t end_ns);
 /* All sessions, ended ones too, in order of first appearance. */
 struct ws_session *const *ws_model_sessions(const struct ws_model *model, size_t *count);
 /* The server record a session refers to (its postmaster's if seen), or NULL. */
 const struct ws_rec_server *ws_model_server(const struct ws_model *model,
 					    const struct ws_session *session);
-/* Wall clock of a monotonic time, by the clock pairs seen (the last one at or before, else the first);
- * 0 if none was seen. Pairs that differ from the one before by less than 1 ms are noise and do not count,
- * so that times stay as far apart as they were unless the wall clock was stepped. */
+/* Wall clock of a monotonic time, by the clock pairs seen (the last one at or before, else the
+ * first); 0 if none was seen. Pairs that differ from the one before by less than 1 ms are noise and
+ * do not count, so that times stay as far apart as they were unless the wall clock was stepped. */
 int64_t ws_model_wall_ns(const struct ws_model *model, uint64_t mono_ns);
 /* "PID.STARTTICKS" into out. */
 #define WS_SESSION_ID_TEXT 40

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * hist.h: log-linear histograms of unsigned 64-bit values (ns or bytes). A value's bucket is exact up to
- * 127 and at most 1/128 wide relative to its lower bound beyond (relative error under 0.8 %); any two
- * histograms can be merged. Memory grows only with the range of values seen.
+ * hist.h: log-linear histograms of unsigned 64-bit values (ns or bytes). A value's bucket is exact
+ * up to 127 and at most 1/128 wide relative to its lower bound beyond (relative error under 0.8 %);
+ * any two histograms can be merged. Memory grows only with the range of values seen.
  */
 #ifndef WS_STATS_HIST_H
 #define WS_STATS_HIST_H
@@ -26,8 +26,8 @@ int ws_hist_merge(struct ws_hist *into, const struct ws_hist *from);
 void ws_hist_deinit(struct ws_hist *hist);
 
 double ws_hist_mean(const struct ws_hist *hist);
-/* The value at quantile q (0..1), the middle of its bucket, within [min, max]; q 0 is min, q 1 is max;
- * 0 if empty. */
+/* The value at quantile q (0..1), the middle of its bucket, within [min, max]; q 0 is min, q 1 is
+ * max; 0 if empty. */
 uint64_t ws_hist_quantile(const struct ws_hist *hist, double q);
 
 struct ws_hist_bucket {

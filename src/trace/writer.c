@@ -58,8 +58,7 @@ static int fail(struct ws_writer *writer, int errnum, const char *what, struct w
 	if (errnum == ENOSPC || errnum == EDQUOT)
 		ws_error_fix(&writer->error, "make room; what was written stays readable");
 	if (errnum == EFBIG)
-		ws_error_fix(&writer->error,
-			     "see `ulimit -f`; what was written stays readable");
+		ws_error_fix(&writer->error, "see `ulimit -f`; what was written stays readable");
 	writer->failed = true;
 	if (err)
 		*err = writer->error;
