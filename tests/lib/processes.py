@@ -26,8 +26,8 @@ class Failure(Exception):
     """Something did not happen as it had to; the text says what was expected and what was seen."""
 
 
-class Interrupted(BaseException):
-    """SIGINT, SIGTERM or SIGHUP arrived."""
+class Interrupted(KeyboardInterrupt):
+    """SIGINT, SIGTERM or SIGHUP arrived. (Of exceptions, unittest lets only KeyboardInterrupt through.)"""
 
     def __init__(self, number):
         super().__init__(signal.Signals(number).name)
