@@ -21,8 +21,9 @@ static int replay_event(void *arg, const struct ws_rec *rec)
 	struct file_trace *r = arg;
 	const struct ws_selected *selected = NULL;
 
-	if (r->source.windowed &&
-	    (rec->time_ns < r->source.from_ns || rec->time_ns >= r->source.to_ns))
+	if (r->source.windowed && rec->time_ns < r->source.from_ns)
+		return 0;
+	if (r->source.options->to.kind && rec->time_ns >= r->source.to_ns)
 		return 0;
 	if (rec->pid && rec->start_ns) {
 		selected = ws_selection_find(&r->source.selection, r->source.model, rec->pid,

@@ -198,7 +198,8 @@ int ws_replay_run(const struct ws_replay *s, const struct ws_observer *observer,
 	if (!*model)
 		return no_memory(s, err);
 	if (s->windowed)
-		ws_model_set_window(*model, s->from_ns, s->to_ns);
+		ws_model_set_window(*model, s->from_ns,
+				    s->options->to.kind ? s->to_ns : UINT64_MAX);
 	rc = read_all(s, feed, *model, NULL, err);
 	if (rc == 0 && ws_model_finish(*model, s->end_ns) == 0)
 		return 0;

@@ -38,6 +38,8 @@ static void show(struct ws_machine *m, const struct ws_slice *slice, uint64_t fr
 		segment->lsn_from = slice->lsn_from;
 	if (slice->lsn_to)
 		segment->lsn_to = slice->lsn_to;
+	segment->bytes += m->carried_bytes;
+	m->carried_bytes = 0;
 	if (m->model->inside)
 		segment->bytes += slice->bytes;
 	/* In the loop each turn says what it sent; without turns (level 1) nothing does. */
@@ -58,8 +60,12 @@ void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice)
 		from = model->from_ns;
 	if (to > model->to_ns)
 		to = model->to_ns;
-	if (from >= to)
+	if (from >= to) {
+		/* Bytes count where their record lies, as those of the session do. */
+		if (model->inside)
+			m->carried_bytes += slice->bytes;
 		return;
+	}
 	m->s.state_ns[slice->state] += to - from;
 	if (model->observer.segment)
 		show(m, slice, from, to);

@@ -168,6 +168,15 @@ static void the_states_add_up_to_the_wall_clock(void **state)
 	}
 }
 
+static uint64_t segment_bytes(const struct ws_observed *o)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < o->segment_count; i++)
+		bytes += o->segments[i].s.bytes;
+	return bytes;
+}
+
 static void windows_add_up_to_the_whole(void **state)
 {
 	(void)state;
@@ -200,6 +209,9 @@ static void windows_add_up_to_the_whole(void **state)
 				 all->state_ns[i];
 		assert_int_equal(wrong, 0);
 		assert_int_equal(bytes, all->wal_bytes);
+		assert_int_equal(segment_bytes(parts[1]) + segment_bytes(parts[2]) +
+					 segment_bytes(parts[3]),
+				 segment_bytes(parts[0]));
 		assert_int_equal(events, all->events);
 		for (int m = 0; m < WS_METRIC_COUNT; m++)
 			assert_int_equal(s[0]->hist[m].count + s[1]->hist[m].count +
