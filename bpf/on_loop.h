@@ -5,8 +5,7 @@
  * waiting.
  *
  *   physical: REPLIES, SEND_PHYSICAL, FLUSH_END, [WAIT_START, WAIT_END]
- *   logical:  REPLIES, SEND_LOGICAL { REPLIES, [WAIT_START, WAIT_END], ..., REPLIES_END },
- * FLUSH_END
+ *   logical:  REPLIES, SEND_LOGICAL { REPLIES, [WAIT_START, WAIT_END], REPLIES_END }, FLUSH_END
  *
  * In logical replication XLogSendLogical waits for WAL and for the socket itself, and handles
  * replies meanwhile: that is "nested", and does not begin a turn.

@@ -179,12 +179,13 @@ static void plan_in_body(const struct planner *p, struct ws_planned *planned,
 {
 	struct ws_site_choice choice;
 	bool found = ws_site_find(body, query, &choice);
-	const uint64_t address = body->code.insns[choice.index].address;
+	uint64_t address;
 
 	if (!found || choice.reason[0])
 		snprintf(planned->reason, sizeof(planned->reason), "%s", choice.reason);
 	if (!found)
 		return;
+	address = body->code.insns[choice.index].address;
 	if (!ws_image_offset(p->image, address, &planned->offset)) {
 		snprintf(planned->reason, sizeof(planned->reason),
 			 "0x%" PRIx64 " is not in a loadable segment of the file", address);

@@ -6,8 +6,8 @@
  *	call *0x10(%rax)
  *
  * Compilers move the load before a join of several paths, or load the slot into a register first.
- *So which registers hold the table's address, and which the slot's value, is computed for every
- *instruction: what holds on all paths to it.
+ * So which registers hold the table's address, and which the slot's value, is computed for every
+ * instruction: what holds on all paths to it.
  */
 #include "probe/body.h"
 
