@@ -111,7 +111,7 @@ int ws_buf_reserve(struct ws_buf *buf, size_t more)
 	size_t cap = buf->cap ? buf->cap : 64;
 	char *data;
 
-	if (need < more)
+	if (need < more || need > SIZE_MAX / 2)
 		return -1;
 	if (need <= buf->cap)
 		return 0;

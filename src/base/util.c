@@ -80,7 +80,8 @@ bool ws_lsn_parse(const char *text, uint64_t *lsn)
 	unsigned int hi, lo;
 	int end = 0;
 
-	if (!isxdigit((unsigned char)text[0]))
+	/* sscanf alone would take signs, blanks and 0x. */
+	if (text[strspn(text, "0123456789abcdefABCDEF/")] != '\0')
 		return false;
 	if (sscanf(text, "%8X/%8X%n", &hi, &lo, &end) != 2 || text[end] != '\0')
 		return false;
@@ -152,74 +153,32 @@ const char *ws_time_format_short(int64_t wall_ns, char out[WS_TIME_TEXT])
 	return out;
 }
 
-/* Exactly `count` digits. */
-static const char *parse_digits(const char *p, int count, int *value)
+/* Seconds and a fraction as ns; false beyond what ns can hold (the years 1678 to 2262). */
+static bool join_time(time_t sec, int64_t frac, int64_t *wall_ns)
 {
-	*value = 0;
-	for (; p && count > 0; count--, p++) {
-		if (!isdigit((unsigned char)*p))
-			return NULL;
-		*value = *value * 10 + (*p - '0');
-	}
-	return p;
+	return !__builtin_mul_overflow((int64_t)sec, (int64_t)NSEC_PER_SEC, wall_ns) &&
+	       !__builtin_add_overflow(*wall_ns, frac, wall_ns);
 }
 
-static const char *parse_after(const char *p, char mark, int count, int *value)
+/* "+02:00": the offset in seconds. */
+static bool parse_offset(const char *text, time_t *offset)
 {
-	return p && *p == mark ? parse_digits(p + 1, count, value) : NULL;
-}
+	unsigned int hour, min;
+	int end = 0;
 
-/* A date that there is, and that nanoseconds in 64 bits reach. */
-static bool plausible(const struct tm *tm)
-{
-	struct tm same = *tm;
-
-	if (tm->tm_year < 1970 - 1900 || tm->tm_year > 2261 - 1900 || tm->tm_hour > 23 ||
-	    tm->tm_min > 59 || tm->tm_sec > 60)
+	if (strspn(text + 1, "0123456789:") != strlen(text + 1) ||
+	    sscanf(text + 1, "%2u:%2u%n", &hour, &min, &end) != 2 || text[1 + end] != '\0')
 		return false;
-	same.tm_hour = same.tm_min = same.tm_sec = 0;
-	timegm(&same);
-	return same.tm_mon == tm->tm_mon && same.tm_mday == tm->tm_mday;
-}
-
-static const char *parse_fraction(const char *p, int64_t *ns)
-{
-	int64_t scale = NSEC_PER_SEC / 10;
-
-	*ns = 0;
-	if (!isdigit((unsigned char)*p))
-		return NULL;
-	for (; isdigit((unsigned char)*p); p++, scale /= 10)
-		*ns += (*p - '0') * scale;
-	return p;
-}
-
-/* What stands behind the time: nothing (local time), Z, or an offset. */
-static bool parse_offset(const char *p, struct tm *tm, int64_t *sec)
-{
-	int hour, min, sign = *p == '-' ? -1 : 1;
-
-	if (*p == '\0') {
-		*sec = mktime(tm);
-		return true;
-	}
-	*sec = timegm(tm);
-	if (*p == 'Z' || *p == 'z')
-		return p[1] == '\0';
-	if (*p != '+' && *p != '-')
-		return false;
-	p = parse_after(parse_digits(p + 1, 2, &hour), ':', 2, &min);
-	if (!p || *p || hour > 23 || min > 59)
-		return false;
-	*sec -= sign * (hour * 60 + min) * 60;
-	return true;
+	*offset = (time_t)(hour * 60 + min) * (*text == '-' ? -60 : 60);
+	return hour < 24 && min < 60;
 }
 
 bool ws_time_parse(const char *text, int64_t *wall_ns)
 {
 	struct tm tm = { .tm_isdst = -1 };
-	int64_t frac = 0, sec;
-	const char *p = parse_digits(text, 4, &tm.tm_year);
+	int64_t frac = 0, scale = NSEC_PER_SEC / 10;
+	const char *p = strptime(text, "%Y-%m-%d", &tm);
+	time_t offset = 0;
 
 	p = parse_after(p, '-', 2, &tm.tm_mon);
 	p = parse_after(p, '-', 2, &tm.tm_mday);
@@ -234,8 +193,19 @@ bool ws_time_parse(const char *text, int64_t *wall_ns)
 	tm.tm_mon--;
 	if (!p || !plausible(&tm) || !parse_offset(p, &tm, &sec))
 		return false;
-	*wall_ns = sec * NSEC_PER_SEC + frac;
-	return true;
+	if (*p == '.') {
+		for (p++; isdigit((unsigned char)*p); p++) {
+			frac += (*p - '0') * scale;
+			scale /= 10;
+		}
+	}
+	if (*p == '\0')
+		return join_time(mktime(&tm), frac, wall_ns);
+	if ((*p == 'Z' || *p == 'z') && p[1] == '\0')
+		return join_time(timegm(&tm), frac, wall_ns);
+	if ((*p == '+' || *p == '-') && parse_offset(p, &offset))
+		return join_time(timegm(&tm) - offset, frac, wall_ns);
+	return false;
 }
 
 static void format_scaled(char *out, size_t size, double value, const char *unit)
