@@ -166,6 +166,11 @@ int ws_order_feed(struct ws_order *order, const void *data, size_t size)
 	return emit(order, rec);
 }
 
+bool ws_order_knows(struct ws_order *order, uint32_t pid, uint64_t start_ns)
+{
+	return find(order, pid, start_ns) != NULL;
+}
+
 /* How many of the records the kernel made up to next_seq have not arrived. */
 static uint32_t missing(const struct sequence *seq, uint32_t next_seq)
 {

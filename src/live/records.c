@@ -162,20 +162,41 @@ static void complete_error(struct ws_live *live, const struct ws_rec_error *wire
 		full->valid &= ~(uint32_t)WS_VALID_FUNCTION;
 }
 
+/* Whose child is it? 0 if that cannot be told: its own record is missing, and it is gone. */
+static uint32_t postmaster_of(const struct ws_live *live, const struct ws_rec *rec)
+{
+	const struct ws_rec_session *session = (const struct ws_rec_session *)rec;
+	struct ws_process process;
+
+	if (rec->kind == WS_KIND_SESSION)
+		return session->postmaster_pid;
+	return ws_proc_read(&live->proc, rec->pid, &process) ? process.parent : 0;
+}
+
 /* A new session: do the filters want it? A postmaster not seen before is looked up first. */
-static int is_wanted(struct ws_live *live, const struct ws_rec_session *session)
+static int is_wanted(struct ws_live *live, const struct ws_rec *rec)
 {
 	const struct ws_live_options *options = live->options;
+	uint32_t postmaster = postmaster_of(live, rec);
 	int wanted;
 
-	if (options->pid && options->pid != session->h.pid)
+	if (options->pid && options->pid != rec->pid)
 		return 0;
-	wanted = ws_live_wants_postmaster(live, session->postmaster_pid);
-	if (wanted >= 0)
-		return wanted;
+	wanted = ws_live_wants_postmaster(live, postmaster);
+	if (wanted >= 0 || !postmaster)
+		return wanted != 0;
 	if (ws_live_rescan(live))
 		return -1;
-	return ws_live_wants_postmaster(live, session->postmaster_pid) != 0;
+	return ws_live_wants_postmaster(live, postmaster) != 0;
+}
+
+/* The first record that arrives of a session, which is not its own where the ring was full. */
+static bool is_first(const struct ws_live *live, const struct ws_rec *rec, size_t size)
+{
+	if (rec->kind == WS_KIND_SESSION)
+		return size >= sizeof(struct ws_rec_session);
+	return rec->kind < WS_KIND_SERVER && rec->pid &&
+	       !ws_order_knows(live->order, rec->pid, rec->start_ns);
 }
 
 /* The exit is the last record the programs make of a session; a new process may have got its pid,
@@ -200,8 +221,8 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 		return ws_order_feed(live->order, data, size);
 	if (is_ignored(live, rec))
 		return 0;
-	if (rec->kind == WS_KIND_SESSION && size >= sizeof(struct ws_rec_session)) {
-		int wanted = is_wanted(live, data);
+	if (is_first(live, rec, size)) {
+		int wanted = is_wanted(live, rec);
 
 		if (wanted < 0)
 			return -1;

@@ -270,6 +270,18 @@ static void a_session_gone_with_all_its_records_leaves_no_gap(void **state)
 	assert_int_equal(f->out.count, 2);
 }
 
+static void a_session_is_known_from_its_first_record_to_its_end(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_false(ws_order_knows(f->order, 4711, 1000));
+	ws_tape_session(&f->tape, 0);
+	assert_true(ws_order_knows(f->order, 4711, 1000));
+	assert_false(ws_order_knows(f->order, 4711, 1001));
+	ws_order_session_gone(f->order, 4711, 1000, 1, 3000);
+	assert_false(ws_order_knows(f->order, 4711, 1000));
+}
+
 static void a_session_gone_without_its_exit_record_is_a_gap(void **state)
 {
 	struct fixture *f = *state;
@@ -345,6 +357,7 @@ int main(void)
 		TEST(a_record_from_the_past_is_dropped),
 		TEST(records_of_the_collector_have_no_sequence),
 		TEST(a_session_gone_with_all_its_records_leaves_no_gap),
+		TEST(a_session_is_known_from_its_first_record_to_its_end),
 		TEST(a_session_gone_without_its_exit_record_is_a_gap),
 		TEST(a_session_of_which_nothing_arrived_is_a_gap),
 		TEST(what_a_living_session_lost_last_is_a_gap_at_the_end),
