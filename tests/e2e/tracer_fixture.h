@@ -105,7 +105,7 @@ static pid_t run(struct fixture *f, void (*body)(void), bool consume)
 	return pid;
 }
 
-static const void *record(const struct fixture *f, size_t i, uint16_t kind)
+static inline const void *record(const struct fixture *f, size_t i, uint16_t kind)
 {
 	const struct ws_rec *h;
 
@@ -116,7 +116,7 @@ static const void *record(const struct fixture *f, size_t i, uint16_t kind)
 }
 
 /* Numbers without a hole, from 0. */
-static void check_numbers(const struct fixture *f)
+static inline void check_numbers(const struct fixture *f)
 {
 	size_t i;
 
@@ -124,7 +124,7 @@ static void check_numbers(const struct fixture *f)
 		assert_int_equal(((const struct ws_rec *)f->records[i])->seq, i);
 }
 
-static const struct ws_rec_turn *turn(const struct fixture *f, size_t i)
+static inline const struct ws_rec_turn *turn(const struct fixture *f, size_t i)
 {
 	const struct ws_rec_turn *t = record(f, i, WS_KIND_TURN);
 	uint64_t sum = 0;
@@ -137,7 +137,7 @@ static const struct ws_rec_turn *turn(const struct fixture *f, size_t i)
 }
 
 /* Reads the chunks of one text from record i on; returns the index behind it. */
-static size_t read_text(const struct fixture *f, size_t i, size_t *len, uint16_t *flags)
+static inline size_t read_text(const struct fixture *f, size_t i, size_t *len, uint16_t *flags)
 {
 	const struct ws_rec_text *t;
 	size_t at;

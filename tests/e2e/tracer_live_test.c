@@ -3,7 +3,6 @@
  * Walks the programs through known sequences in a stand-in server (fake_server.h) and looks at
  * every record. Needs root; not part of `make unit`.
  */
-#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
@@ -456,39 +455,6 @@ static void backup_loses_no_chunk(void **state)
 	teardown(f);
 }
 
-static void send_1000_keepalives(void)
-{
-	int i;
-
-	for (i = 0; i < 1000; i++)
-		fake_KEEPALIVE(1, 0, 0, 0, 0);
-}
-
-/* A page holds few of a thousand records: those that found no room took numbers, and are counted.
- */
-static void loss_is_counted_and_located(void **state)
-{
-	struct fixture *f = setup(WS_ATTACH_AUTO, getpagesize());
-	uint64_t counters[WS_COUNTER_COUNT];
-	struct ws_entry entry;
-	pid_t pid;
-
-	(void)state;
-	pid = run(f, send_1000_keepalives, true);
-	check_numbers(f); /* nothing was consumed meanwhile: the first ones are there */
-	assert_true(f->count > 10 && f->count < 1000);
-	ws_tracer_counters(f->tracer, counters);
-	assert_int_equal(counters[WS_COUNTER_PRODUCED], 1002);
-	assert_int_equal(counters[WS_COUNTER_LOST], 1002 - f->count);
-	assert_int_equal(counters[WS_COUNTER_LOST_KIND + WS_KIND_KEEPALIVE], 1001 - f->count);
-	assert_int_equal(counters[WS_COUNTER_LOST_KIND + WS_KIND_EXIT], 1);
-	assert_true(ws_tracer_entry(f->tracer, pid, &entry));
-	assert_int_equal(entry.seq, 1002);
-	assert_int_equal(entry.lost, 1002 - f->count);
-	assert_true(entry.flags & WS_ENTRY_DEAD);
-	teardown(f);
-}
-
 static void do_nothing(void)
 {
 }
@@ -660,94 +626,6 @@ static void a_full_session_map_is_counted(void **state)
 	teardown(f);
 }
 
-/* The kernel calls a ring readable whenever something is in it; here only a wake-up counts. */
-static void polling_wakes_at_the_watermark_only(void **state)
-{
-	struct fixture *f = setup(WS_ATTACH_AUTO, 1 << 20);
-	struct pollfd p = { .fd = ws_ring_poll_fd(f->ring), .events = POLLIN };
-	int i;
-
-	(void)state;
-	ws_ring_consume(f->ring);
-	run(f, send_1000_keepalives, false); /* 48 + 8 bytes each */
-	assert_int_equal(poll(&p, 1, 0), 0);
-	for (i = 0; i < 5; i++)
-		run(f, send_1000_keepalives, false);
-	assert_int_equal(poll(&p, 1, 100), 1);
-	ws_ring_free(f->ring); /* so many records are not kept */
-	f->ring = NULL;
-	teardown(f);
-}
-
-/* 8 bytes of the ring's own are in front of each record. */
-#define IN_RING(bytes) ((bytes) + 8)
-
-/* Stops 4000 bytes short of the watermark of a 1 MiB ring; the text's second chunk goes beyond. */
-static void step_over_the_watermark(void)
-{
-	const size_t before = IN_RING(sizeof(struct ws_rec_session)) +
-			      IN_RING(sizeof(struct ws_rec_command)) +
-			      IN_RING(sizeof(struct ws_rec_text) + WS_TEXT_CHUNK_SMALL);
-	size_t room = (1 << 20) / 4 - 4000 - before;
-	static char text[10000];
-
-	for (; room > 0; room -= room < 56 ? room : 56)
-		fake_KEEPALIVE(1, 0, 0, 0, 0);
-	memset(text, 'x', sizeof(text) - 1);
-	fake_COMMAND_START((long)text, 0, 0, 0, 0);
-}
-
-static void a_record_larger_than_the_band_wakes(void **state)
-{
-	struct fixture *f = setup(WS_ATTACH_AUTO, 1 << 20);
-	struct pollfd p = { .fd = ws_ring_poll_fd(f->ring), .events = POLLIN };
-
-	(void)state;
-	ws_ring_consume(f->ring);
-	run(f, step_over_the_watermark, false);
-	assert_int_equal(poll(&p, 1, 100), 1);
-	ws_ring_free(f->ring); /* so many records are not kept */
-	f->ring = NULL;
-	teardown(f);
-}
-
-/* A callback as slow as can be: each record it takes brings the next one. */
-struct breeder {
-	struct fixture *f;
-	size_t taken;
-};
-
-static int breed(void *arg, const void *data, size_t size)
-{
-	struct breeder *b = arg;
-
-	(void)data;
-	(void)size;
-	if (++b->taken > 100000)
-		return -1;
-	run(b->f, do_nothing, false);
-	return 0;
-}
-
-static void consuming_ends_though_records_keep_coming(void **state)
-{
-	struct fixture *f = setup(WS_ATTACH_AUTO, getpagesize());
-	struct breeder breeder = { .f = f };
-	struct ws_ring *ring;
-	struct ws_error err;
-	int n;
-
-	(void)state;
-	assert_int_equal(ws_ring_new(&ring, ws_tracer_ring_fd(f->tracer), breed, &breeder, &err),
-			 0);
-	run(f, do_nothing, false);
-	n = ws_ring_consume(ring);
-	assert_int_equal(n, breeder.taken);
-	assert_true(n > 2 && n < 100); /* a page of them */
-	ws_ring_free(ring);
-	teardown(f);
-}
-
 static void the_kernel_is_found_able(void **state)
 {
 	struct ws_kernel_features features;
@@ -771,15 +649,11 @@ int main(void)
 		cmocka_unit_test(logical_waits_nest_in_the_send),
 		cmocka_unit_test(errors_close_what_is_open),
 		cmocka_unit_test(backup_loses_no_chunk),
-		cmocka_unit_test(loss_is_counted_and_located),
 		cmocka_unit_test(two_objects_on_one_binary_make_no_duplicates),
 		cmocka_unit_test(a_running_walsender_goes_on_from_its_seed),
 		cmocka_unit_test(a_seeded_wait_goes_on_with_the_stage_the_seed_names),
 		cmocka_unit_test(no_entry_changes_once_exits_are_detached),
 		cmocka_unit_test(a_full_session_map_is_counted),
-		cmocka_unit_test(polling_wakes_at_the_watermark_only),
-		cmocka_unit_test(a_record_larger_than_the_band_wakes),
-		cmocka_unit_test(consuming_ends_though_records_keep_coming),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
