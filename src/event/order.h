@@ -40,8 +40,8 @@ int ws_order_feed(struct ws_order *order, const void *data, size_t size);
  * what has not arrived (its tail), and forgets the session. Without an exit record before, the
  * gap's cause is WS_GAP_EXIT_MISSED.
  */
-int ws_order_session_gone(struct ws_order *order, uint32_t pid, uint64_t start_ns, uint32_t next_seq,
-			  uint64_t now_ns);
+int ws_order_session_gone(struct ws_order *order, uint32_t pid, uint64_t start_ns,
+			  uint32_t next_seq, uint64_t now_ns);
 /* Has a record of this session arrived, and not yet its end? */
 bool ws_order_knows(struct ws_order *order, uint32_t pid, uint64_t start_ns);
 /* The recording ends while the session lives: emits the gap for what has not arrived. */
