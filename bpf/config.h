@@ -132,6 +132,7 @@ struct ws_server_config {
 	struct ws_offsets off;
 	struct ws_variables var;
 	__u64 site_addr[WS_SITE_COUNT]; /* address in the file, 0 if not planted */
+	__u64 image_end; /* address behind all of the file's segments: libraries lie elsewhere */
 };
 
 enum ws_entry_flags {

@@ -223,9 +223,20 @@ static __always_inline __u64 error_data(struct ws_entry *e)
 		 ? (bit)                                                   \
 		 : 0)
 
+/* A constant of an extension's library, which the file of the server does not have. errfinish
+ * (elog.c) has just read the file's name, so that the page is there. */
+static __always_inline __u32 library_string(struct ws_entry *e, char *to, __u64 from, __u32 bit)
+{
+	if (from && bpf_probe_read_user_str(to, WS_NAME_LEN, (const void *)from) > 0)
+		return bit;
+	e->unreadable++;
+	return 0;
+}
+
 static __noinline int emit_error(struct ws_entry *e, __u32 pid, __u64 data, __u32 elevel)
 {
-	struct ws_rec_error rec; /* only its first WS_ERROR_WIRE_SIZE bytes are ever touched */
+	struct ws_rec_error rec; /* its last two fields only for an extension's error */
+	__u16 size = WS_ERROR_WIRE_SIZE;
 	__u64 message = 0;
 
 	__builtin_memset(&rec, 0, WS_ERROR_WIRE_SIZE);
@@ -237,6 +248,14 @@ static __noinline int emit_error(struct ws_entry *e, __u32 pid, __u64 data, __u3
 		rec.valid |= ERROR_FIELD(e, &rec.function_addr, data, funcname, WS_VALID_FUNCTION);
 		ERROR_FIELD(e, &message, data, message, 0);
 	}
+	if (rec.file_addr - e->base >= cfg.image_end && rec.valid & WS_VALID_FILE &&
+	    cfg.image_end) {
+		size = sizeof(rec);
+		__builtin_memset(rec.file, 0, 2 * WS_NAME_LEN);
+		rec.valid &= ~(WS_VALID_FILE | WS_VALID_FUNCTION);
+		rec.valid |= library_string(e, rec.file, rec.file_addr, WS_VALID_FILE);
+		rec.valid |= library_string(e, rec.function, rec.function_addr, WS_VALID_FUNCTION);
+	}
 	/* Constants of the binary: reading an untouched page of them would fault here, and the
 	 * collector can read them from the file. */
 	if (rec.file_addr)
@@ -247,7 +266,7 @@ static __noinline int emit_error(struct ws_entry *e, __u32 pid, __u64 data, __u3
 		rec.function_addr -= e->base;
 	else
 		rec.valid &= ~WS_VALID_FUNCTION;
-	emit(&rec.h, e, pid, WS_KIND_ERROR, WS_ERROR_WIRE_SIZE, bpf_ktime_get_ns());
+	emit(&rec.h, e, pid, WS_KIND_ERROR, size, bpf_ktime_get_ns());
 	if (message)
 		emit_text(pid, WS_TEXT_MESSAGE, message);
 	return 0;

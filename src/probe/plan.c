@@ -233,6 +233,7 @@ static void fill_config(const struct planner *p, const struct ws_layout *layout)
 	config->level = (__u16)p->plan->level;
 	config->wait_style = p->major < 14 ? WS_WAIT_STYLE_LATCH : WS_WAIT_STYLE_WALSND;
 	config->off = layout->off;
+	config->image_end = ws_image_end(p->image);
 	for (size_t i = 0; i < WS_ARRAY_SIZE(variables); i++) {
 		uint64_t address = ws_symbol_address(p->symbols, variables[i].name);
 

@@ -74,6 +74,8 @@ bool ws_image_offset(const struct ws_image *image, uint64_t vaddr, uint64_t *off
 const uint8_t *ws_image_bytes(const struct ws_image *image, uint64_t vaddr, size_t *avail);
 /* A NUL-terminated string of a read-only or data segment, NULL if there is none. */
 const char *ws_image_string(const struct ws_image *image, uint64_t vaddr);
+/* The first address behind all segments. */
+uint64_t ws_image_end(const struct ws_image *image);
 /* Is this address inside an executable segment / any segment (with .bss)? */
 bool ws_image_is_code(const struct ws_image *image, uint64_t vaddr);
 bool ws_image_is_mapped(const struct ws_image *image, uint64_t vaddr);

@@ -134,6 +134,19 @@ const char *ws_image_string(const struct ws_image *image, uint64_t vaddr)
 	return bytes && memchr(bytes, '\0', avail) ? (const char *)bytes : NULL;
 }
 
+uint64_t ws_image_end(const struct ws_image *image)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < image->segment_count; i++) {
+		const struct image_segment *seg = &image->segments[i];
+
+		if (seg->vaddr + seg->memory_size > end)
+			end = seg->vaddr + seg->memory_size;
+	}
+	return end;
+}
+
 bool ws_image_is_mapped(const struct ws_image *image, uint64_t vaddr)
 {
 	return segment_at(image, vaddr) != NULL;

@@ -31,6 +31,19 @@ class Errors(LiveTest):
             pid = seen.pid(application)
             self.assertEqual(told(seen.record.history(pid)), seen.errors(pid), application)
 
+    def test_of_an_output_plugin_has_its_location(self):
+        server = primary()
+        server.create_logical_slot("e_plugin")
+        with recording(server) as record:
+            psql = server.replication_psql(
+                ["START_REPLICATION SLOT e_plugin LOGICAL 0/0 (nosuch 'option')"], application="e_plugin")
+        server.sql("select pg_drop_replication_slot('e_plugin')")
+        (state, message, location), = psql_errors(psql)
+        self.assertIn("test_decoding.c", location)
+        entry = record.history(walsender_pids(server, "e_plugin")[-1])[-1]
+        self.assertEqual((entry["sqlstate"], entry["message"], entry["location"]),
+                         (state, message, location))
+
     def test_a_cancelled_base_backup_ends_with_57014(self):
         server = primary()
         with recording(server) as record:
