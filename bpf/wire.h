@@ -176,7 +176,8 @@ enum ws_error_valid {
 };
 
 /* From the kernel without its last two fields (see `size`) where the strings are constants of the
- * server binary, which the collector reads from the file; with them where they are an extension's. */
+ * server binary, which the collector reads from the file; with them where they are an extension's.
+ */
 struct ws_rec_error {
 	struct ws_rec h;
 	__u32 elevel;	/* enum ws_elevel */

@@ -166,8 +166,12 @@ static bool parse_offset(const char *text, time_t *offset)
 	unsigned int hour, min;
 	int end = 0;
 
-	if (strspn(text + 1, "0123456789:") != strlen(text + 1) ||
-	    sscanf(text + 1, "%2u:%2u%n", &hour, &min, &end) != 2 || text[1 + end] != '\0')
+/* A date and a time that there are. */
+static bool exists(const struct tm *tm)
+{
+	struct tm same = *tm;
+
+	if (tm->tm_hour > 23 || tm->tm_min > 59 || tm->tm_sec > 60)
 		return false;
 	*offset = (time_t)(hour * 60 + min) * (*text == '-' ? -60 : 60);
 	return hour < 24 && min < 60;
@@ -191,21 +195,11 @@ bool ws_time_parse(const char *text, int64_t *wall_ns)
 		p = parse_fraction(p + 1, &frac);
 	tm.tm_year -= 1900;
 	tm.tm_mon--;
-	if (!p || !plausible(&tm) || !parse_offset(p, &tm, &sec))
+	if (!p || !exists(&tm) || !parse_offset(p, &tm, &sec))
 		return false;
-	if (*p == '.') {
-		for (p++; isdigit((unsigned char)*p); p++) {
-			frac += (*p - '0') * scale;
-			scale /= 10;
-		}
-	}
-	if (*p == '\0')
-		return join_time(mktime(&tm), frac, wall_ns);
-	if ((*p == 'Z' || *p == 'z') && p[1] == '\0')
-		return join_time(timegm(&tm), frac, wall_ns);
-	if ((*p == '+' || *p == '-') && parse_offset(p, &offset))
-		return join_time(timegm(&tm) - offset, frac, wall_ns);
-	return false;
+	/* ns reach from 1677 to 2262 */
+	return !__builtin_mul_overflow(sec, NSEC_PER_SEC, wall_ns) &&
+	       !__builtin_add_overflow(*wall_ns, frac, wall_ns);
 }
 
 static void format_scaled(char *out, size_t size, double value, const char *unit)

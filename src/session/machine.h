@@ -68,7 +68,7 @@ struct ws_machine {
 	struct ws_session s;
 	struct ws_model *model;
 
-	uint64_t carried_bytes; /* of this window, of a slice that lies before it */
+	uint64_t carried_bytes;	   /* of this window, of a slice that lies before it */
 	struct ws_segment segment; /* not yet told; start_ns == end_ns: none */
 	char detail[2][128];	   /* texts of its and the next slice's */
 
