@@ -13,6 +13,8 @@
 #define PID_MAX	      4194304 /* PID_MAX_LIMIT, linux/threads.h */
 #define DURATION_MAX  (365ULL * 86400 * 1000000000)
 #define LEVEL_DEFAULT 2
+#define RING_MIN      4096ULL
+#define RING_MAX      (1ULL << 30)
 
 enum {
 	KEY_PID = 0x100,
@@ -27,6 +29,7 @@ enum {
 	KEY_LIVE,
 	KEY_DURATION,
 	KEY_LEVEL,
+	KEY_RING,
 	KEY_JSON,
 };
 
@@ -67,6 +70,8 @@ static const struct argp_option tracing_options[] = {
 	OPTION("level", KEY_LEVEL, "N",
 	       "1: sessions, commands, states, errors; 2 (default): also stages of the send loop, "
 	       "waits, replies; 3: also each message and WAL read"),
+	OPTION("ring", KEY_RING, "SIZE",
+	       "The ring buffer between kernel and walscope: a power of two from 4k to 1G (16M)"),
 	{ 0 },
 };
 static const struct argp_option json_options[] = {
@@ -177,6 +182,28 @@ static error_t parse_level(const struct parse *p, const char *arg)
 		return usage(p, "not a level from 1 to 3", "--level", arg);
 	p->options->level = (int)value;
 	p->options->level_given = true;
+	return 0;
+}
+
+/* The kernel wants a power of two; more than 1 GiB it does not give. */
+static error_t parse_ring(const struct parse *p, const char *arg)
+{
+	static const char units[] = "kMG";
+	uint64_t size = 0;
+	const char *unit;
+	char *end;
+
+	if (isdigit((unsigned char)arg[0]) && strlen(arg) < 16) {
+		size = strtoull(arg, &end, 10);
+		unit = *end ? strchr(units, *end) : NULL;
+		if (unit && size <= RING_MAX)
+			size <<= 10 * (unit - units + 1);
+		if (*end && (!unit || end[1]))
+			size = 0;
+	}
+	if (size < RING_MIN || size > RING_MAX || size & (size - 1))
+		return usage(p, "not a power of two from 4k to 1G (64k, 16M)", "--ring", arg);
+	p->options->ring_bytes = size;
 	return 0;
 }
 
@@ -298,6 +325,8 @@ static error_t parse_value(struct parse *p, int key, const char *arg)
 		return parse_duration(p, arg);
 	case KEY_LEVEL:
 		return parse_level(p, arg);
+	case KEY_RING:
+		return parse_ring(p, arg);
 	case 'o':
 		return parse_text(p, "-o", arg, &o->output);
 	default:
@@ -439,6 +468,8 @@ static int check(const struct parse *p)
 			return usage(p, "only when tracing (--live)", "--duration", NULL);
 		if (o->level_given && !(g & WS_GROUP_SERVER))
 			return usage(p, "only when tracing (--live)", "--level", NULL);
+		if (o->ring_bytes)
+			return usage(p, "only when tracing (--live)", "--ring", NULL);
 	}
 	if (replayed && !o->file && (g & WS_GROUP_DEFAULT_LIVE))
 		return usage(p, "only on a recording (FILE)", "--session, --from and --to", NULL);
