@@ -30,6 +30,10 @@ static bool same_path(const char *given, const char *recorded)
 static bool match_server(const struct ws_filter *f, const struct ws_session *session,
 			 const struct ws_rec_server *server)
 {
+	/* Its first record was lost, and whose it is with that. What is known of it, the loss at
+	 * least, is not to be lost as well. */
+	if (!(session->valid & WS_VALID_PARENT))
+		return true;
 	if (f->postmaster_pid && session->postmaster_pid != f->postmaster_pid)
 		return false;
 	if (!f->datadir && !f->postgres)

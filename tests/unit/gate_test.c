@@ -126,6 +126,37 @@ static void test_what_is_held_is_bounded(void **state)
 	ws_gate_free(gate);
 }
 
+static void test_the_loss_of_a_session_of_an_unknown_server_passes(void **state)
+{
+	const struct ws_filter filter = { .postmaster_pid = 77, .postgres = "/a/postgres" };
+	const struct ws_rec_gap gap = { .h = { .size = sizeof(gap),
+					       .kind = WS_KIND_GAP,
+					       .pid = 4001,
+					       .start_ns = 5,
+					       .time_ns = 9 },
+					.to_ns = 9,
+					.lost = 7,
+					.cause = WS_GAP_EXIT_MISSED };
+	struct ws_rec_session session = { .h = { .size = sizeof(session),
+						 .kind = WS_KIND_SESSION,
+						 .pid = 4002,
+						 .start_ns = 6,
+						 .time_ns = 9 },
+					  .postmaster_pid = 78,
+					  .valid = WS_VALID_PARENT };
+	struct seen seen = { 0 };
+	struct ws_gate *gate =
+		ws_gate_new(&filter, false, (struct ws_sink){ .fn = see, .arg = &seen });
+
+	(void)state;
+	assert_non_null(gate);
+	assert_int_equal(ws_gate_feed(gate, &gap.h), 0);
+	assert_int_equal(seen.by_pid[0], 1);
+	assert_int_equal(ws_gate_feed(gate, &session.h), 0);
+	assert_int_equal(seen.by_pid[1], 0);
+	ws_gate_free(gate);
+}
+
 static void test_a_sink_that_stops_stops_the_gate(void **state)
 {
 	struct ws_filter filter = { .slot = "sub" };
@@ -146,6 +177,7 @@ int main(void)
 		cmocka_unit_test(test_a_session_that_matched_once_stays),
 		cmocka_unit_test(test_an_application_is_known_at_once),
 		cmocka_unit_test(test_what_is_held_is_bounded),
+		cmocka_unit_test(test_the_loss_of_a_session_of_an_unknown_server_passes),
 		cmocka_unit_test(test_a_sink_that_stops_stops_the_gate),
 	};
 
