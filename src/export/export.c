@@ -68,7 +68,7 @@ uint64_t ws_session_begin_ns(const struct ws_session *session)
 {
 	if (session->fork_ns)
 		return session->fork_ns;
-	return session->was_running ? 0 : session->first_seen_ns;
+	return session->was_running ? 0 : session->begin_ns;
 }
 
 uint64_t ws_session_duration_ns(const struct ws_session *session, uint64_t to_ns)

@@ -87,7 +87,7 @@ void ws_export_release(struct ws_export *ex);
 /* For the formats. */
 
 int64_t ws_export_wall(const struct ws_export *ex, uint64_t mono_ns); /* 0: not known */
-/* When a session began: its fork, else (if it was not running before) when it was first seen; 0:
+/* When a session began: its fork, else (if it was not running before) where its states begin; 0:
  * not known. How long it lasted, to the end of the span if it still runs. */
 uint64_t ws_session_begin_ns(const struct ws_session *session);
 uint64_t ws_session_duration_ns(const struct ws_session *session, uint64_t to_ns);

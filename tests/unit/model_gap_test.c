@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "../lib/model_fixture.h"
+#include "export/export.h"
 
 static void gap(struct fixture *f, uint64_t from_ns, uint64_t lost)
 {
@@ -117,6 +118,10 @@ static void a_session_whose_start_is_missing_is_lost_from_its_fork_on(void **sta
 	assert_timeline(f, "lost 70, idle 5");
 	assert_int_equal(session_of(f)->begin_ns, BEGIN);
 	assert_int_equal(session_of(f)->fork_ns, 0);
+	assert_int_equal(ws_session_duration_ns(session_of(f), f->tape.now_ns),
+			 f->tape.now_ns - session_of(f)->begin_ns);
+	assert_int_equal(ws_session_duration_ns(session_of(f), f->tape.now_ns),
+			 ws_observed_sum(session_of(f)));
 }
 
 static void a_session_older_than_the_recording_is_lost_from_its_begin_on(void **state)
