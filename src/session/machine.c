@@ -47,16 +47,22 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 		bool in_loop;
 		enum ws_backup_phase backup_phase;
 	} found[] = {
-		[WS_FOUND_UNKNOWN] = { WS_STATE_UNKNOWN, WS_WAIT_NONE, false },
-		[WS_FOUND_IDLE] = { WS_STATE_IDLE, WS_WAIT_NONE, false },
-		[WS_FOUND_COMMAND] = { WS_STATE_COMMAND, WS_WAIT_NONE, false },
-		[WS_FOUND_STREAM_WAL] = { WS_STATE_WAIT_WAL, WS_WAIT_WAL, true },
-		[WS_FOUND_STREAM_SOCKET] = { WS_STATE_SEND_BLOCKED, WS_WAIT_SOCKET, true },
-		[WS_FOUND_STREAM_BUSY] = { WS_STATE_SEND, WS_WAIT_NONE, true },
-		[WS_FOUND_STREAM_STANDBY] = { WS_STATE_WAIT_STANDBY, WS_WAIT_STANDBY, true },
-		[WS_FOUND_STREAM_RECV] = { WS_STATE_RECV_BLOCKED, WS_WAIT_NONE, true },
-		[WS_FOUND_BACKUP_SEND] = { WS_STATE_BACKUP_SEND, WS_WAIT_NONE, false,
-					   WS_BACKUP_STREAM },
+		[WS_FOUND_UNKNOWN] = { .state = WS_STATE_UNKNOWN },
+		[WS_FOUND_IDLE] = { .state = WS_STATE_IDLE },
+		[WS_FOUND_COMMAND] = { .state = WS_STATE_COMMAND },
+		[WS_FOUND_STREAM_WAL] = { .state = WS_STATE_WAIT_WAL,
+					  .wait = WS_WAIT_WAL,
+					  .in_loop = true },
+		[WS_FOUND_STREAM_SOCKET] = { .state = WS_STATE_SEND_BLOCKED,
+					     .wait = WS_WAIT_SOCKET,
+					     .in_loop = true },
+		[WS_FOUND_STREAM_BUSY] = { .state = WS_STATE_SEND, .in_loop = true },
+		[WS_FOUND_STREAM_STANDBY] = { .state = WS_STATE_WAIT_STANDBY,
+					      .wait = WS_WAIT_STANDBY,
+					      .in_loop = true },
+		[WS_FOUND_STREAM_RECV] = { .state = WS_STATE_RECV_BLOCKED, .in_loop = true },
+		[WS_FOUND_BACKUP_SEND] = { .state = WS_STATE_BACKUP_SEND,
+					   .backup_phase = WS_BACKUP_STREAM },
 	};
 	const struct ws_rec_session *r = (const struct ws_rec_session *)rec;
 	struct ws_session *s = &m->s;
