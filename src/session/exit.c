@@ -111,8 +111,9 @@ static const struct rule rules[] = {
 	{ WS_END_FATAL, FATAL, 0, ANY_CODE },
 	{ WS_END_CLIENT_EOF, CLIENT_EOF, 0, ANY_CODE },
 	{ WS_END_POSTMASTER_DEATH, DEATH, 0, 1 },
-	/* quickdie is _exit(2), its message only a WARNING to the client. An immediate shutdown and
-	 * a manual SIGQUIT look the same. */
+	/* SIGQUIT makes a walsender _exit(2) without a word (WalSndSignals leaves it to
+	 * SignalHandlerForCrashExit, 13 to 18), or with a WARNING to its client alone (quickdie,
+	 * before). An immediate shutdown and a manual SIGQUIT look the same. */
 	{ WS_END_CRASH_RESTART, 0, 0, 2 },
 	/* WalSndDone, WalSndErrorCleanup: nothing else was to be reported */
 	{ WS_END_SHUTDOWN, STOPPING, 0, 0 },
