@@ -153,18 +153,22 @@ const char *ws_time_format_short(int64_t wall_ns, char out[WS_TIME_TEXT])
 	return out;
 }
 
-/* Seconds and a fraction as ns; false beyond what ns can hold (the years 1678 to 2262). */
-static bool join_time(time_t sec, int64_t frac, int64_t *wall_ns)
+/* Exactly `count` digits. */
+static const char *parse_digits(const char *p, int count, int *value)
 {
-	return !__builtin_mul_overflow((int64_t)sec, (int64_t)NSEC_PER_SEC, wall_ns) &&
-	       !__builtin_add_overflow(*wall_ns, frac, wall_ns);
+	*value = 0;
+	for (; p && count > 0; count--, p++) {
+		if (!isdigit((unsigned char)*p))
+			return NULL;
+		*value = *value * 10 + (*p - '0');
+	}
+	return p;
 }
 
-/* "+02:00": the offset in seconds. */
-static bool parse_offset(const char *text, time_t *offset)
+static const char *parse_after(const char *p, char mark, int count, int *value)
 {
-	unsigned int hour, min;
-	int end = 0;
+	return p && *p == mark ? parse_digits(p + 1, count, value) : NULL;
+}
 
 /* A date and a time that there are. */
 static bool exists(const struct tm *tm)
@@ -173,16 +177,49 @@ static bool exists(const struct tm *tm)
 
 	if (tm->tm_hour > 23 || tm->tm_min > 59 || tm->tm_sec > 60)
 		return false;
-	*offset = (time_t)(hour * 60 + min) * (*text == '-' ? -60 : 60);
-	return hour < 24 && min < 60;
+	same.tm_hour = same.tm_min = same.tm_sec = 0;
+	timegm(&same);
+	return same.tm_mon == tm->tm_mon && same.tm_mday == tm->tm_mday;
+}
+
+static const char *parse_fraction(const char *p, int64_t *ns)
+{
+	int64_t scale = NSEC_PER_SEC / 10;
+
+	*ns = 0;
+	if (!isdigit((unsigned char)*p))
+		return NULL;
+	for (; isdigit((unsigned char)*p); p++, scale /= 10)
+		*ns += (*p - '0') * scale;
+	return p;
+}
+
+/* What stands behind the time: nothing (local time), Z, or an offset. */
+static bool parse_offset(const char *p, struct tm *tm, int64_t *sec)
+{
+	int hour, min, sign = *p == '-' ? -1 : 1;
+
+	if (*p == '\0') {
+		*sec = mktime(tm);
+		return true;
+	}
+	*sec = timegm(tm);
+	if (*p == 'Z' || *p == 'z')
+		return p[1] == '\0';
+	if (*p != '+' && *p != '-')
+		return false;
+	p = parse_after(parse_digits(p + 1, 2, &hour), ':', 2, &min);
+	if (!p || *p || hour > 23 || min > 59)
+		return false;
+	*sec -= sign * (hour * 60 + min) * 60;
+	return true;
 }
 
 bool ws_time_parse(const char *text, int64_t *wall_ns)
 {
 	struct tm tm = { .tm_isdst = -1 };
-	int64_t frac = 0, scale = NSEC_PER_SEC / 10;
-	const char *p = strptime(text, "%Y-%m-%d", &tm);
-	time_t offset = 0;
+	int64_t frac = 0, sec;
+	const char *p = parse_digits(text, 4, &tm.tm_year);
 
 	p = parse_after(p, '-', 2, &tm.tm_mon);
 	p = parse_after(p, '-', 2, &tm.tm_mday);

@@ -157,7 +157,7 @@ int ws_cli_main(int argc, char **argv)
 	setlocale(LC_CTYPE, "");
 	/* A write that fails is an error to report, not an end without a word. */
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* beyond RLIMIT_FSIZE: write() says EFBIG */
 	if (argc < 2)
 		return usage_error("no command", "");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {

@@ -55,8 +55,7 @@ static void summarize(const struct ws_options *options, const struct ws_capture_
 		       (unsigned long long)r->untracked);
 	else if (r->lost)
 		ws_log(&options->log, WS_LOG_WARN,
-		       "%llu events lost: the ring buffer was full; try a "
-		       "greater --ring or a lower --level",
+		       "%llu events are missing; a lower --level makes fewer",
 		       (unsigned long long)r->lost);
 	if (!r->servers)
 		ws_log(&options->log, WS_LOG_WARN,

@@ -56,12 +56,16 @@ struct ws_live {
 	size_t postmaster_count, postmaster_cap;
 	struct ws_ignored ignored[WS_IGNORED_MAX];
 	size_t ignored_next;
-	uint64_t untracked;	 /* sessions the programs found the map full for, as reported */
-	uint64_t unseeded;	 /* walsenders found running it was full for */
-	unsigned int attached;	 /* servers that are being traced */
-	bool scan_failed;	 /* the last one */
-	struct ws_error problem; /* the last one that kept a server from being traced */
-	int sink_result;	 /* what the sink said last: not 0 ends the run */
+	uint64_t untracked;    /* sessions the programs found the map full for, as reported */
+	uint64_t unseeded;     /* walsenders found running it was full for */
+	unsigned int attached; /* servers that are being traced */
+	unsigned int denied;   /* processes that the last scan was not allowed to examine */
+	bool started;
+	/* What kept a server from being traced and was not said yet. Until tracing has started the
+	 * last one waits: it is the error if no server can be traced, else a warning. */
+	struct ws_error problem;
+	bool scan_failed; /* the last one */
+	int sink_result;  /* what the sink said last: not 0 ends the run */
 };
 
 /* servers.c: finds servers, loads and attaches what is new, seeds walsenders that already run.
@@ -72,6 +76,7 @@ int ws_live_scan(struct ws_live *live, struct ws_error *err);
 int ws_live_rescan(struct ws_live *live);
 /* Is what --postgres names a server's executable at all? */
 int ws_live_check_postgres(const struct ws_live_options *options, struct ws_error *err);
+void ws_live_warn(struct ws_live *live); /* says what waits in `problem` */
 /* Logs what keeps a server, or one of its walsenders, from being traced. */
 void ws_live_report(struct ws_live *live, const struct ws_error *why);
 void ws_live_servers_deinit(struct ws_live *live);

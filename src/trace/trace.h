@@ -36,10 +36,13 @@ struct ws_trace_info {
 
 struct ws_writer; /* opaque */
 
-/* Creates (or truncates) the file, mode 0600, and writes the header. "-" is not special. A file that
- * another writer has open, also one of another process, is refused and left alone. */
+/* Creates (or truncates) the file, mode 0600, and writes the header. "-" is not special. A file
+ * that another writer has open, also one of another process, is refused and left alone. */
 int ws_writer_new(struct ws_writer **writer, const char *path, const struct ws_trace_info *info,
 		  struct ws_error *err);
+/* Is another writer at the file behind this descriptor? Returns -1 if so; if not, it is locked for
+ * as long as the descriptor is open. */
+int ws_writer_lock(int fd, const char *path, struct ws_error *err);
 /* Adds a record (copied). Closes the block when it is full. On a write error the recording ends
  * with the last whole block and -1 is returned, also by all later calls. (Beyond RLIMIT_FSIZE the
  * kernel also sends SIGXFSZ, which whoever runs a writer should ignore.) */

@@ -17,8 +17,9 @@
 #define WS_SAMPLE_NS	  10000000000ULL /* it lasts so long */
 
 enum ws_sample_flags {
-	WS_SAMPLE_LOSS = 1,    /* with 7 events of session 4001 missing */
-	WS_SAMPLE_RUNNING = 2, /* session 4001 is ten minutes old when it is first seen */
+	WS_SAMPLE_LOSS = 1,	  /* with 7 events of session 4001 missing */
+	WS_SAMPLE_UNFINISHED = 2, /* without the stop record, as after a kill between two blocks */
+	WS_SAMPLE_RUNNING = 4,	  /* session 4001 is ten minutes old when it is first seen */
 };
 
 /* The records, by time. */
