@@ -195,9 +195,11 @@ void ws_parse_command(const char *text, size_t len, struct ws_parsed *parsed)
 		token = next_token(&s);
 	} else if (create) {
 		copy_name(&s, token, parsed->slot);
+		token = next_token(&s);
+		if (token == TOKEN_WORD && !strcmp(s.value, "TEMPORARY"))
+			token = next_token(&s);
 	}
-	if (start)
-		parsed->kind = token == TOKEN_WORD && !strcmp(s.value, "LOGICAL")
-				       ? WS_SESSION_KIND_LOGICAL
-				       : WS_SESSION_KIND_PHYSICAL;
+	parsed->kind = token == TOKEN_WORD && !strcmp(s.value, "LOGICAL")
+			       ? WS_SESSION_KIND_LOGICAL
+			       : WS_SESSION_KIND_PHYSICAL;
 }

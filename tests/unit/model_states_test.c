@@ -292,7 +292,7 @@ static void turns_outside_the_loop_belong_to_the_command(void **state)
 	ws_tape_exit(&f->tape, 0, 0);
 	assert_timeline(f, "starting 10, command 20, wait_wal 30, command 5, idle 1");
 	assert_false(session_of(f)->has_wal_bytes);
-	assert_int_equal(session_of(f)->kind, WS_SESSION_KIND_UNKNOWN);
+	assert_int_equal(session_of(f)->kind, WS_SESSION_KIND_LOGICAL);
 }
 
 static void caught_up_while_stopping_is_stopping(void **state)
