@@ -34,6 +34,7 @@ void ws_screen_detect(struct ws_screen *screen, FILE *out)
 	screen->color = terminal && !(no_color && no_color[0]) && term && strcmp(term, "dumb") != 0;
 	screen->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 	screen->verbose = false;
+	screen->whole = !terminal && !(columns && atol(columns) > 0);
 }
 
 const char *ws_color_code(const struct ws_screen *screen, enum ws_color color)

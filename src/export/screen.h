@@ -18,14 +18,16 @@ struct ws_screen {
 	int width;    /* columns */
 	bool color;   /* SGR sequences */
 	bool utf8;    /* blocks and arrows; else ASCII, and no byte above 0x7e is written */
-	bool verbose; /* nothing is shortened */
+	bool verbose; /* more is said, nothing is shortened */
+	bool whole;   /* nothing is shortened: what reads it is no terminal */
 };
 
 #define WS_SCREEN_WIDTH 100 /* where there is no terminal to ask */
 
 /*
  * Looks at the terminal behind `out` (TIOCGWINSZ), COLUMNS, NO_COLOR, TERM and the locale's codeset
- * (the caller has called setlocale). Not a terminal: COLUMNS, else 100 columns, and no colour.
+ * (the caller has called setlocale). Not a terminal: no colour, and drawings are as wide as COLUMNS
+ * or 100 columns; without COLUMNS nothing is shortened, as ps has it.
  */
 void ws_screen_detect(struct ws_screen *screen, FILE *out);
 

@@ -142,7 +142,7 @@ static size_t measure(const struct ws_table *table, size_t *widths)
 		total += widths[c];
 		shown++;
 	}
-	if (table->screen.verbose || !shown)
+	if (table->screen.verbose || table->screen.whole || !shown)
 		return separator;
 	if (total + (shown - 1) * SEPARATOR > (size_t)table->screen.width)
 		separator = 1;

@@ -249,7 +249,7 @@ static int end_history(struct ws_export *ex)
 static int error_notes(struct ws_export *ex, const struct ws_command *c)
 {
 	const struct ws_screen *screen = &ex->opt.screen;
-	size_t room = screen->verbose ? 0 : (size_t)screen->width - 15;
+	size_t room = screen->verbose || screen->whole ? 0 : (size_t)screen->width - 15;
 	struct ws_buf note = { 0 }, text = { 0 };
 	int rc;
 

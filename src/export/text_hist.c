@@ -155,7 +155,7 @@ static int put_title(struct ws_buf *line, const struct ws_export *ex,
 		     const struct ws_metric_info *info, const struct ws_hist *hist)
 {
 	const struct ws_screen *screen = &ex->opt.screen;
-	size_t room = screen->verbose ? 0 : (size_t)screen->width;
+	size_t room = screen->verbose || screen->whole ? 0 : (size_t)screen->width;
 	struct ws_buf rest = { 0 };
 	char count[WS_COUNT_TEXT];
 	int rc;

@@ -504,6 +504,18 @@ static void test_tables_keep_to_the_width(void **state)
 	}
 }
 
+static void test_what_reads_a_pipe_gets_names_whole(void **state)
+{
+	struct ws_cli_run piped = { .columns = "" }, narrow = { .columns = "100" };
+
+	ws_cli_run(&narrow, ARGS("sessions", *state));
+	assert_non_null(strstr(narrow.out, "…"));
+	ws_cli_run(&piped, ARGS("sessions", *state));
+	assert_null(strstr(piped.out, "…"));
+	ws_cli_run_deinit(&narrow);
+	ws_cli_run_deinit(&piped);
+}
+
 /* -- outputs that fail */
 
 static void test_a_full_disk_is_an_error(void **state)
@@ -713,6 +725,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_not_measured_is_null_not_0),
 		cmocka_unit_test(test_nothing_a_server_says_reaches_the_terminal_raw),
 		cmocka_unit_test(test_tables_keep_to_the_width),
+		cmocka_unit_test(test_what_reads_a_pipe_gets_names_whole),
 		cmocka_unit_test(test_a_full_disk_is_an_error),
 		cmocka_unit_test(test_a_file_size_limit_is_an_error),
 		cmocka_unit_test(test_a_closed_pipe_ends_it_silently),
