@@ -221,9 +221,10 @@ static int explain_none(struct ws_doctor *d, const struct ws_options *options, u
 					      ? "sudo walscope doctor, or add CAP_DAC_READ_SEARCH: "
 						"it reads postmaster.pid in data directories"
 					      : "sudo walscope doctor",
-				      "no PostgreSQL server%s is seen, and %u processes may not be "
+				      "no PostgreSQL server%s is seen, and %u process%s may not be "
 				      "examined",
-				      options->filter.pid ? " with this process" : "", denied);
+				      options->filter.pid ? " with this process" : "", denied,
+				      denied == 1 ? "" : "es");
 	if (options->filter.pid)
 		return ws_problem_add(&d->problems, "walscope doctor shows all servers",
 				      "process %u belongs to no PostgreSQL server that can be seen",

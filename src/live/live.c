@@ -307,8 +307,9 @@ static int check_start(const struct ws_live *live, struct ws_error *err)
 	/* One that root is denied, by a security module say, need not be a server. */
 	if (live->denied && geteuid() != 0) {
 		ws_error_set(err, "cannot trace", NULL,
-			     "no PostgreSQL server%s is seen, and %u processes may not be examined",
-			     is_narrowed(options) ? " that matches" : "", live->denied);
+			     "no PostgreSQL server%s is seen, and %u process%s may not be examined",
+			     is_narrowed(options) ? " that matches" : "", live->denied,
+			     live->denied == 1 ? "" : "es");
 		return ws_error_fix(err, "run as root, or see walscope doctor");
 	}
 	if (options->pid || options->postmaster_pid) {
@@ -321,7 +322,8 @@ static int check_start(const struct ws_live *live, struct ws_error *err)
 	}
 	if (live->denied)
 		ws_log(options->log, WS_LOG_WARN,
-		       "%u processes may not be examined; see walscope doctor", live->denied);
+		       "%u process%s may not be examined; see walscope doctor", live->denied,
+		       live->denied == 1 ? "" : "es");
 	ws_log(options->log, WS_LOG_NOTE, "no PostgreSQL server %s; waiting for one",
 	       is_narrowed(options) ? "that matches is running" : "is running");
 	return 0;

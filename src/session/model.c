@@ -225,18 +225,20 @@ struct ws_session *const *ws_model_sessions(const struct ws_model *model, size_t
 struct ws_server_seen *ws_model_server_seen(struct ws_model *model,
 					    const struct ws_session *session)
 {
-	struct ws_server_seen *any = NULL;
+	struct ws_server_seen *parent = NULL, *binary = NULL;
 
+	/* The parent decides: on overlayfs the object of one container may have claimed a session
+	 * of another one's server. The same binary at least has the same version. */
 	for (size_t i = 0; i < model->server_count; i++) {
 		struct ws_server_seen *seen = &model->servers[i];
+		bool same = seen->rec.h.server == session->server;
 
-		if (seen->rec.h.server != session->server)
-			continue;
-		if (seen->rec.h.pid == session->postmaster_pid)
-			return seen;
-		any = seen;
+		if (same)
+			binary = seen;
+		if (seen->rec.h.pid == session->postmaster_pid && (same || !parent))
+			parent = seen;
 	}
-	return any;
+	return parent ? parent : binary;
 }
 
 const struct ws_rec_server *ws_model_server(const struct ws_model *model,

@@ -91,6 +91,17 @@ static void a_session_refers_to_its_postmasters_server(void **state)
 	assert_string_equal(ws_model_server(f->o->model, session_of(f))->version, "15.18");
 }
 
+static void a_session_claimed_by_another_binarys_object_is_its_postmasters(void **state)
+{
+	struct fixture *f = *state;
+
+	ws_tape_session(&f->tape, 0);
+	ws_tape_server(&f->tape, 999, "15.17");
+	f->tape.server = 2;
+	ws_tape_server(&f->tape, 1000, "15.18");
+	assert_string_equal(ws_model_server(f->o->model, session_of(f))->version, "15.18");
+}
+
 static void clock(struct fixture *f, uint64_t mono_ns, int64_t wall_ns)
 {
 	f->tape.now_ns = mono_ns;
@@ -278,6 +289,7 @@ int main(void)
 		TEST(a_pid_used_again_is_another_session),
 		TEST(sessions_stand_in_the_order_of_their_appearance),
 		TEST(a_session_refers_to_its_postmasters_server),
+		TEST(a_session_claimed_by_another_binarys_object_is_its_postmasters),
 		TEST(wall_clock_goes_by_the_last_pair_before),
 		TEST(noise_of_the_clocks_moves_no_time),
 		TEST(unknown_kinds_and_short_records_are_passed_over),
