@@ -321,7 +321,7 @@ static int check_start(const struct ws_live *live, struct ws_error *err)
 		return ws_error_fix(err, "see `ps -C postgres -o pid,args`");
 	}
 	if (live->denied)
-		ws_log(options->log, WS_LOG_WARN,
+		ws_log(options->log, WS_LOG_NOTE,
 		       "%u process%s may not be examined; see walscope doctor", live->denied,
 		       live->denied == 1 ? "" : "es");
 	ws_log(options->log, WS_LOG_NOTE, "no PostgreSQL server %s; waiting for one",
