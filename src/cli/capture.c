@@ -9,6 +9,7 @@
 #include "cli/select.h"
 #include "cli/signals.h"
 #include "event/idmap.h"
+#include "event/order.h"
 
 #define PROGRESS_NS 1000000000ULL
 
@@ -39,7 +40,7 @@ static int count_session(struct capture *c, const struct ws_rec *rec)
 	struct ws_id *id;
 
 	if (rec->kind == WS_KIND_GAP)
-		c->missing += ((const struct ws_rec_gap *)rec)->lost;
+		c->missing += ws_gap_missing((const struct ws_rec_gap *)rec);
 	if (!rec->pid || !rec->start_ns || rec->kind >= WS_KIND_SERVER)
 		return 0;
 	c->result->events++;

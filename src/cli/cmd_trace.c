@@ -8,6 +8,7 @@
 #include "cli/capture.h"
 #include "cli/cli.h"
 #include "cli/view.h"
+#include "event/order.h"
 
 /* -- of a recording */
 
@@ -102,7 +103,7 @@ static int live_feed(void *arg, const struct ws_rec *rec)
 	struct live *l = arg;
 
 	if (rec->kind == WS_KIND_GAP)
-		l->missing += gap->lost;
+		l->missing += ws_gap_missing(gap);
 	if (rec->kind == WS_KIND_CLOCK && reader_left())
 		l->cause = EPIPE;
 	else if (ws_gate_feed(l->gate, rec) == 0)

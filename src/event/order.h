@@ -22,6 +22,14 @@ struct ws_sink {
 	void *arg;
 };
 
+/* How many records a gap stands for. An exit that was not seen is one, though the programs may have
+ * made none for it; 0 only where nobody knows (damage in a recording, which is reported as such).
+ */
+static inline uint64_t ws_gap_missing(const struct ws_rec_gap *gap)
+{
+	return !gap->lost && gap->cause == WS_GAP_EXIT_MISSED ? 1 : gap->lost;
+}
+
 struct ws_order_stats {
 	uint64_t records; /* passed on, gaps included */
 	uint64_t gaps;

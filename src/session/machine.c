@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "event/order.h"
 
 /* How long the loop has to spin, all sent, to be known as waiting for the client's CopyDone. The
  * programs fold turns for as long. */
@@ -486,7 +487,7 @@ static void on_gap(struct ws_machine *m, const struct ws_rec *rec)
 	const struct ws_model *model = m->model;
 
 	if (gap->from_ns < model->to_ns && gap->to_ns >= model->from_ns)
-		m->s.lost += gap->lost;
+		m->s.lost += ws_gap_missing(gap);
 	ws_machine_gap(m, gap);
 	if (gap->cause != WS_GAP_EXIT_MISSED)
 		return;

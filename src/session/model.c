@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "event/order.h"
 #include "session/machine.h"
 
 /* USER_HZ, the unit of field 22 of /proc/PID/stat: 100 on every architecture walscope is built for.
@@ -117,7 +118,7 @@ static void feed_gap(struct ws_model *model, const struct ws_rec *rec)
 	if (rec->size < sizeof(*gap))
 		return;
 	if (gap->from_ns < model->to_ns && gap->to_ns >= model->from_ns)
-		model->lost += gap->lost;
+		model->lost += ws_gap_missing(gap);
 	if (rec->pid) {
 		feed_session(model, rec);
 		return;

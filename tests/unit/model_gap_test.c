@@ -172,6 +172,16 @@ static void a_missed_exit_ends_the_session_for_an_unknown_reason(void **state)
 	assert_int_equal(f->o->commands[0].c.end_ns, f->tape.now_ns - 1000);
 }
 
+static void a_missed_exit_is_a_loss_even_if_no_record_was_made(void **state)
+{
+	struct fixture *f = *state;
+
+	start_streaming(f, 0, 1000);
+	ws_tape_gap(&f->tape, f->tape.now_ns, f->tape.now_ns + 5, 0, WS_GAP_EXIT_MISSED);
+	assert_int_equal(session_of(f)->lost, 1);
+	assert_int_equal(ws_model_lost(f->o->model), 1);
+}
+
 static void an_exit_right_behind_a_gap_proves_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -255,6 +265,7 @@ int main(void)
 		TEST(a_session_older_than_the_recording_is_lost_from_its_begin_on),
 		TEST(a_torn_recording_is_lost_time_for_every_session),
 		TEST(a_missed_exit_ends_the_session_for_an_unknown_reason),
+		TEST(a_missed_exit_is_a_loss_even_if_no_record_was_made),
 		TEST(an_exit_right_behind_a_gap_proves_nothing),
 		TEST(a_stream_seen_again_behind_a_gap_is_still_the_same),
 		TEST(no_interval_is_measured_across_a_gap),
