@@ -46,7 +46,12 @@ enum ws_site {
 	WS_SITE_BACKUP_WAL = 31,
 	WS_SITE_BACKUP_DONE = 32,
 	WS_SITE_WRITE_REPLIES_END = 33, /* in ProcessPendingWrites: pushing bytes goes on */
-	WS_SITE_COUNT = 34,
+	WS_SITE_AUTH_BEGIN = 34,
+	WS_SITE_AUTH_END = 35,
+	WS_SITE_INITIALIZED = 36,
+	WS_SITE_MESSAGE_REFUSED = 37,
+	WS_SITE_ENDING = 38, /* WalSndKill */
+	WS_SITE_COUNT = 39,
 };
 
 #define WS_UNKNOWN \
@@ -66,6 +71,8 @@ struct ws_offsets {
 	__u32 walsnd_apply_lag;
 	__u32 walsnd_reply_time;
 	/* struct Port, libpq-be.h */
+	__u32 port_sock;
+	__u32 port_tls; /* ssl_in_use */
 	__u32 port_remote_host;
 	__u32 port_remote_port;
 	__u32 port_database;
@@ -108,6 +115,11 @@ struct ws_variables {
 	__u64 pq_send_pointer; /* int up to 15, size_t from 16 on: the low 32 bits tell enough */
 	__u64 pq_send_start;
 	__u64 xlog_send_logical; /* to tell WalSndLoop's argument */
+	__u64 am_cascading_walsender;
+	__u64 session_end_cause; /* pgStatSessionEndCause */
+	/* Strings: the __func__ that errors of these functions carry. */
+	__u64 startup_packet_name;  /* ProcessStartupPacket */
+	__u64 slot_invalidate_name; /* InvalidatePossiblyObsoleteSlot, ReportSlotInvalidation */
 };
 
 /* What the function at WS_SITE_WAIT_START takes and what its wait returns. */
@@ -170,17 +182,18 @@ struct ws_entry {
 	struct ws_rec_turn turn;     /* being filled */
 	struct ws_rec_backup backup; /* being filled */
 	__u64 walsnd;		     /* MyWalSnd's value once it was seen, 0 before */
+	__s32 sock;		     /* Port.sock; -1: not known */
+	__u32 postmaster_pid;	     /* its parent */
 };
 
 #define WS_SESSIONS_MAX 4096
 
 /* Counters in the array map `counters`, by CPU. */
 enum ws_counter {
-	WS_COUNTER_PRODUCED = 0,
-	WS_COUNTER_LOST = 1,
-	WS_COUNTER_UNTRACKED = 2, /* sessions that found the session map full */
-	WS_COUNTER_LOST_KIND = 8, /* + kind, for kinds below 64 */
-	WS_COUNTER_COUNT = 72,
+	WS_COUNTER_UNTRACKED = 2,  /* sessions that found the session map full */
+	WS_COUNTER_LOST_KIND = 8,  /* + kind, for kinds below 64 */
+	WS_COUNTER_MADE_KIND = 72, /* + kind; lost ones included */
+	WS_COUNTER_COUNT = 136,
 };
 
 #endif

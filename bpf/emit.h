@@ -25,21 +25,20 @@ static __always_inline void count(enum ws_counter which)
 		__sync_fetch_and_add(&c->value[which], 1);
 }
 
-/* Accounts for a record that was made; `failed` if the ring had no room for it. */
+/* Accounts for a record that was made; `failed` if the ring had no room for it. `e` is NULL for one
+ * that belongs to no session. */
 static __always_inline void account(struct ws_entry *e, __u16 kind, bool failed)
 {
 	__u32 zero = 0;
 	struct ws_counters *c = bpf_map_lookup_elem(&counters, &zero);
 
-	if (failed)
+	if (failed && e)
 		e->lost++;
 	if (!c)
 		return;
-	__sync_fetch_and_add(&c->value[WS_COUNTER_PRODUCED], 1);
-	if (failed) {
-		__sync_fetch_and_add(&c->value[WS_COUNTER_LOST], 1);
+	__sync_fetch_and_add(&c->value[WS_COUNTER_MADE_KIND + (kind & 63)], 1);
+	if (failed)
 		__sync_fetch_and_add(&c->value[WS_COUNTER_LOST_KIND + (kind & 63)], 1);
-	}
 }
 
 /*

@@ -118,6 +118,7 @@ static __always_inline void on_SESSION_START(struct pt_regs *ctx)
 	if (!e)
 		return;
 	e->start_ns = start;
+	e->sock = -1;
 	e->base = base;
 	e->server = cfg.server;
 	e->flags = WS_ENTRY_BASE;
@@ -387,6 +388,26 @@ static __always_inline void on_KEEPALIVE(struct pt_regs *ctx)
 	rec.request_reply =
 		(__u8)WS_ARG1(ctx) != 0; /* a bool: the rest of the register is anything */
 	emit(&rec.h, e, pid, WS_KIND_KEEPALIVE, sizeof(rec), bpf_ktime_get_ns());
+}
+
+static __always_inline void on_AUTH_BEGIN(struct pt_regs *ctx)
+{
+}
+
+static __always_inline void on_AUTH_END(struct pt_regs *ctx)
+{
+}
+
+static __always_inline void on_INITIALIZED(struct pt_regs *ctx)
+{
+}
+
+static __always_inline void on_MESSAGE_REFUSED(struct pt_regs *ctx)
+{
+}
+
+static __always_inline void on_ENDING(struct pt_regs *ctx)
+{
 }
 
 #endif

@@ -27,7 +27,12 @@
 	X(BACKUP_CHUNK_END)    \
 	X(BACKUP_WAIT_ARCHIVE) \
 	X(BACKUP_WAL)          \
-	X(BACKUP_DONE)
+	X(BACKUP_DONE)         \
+	X(AUTH_BEGIN)          \
+	X(AUTH_END)            \
+	X(INITIALIZED)         \
+	X(MESSAGE_REFUSED)     \
+	X(ENDING)
 
 /* The send loop: tens of thousands of hits a second. */
 #define WS_SITES_LOOP(X) \

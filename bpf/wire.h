@@ -31,12 +31,21 @@ enum ws_kind {
 	WS_KIND_KEEPALIVE = 10, /* WalSndKeepalive */
 	WS_KIND_BACKUP = 11,	/* BASE_BACKUP entered another phase */
 	WS_KIND_EXIT = 12,	/* the process ended */
+	WS_KIND_PHASE = 13,	/* the start of a session came further (see ws_phase) */
+	WS_KIND_TEXT_SUM = 14,	/* true length and hash of a text that is cut */
+	WS_KIND_MESSAGE = 15,	/* a protocol message came in that walsenders refuse */
+	WS_KIND_SIGNAL = 16,	/* a deadly signal was sent to a walsender or a postmaster */
+	WS_KIND_SLOT = 17,	/* a server process reported that it takes a slot away */
+	WS_KIND_ENDING = 18,	/* WalSndKill: proc_exit runs */
+	WS_KIND_KERNEL_LAST = WS_KIND_ENDING,
 
 	WS_KIND_SERVER = 64, /* identity of a server binary and its postmaster */
 	WS_KIND_GAP = 65,    /* events known to be missing */
 	WS_KIND_CLOCK = 66,  /* a monotonic-to-wall pair */
 	WS_KIND_STOP = 67,   /* the recording ended in good order */
 	WS_KIND_NOTE = 68,   /* something the collector wants kept: a probe that never fired, ... */
+	WS_KIND_SOCKET = 69, /* the counters of a session's TCP socket */
+	WS_KIND_COLLECTOR_LAST = WS_KIND_SOCKET,
 	WS_KIND_MAX = 128,
 };
 
@@ -69,6 +78,7 @@ enum ws_session_valid {
 	WS_VALID_PORT = 1 << 4,
 	WS_VALID_NS_PID = 1 << 5,
 	WS_VALID_PARENT = 1 << 6,
+	WS_VALID_TLS = 1 << 7, /* WS_SESSION_TLS says whether */
 };
 
 /* flags of WS_KIND_SESSION */
@@ -76,6 +86,9 @@ enum ws_session_flags {
 	WS_SESSION_DATABASE = 1 << 0, /* am_db_walsender: replication=database */
 	WS_SESSION_RUNNING =
 		1 << 1, /* already ran when walscope attached; fields read from its memory */
+	WS_SESSION_TLS = 1 << 2, /* Port.ssl_in_use; for WS_VALID_TLS */
+	WS_SESSION_REFUSED =
+		1 << 3, /* seen first by the FATAL that refused it: its error follows */
 };
 
 /* What a session that already ran was doing when it was found (read from memory, a snapshot). */
@@ -114,6 +127,25 @@ struct ws_rec_ready {
 	struct ws_rec h;
 };
 
+/* What WS_KIND_SESSION (the start-up packet has been read) and WS_KIND_READY (InitPostgres is over)
+ * leave open of a session's start. */
+enum ws_phase {
+	WS_PHASE_AUTH_BEGIN = 1,  /* ClientAuthentication's entry */
+	WS_PHASE_AUTH_END = 2,	  /* it returned: the client is authenticated */
+	WS_PHASE_INITIALIZED = 3, /* InitWalSender returned: commands can come */
+};
+
+/* flags of WS_KIND_PHASE */
+enum ws_phase_flags {
+	WS_PHASE_CASCADING = 1 << 0, /* am_cascading_walsender: the server is a standby itself */
+};
+
+struct ws_rec_phase {
+	struct ws_rec h;
+	__u32 phase; /* enum ws_phase */
+	__u32 reserved;
+};
+
 /* flags of WS_KIND_COMMAND */
 enum ws_command_flags {
 	WS_COMMAND_RUNNING =
@@ -146,6 +178,35 @@ struct ws_rec_text {
 	__u32 len; /* bytes of data, without a NUL */
 	__u32 reserved;
 	char data[];
+};
+
+/* flags of WS_KIND_TEXT_SUM */
+enum ws_text_sum_flags {
+	WS_TEXT_SUM_HASH = 1 << 0, /* `hash` is valid */
+};
+
+/*
+ * Of a text that goes on behind WS_TEXT_MAX: comes in front of the last of its chunks. The kernel
+ * hashes whole stripes of 32 bytes; the collector ends that with the bytes behind the last one, and
+ * keeps the record without its last two fields.
+ */
+struct ws_rec_text_sum {
+	struct ws_rec h;
+	__u32 of; /* enum ws_text_of */
+	__u32 reserved;
+	__u64 len;  /* bytes of the whole text, without its NUL */
+	__u64 hash; /* XXH64 of it, seed 0 */
+	__u64 lanes[4];
+	__u8 tail[32];
+};
+#define WS_TEXT_SUM_SIZE offsetof(struct ws_rec_text_sum, lanes)
+
+/* A message type of the extended protocol, or a function call (forbidden_in_wal_sender,
+ * postgres.c). Its ERROR follows. */
+struct ws_rec_message {
+	struct ws_rec h;
+	__u32 type; /* the byte that names it: 'P', 'B', 'E', 'D', 'C', 'F' */
+	__u32 reserved;
 };
 
 enum ws_command_how {
@@ -326,6 +387,82 @@ struct ws_rec_exit {
 	__u32 signal;	  /* that killed it, 0 for none */
 	__u32 lost;	  /* records of the session the ring buffer had no room for */
 	__u32 unreadable; /* fields that could not be read */
+	/* with WS_EXIT_SOCKET: as in ws_rec_socket. Recordings of before have no such fields. */
+	__u64 wire_bytes;
+	__u64 acked_bytes;
+};
+#define WS_EXIT_SHORT_SIZE offsetof(struct ws_rec_exit, wire_bytes)
+
+/* flags of WS_KIND_EXIT */
+enum ws_exit_flags {
+	WS_EXIT_SOCKET = 1 << 0,
+};
+
+/* WalSndKill's entry (walsender.c), called by proc_exit. */
+struct ws_rec_ending {
+	struct ws_rec h;
+	__u32 code;  /* proc_exit's */
+	__u32 cause; /* pgStatSessionEndCause (pgstat.h, 14 and later) + 1, 0 if not known */
+};
+/* enum SessionEndType of pgstat.h, 14 to 18. */
+#define WS_END_CAUSE_NOT_YET	1
+#define WS_END_CAUSE_NORMAL	2
+#define WS_END_CAUSE_CLIENT_EOF 3
+#define WS_END_CAUSE_FATAL	4
+#define WS_END_CAUSE_KILLED	5
+
+/* What the process is to the target that sent it the signal; filled in by the collector. */
+enum ws_signal_role {
+	WS_ROLE_UNKNOWN = 0,
+	WS_ROLE_KERNEL = 1,	  /* the kernel: a fault, or memory ran out */
+	WS_ROLE_POSTMASTER = 2,	  /* the target's own */
+	WS_ROLE_CHECKPOINTER = 3, /* of the target's server */
+	WS_ROLE_BACKEND = 4,	  /* any other process of the target's server */
+	WS_ROLE_OTHER = 5,	  /* no process of the server: an administrator, another program */
+};
+
+/*
+ * Made in the sender's context, so it is no record of the target's sequence: its head names no
+ * session, and `pid` and `start_ns` are 0.
+ */
+struct ws_rec_signal {
+	struct ws_rec h;
+	__u32 signal;
+	__u32 target_pid;
+	__u64 target_start_ns; /* start_boottime of the target: as in a session's head */
+	__u32 sender_pid;      /* 0: the kernel */
+	__u32 role;	       /* enum ws_signal_role */
+	char sender[16];       /* its comm */
+};
+
+#define WS_SLOT_MESSAGE_LEN 256
+
+/*
+ * The server's own log line (InvalidatePossiblyObsoleteSlot of slot.c, 13 to 15;
+ * ReportSlotInvalidation from 16 on): that it ends a process to release a slot, and later that it
+ * invalidates the slot. The name stands in the message in quotes, whatever the language. The head
+ * names no session.
+ */
+struct ws_rec_slot {
+	struct ws_rec h;
+	__u32 by_pid; /* who said so: the checkpointer, or the startup process */
+	__u32 reserved;
+	char message[WS_SLOT_MESSAGE_LEN];
+};
+
+/*
+ * Counters of a session's TCP socket, since the connection began (struct tcp_sock): what
+ * wire_bytes and acked_bytes mean the design says. Taken by the collector about once a second, and
+ * when a session is found running or tracing ends; the exit record has them as of the end.
+ */
+struct ws_rec_socket {
+	struct ws_rec h;     /* the session; no number of its sequence */
+	__u64 wire_bytes;    /* handed to the socket: bytes_acked + write_seq - snd_una */
+	__u64 acked_bytes;   /* bytes_acked */
+	__u64 sent_bytes;    /* bytes_sent: retransmitted ones count each time */
+	__u64 retrans_bytes; /* bytes_retrans */
+	__u32 unsent_bytes;  /* write_seq - snd_nxt: in the send queue, not sent once */
+	__u32 srtt_us;	     /* smoothed round-trip time */
 };
 
 struct ws_rec_server {
@@ -344,6 +481,7 @@ enum ws_gap_cause {
 	WS_GAP_EXIT_MISSED = 3,	  /* the process is gone, its exit record was not seen */
 	WS_GAP_TORN = 4,	  /* part of a recording cannot be read (made by the reader) */
 	WS_GAP_INVALID = 5,	  /* a record that fails validation was dropped */
+	WS_GAP_UNWRITTEN = 6,	  /* the recording could not be written: its disk was full */
 };
 
 struct ws_rec_gap {
@@ -361,11 +499,20 @@ struct ws_rec_clock {
 	__u64 boot_ns;	 /* CLOCK_BOOTTIME at the same moment */
 };
 
+#define WS_STOP_KINDS 32 /* room for kinds 0 to 31 */
+
 struct ws_rec_stop {
 	struct ws_rec h;
 	__u64 produced; /* records made in the kernel */
 	__u64 lost;	/* of which the ring buffer had no room for */
+	/* By kind, those the collector makes in place of the programs (walsenders found running)
+	 * included: made = lost + filtered + handed on. Recordings of before have no such fields.
+	 */
+	__u64 made_of[WS_STOP_KINDS];
+	__u64 lost_of[WS_STOP_KINDS];
+	__u64 filtered_of[WS_STOP_KINDS]; /* of sessions that nobody wanted */
 };
+#define WS_STOP_SHORT_SIZE offsetof(struct ws_rec_stop, made_of)
 
 /* Text of a note: NUL-terminated, the size of the record says how long. */
 struct ws_rec_note {
@@ -386,6 +533,12 @@ _Static_assert(offsetof(struct ws_rec_turn, write_lsn) == 168, "wire format");
 _Static_assert(sizeof(struct ws_rec_turn) == 224, "wire format");
 _Static_assert(sizeof(struct ws_rec_backup) == 56, "wire format");
 _Static_assert(sizeof(struct ws_rec_gap) == 64, "wire format");
+_Static_assert(sizeof(struct ws_rec_exit) == 64, "wire format");
+_Static_assert(sizeof(struct ws_rec_text_sum) == 120, "wire format");
+_Static_assert(sizeof(struct ws_rec_signal) == 72, "wire format");
+_Static_assert(sizeof(struct ws_rec_socket) == 72, "wire format");
+_Static_assert(WS_KIND_KERNEL_LAST < WS_STOP_KINDS, "wire format");
+_Static_assert(sizeof(struct ws_rec_stop) == 48 + 3 * WS_STOP_KINDS * 8, "wire format");
 #endif
 
 #endif

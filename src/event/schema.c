@@ -34,15 +34,21 @@
 		.valid_offset = offsetof(struct rec, word), .valid_size = MEMBER_SIZE(rec, word), \
 		.valid_mask = bit                                                                 \
 	}
+/* Words that only the collector reads. */
+#define HIDDEN_WORDS(rec, member)                                                               \
+	{                                                                                       \
+		.name = #member, .type = WS_FIELD_UINT, .offset = offsetof(struct rec, member), \
+		.size = 8, .count = MEMBER_SIZE(rec, member) / 8, .hidden = true                \
+	}
 #define NUMBER_OR(kind, rec, member, json, nothing)                        \
 	{                                                                  \
 		.name = json, .type = WS_FIELD_##kind, PLACE(rec, member), \
 		.unknown = WS_UNKNOWN_##nothing                            \
 	}
 
-static const char *const session_flags[] = { "database", "running" };
+static const char *const session_flags[] = { "database", "running", "tls", "refused" };
 static const char *const session_valid[] = { "user", "database", "application_name", "client",
-					     "port", "ns_pid",	 "postmaster_pid" };
+					     "port", "ns_pid",	 "postmaster_pid",   "tls" };
 static const char *const found_names[] = { "unknown",	     "idle",	      "command",
 					   "stream_wal",     "stream_socket", "stream_busy",
 					   "stream_standby", "stream_recv",   "backup_send" };
@@ -242,6 +248,68 @@ static const struct ws_field exit_fields[] = {
 	NUMBER_OR(UINT, ws_rec_exit, signal, "signal", ZERO),
 	NUMBER(UINT, ws_rec_exit, lost, "lost"),
 	NUMBER(UINT, ws_rec_exit, unreadable, "unreadable"),
+	NUMBER_IF(UINT, ws_rec_exit, wire_bytes, "wire_bytes", h.flags, WS_EXIT_SOCKET),
+	NUMBER_IF(UINT, ws_rec_exit, acked_bytes, "acked_bytes", h.flags, WS_EXIT_SOCKET),
+};
+
+static const char *const phase_flags[] = { "cascading" };
+static const char *const phase_names[] = { NULL, "auth_begin", "auth_end", "initialized" };
+
+static const struct ws_field phase_fields[] = {
+	NAMED(FLAGS, ws_rec_phase, h.flags, "flags", phase_flags),
+	NAMED(ENUM, ws_rec_phase, phase, "phase", phase_names),
+	RESERVED(ws_rec_phase, reserved),
+};
+
+static const char *const text_sum_flags[] = { "hash" };
+
+static const struct ws_field text_sum_fields[] = {
+	NAMED(FLAGS, ws_rec_text_sum, h.flags, "flags", text_sum_flags),
+	NAMED(ENUM, ws_rec_text_sum, of, "of", text_of_names),
+	RESERVED(ws_rec_text_sum, reserved),
+	NUMBER(UINT, ws_rec_text_sum, len, "text_bytes"),
+	NUMBER_IF(HEX, ws_rec_text_sum, hash, "xxh64", h.flags, WS_TEXT_SUM_HASH),
+	HIDDEN_WORDS(ws_rec_text_sum, lanes),
+	HIDDEN_WORDS(ws_rec_text_sum, tail),
+};
+
+static const struct ws_field message_fields[] = {
+	NUMBER(UINT, ws_rec_message, type, "type"),
+	RESERVED(ws_rec_message, reserved),
+};
+
+static const char *const role_names[] = { "unknown",	  "kernel",  "postmaster",
+					  "checkpointer", "backend", "other" };
+
+static const struct ws_field signal_fields[] = {
+	NUMBER(UINT, ws_rec_signal, signal, "signal"),
+	NUMBER(UINT, ws_rec_signal, target_pid, "target_pid"),
+	{ .name = "target_start_ns",
+	  .type = WS_FIELD_UINT,
+	  PLACE(ws_rec_signal, target_start_ns),
+	  .hidden = true },
+	NUMBER_OR(UINT, ws_rec_signal, sender_pid, "sender_pid", ZERO),
+	NAMED(ENUM, ws_rec_signal, role, "role", role_names),
+	NUMBER_OR(STRING, ws_rec_signal, sender, "sender", ZERO),
+};
+
+static const struct ws_field slot_fields[] = {
+	NUMBER(UINT, ws_rec_slot, by_pid, "by_pid"),
+	RESERVED(ws_rec_slot, reserved),
+	NUMBER_OR(STRING, ws_rec_slot, message, "message", ZERO),
+};
+
+static const char *const end_cause_names[] = { NULL,	     "not_yet", "normal",
+					       "client_eof", "fatal",	"killed" };
+
+static const struct ws_field ending_fields[] = {
+	NUMBER(UINT, ws_rec_ending, code, "code"),
+	{ .name = "cause",
+	  .type = WS_FIELD_ENUM,
+	  PLACE(ws_rec_ending, cause),
+	  .names = end_cause_names,
+	  .name_count = WS_ARRAY_SIZE(end_cause_names),
+	  .unknown = WS_UNKNOWN_ZERO },
 };
 
 /* enum ws_layout_source of layout.h, which stands below this folder. */
@@ -257,7 +325,7 @@ static const struct ws_field server_fields[] = {
 };
 
 static const char *const gap_cause_names[] = {
-	NULL, "ring_full", "sessions_full", "exit_missed", "torn", "invalid",
+	NULL, "ring_full", "sessions_full", "exit_missed", "torn", "invalid", "unwritten",
 };
 
 static const struct ws_field gap_fields[] = {
@@ -273,9 +341,50 @@ static const struct ws_field clock_fields[] = {
 	NUMBER(UINT, ws_rec_clock, boot_ns, "boot_ns"),
 };
 
+/* By kind; kinds without a name here are none, and are not shown. */
+static const char *const stop_kinds[WS_STOP_KINDS] = {
+	[WS_KIND_SESSION] = "session",
+	[WS_KIND_READY] = "ready",
+	[WS_KIND_COMMAND] = "command",
+	[WS_KIND_TEXT] = "text",
+	[WS_KIND_COMMAND_END] = "command_end",
+	[WS_KIND_ERROR] = "error",
+	[WS_KIND_STATE] = "state",
+	[WS_KIND_STREAM] = "stream",
+	[WS_KIND_TURN] = "turn",
+	[WS_KIND_KEEPALIVE] = "keepalive",
+	[WS_KIND_BACKUP] = "backup",
+	[WS_KIND_EXIT] = "exit",
+	[WS_KIND_PHASE] = "phase",
+	[WS_KIND_TEXT_SUM] = "text_sum",
+	[WS_KIND_MESSAGE] = "message",
+	[WS_KIND_SIGNAL] = "signal",
+	[WS_KIND_SLOT] = "slot",
+	[WS_KIND_ENDING] = "ending",
+};
+
 static const struct ws_field stop_fields[] = {
 	NUMBER(UINT, ws_rec_stop, produced, "produced"),
 	NUMBER(UINT, ws_rec_stop, lost, "lost"),
+#define BY_KIND(member)                                                                  \
+	{                                                                                \
+		.name = #member, .type = WS_FIELD_UINT,                                  \
+		.offset = offsetof(struct ws_rec_stop, member), .size = sizeof(__u64),   \
+		.count = WS_STOP_KINDS, .names = stop_kinds, .name_count = WS_STOP_KINDS \
+	}
+	BY_KIND(made_of),
+	BY_KIND(lost_of),
+	BY_KIND(filtered_of),
+#undef BY_KIND
+};
+
+static const struct ws_field socket_fields[] = {
+	NUMBER(UINT, ws_rec_socket, wire_bytes, "wire_bytes"),
+	NUMBER(UINT, ws_rec_socket, acked_bytes, "acked_bytes"),
+	NUMBER(UINT, ws_rec_socket, sent_bytes, "sent_bytes"),
+	NUMBER(UINT, ws_rec_socket, retrans_bytes, "retrans_bytes"),
+	NUMBER(UINT, ws_rec_socket, unsent_bytes, "unsent_bytes"),
+	NUMBER(UINT, ws_rec_socket, srtt_us, "srtt_us"),
 };
 
 static const struct ws_field note_fields[] = {
@@ -346,8 +455,38 @@ static const struct ws_kind_info kinds[] = {
 	{ .kind = WS_KIND_EXIT,
 	  .name = "exit",
 	  .help = "the process ended",
-	  SIZE(sizeof(struct ws_rec_exit)),
+	  SIZES(WS_EXIT_SHORT_SIZE, sizeof(struct ws_rec_exit)),
 	  FIELDS(exit_fields) },
+	{ .kind = WS_KIND_PHASE,
+	  .name = "phase",
+	  .help = "the start of a session came further",
+	  SIZE(sizeof(struct ws_rec_phase)),
+	  FIELDS(phase_fields) },
+	{ .kind = WS_KIND_TEXT_SUM,
+	  .name = "text_sum",
+	  .help = "true length and hash of a text that is cut",
+	  SIZES(WS_TEXT_SUM_SIZE, sizeof(struct ws_rec_text_sum)),
+	  FIELDS(text_sum_fields) },
+	{ .kind = WS_KIND_MESSAGE,
+	  .name = "message",
+	  .help = "a protocol message came in that walsenders refuse",
+	  SIZE(sizeof(struct ws_rec_message)),
+	  FIELDS(message_fields) },
+	{ .kind = WS_KIND_SIGNAL,
+	  .name = "signal",
+	  .help = "a deadly signal was sent to a walsender or a postmaster",
+	  SIZE(sizeof(struct ws_rec_signal)),
+	  FIELDS(signal_fields) },
+	{ .kind = WS_KIND_SLOT,
+	  .name = "slot",
+	  .help = "the server reports that it takes a replication slot away",
+	  SIZE(sizeof(struct ws_rec_slot)),
+	  FIELDS(slot_fields) },
+	{ .kind = WS_KIND_ENDING,
+	  .name = "ending",
+	  .help = "the walsender is about to exit",
+	  SIZE(sizeof(struct ws_rec_ending)),
+	  FIELDS(ending_fields) },
 	{ .kind = WS_KIND_SERVER,
 	  .name = "server",
 	  .help = "a server binary and its postmaster",
@@ -366,7 +505,7 @@ static const struct ws_kind_info kinds[] = {
 	{ .kind = WS_KIND_STOP,
 	  .name = "stop",
 	  .help = "the recording ended in good order",
-	  SIZE(sizeof(struct ws_rec_stop)),
+	  SIZES(WS_STOP_SHORT_SIZE, sizeof(struct ws_rec_stop)),
 	  FIELDS(stop_fields) },
 	{ .kind = WS_KIND_NOTE,
 	  .name = "note",
@@ -374,6 +513,11 @@ static const struct ws_kind_info kinds[] = {
 	  .min_size = sizeof(struct ws_rec_note) + 1,
 	  .max_size = WS_REC_SIZE_MAX,
 	  FIELDS(note_fields) },
+	{ .kind = WS_KIND_SOCKET,
+	  .name = "socket",
+	  .help = "the counters of a session's TCP socket",
+	  SIZE(sizeof(struct ws_rec_socket)),
+	  FIELDS(socket_fields) },
 };
 
 const struct ws_kind_info *ws_kinds(size_t *count)
@@ -385,10 +529,10 @@ const struct ws_kind_info *ws_kinds(size_t *count)
 const struct ws_kind_info *ws_kind_info(uint16_t kind)
 {
 	/* The collector's kinds follow the kernel's in the table, without holes on either side. */
-	if (kind >= WS_KIND_SESSION && kind <= WS_KIND_EXIT)
+	if (kind >= WS_KIND_SESSION && kind <= WS_KIND_KERNEL_LAST)
 		return &kinds[kind - WS_KIND_SESSION];
-	if (kind >= WS_KIND_SERVER && kind <= WS_KIND_NOTE)
-		return &kinds[WS_KIND_EXIT - WS_KIND_SESSION + 1 + kind - WS_KIND_SERVER];
+	if (kind >= WS_KIND_SERVER && kind <= WS_KIND_COLLECTOR_LAST)
+		return &kinds[WS_KIND_KERNEL_LAST - WS_KIND_SESSION + 1 + kind - WS_KIND_SERVER];
 	return NULL;
 }
 

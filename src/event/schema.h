@@ -25,6 +25,7 @@ enum ws_field_type {
 	WS_FIELD_STRING,   /* fixed size, NUL-terminated */
 	WS_FIELD_TEXT, /* the rest of the record (its length: `len_offset`, or NUL-terminated) */
 	WS_FIELD_SQLSTATE, /* 4 bytes packed */
+	WS_FIELD_HEX,	   /* 8 bytes, 16 hexadecimal digits */
 };
 
 struct ws_field {

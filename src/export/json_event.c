@@ -63,6 +63,8 @@ static json_t *one_value(const struct ws_export *ex, const struct ws_rec *rec,
 		return enum_value(field, value);
 	case WS_FIELD_FLAGS:
 		return flags_value(field, value);
+	case WS_FIELD_HEX:
+		return json_sprintf("%016llx", (unsigned long long)value);
 	case WS_FIELD_SQLSTATE:
 		return json_string(ws_event_sqlstate((uint32_t)value, sqlstate));
 	default:

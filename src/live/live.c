@@ -259,8 +259,8 @@ static int finish(struct ws_live *live, struct ws_live_result *result)
 	if (tail.rc || report_untracked(live, before))
 		return -1;
 	ws_tracer_counters(live->tracer, counters);
-	result->produced = counters[WS_COUNTER_PRODUCED] + tail.made;
-	result->lost = counters[WS_COUNTER_LOST];
+	result->produced = ws_counters_sum(counters, WS_COUNTER_MADE_KIND) + tail.made;
+	result->lost = ws_counters_sum(counters, WS_COUNTER_LOST_KIND);
 	result->untracked = live->untracked + live->unseeded;
 	if (ws_live_emit_clock(live))
 		return -1;

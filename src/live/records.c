@@ -75,7 +75,7 @@ int ws_live_emit_note(struct ws_live *live, const char *text)
 int ws_live_emit_stop(struct ws_live *live, uint64_t produced, uint64_t lost)
 {
 	struct ws_rec_stop rec = {
-		.h = own_head(WS_KIND_STOP, sizeof(rec)),
+		.h = own_head(WS_KIND_STOP, WS_STOP_SHORT_SIZE),
 		.produced = produced,
 		.lost = lost,
 	};

@@ -439,6 +439,15 @@ void ws_tracer_counters(const struct ws_tracer *t, uint64_t counters[WS_COUNTER_
 			counters[i] += values[cpu * WS_COUNTER_COUNT + i];
 }
 
+uint64_t ws_counters_sum(const uint64_t counters[WS_COUNTER_COUNT], enum ws_counter first)
+{
+	uint64_t sum = 0;
+
+	for (int kind = 0; kind < WS_KIND_SERVER; kind++)
+		sum += counters[first + kind];
+	return sum;
+}
+
 bool ws_tracer_site_hit(const struct ws_tracer *t, uint16_t server, enum ws_site site)
 {
 	const struct server *s = server_of(t, server);

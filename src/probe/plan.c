@@ -31,8 +31,10 @@ static const struct {
 	{ "PqSendPointer", offsetof(struct ws_variables, pq_send_pointer) },
 	{ "PqSendStart", offsetof(struct ws_variables, pq_send_start) },
 	{ "XLogSendLogical", offsetof(struct ws_variables, xlog_send_logical) },
+	{ "am_cascading_walsender", offsetof(struct ws_variables, am_cascading_walsender) },
+	{ "pgStatSessionEndCause", offsetof(struct ws_variables, session_end_cause) },
 };
-_Static_assert(WS_ARRAY_SIZE(variables) * sizeof(__u64) == sizeof(struct ws_variables),
+_Static_assert((WS_ARRAY_SIZE(variables) + 2) * sizeof(__u64) == sizeof(struct ws_variables),
 	       "every member of struct ws_variables needs its row");
 
 struct planner {

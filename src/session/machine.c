@@ -512,7 +512,7 @@ static const struct handler handlers[WS_KIND_MAX] = {
 	[WS_KIND_TURN] = { on_turn, WS_TURN_SHORT_SIZE },
 	[WS_KIND_KEEPALIVE] = { on_keepalive, sizeof(struct ws_rec_keepalive) },
 	[WS_KIND_BACKUP] = { on_backup, sizeof(struct ws_rec_backup) },
-	[WS_KIND_EXIT] = { on_exit_record, sizeof(struct ws_rec_exit) },
+	[WS_KIND_EXIT] = { on_exit_record, WS_EXIT_SHORT_SIZE },
 	[WS_KIND_GAP] = { on_gap, sizeof(struct ws_rec_gap) },
 };
 

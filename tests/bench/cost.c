@@ -266,8 +266,9 @@ int main(int argc, char **argv)
 		print(rows[i].name, none[i], empty[i], measure(fds, ring, rows[i].site, hits));
 	}
 	ws_tracer_counters(tracer, counters);
-	printf("\nrecords %llu, lost %llu\n", (unsigned long long)counters[WS_COUNTER_PRODUCED],
-	       (unsigned long long)counters[WS_COUNTER_LOST]);
+	printf("\nrecords %llu, lost %llu\n",
+	       (unsigned long long)ws_counters_sum(counters, WS_COUNTER_MADE_KIND),
+	       (unsigned long long)ws_counters_sum(counters, WS_COUNTER_LOST_KIND));
 	ws_ring_free(ring);
 	t0 = ws_clock_mono_ns();
 	ws_tracer_free(tracer);

@@ -218,8 +218,9 @@ static void print_summary(const struct check *c, const struct ws_tracer *tracer,
 	ws_tracer_counters(tracer, counters);
 	printf("records %" PRIu64 " produced %" PRIu64 " lost %" PRIu64 " untracked %" PRIu64
 	       " holes %" PRIu64 " bad_sums %" PRIu64 " bad_begins %" PRIu64 "\n",
-	       c->records, counters[WS_COUNTER_PRODUCED], counters[WS_COUNTER_LOST],
-	       counters[WS_COUNTER_UNTRACKED], c->holes, c->bad_sums, c->bad_begins);
+	       c->records, ws_counters_sum(counters, WS_COUNTER_MADE_KIND),
+	       ws_counters_sum(counters, WS_COUNTER_LOST_KIND), counters[WS_COUNTER_UNTRACKED],
+	       c->holes, c->bad_sums, c->bad_begins);
 	for (i = 0; i < WS_KIND_MAX; i++)
 		if (c->kinds[i])
 			printf("  kind %zu: %" PRIu64 "\n", i, c->kinds[i]);

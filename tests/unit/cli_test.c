@@ -318,7 +318,7 @@ static void test_a_damaged_recording_shows_the_rest_with_status_3(void **state)
 	memset(noise, 0x5a, sizeof(noise));
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, noise, sizeof(noise), st.st_size / 2), sizeof(noise));
+	assert_int_equal(pwrite(fd, noise, sizeof(noise), st.st_size * 3 / 4), sizeof(noise));
 	close(fd);
 	ws_cli_run(&run, ARGS("sessions", path));
 	assert_int_equal(run.status, 3);
