@@ -43,7 +43,7 @@ BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 # Tests that need root: built with the others, run by scripts/check alone.
 E2E_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/*_test.c))
 
-.PHONY: all help demo check unit bench tests install clean bpf
+.PHONY: all help demo check unit bench faults tests install clean bpf
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -54,6 +54,7 @@ help:
 	@echo 'make demo         ./scripts/demo: the main job on a throw-away primary and standbys'
 	@echo 'make check        ./scripts/check: build everything and pass the tests'
 	@echo 'make unit         build and run the unit tests alone (no root)'
+	@echo 'make faults       long live tests: load, loss, kills, upgrades (root)'
 	@echo 'make bench        attach and detach times, cost per hit of each program'
 	@echo 'make install      into $$(DESTDIR)$$(PREFIX) (now: $(DESTDIR)$(PREFIX))'
 	@echo 'make clean        remove $(BUILD)/'
@@ -113,6 +114,9 @@ unit: $(UNIT_BIN)
 
 bench: $(BUILD)/walscope $(BENCH_BIN) $(TOOL_BIN)
 	./scripts/bench
+
+faults: $(BUILD)/walscope
+	WALSCOPE=$(abspath $(BUILD)/walscope) ./tests/faults/run
 
 install: $(BUILD)/walscope
 	install -D -m 0755 $(BUILD)/walscope $(DESTDIR)$(PREFIX)/sbin/walscope

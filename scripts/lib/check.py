@@ -21,7 +21,7 @@ from traces import kernel_objects, pinned_objects  # noqa: E402
 
 BUILD_TIMEOUT = 600
 UNIT_TIMEOUT = 120
-LIVE_TIMEOUT = 480
+LIVE_TIMEOUT = 1200
 
 
 class Tally:
