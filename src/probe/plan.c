@@ -34,6 +34,20 @@ static const struct {
 	{ "am_cascading_walsender", offsetof(struct ws_variables, am_cascading_walsender) },
 	{ "pgStatSessionEndCause", offsetof(struct ws_variables, session_end_cause) },
 };
+
+/* Names of functions, whose errors the programs tell by them. Of two for a slot the later one
+ * counts.
+ */
+static const struct {
+	const char *name;
+	size_t slot;
+} strings[] = {
+	/* postmaster.c, from 17 on backend_startup.c */
+	{ "ProcessStartupPacket", offsetof(struct ws_variables, startup_packet_name) },
+	/* slot.c: 13 to 15, and from 16 on */
+	{ "InvalidatePossiblyObsoleteSlot", offsetof(struct ws_variables, slot_invalidate_name) },
+	{ "ReportSlotInvalidation", offsetof(struct ws_variables, slot_invalidate_name) },
+};
 _Static_assert((WS_ARRAY_SIZE(variables) + 2) * sizeof(__u64) == sizeof(struct ws_variables),
 	       "every member of struct ws_variables needs its row");
 
@@ -240,6 +254,12 @@ static void fill_config(const struct planner *p, const struct ws_layout *layout)
 		uint64_t address = ws_symbol_address(p->symbols, variables[i].name);
 
 		memcpy((char *)&config->var + variables[i].slot, &address, sizeof(address));
+	}
+	for (size_t i = 0; i < WS_ARRAY_SIZE(strings); i++) {
+		uint64_t address = ws_image_find_string(p->image, strings[i].name);
+
+		if (address)
+			memcpy((char *)&config->var + strings[i].slot, &address, sizeof(address));
 	}
 	for (size_t i = 0; i < p->plan->count; i++) {
 		const struct ws_planned *planned = &p->plan->sites[i];

@@ -74,6 +74,12 @@ bool ws_image_offset(const struct ws_image *image, uint64_t vaddr, uint64_t *off
 const uint8_t *ws_image_bytes(const struct ws_image *image, uint64_t vaddr, size_t *avail);
 /* A NUL-terminated string of a read-only or data segment, NULL if there is none. */
 const char *ws_image_string(const struct ws_image *image, uint64_t vaddr);
+/*
+ * Where the constant string `text` lies: whole, from NUL to NUL, in a read-only segment and not in
+ * code. This is how a function's name in its `__func__` is found, whose address its errors
+ * carry. 0 if it is not there, or more than once.
+ */
+uint64_t ws_image_find_string(const struct ws_image *image, const char *text);
 /* The first address behind all segments. */
 uint64_t ws_image_end(const struct ws_image *image);
 /* Is this address inside an executable segment / any segment (with .bss)? */

@@ -134,6 +134,32 @@ const char *ws_image_string(const struct ws_image *image, uint64_t vaddr)
 	return bytes && memchr(bytes, '\0', avail) ? (const char *)bytes : NULL;
 }
 
+/* Linkers before binutils 2.31 put constants into the executable segment, so ask for code itself.
+ */
+uint64_t ws_image_find_string(const struct ws_image *image, const char *text)
+{
+	size_t size = strlen(text) + 1;
+	uint64_t found = 0;
+
+	for (size_t i = 0; i < image->segment_count; i++) {
+		const struct image_segment *seg = &image->segments[i];
+		const uint8_t *p = seg->bytes, *end = seg->bytes + seg->file_size;
+
+		if (seg->is_writable)
+			continue;
+		for (; (p = memmem(p, (size_t)(end - p), text, size)) != NULL; p++) {
+			uint64_t vaddr = seg->vaddr + (uint64_t)(p - seg->bytes);
+
+			if ((p > seg->bytes && p[-1] != '\0') || ws_image_is_code(image, vaddr))
+				continue;
+			if (found)
+				return 0;
+			found = vaddr;
+		}
+	}
+	return found;
+}
+
 uint64_t ws_image_end(const struct ws_image *image)
 {
 	uint64_t end = 0;

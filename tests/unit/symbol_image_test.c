@@ -102,6 +102,44 @@ static void function_ranges_are_sorted_and_apart(void **state)
 	ws_image_free(image);
 }
 
+/* Where `grep -abo` finds it in the server, which has its constants at their offset. */
+static void a_constant_string_is_found_where_it_stands_alone(void **state)
+{
+	static const char source[] =
+		"#include <stdio.h>\n"
+		"char writable[] = \"walscope_writable\";\n"
+		"const char once[] __attribute__((aligned(16))) = \"walscope_once\";\n"
+		"const char behind[] __attribute__((aligned(16))) = \"not_walscope_behind\";\n"
+		"const char one[] __attribute__((aligned(16))) = \"walscope_twice\";\n"
+		"const char two[] __attribute__((aligned(16))) = \"walscope_twice\";\n"
+		"int main(void) { return printf(\"%s\", writable); }\n";
+	struct ws_image *image = ws_fixture_open(ws_fixture_server());
+	const char *name = "ProcessStartupPacket";
+	char path[256], line[64], command[512];
+	uint64_t address, offset;
+
+	(void)state;
+	address = ws_image_find_string(image, name);
+	assert_string_equal(ws_image_string(image, address), name);
+	assert_true(ws_image_offset(image, address, &offset));
+	snprintf(command, sizeof(command), "grep -abo '%s' %s | cut -d: -f1", name,
+		 ws_fixture_server());
+	first_line(line, sizeof(line), command);
+	assert_int_equal(offset, strtoull(line, NULL, 10));
+	assert_int_equal(ws_image_find_string(image, "ProcessStartupPacke"), 0);
+	assert_int_equal(ws_image_find_string(image, "rocessStartupPacket"), 0);
+	ws_image_free(image);
+
+	ws_fixture_compile("strings.c", source, "-O2", path, sizeof(path));
+	image = ws_fixture_open(path);
+	assert_int_equal(ws_image_find_string(image, "walscope_once"),
+			 ws_image_symbol(image, "once")->address);
+	assert_int_equal(ws_image_find_string(image, "walscope_behind"), 0);
+	assert_int_equal(ws_image_find_string(image, "walscope_twice"), 0);
+	assert_int_equal(ws_image_find_string(image, "walscope_writable"), 0);
+	ws_image_free(image);
+}
+
 static void names_are_found_exactly(void **state)
 {
 	struct ws_image *image = ws_fixture_open(ws_fixture_server());
@@ -251,6 +289,7 @@ int main(void)
 		cmocka_unit_test(another_program_is_no_server),
 		cmocka_unit_test(frame_ranges_agree_with_symbol_sizes),
 		cmocka_unit_test(function_ranges_are_sorted_and_apart),
+		cmocka_unit_test(a_constant_string_is_found_where_it_stands_alone),
 		cmocka_unit_test(names_are_found_exactly),
 		cmocka_unit_test(plt_entries_have_the_names_objdump_gives),
 		cmocka_unit_test(slots_hold_what_the_linker_stores),
