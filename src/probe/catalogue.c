@@ -18,6 +18,10 @@
  * backup_done is not basebackup_progress_done: that is still exported, but no longer called, in
  * minors that end the progress report in bbsink_progress's cleanup (15.20 does, 15.18 does not).
  * The clean-up of the resource owner is the last thing perform_base_backup does in all of them.
+ *
+ * message_refused: every backend runs forbidden_in_wal_sender for each message of the extended
+ * protocol. The part of it that gcc splits off is reached only if am_walsender is set; where there
+ * is none, there is no place for this row.
  */
 static const struct ws_probe catalogue[] = {
 	{
@@ -395,7 +399,7 @@ static const struct ws_probe catalogue[] = {
 	{
 		.site = WS_SITE_MESSAGE_REFUSED,
 		.name = "message_refused",
-		.function = "forbidden_in_wal_sender",
+		.function = "forbidden_in_wal_sender.part",
 		.kind = WS_SITE_ENTRY,
 		.captures = "firstchar (arg 1)",
 		.args = ARG(1),

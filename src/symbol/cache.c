@@ -22,7 +22,7 @@
 #include "base/util.h"
 #include "symbol/image_parts.h"
 
-#define CACHE_FORMAT   2 /* raise when the meaning of a line or the rules of recovery change */
+#define CACHE_FORMAT   3 /* raise when the meaning of a line or the rules of recovery change */
 #define CACHE_MAX_SIZE (256 * 1024)
 
 static void note(const struct resolver *r, const char *file, const char *why)

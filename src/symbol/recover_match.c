@@ -129,10 +129,17 @@ static bool explains(const struct ws_signature *sig, const char *callee, int dep
 	return false;
 }
 
+/* The name that its own reports carry. */
+static const char *report_name(const struct ws_signature *sig)
+{
+	return sig->part_of ? sig->part_of : sig->name;
+}
+
 /* May an ereport of `name` stand in this function: its own, or that of one it calls or swallows? */
 static bool may_report(const struct ws_signature *sig, const char *name)
 {
-	return strcmp(name, sig->name) == 0 || may_inline(sig, name, 0) || explains(sig, name, 0);
+	return strcmp(name, report_name(sig)) == 0 || may_inline(sig, name, 0) ||
+	       explains(sig, name, 0);
 }
 
 /* No ereport of another function of the unit, unless that one may be inlined here. */
@@ -152,7 +159,7 @@ static bool reports_fit(const struct ws_signature *sig, const struct ws_evidence
 		if (other && other->reports && !may_report(sig, name))
 			return false;
 	}
-	return !sig->reports || ws_evidence_reports(body, sig->file, sig->name);
+	return !sig->reports || ws_evidence_reports(body, sig->file, report_name(sig));
 }
 
 /* The only pointer to a static function that calls of `callee` inside the unit get as this

@@ -93,9 +93,11 @@ void ws_evidence_deinit(struct ws_evidence *evidence);
  */
 struct ws_signature {
 	const char *name;
-	const char *file; /* base name of the unit */
-	bool reports;	  /* it has an ereport or elog, which names it: no such text, no match */
-	const char *must; /* called or referenced by every build of every major */
+	const char *file;    /* base name of the unit */
+	const char *part_of; /* the compiler has split it off this function, whose name its reports
+			      * carry; NULL: a function of its own */
+	bool reports;	     /* it has an ereport or elog, which names it: no such text, no match */
+	const char *must;    /* called or referenced by every build of every major */
 	const char *must_not; /* the mark of a caller that has swallowed this function */
 	const char *calls;    /* what else it calls: raises the score */
 	const char *may;      /* neither raises nor lowers it */

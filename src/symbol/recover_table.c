@@ -380,6 +380,15 @@ static const struct ws_signature signatures[] = {
 		.must_not = "pq_getmsgstring InitPostgres CreatePortal",
 	},
 	{
+		/* The test of am_walsender stands in the caller: what is left does nothing but
+		 * report. */
+		.name = "forbidden_in_wal_sender.part",
+		.part_of = "forbidden_in_wal_sender",
+		.file = "postgres.c",
+		.reports = true,
+		.must_not = "am_walsender pq_getmsgstring InitPostgres CreatePortal",
+	},
+	{
 		.name = "perform_base_backup",
 		.file = "basebackup.c",
 		.reports = true,

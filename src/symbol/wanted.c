@@ -2,6 +2,10 @@
 /*
  * The names the project wants. A first major is only given where PostgreSQL's sources show that
  * older ones lack the name: what is merely not found must say unknown, not absent.
+ *
+ * NAME.part is what gcc splits off NAME (-fpartial-inlining) and puts behind a test that it inlines
+ * into the callers; symbol tables have it as NAME.part.0. Wanted only where all that matters is
+ * behind that test, and never taken for NAME.
  */
 #include "symbol/resolve.h"
 
@@ -106,6 +110,7 @@ static const struct ws_symbol_wanted wanted[] = {
 	FUNCTION("exec_replication_command", "walsender.c", 10),
 	FUNCTION("exec_simple_query", "postgres.c", 10),
 	FUNCTION("forbidden_in_wal_sender", "postgres.c", 10),
+	FUNCTION("forbidden_in_wal_sender.part", "postgres.c", 10),
 	FUNCTION("logical_read_xlog_page", "walsender.c", 10),
 	VARIABLE("my_wait_event_info", NULL, 14),
 	FUNCTION("perform_base_backup", "basebackup.c", 10),

@@ -154,6 +154,79 @@ static void a_body_that_names_another_function_is_rejected(void **state)
 }
 
 /* A pqcomm.c in miniature; the comparison comes in every order and width. */
+/* A postgres.c in miniature: the test of am_walsender in the caller, where gcc puts it when it
+ * splits the function, or in the function. */
+static const char postgres_source[] =
+	"#define API __attribute__((noinline, noipa))\n"
+	"volatile int sink; char am_walsender;\n"
+	"API int errstart(int level) { return sink; }\n"
+	"API void errmsg(const char *text) { sink++; }\n"
+	"API void errfinish(const char *file, int line, const char *function) "
+	"{ sink += line + *file + *function; }\n"
+	"static __attribute__((noinline, noipa)) void\n"
+	"#ifdef WHOLE\n"
+	"forbidden_in_wal_sender(char type) { if (!am_walsender) return;\n"
+	"#else\n"
+	"part(char type) __asm__(\"forbidden_in_wal_sender.part.0\");\n"
+	"static void part(char type) {\n"
+	"#endif\n"
+	"	if (errstart(type)) { errmsg(\"x\");\n"
+	"		errfinish(__FILE__, __LINE__, \"forbidden_in_wal_sender\"); } }\n"
+	"API int PostgresMain(int type)\n"
+	"{\n"
+	"#ifdef WHOLE\n"
+	"	forbidden_in_wal_sender(type);\n"
+	"#else\n"
+	"	if (am_walsender) part(type);\n"
+	"#endif\n"
+	"	return sink;\n"
+	"}\n"
+	"int main(void) { return PostgresMain(1); }\n";
+
+static void a_part_is_told_from_the_function_it_was_split_off(void **state)
+{
+	static const char name[] = "forbidden_in_wal_sender",
+			  part[] = "forbidden_in_wal_sender.part";
+	const struct {
+		const char *flags, *symbol, *is, *is_not;
+	} cases[] = {
+		{ "-O2", "forbidden_in_wal_sender.part.0", part, name },
+		{ "-O2 -DWHOLE", "forbidden_in_wal_sender", name, part },
+		{ "-O0 -DWHOLE", "forbidden_in_wal_sender", name, part },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(cases); i++) {
+		char path[512], stripped[520];
+		struct ws_image *image;
+		struct ws_symbol_set set;
+		struct ws_error err;
+		uint64_t truth;
+
+		ws_fixture_compile("postgres.c", postgres_source, cases[i].flags, path,
+				   sizeof(path));
+		ws_fixture_strip(path, stripped, sizeof(stripped));
+		image = ws_fixture_open(path);
+		truth = ws_image_symbol(image, cases[i].symbol)->address;
+		assert_int_equal(ws_resolve(image, &(struct ws_resolve_options){ 0 }, &set, &err),
+				 0);
+		assert_int_equal(ws_symbol_address(&set, cases[i].is), truth);
+		assert_int_equal(ws_symbol_find(&set, cases[i].is)->source, WS_SOURCE_SYMTAB);
+		assert_int_equal(ws_symbol_address(&set, cases[i].is_not), 0);
+		ws_symbol_set_deinit(&set);
+		ws_image_free(image);
+
+		image = ws_fixture_open(stripped);
+		assert_int_equal(ws_resolve(image, &(struct ws_resolve_options){ 0 }, &set, &err),
+				 0);
+		assert_int_equal(ws_symbol_address(&set, cases[i].is), truth);
+		assert_int_equal(ws_symbol_find(&set, cases[i].is)->source, WS_SOURCE_RECOVERED);
+		assert_int_equal(ws_symbol_address(&set, cases[i].is_not), 0);
+		ws_symbol_set_deinit(&set);
+		ws_image_free(image);
+	}
+}
+
 static void the_order_of_the_send_pointers_is_read_from_the_comparison(void **state)
 {
 	static const char source[] =
@@ -414,6 +487,38 @@ static void the_messages_begin_with_their_protocol_byte(void **state)
 	assert_false(relates(s, "WalSndKeepalive", HAS_NUMBER, 'w'));
 }
 
+/* All its callers hand it a constant (`mov $imm32, %edi; call rel32`), each type once: they are
+ * behind the test, for otherwise the byte of the message would be at hand in a register alone. */
+static void the_refusing_part_is_called_with_each_type_of_message(void **state)
+{
+	const struct server *s = *state;
+	uint64_t part = ws_symbol_address(&s->set, "forbidden_in_wal_sender.part");
+	size_t ranges, avail;
+	const struct ws_range *code = ws_image_code_ranges(s->image, &ranges);
+	char types[16] = "";
+
+	assert_true(part != 0);
+	assert_false(relates(s, "forbidden_in_wal_sender.part", READS,
+			     ws_image_symbol(s->image, "am_walsender")->address));
+	for (size_t r = 0; r < ranges; r++) {
+		const uint8_t *bytes = ws_image_bytes(s->image, code[r].start, &avail);
+
+		for (uint64_t i = 5; i + 5 <= code[r].end - code[r].start; i++) {
+			int32_t distance;
+
+			memcpy(&distance, bytes + i + 1, sizeof(distance));
+			if (bytes[i] != 0xe8 ||
+			    code[r].start + i + 5 + (uint64_t)(int64_t)distance != part)
+				continue;
+			assert_int_equal(bytes[i - 5], 0xbf);
+			assert_true(strlen(types) < sizeof(types) - 1);
+			types[strlen(types)] = (char)bytes[i - 4];
+		}
+	}
+	assert_int_equal(strlen(types), 6);
+	assert_int_equal(strspn("PBEDCF", types), 6);
+}
+
 static void callers_and_callees_are_the_sources(void **state)
 {
 	const struct server *s = *state;
@@ -505,6 +610,7 @@ int main(void)
 		cmocka_unit_test(recovered_addresses_are_those_of_the_symbol_table),
 		cmocka_unit_test(two_claimants_leave_a_name_unknown),
 		cmocka_unit_test(a_body_that_names_another_function_is_rejected),
+		cmocka_unit_test(a_part_is_told_from_the_function_it_was_split_off),
 		cmocka_unit_test(the_order_of_the_send_pointers_is_read_from_the_comparison),
 		cmocka_unit_test(another_comparison_is_no_send_pointer),
 		cmocka_unit_test(recovery_that_is_off_recovers_nothing),
@@ -513,6 +619,7 @@ int main(void)
 		cmocka_unit_test(the_wanted_functions_of_the_installed_server_are_found),
 		cmocka_unit_test(the_send_functions_are_handed_to_the_send_loop),
 		cmocka_unit_test(the_messages_begin_with_their_protocol_byte),
+		cmocka_unit_test(the_refusing_part_is_called_with_each_type_of_message),
 		cmocka_unit_test(callers_and_callees_are_the_sources),
 		cmocka_unit_test(variables_are_used_where_the_sources_use_them),
 		cmocka_unit_test(the_send_pointers_are_those_of_the_socket),
