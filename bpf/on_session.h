@@ -10,15 +10,18 @@
 /* What an entry starts from; too big for a program's stack. */
 const struct ws_entry empty_entry = {};
 
-/* A string behind a pointer in struct Port. A null pointer is a known, empty value. */
+/* A string behind a pointer in struct Port. A null pointer is a known, empty value (`null`), unless
+ * the start-up packet was refused before all of it was read. */
 static __always_inline __u32 port_string(struct ws_entry *e, char *to, __u32 size, __u64 port,
-					 __u32 offset, __u32 valid)
+					 __u32 offset, __u32 valid, __u32 null)
 {
 	__u64 from = 0;
 
 	if (offset == WS_UNKNOWN || !read_user(e, &from, sizeof(from), port + offset))
 		return 0;
-	if (from && bpf_probe_read_user_str(to, size, (const void *)from) < 0) {
+	if (!from)
+		return null & valid;
+	if (bpf_probe_read_user_str(to, size, (const void *)from) < 0) {
 		e->unreadable++;
 		return 0;
 	}
@@ -31,7 +34,8 @@ static __always_inline __u32 port_number(struct ws_entry *e, __u16 *number, __u6
 	char text[8] = {};
 	__u32 value = 0, i;
 
-	if (!port_string(e, text, sizeof(text), port, cfg.off.port_remote_port, WS_VALID_PORT))
+	if (!port_string(e, text, sizeof(text), port, cfg.off.port_remote_port, WS_VALID_PORT,
+			 WS_VALID_PORT))
 		return 0;
 	for (i = 0; i < 5; i++) {
 		if (text[i] < '0' || text[i] > '9')
@@ -42,19 +46,20 @@ static __always_inline __u32 port_number(struct ws_entry *e, __u16 *number, __u6
 	return WS_VALID_PORT;
 }
 
-static __always_inline void session_who(struct ws_entry *e, struct ws_rec_session *r)
+static __always_inline void session_who(struct ws_entry *e, struct ws_rec_session *r, __u16 flags)
 {
 	__u64 port = read_pointer(e, cfg.var.my_proc_port);
+	__u32 null = flags & WS_SESSION_UNPARSED ? 0 : ~0U;
 
 	if (port) {
 		r->valid |= port_string(e, r->user, WS_NAME_LEN, port, cfg.off.port_user,
-					WS_VALID_USER);
+					WS_VALID_USER, null);
 		r->valid |= port_string(e, r->database, WS_NAME_LEN, port, cfg.off.port_database,
-					WS_VALID_DATABASE);
+					WS_VALID_DATABASE, null);
 		r->valid |= port_string(e, r->application, WS_NAME_LEN, port,
-					cfg.off.port_application, WS_VALID_APPLICATION);
+					cfg.off.port_application, WS_VALID_APPLICATION, null);
 		r->valid |= port_string(e, r->host, WS_HOST_LEN, port, cfg.off.port_remote_host,
-					WS_VALID_HOST);
+					WS_VALID_HOST, WS_VALID_HOST);
 		r->valid |= port_number(e, &r->port, port);
 	}
 	if (cfg.var.my_proc_pid &&
@@ -62,8 +67,7 @@ static __always_inline void session_who(struct ws_entry *e, struct ws_rec_sessio
 		r->valid |= WS_VALID_NS_PID;
 }
 
-static __always_inline void emit_session(struct ws_entry *e, __u32 pid, struct task_struct *task,
-					 __u64 now)
+static __always_inline void emit_session(struct ws_entry *e, __u32 pid, __u16 flags, __u64 now)
 {
 	struct ws_rec_session *r = bpf_ringbuf_reserve(&rb, sizeof(*r), 0);
 	__u8 database = 0;
@@ -78,14 +82,46 @@ static __always_inline void emit_session(struct ws_entry *e, __u32 pid, struct t
 	/* start_boottime goes on during suspend, CLOCK_MONOTONIC does not */
 	r->fork_ns = now - (bpf_ktime_get_boot_ns() - e->start_ns);
 	r->base = e->base;
-	r->postmaster_pid = BPF_CORE_READ(task, real_parent, tgid);
+	r->postmaster_pid = e->postmaster_pid;
 	r->valid = WS_VALID_PARENT;
-	session_who(e, r);
+	session_who(e, r, flags);
+	r->h.flags = flags;
 	if (cfg.var.am_db_walsender &&
 	    read_user(e, &database, 1, e->base + cfg.var.am_db_walsender) && database)
-		r->h.flags = WS_SESSION_DATABASE;
+		r->h.flags |= WS_SESSION_DATABASE;
 	account(e, WS_KIND_SESSION, false);
 	bpf_ringbuf_submit(r, wake_flags_reserved(sizeof(*r)));
+}
+
+/*
+ * Claims the current process and tells of it; NULL if that has been done already, by this object or
+ * another, or there is no room. `flags` are the record's.
+ */
+static __noinline struct ws_entry *open_session(__u32 pid, __u64 base, __u16 flags)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	__u64 start = BPF_CORE_READ(task, group_leader, start_boottime);
+	struct ws_entry *e = bpf_map_lookup_elem(&sessions, &pid);
+
+	/* Another object was first, or user space, which knows the start in clock ticks only. An
+	 * older process's entry is replaced. */
+	if (e && e->start_ns / 10000000 == start / 10000000)
+		return NULL;
+	if (bpf_map_update_elem(&sessions, &pid, &empty_entry, BPF_ANY)) {
+		count(WS_COUNTER_UNTRACKED);
+		return NULL;
+	}
+	e = bpf_map_lookup_elem(&sessions, &pid);
+	if (!e)
+		return NULL;
+	e->start_ns = start;
+	e->sock = -1;
+	e->base = base;
+	e->server = cfg.server;
+	e->flags = WS_ENTRY_BASE;
+	e->postmaster_pid = BPF_CORE_READ(task, real_parent, tgid);
+	emit_session(e, pid, flags, bpf_ktime_get_ns());
+	return e;
 }
 
 /*
@@ -94,35 +130,13 @@ static __always_inline void emit_session(struct ws_entry *e, __u32 pid, struct t
  */
 static __always_inline void on_SESSION_START(struct pt_regs *ctx)
 {
-	struct task_struct *task;
-	__u64 base = WS_IP(ctx) - cfg.site_addr[WS_SITE_SESSION_START], start;
-	__u32 pid = current_tgid();
-	struct ws_entry *e;
+	__u64 base = WS_IP(ctx) - cfg.site_addr[WS_SITE_SESSION_START];
 	__u8 walsender = 0;
 
 	if (bpf_probe_read_user(&walsender, 1, (const void *)(base + cfg.var.am_walsender)) ||
 	    walsender != 1)
 		return;
-	task = (struct task_struct *)bpf_get_current_task();
-	start = BPF_CORE_READ(task, group_leader, start_boottime);
-	e = bpf_map_lookup_elem(&sessions, &pid);
-	/* Another object was first, or user space, which knows the start in clock ticks only. An
-	 * older process's entry is replaced. */
-	if (e && e->start_ns / 10000000 == start / 10000000)
-		return;
-	if (bpf_map_update_elem(&sessions, &pid, &empty_entry, BPF_ANY)) {
-		count(WS_COUNTER_UNTRACKED);
-		return;
-	}
-	e = bpf_map_lookup_elem(&sessions, &pid);
-	if (!e)
-		return;
-	e->start_ns = start;
-	e->sock = -1;
-	e->base = base;
-	e->server = cfg.server;
-	e->flags = WS_ENTRY_BASE;
-	emit_session(e, pid, task, bpf_ktime_get_ns());
+	open_session(current_tgid(), base, 0);
 }
 
 static __always_inline void on_SESSION_READY(struct pt_regs *ctx)
@@ -203,17 +217,23 @@ static __always_inline __u32 elevel_of(__u32 number)
 	return 0;
 }
 
+#define ERRORDATA_STACK_SIZE 5 /* elog.c */
+
+/* Can the programs find what is being reported? */
+static __always_inline bool errors_known(void)
+{
+	return cfg.var.errordata && cfg.var.errordata_stack_depth &&
+	       cfg.off.error_size != WS_UNKNOWN && cfg.off.error_elevel != WS_UNKNOWN;
+}
+
 /* The ErrorData being reported: errordata[errordata_stack_depth], 0 if there is none. */
 static __always_inline __u64 error_data(struct ws_entry *e)
 {
 	__s32 depth = -1;
 
-	if (!cfg.var.errordata || !cfg.var.errordata_stack_depth ||
-	    cfg.off.error_size == WS_UNKNOWN)
-		return 0;
-	if (!read_user(e, &depth, sizeof(depth), e->base + cfg.var.errordata_stack_depth))
-		return 0;
-	if (depth < 0 || depth >= 5) /* ERRORDATA_STACK_SIZE, elog.c */
+	if (!errors_known() ||
+	    !read_user(e, &depth, sizeof(depth), e->base + cfg.var.errordata_stack_depth) ||
+	    depth < 0 || depth >= ERRORDATA_STACK_SIZE)
 		return 0;
 	return e->base + cfg.var.errordata + (__u64)depth * cfg.off.error_size;
 }
@@ -295,6 +315,63 @@ static __always_inline void on_ERROR(struct pt_regs *ctx)
 	emit_error(e, pid, error_data(e), WS_ELEVEL_ERROR);
 }
 
+/* PostgreSQL's MAKE_SQLSTATE: six bits a character. */
+#define SQLSTATE(a, b, c, d, e) \
+	(((a) - '0') | ((b) - '0') << 6 | ((c) - '0') << 12 | ((d) - '0') << 18 | ((e) - '0') << 24)
+#define INVALID_PARAMETER_VALUE SQLSTATE('2', '2', '0', '2', '3')
+
+/* The value of `replication` is no boolean: the only 22023 of ProcessStartupPacket (postmaster.c,
+ * 13 to 16, backend_startup.c, 17 and 18). am_walsender is not set, as nothing was parsed. */
+static __always_inline bool is_replication_refused(__u64 base, __u64 data)
+{
+	__u64 name = 0;
+	__u32 state = 0;
+
+	if (!cfg.var.startup_packet_name || cfg.off.error_funcname == WS_UNKNOWN ||
+	    cfg.off.error_sqlerrcode == WS_UNKNOWN)
+		return false;
+	bpf_probe_read_user(&name, sizeof(name), (const void *)(data + cfg.off.error_funcname));
+	bpf_probe_read_user(&state, sizeof(state), (const void *)(data + cfg.off.error_sqlerrcode));
+	return name == base + cfg.var.startup_packet_name && state == INVALID_PARAMETER_VALUE;
+}
+
+/*
+ * A FATAL of a process without an entry: if it is that of a replication connection which never came
+ * to PostgresMain, a session begins here. One that came further is one there was no room for.
+ */
+static __noinline struct ws_entry *refused_session(__u32 pid, __u64 base, __u64 data)
+{
+	__u64 walsnd = 0;
+	__u8 walsender = 0;
+
+	bpf_probe_read_user(&walsender, 1, (const void *)(base + cfg.var.am_walsender));
+	if (walsender != 1)
+		return is_replication_refused(base, data)
+			       ? open_session(pid, base, WS_SESSION_REFUSED | WS_SESSION_UNPARSED)
+			       : NULL;
+	if (cfg.var.my_walsnd)
+		bpf_probe_read_user(&walsnd, sizeof(walsnd),
+				    (const void *)(base + cfg.var.my_walsnd));
+	return walsnd ? NULL : open_session(pid, base, WS_SESSION_REFUSED);
+}
+
+/* In a process without an entry, which nearly always is an ordinary backend with a LOG or ERROR:
+ * one read tells. So it looks at the bottom of the stack of errors, where all are but those that
+ * come up while another one is reported. */
+static __always_inline struct ws_entry *look_for_refusal(struct pt_regs *ctx, __u32 pid)
+{
+	__u64 base = WS_IP(ctx) - cfg.site_addr[WS_SITE_FATAL];
+	__u64 data = base + cfg.var.errordata;
+	__u32 number = 0;
+
+	if (!errors_known() ||
+	    bpf_probe_read_user(&number, sizeof(number),
+				(const void *)(data + cfg.off.error_elevel)) ||
+	    (number != cfg.off.elevel_fatal && number != cfg.off.elevel_panic))
+		return NULL;
+	return refused_session(pid, base, data);
+}
+
 /* EmitErrorReport runs for every message of every process of the server: the lookup comes first.
  * ERROR is left to WalSndErrorCleanup, which follows. */
 static __always_inline void on_FATAL(struct pt_regs *ctx)
@@ -304,10 +381,11 @@ static __always_inline void on_FATAL(struct pt_regs *ctx)
 	__u64 data;
 
 	if (!e)
+		e = look_for_refusal(ctx, pid);
+	if (!e)
 		return;
 	data = error_data(e);
-	if (!data || cfg.off.error_elevel == WS_UNKNOWN ||
-	    !read_user(e, &number, sizeof(number), data + cfg.off.error_elevel))
+	if (!data || !read_user(e, &number, sizeof(number), data + cfg.off.error_elevel))
 		return;
 	elevel = elevel_of(number);
 	if (!elevel || elevel == WS_ELEVEL_ERROR)
@@ -390,20 +468,49 @@ static __always_inline void on_KEEPALIVE(struct pt_regs *ctx)
 	emit(&rec.h, e, pid, WS_KIND_KEEPALIVE, sizeof(rec), bpf_ktime_get_ns());
 }
 
+static __always_inline void emit_phase(__u32 phase)
+{
+	struct ws_rec_phase rec = { .phase = phase };
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u8 cascading = 0;
+
+	if (!e)
+		return;
+	if (phase == WS_PHASE_INITIALIZED && cfg.var.am_cascading_walsender &&
+	    read_user(e, &cascading, 1, e->base + cfg.var.am_cascading_walsender) && cascading)
+		rec.h.flags = WS_PHASE_CASCADING;
+	emit(&rec.h, e, pid, WS_KIND_PHASE, sizeof(rec), bpf_ktime_get_ns());
+}
+
+/* Around the call of ClientAuthentication, in every backend, once. */
 static __always_inline void on_AUTH_BEGIN(struct pt_regs *ctx)
 {
+	emit_phase(WS_PHASE_AUTH_BEGIN);
 }
 
 static __always_inline void on_AUTH_END(struct pt_regs *ctx)
 {
+	emit_phase(WS_PHASE_AUTH_END);
 }
 
+/* Behind the call of InitWalSender. */
 static __always_inline void on_INITIALIZED(struct pt_regs *ctx)
 {
+	emit_phase(WS_PHASE_INITIALIZED);
 }
 
+/* The part of forbidden_in_wal_sender behind its look at am_walsender: it only reports. */
 static __always_inline void on_MESSAGE_REFUSED(struct pt_regs *ctx)
 {
+	struct ws_rec_message rec = {};
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+
+	if (!e)
+		return;
+	rec.type = (__u8)WS_ARG1(ctx); /* a char: the rest of the register is anything */
+	emit(&rec.h, e, pid, WS_KIND_MESSAGE, sizeof(rec), bpf_ktime_get_ns());
 }
 
 static __always_inline void on_ENDING(struct pt_regs *ctx)

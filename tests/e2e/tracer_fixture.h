@@ -86,7 +86,7 @@ static struct fake_port *make_port(void)
 }
 
 /* Runs `body` as a server process: a walsender that has just entered PostgresMain. */
-static pid_t run(struct fixture *f, void (*body)(void), bool consume)
+static inline pid_t run(struct fixture *f, void (*body)(void), bool consume)
 {
 	pid_t pid = fork();
 

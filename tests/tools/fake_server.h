@@ -109,6 +109,9 @@ static struct {
 	volatile int32_t pq_send_pointer, pq_send_start;
 } fake;
 
+/* As a compiler makes the __func__ of that function. */
+static const char fake_startup_packet_name[] = "ProcessStartupPacket";
+
 static const struct ws_offsets fake_offsets = {
 	.walsnd_state = offsetof(struct fake_walsnd, state),
 	.walsnd_sent = offsetof(struct fake_walsnd, sent),
@@ -217,6 +220,7 @@ static inline void fake_plan(struct ws_plan *plan, int level)
 		.pq_send_pointer = fake_vaddr(&fake.pq_send_pointer),
 		.pq_send_start = fake_vaddr(&fake.pq_send_start),
 		.xlog_send_logical = fake_vaddr((const void *)fake_SEND_LOGICAL),
+		.startup_packet_name = fake_vaddr(fake_startup_packet_name),
 	};
 }
 
