@@ -33,6 +33,8 @@ static void describe(struct ws_running *running, struct ws_command *command)
 		.truncated = running->text.cut,
 		.kind = running->kind[0] ? running->kind : NULL,
 		.start_ns = running->start_ns,
+		.outside = running->outside,
+		.message_type = running->message_type,
 	};
 }
 
@@ -76,17 +78,25 @@ static void uncount(struct ws_machine *m, uint64_t start_ns, uint64_t end_ns)
 		m->s.commands--;
 }
 
-static void open_command(struct ws_machine *m, uint64_t start_ns)
+static void open_entry(struct ws_machine *m, uint64_t start_ns, bool outside)
 {
 	struct ws_running *running = &m->command;
 
 	ws_assembly_clear(&running->text);
 	*running = (struct ws_running){
 		.open = true,
+		.outside = outside,
+		.message_type = outside ? m->message_type : 0,
 		.seq = ++m->command_seq,
 		.start_ns = start_ns,
 		.text = running->text,
 	};
+}
+
+static void open_command(struct ws_machine *m, uint64_t start_ns)
+{
+	open_entry(m, start_ns, false);
+	m->commanded = true;
 	count(m, start_ns);
 }
 
@@ -105,12 +115,14 @@ static void close_command(struct ws_machine *m, uint64_t end_ns, enum ws_outcome
 	command.outcome = outcome;
 	command.message = why;
 	if (problem) {
+		command.elevel = problem->elevel;
 		memcpy(command.sqlstate, problem->sqlstate, sizeof(command.sqlstate));
 		command.message = problem->message.any ? problem->message.buf.data : NULL;
 		command.location = problem->location[0] ? problem->location : NULL;
 	}
 	running->open = false;
-	uncount(m, command.start_ns, end_ns);
+	if (!running->outside)
+		uncount(m, command.start_ns, end_ns);
 	tell(m, &command);
 	ws_assembly_clear(&running->text);
 }
@@ -120,7 +132,7 @@ static void close_measured(struct ws_machine *m, uint64_t end_ns, enum ws_outcom
 {
 	uint64_t start_ns = m->command.start_ns;
 
-	if (m->command.open && start_ns && end_ns >= start_ns)
+	if (m->command.open && !m->command.outside && start_ns && end_ns >= start_ns)
 		ws_metrics_command(m, end_ns - start_ns);
 	close_command(m, end_ns, outcome, problem, why);
 }
@@ -253,9 +265,17 @@ void ws_command_error(struct ws_machine *m, const struct ws_rec_error *rec)
 	if (rec->valid & WS_VALID_SQLSTATE)
 		unpack_sqlstate(rec->sqlstate, problem->sqlstate);
 	locate(problem, rec);
-	/* Refused outside any command (forbidden_in_wal_sender): an entry of its own. */
-	if (problem->closing && !m->command.open)
-		open_command(m, rec->h.time_ns);
+	/* A message that is refused (forbidden_in_wal_sender), a connection that is refused, an
+	 * idle session that is ended: an entry of its own. */
+	problem->outside = problem->elevel != WS_ELEVEL_COMMERROR && !m->command.open;
+	if (problem->outside)
+		open_entry(m, rec->h.time_ns, true);
+}
+
+void ws_command_message(struct ws_machine *m, const struct ws_rec_message *rec)
+{
+	close_lost(m, rec->h.time_ns);
+	m->message_type = (uint8_t)rec->type;
 }
 
 /* Of several, the one that ended the process is kept: a FATAL, else the first COMMERROR (the EOF
@@ -280,9 +300,9 @@ void ws_command_settle(struct ws_machine *m)
 	if (!problem->set)
 		return;
 	ws_assembly_finish(&problem->message);
-	if (problem->closing) {
+	if (problem->closing || problem->outside)
 		close_measured(m, problem->time_ns, WS_OUTCOME_ERROR, problem, NULL);
-	} else {
+	if (!problem->closing) {
 		clues = ws_exit_clues(problem);
 		m->clues |= clues;
 		if (ws_exit_follows(clues))
@@ -350,10 +370,31 @@ bool ws_session_command(const struct ws_session *session, struct ws_command *com
 	return true;
 }
 
-void ws_command_deinit(struct ws_machine *m)
+bool ws_session_error(const struct ws_session *session, struct ws_report *report)
+{
+	const struct ws_problem *problem = &ws_machine_of(session)->fatal;
+
+	/* One it survived without another command explains no end in good order. */
+	if (!session->end_ns || !problem->set || session->exit_reason == WS_END_CLIENT_TERMINATED)
+		return false;
+	*report = (struct ws_report){
+		.elevel = problem->elevel,
+		.sqlstate = problem->sqlstate[0] ? problem->sqlstate : NULL,
+		.message = problem->message.any ? problem->message.buf.data : NULL,
+		.location = problem->location[0] ? problem->location : NULL,
+	};
+	return true;
+}
+
+void ws_command_release(struct ws_machine *m)
 {
 	ws_assembly_deinit(&m->command.text);
 	ws_assembly_deinit(&m->problem.message);
+}
+
+void ws_command_deinit(struct ws_machine *m)
+{
+	ws_command_release(m);
 	ws_assembly_deinit(&m->fatal.message);
 }
 

@@ -73,12 +73,14 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 	s->valid = r->valid;
 	s->port = r->port;
 	s->database = rec->flags & WS_SESSION_DATABASE;
+	s->has_database = !(rec->flags & WS_SESSION_UNPARSED);
 	memcpy(s->user, r->user, sizeof(s->user));
 	memcpy(s->database_name, r->database, sizeof(s->database_name));
 	memcpy(s->application, r->application, sizeof(s->application));
 	memcpy(s->host, r->host, sizeof(s->host));
 	s->fork_ns = r->fork_ns;
 	if (!(rec->flags & WS_SESSION_RUNNING)) {
+		s->packet_ns = rec->time_ns;
 		enter(m, WS_STATE_STARTING, rec);
 		return;
 	}
@@ -103,6 +105,29 @@ static void on_ready(struct ws_machine *m, const struct ws_rec *rec)
 {
 	m->s.ready_ns = rec->time_ns;
 	enter(m, WS_STATE_IDLE, rec);
+}
+
+static void on_phase(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_phase *r = (const struct ws_rec_phase *)rec;
+
+	switch (r->phase) {
+	case WS_PHASE_AUTH_BEGIN:
+		m->s.auth_begin_ns = rec->time_ns;
+		break;
+	case WS_PHASE_AUTH_END:
+		m->s.auth_end_ns = rec->time_ns;
+		break;
+	case WS_PHASE_INITIALIZED:
+		m->s.initialized_ns = rec->time_ns;
+		m->s.cascading = rec->flags & WS_PHASE_CASCADING;
+		break;
+	}
+}
+
+static void on_message(struct ws_machine *m, const struct ws_rec *rec)
+{
+	ws_command_message(m, (const struct ws_rec_message *)rec);
 }
 
 static void on_command(struct ws_machine *m, const struct ws_rec *rec)
@@ -447,7 +472,7 @@ static void end_session(struct ws_machine *m, uint64_t end_ns)
 	m->ended = true;
 	if (model->observer.session && end_ns >= model->from_ns && s->begin_ns < model->to_ns)
 		model->observer.session(model->observer.arg, s);
-	ws_command_deinit(m);
+	ws_command_release(m);
 }
 
 static void on_exit_record(struct ws_machine *m, const struct ws_rec *rec)
@@ -472,6 +497,7 @@ void ws_machine_gap(struct ws_machine *m, const struct ws_rec_gap *gap)
 	m->reply_ns = 0;
 	m->backup_phase = 0;
 	m->hole = true;
+	m->start_lost |= !m->s.first_command_ns;
 	ws_command_gap(m, from);
 	ws_timeline_enter(m, WS_STATE_LOST, from);
 	if (!ws_timeline_wanted(m) || !gap->lost)
@@ -513,6 +539,8 @@ static const struct handler handlers[WS_KIND_MAX] = {
 	[WS_KIND_KEEPALIVE] = { on_keepalive, sizeof(struct ws_rec_keepalive) },
 	[WS_KIND_BACKUP] = { on_backup, sizeof(struct ws_rec_backup) },
 	[WS_KIND_EXIT] = { on_exit_record, WS_EXIT_SHORT_SIZE },
+	[WS_KIND_PHASE] = { on_phase, sizeof(struct ws_rec_phase) },
+	[WS_KIND_MESSAGE] = { on_message, sizeof(struct ws_rec_message) },
 	[WS_KIND_GAP] = { on_gap, sizeof(struct ws_rec_gap) },
 };
 
@@ -531,6 +559,8 @@ void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec)
 	if (rec->kind != WS_KIND_EXIT)
 		m->hole = false;
 	h->fn(m, rec);
+	if (rec->kind != WS_KIND_MESSAGE)
+		m->message_type = 0;
 }
 
 void ws_machine_init(struct ws_machine *m, const struct ws_rec *first)

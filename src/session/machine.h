@@ -7,6 +7,7 @@
  *   timeline.c  accounts for time, makes segments
  *   command.c   commands, their texts and outcomes, errors
  *   exit.c      why a session ended
+ *   start.c     how long the phases of its start took
  *   metrics.c   histograms
  */
 #ifndef WS_SESSION_MACHINE_H
@@ -37,6 +38,8 @@ struct ws_running {
 	bool streaming; /* it reached the send loop */
 	bool gap;	/* records are missing since it began */
 	bool parsed;
+	bool outside; /* no command but the entry of an error */
+	uint8_t message_type;
 	uint32_t seq;
 	uint64_t start_ns;
 	uint64_t known_ns; /* it was known to run until here: where the gap begins */
@@ -48,6 +51,7 @@ struct ws_running {
 struct ws_problem {
 	bool set;
 	bool closing; /* an ERROR: it ends the command at time_ns once its text is whole */
+	bool outside; /* it came up outside any command */
 	enum ws_elevel elevel;
 	uint64_t time_ns;
 	char sqlstate[6]; /* "" if not known */
@@ -89,6 +93,9 @@ struct ws_machine {
 	struct ws_decoding decoding;
 	uint32_t backup_phase; /* enum ws_backup_phase, 0 for none */
 
+	bool commanded;	      /* a command came in */
+	bool start_lost;      /* records are missing in front of the first command seen */
+	uint8_t message_type; /* of the record before, if that was a message; else 0 */
 	uint32_t command_seq;
 	struct ws_running command;
 	struct ws_problem problem; /* of which the text may still come */
@@ -173,8 +180,12 @@ void ws_command_gap(struct ws_machine *m, uint64_t from_ns);
 /* It was seen at work behind the gap. */
 void ws_command_goes_on(struct ws_machine *m);
 void ws_command_error(struct ws_machine *m, const struct ws_rec_error *rec);
+/* A message that is refused came in, which no command is running for. */
+void ws_command_message(struct ws_machine *m, const struct ws_rec_message *rec);
 /* No more text comes: looks at what there is, and closes what an error has ended. */
 void ws_command_settle(struct ws_machine *m);
+/* The session ended: what it ended with is kept until ws_command_deinit. */
+void ws_command_release(struct ws_machine *m);
 void ws_command_deinit(struct ws_machine *m);
 
 /* text.c: assembly, and reading replication commands */

@@ -110,7 +110,11 @@ ws_exit_reason_name(enum ws_exit_reason reason); /* "client_terminated", NULL fo
 enum ws_outcome { WS_OUTCOME_RUNNING = 0, WS_OUTCOME_OK, WS_OUTCOME_ERROR, WS_OUTCOME_LOST };
 const char *ws_outcome_name(enum ws_outcome outcome); /* "ok", ... */
 
-/* One command of a session. Pointers live during the observer's call. */
+/* What the server's log says in front of a message: "FATAL"; a COMMERROR is a LOG there. NULL:
+ * none. */
+const char *ws_severity_name(enum ws_elevel elevel);
+
+/* One command of a session, or an error outside any. Pointers live during the observer's call. */
 struct ws_command {
 	uint32_t seq;	  /* from 1 on within the session */
 	const char *text; /* NULL if it could not be read at all */
@@ -126,7 +130,29 @@ struct ws_command {
 	/* NULL without error. The server's, or in words of our own how the process took the command
 	 * with it ("the process was ended by SIGKILL"): then sqlstate is "". */
 	const char *message;
-	const char *location; /* "function, file:line" as psql prints it, NULL if not known */
+	const char *location;  /* "function, file:line" as psql prints it, NULL if not known */
+	enum ws_elevel elevel; /* of the error; 0: none, or none of the server's */
+	bool outside;	       /* no command: an error that came up between commands */
+	uint8_t message_type;  /* of such an error, the protocol message it refuses; 0: not known */
+};
+/* "Parse" for 'P'; NULL for a byte that names none of those a walsender refuses. */
+const char *ws_message_type_name(uint8_t type);
+
+/* An error as psql's VERBOSITY verbose shows it. Its strings live as long as the model. */
+struct ws_report {
+	enum ws_elevel elevel;
+	const char *sqlstate, *message, *location; /* NULL: not known */
+};
+
+/* The phases of a session's start, in their order; together they are the time from the fork to the
+ * first command. */
+enum ws_start_phase {
+	WS_START_PACKET = 0,	/* fork to start-up packet, with the TLS handshake */
+	WS_START_AUTH,		/* ClientAuthentication */
+	WS_START_POSTGRES,	/* InitPostgres without it */
+	WS_START_WALSENDER,	/* InitWalSender */
+	WS_START_FIRST_COMMAND, /* waiting for the first command */
+	WS_START_COUNT,
 };
 
 /* A stretch of one state. */
@@ -143,16 +169,20 @@ struct ws_session {
 	uint32_t pid, ns_pid, postmaster_pid;
 	uint64_t start_ns; /* start_boottime of the task: identity */
 	uint16_t server;
-	bool was_running; /* already ran when walscope attached */
-	bool database;	  /* replication=database */
-	uint32_t valid;	  /* enum ws_session_valid */
+	bool was_running;  /* already ran when walscope attached */
+	bool database;	   /* replication=database */
+	bool has_database; /* `database` is known */
+	bool cascading;	   /* the server is a standby itself */
+	uint32_t valid;	   /* enum ws_session_valid */
 	char user[WS_NAME_LEN], database_name[WS_NAME_LEN], application[WS_NAME_LEN];
 	char host[WS_HOST_LEN], slot[WS_NAME_LEN];
 	uint16_t port;
 	enum ws_session_kind kind;
 
-	uint64_t fork_ns, first_seen_ns, ready_ns, first_command_ns; /* 0: not seen */
-	uint64_t end_ns;					     /* 0 while running */
+	/* 0: not seen */
+	uint64_t fork_ns, first_seen_ns, ready_ns, first_command_ns;
+	uint64_t packet_ns, auth_begin_ns, auth_end_ns, initialized_ns;
+	uint64_t end_ns; /* 0 while running */
 	enum ws_exit_reason exit_reason;
 	int exit_code, exit_signal; /* -1: not known; signal 0: none */
 
@@ -180,8 +210,9 @@ struct ws_observer {
 	void *arg;
 	void (*segment)(void *arg, const struct ws_session *session,
 			const struct ws_segment *segment);
-	/* When a command ends, and for those still running when the model is finished. An error
-	 * outside any command (a message refused with 08P01) is a command without text and kind. */
+	/* When a command ends, and for those still running when the model is finished. An ERROR or
+	 * FATAL outside any command (a message refused with 08P01, a refused connection) is a
+	 * command without text and kind. */
 	void (*command)(void *arg, const struct ws_session *session,
 			const struct ws_command *command);
 	/* When a session ends, and for those still running at the finish. */
@@ -218,5 +249,12 @@ const char *ws_session_id(const struct ws_session *session, char out[WS_SESSION_
 uint64_t ws_model_lost(const struct ws_model *model); /* records known to be missing */
 /* The command a session is in now. Its text lives until the next record. */
 bool ws_session_command(const struct ws_session *session, struct ws_command *command);
+/* The error (FATAL or COMMERROR) a session ended with; false if there is none. */
+bool ws_session_error(const struct ws_session *session, struct ws_report *report);
+/* "startup_packet", ... */
+const char *ws_start_phase_name(enum ws_start_phase phase);
+/* How long a phase of the start took; false if its begin or its end was not seen. */
+bool ws_session_start_phase(const struct ws_session *session, enum ws_start_phase phase,
+			    uint64_t *ns);
 
 #endif

@@ -89,3 +89,27 @@ const char *ws_outcome_name(enum ws_outcome outcome)
 
 	return name_in(names, WS_ARRAY_SIZE(names), outcome);
 }
+
+const char *ws_severity_name(enum ws_elevel elevel)
+{
+	/* error_severity, elog.c */
+	static const char *const names[] = {
+		[WS_ELEVEL_COMMERROR] = "LOG",
+		[WS_ELEVEL_ERROR] = "ERROR",
+		[WS_ELEVEL_FATAL] = "FATAL",
+		[WS_ELEVEL_PANIC] = "PANIC",
+	};
+
+	return name_in(names, WS_ARRAY_SIZE(names), elevel);
+}
+
+const char *ws_message_type_name(uint8_t type)
+{
+	/* SocketBackend and PostgresMain, postgres.c */
+	static const char *const names[] = {
+		['B'] = "Bind",	   ['C'] = "Close",	   ['D'] = "Describe",
+		['E'] = "Execute", ['F'] = "FunctionCall", ['P'] = "Parse",
+	};
+
+	return name_in(names, WS_ARRAY_SIZE(names), type);
+}

@@ -181,6 +181,20 @@ int ws_tape_state(struct ws_tape *tape, enum ws_walsnd_state from, enum ws_walsn
 	return ws_tape_send(tape, &rec.h, WS_KIND_STATE, sizeof(rec), 0);
 }
 
+int ws_tape_phase(struct ws_tape *tape, enum ws_phase phase, uint16_t flags)
+{
+	struct ws_rec_phase rec = { .phase = phase };
+
+	return ws_tape_send(tape, &rec.h, WS_KIND_PHASE, sizeof(rec), flags);
+}
+
+int ws_tape_message(struct ws_tape *tape, char type)
+{
+	struct ws_rec_message rec = { .type = (uint8_t)type };
+
+	return ws_tape_send(tape, &rec.h, WS_KIND_MESSAGE, sizeof(rec), 0);
+}
+
 int ws_tape_stream(struct ws_tape *tape, uint16_t flags, uint64_t lsn, const char *slot)
 {
 	struct ws_rec_stream rec = { .sent_lsn = lsn };

@@ -46,6 +46,10 @@ int ws_tape_end(struct ws_tape *tape, enum ws_command_how how);
 int ws_tape_error(struct ws_tape *tape, enum ws_elevel elevel, const char *sqlstate,
 		  const char *function, const char *message);
 int ws_tape_state(struct ws_tape *tape, enum ws_walsnd_state from, enum ws_walsnd_state to);
+/* `flags`: enum ws_phase_flags. */
+int ws_tape_phase(struct ws_tape *tape, enum ws_phase phase, uint16_t flags);
+/* A message that is refused: 'P', ... */
+int ws_tape_message(struct ws_tape *tape, char type);
 int ws_tape_stream(struct ws_tape *tape, uint16_t flags, uint64_t lsn, const char *slot);
 
 struct ws_tape_turn {
