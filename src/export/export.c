@@ -95,6 +95,13 @@ const char *ws_session_client(const struct ws_session *session, char out[WS_CLIE
 	return out;
 }
 
+const char *ws_session_replication(const struct ws_session *session)
+{
+	if (!session->has_database)
+		return NULL;
+	return session->database ? "database" : "physical";
+}
+
 const char *ws_session_field(const struct ws_session *session, const char *text, uint32_t valid)
 {
 	return session->valid & valid ? text : NULL;

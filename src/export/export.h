@@ -94,6 +94,8 @@ uint64_t ws_session_duration_ns(const struct ws_session *session, uint64_t to_ns
 /* "192.0.2.1:5432", "[2001:db8::1]:5432", "[local]"; "" if not known. */
 #define WS_CLIENT_TEXT (WS_HOST_LEN + 16)
 const char *ws_session_client(const struct ws_session *session, char out[WS_CLIENT_TEXT]);
+/* "physical" or "database": what the client asked for. NULL: not known. */
+const char *ws_session_replication(const struct ws_session *session);
 /* A field that can be unreadable: NULL then. */
 const char *ws_session_field(const struct ws_session *session, const char *text, uint32_t valid);
 /* How long a command ran, to the end of the span if it still runs; false if that is not known. */

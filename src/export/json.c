@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "export/json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -117,9 +118,19 @@ int ws_json_line(const struct ws_export *ex, json_t *object, int rc)
 	return rc ? -1 : 0;
 }
 
+static void put_report(json_t *object, const struct ws_report *report, int *rc)
+{
+	ws_json_put(object, "severity",
+		    ws_json_str(report ? ws_severity_name(report->elevel) : NULL), rc);
+	ws_json_put(object, "sqlstate", ws_json_str(report ? report->sqlstate : NULL), rc);
+	ws_json_put(object, "message", ws_json_str(report ? report->message : NULL), rc);
+	ws_json_put(object, "location", ws_json_str(report ? report->location : NULL), rc);
+}
+
 static json_t *exit_object(const struct ws_session *session, int *rc)
 {
 	json_t *object = json_object();
+	struct ws_report report;
 	bool ended = session->end_ns != 0;
 	bool code = ended && session->exit_code >= 0 && session->exit_signal <= 0;
 
@@ -130,6 +141,26 @@ static json_t *exit_object(const struct ws_session *session, int *rc)
 		    ended && session->exit_signal >= 0 ? json_integer(session->exit_signal)
 						       : json_null(),
 		    rc);
+	put_report(object, ws_session_error(session, &report) ? &report : NULL, rc);
+	return object;
+}
+
+/* Null as a whole where the start was not seen at all. */
+static json_t *start_phases(const struct ws_session *session, int *rc)
+{
+	json_t *object;
+	char key[64];
+	uint64_t ns;
+
+	if (session->was_running)
+		return json_null();
+	object = json_object();
+	for (int i = 0; i < WS_START_COUNT; i++) {
+		bool known = ws_session_start_phase(session, (enum ws_start_phase)i, &ns);
+
+		snprintf(key, sizeof(key), "%s_ns", ws_start_phase_name((enum ws_start_phase)i));
+		ws_json_put(object, key, known ? ws_json_uint(ns) : json_null(), rc);
+	}
 	return object;
 }
 
@@ -138,6 +169,7 @@ static void put_identity(json_t *o, const struct ws_session *s, int *rc)
 	char client[WS_CLIENT_TEXT];
 
 	ws_json_put(o, "kind", ws_json_str(ws_session_kind_name(s->kind)), rc);
+	ws_json_put(o, "replication", ws_json_str(ws_session_replication(s)), rc);
 	ws_json_put(o, "user", ws_json_str(ws_session_field(s, s->user, WS_VALID_USER)), rc);
 	/* A physical walsender is connected to no database, whatever its start-up packet said. */
 	ws_json_put(o, "database",
@@ -164,6 +196,7 @@ static int json_session(struct ws_export *ex, const struct ws_session *s)
 		    &rc);
 	ws_json_put(o, "was_running", ws_json_bool(s->was_running), &rc);
 	ws_json_put(o, "observed_from", ws_json_time(ex, s->begin_ns), &rc);
+	ws_json_put(o, "start_phases", start_phases(s, &rc), &rc);
 	ws_json_put(o, "exit", exit_object(s, &rc), &rc);
 	/* Not measured yet, so not known: tls, wire_bytes, acked_bytes. */
 	ws_json_put(o, "tls", json_null(), &rc);
@@ -199,9 +232,11 @@ static int json_command(struct ws_export *ex, const struct ws_session *session,
 								     : json_null(),
 		    &rc);
 	ws_json_put(o, "outcome", ws_json_str(ws_outcome_name(c->outcome)), &rc);
+	ws_json_put(o, "severity", ws_json_str(ws_severity_name(c->elevel)), &rc);
 	ws_json_put(o, "sqlstate", ws_json_str_or_null(c->sqlstate), &rc);
 	ws_json_put(o, "message", ws_json_str(c->message), &rc);
 	ws_json_put(o, "location", ws_json_str(c->location), &rc);
+	ws_json_put(o, "message_type", ws_json_str(ws_message_type_name(c->message_type)), &rc);
 	ws_json_put(o, "truncated", ws_json_bool(c->truncated), &rc);
 	return ws_json_line(ex, o, rc);
 }

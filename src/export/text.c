@@ -9,6 +9,8 @@
 
 #include "base/util.h"
 
+#define NOTE_INDENT 15 /* of a line below a row */
+
 const char *ws_text_time(const struct ws_export *ex, uint64_t mono_ns, char out[WS_TIME_TEXT])
 {
 	int64_t wall = ws_export_wall(ex, mono_ns);
@@ -71,6 +73,45 @@ static int end_table(struct ws_export *ex, const char *nothing)
 	if (ws_table_rows(ex->state) == 0)
 		return fprintf(ex->opt.out, "%s\n", nothing) < 0 ? -1 : 0;
 	return ws_table_print(ex->state, ex->opt.out);
+}
+
+/* A line below the row. */
+static int put_note(struct ws_export *ex, enum ws_color color, const char *text)
+{
+	const struct ws_screen *screen = &ex->opt.screen;
+	size_t room = screen->verbose || screen->whole ? 0 : (size_t)screen->width - NOTE_INDENT;
+	struct ws_buf note = { 0 };
+	int rc;
+
+	rc = ws_buf_addf(&note, "%*s", NOTE_INDENT, "") ||
+	     ws_buf_addstr(&note, ws_color_code(screen, color)) ||
+	     ws_put_text(&note, screen, text, strlen(text), room) ||
+	     (color != WS_COLOR_NONE &&
+	      ws_buf_addstr(&note, ws_color_code(screen, WS_COLOR_NONE))) ||
+	     ws_table_note(ex->state, note.data);
+	ws_buf_deinit(&note);
+	return rc ? -1 : 0;
+}
+
+/* "FATAL:  28P01: ..." and "LOCATION:  ..." as psql's VERBOSITY verbose has them. */
+static int error_notes(struct ws_export *ex, const struct ws_report *report)
+{
+	const char *severity = ws_severity_name(report->elevel);
+	const char *sqlstate = report->sqlstate ? report->sqlstate : "";
+	struct ws_buf text = { 0 };
+	int rc;
+
+	/* How a process took its command with it is no report of the server, but no less bad. */
+	rc = ws_buf_addf(&text, "%s:  %s%s%s", severity ? severity : "ERROR", sqlstate,
+			 sqlstate[0] ? ": " : "",
+			 report->message ? report->message : "(message not readable)") ||
+	     put_note(ex, WS_COLOR_RED, text.data);
+	ws_buf_clear(&text);
+	if (rc == 0 && report->location)
+		rc = ws_buf_addf(&text, "LOCATION:  %s", report->location) ||
+		     put_note(ex, WS_COLOR_NONE, text.data);
+	ws_buf_deinit(&text);
+	return rc ? -1 : 0;
 }
 
 /* -- sessions */
@@ -185,6 +226,41 @@ static const char *start_text(const struct ws_export *ex, const struct ws_sessio
 	return out;
 }
 
+/* "start: startup_packet 1.2 ms, ...": what was seen of it. */
+static int start_note(struct ws_export *ex, const struct ws_session *s)
+{
+	char took[WS_DURATION_TEXT];
+	struct ws_buf text = { 0 };
+	int rc = 0, seen = 0;
+	uint64_t ns;
+
+	for (int i = 0; i < WS_START_COUNT && rc == 0; i++) {
+		if (!ws_session_start_phase(s, (enum ws_start_phase)i, &ns))
+			continue;
+		rc = ws_buf_addf(&text, "%s%s %s", seen++ ? ", " : "start: ",
+				 ws_start_phase_name((enum ws_start_phase)i),
+				 ws_duration_format(ns, took));
+	}
+	if (rc == 0 && seen)
+		rc = put_note(ex, WS_COLOR_NONE, text.data);
+	ws_buf_deinit(&text);
+	return rc;
+}
+
+/* What a session says below its row: why it was refused, or failed; the rest on request. */
+static int session_notes(struct ws_export *ex, const struct ws_session *s)
+{
+	bool verbose = ex->opt.screen.verbose;
+	struct ws_report report;
+
+	if (verbose && !s->was_running && start_note(ex, s))
+		return -1;
+	if (!ws_session_error(s, &report) ||
+	    !(verbose || s->exit_reason == WS_END_REFUSED || s->exit_reason == WS_END_FATAL))
+		return 0;
+	return error_notes(ex, &report);
+}
+
 int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
 {
 	struct ws_table *t = ex->state;
@@ -221,7 +297,7 @@ int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
 	if (s->was_running)
 		ws_table_footer(t,
 				"* ran before it was observed: SENT and MOSTLY are from then on");
-	return rc ? -1 : 0;
+	return rc || session_notes(ex, s) ? -1 : 0;
 }
 
 const struct ws_text_view ws_text_sessions = { begin_sessions, end_sessions, release_table };
@@ -244,32 +320,16 @@ static int end_history(struct ws_export *ex)
 	return end_table(ex, "no commands");
 }
 
-/* "ERROR: 42601: ..." and "LOCATION: ..." below the command, as psql's VERBOSITY verbose has them.
- */
-static int error_notes(struct ws_export *ex, const struct ws_command *c)
+/* The command, or in parentheses why there is none. */
+static int command_text(const struct ws_command *c, struct ws_buf *out)
 {
-	const struct ws_screen *screen = &ex->opt.screen;
-	size_t room = screen->verbose || screen->whole ? 0 : (size_t)screen->width - 15;
-	struct ws_buf note = { 0 }, text = { 0 };
-	int rc;
+	const char *type = ws_message_type_name(c->message_type);
 
-	rc = ws_buf_addf(&text, "ERROR:  %s%s%s", c->sqlstate, c->sqlstate[0] ? ": " : "",
-			 c->message ? c->message : "(message not readable)") ||
-	     ws_buf_addstr(&note, "               ") ||
-	     ws_buf_addstr(&note, ws_color_code(screen, WS_COLOR_RED)) ||
-	     ws_put_text(&note, screen, text.data, text.len, room) ||
-	     ws_buf_addstr(&note, ws_color_code(screen, WS_COLOR_NONE)) ||
-	     ws_table_note(ex->state, note.data);
-	ws_buf_clear(&note);
-	ws_buf_clear(&text);
-	if (rc == 0 && c->location)
-		rc = ws_buf_addf(&text, "LOCATION:  %s", c->location) ||
-		     ws_buf_addstr(&note, "               ") ||
-		     ws_put_text(&note, screen, text.data, text.len, room) ||
-		     ws_table_note(ex->state, note.data);
-	ws_buf_deinit(&note);
-	ws_buf_deinit(&text);
-	return rc ? -1 : 0;
+	if (c->text)
+		return ws_buf_add(out, c->text, c->text_len);
+	if (type)
+		return ws_buf_addf(out, "(%s message)", type);
+	return ws_buf_addstr(out, c->outside ? "(no command)" : "(not readable)");
 }
 
 int ws_text_command_row(struct ws_export *ex, const struct ws_session *session,
@@ -281,16 +341,15 @@ int ws_text_command_row(struct ws_export *ex, const struct ws_session *session,
 		[WS_OUTCOME_ERROR] = WS_COLOR_RED,
 		[WS_OUTCOME_LOST] = WS_COLOR_RED,
 	};
-	static const char unreadable[] = "(not readable)";
 	struct ws_table *t = ex->state;
 	char pid[WS_PID_TEXT], time[WS_TIME_TEXT], count[WS_COUNT_TEXT], lasted[WS_DURATION_TEXT];
+	struct ws_report report = { c->elevel, c->sqlstate, c->message, c->location };
 	struct ws_buf command = { 0 };
 	uint64_t ns = 0;
 	bool known = ws_command_duration(c, ex->opt.to_ns, &ns);
 	int rc;
 
-	rc = c->text ? ws_buf_add(&command, c->text, c->text_len)
-		     : ws_buf_addstr(&command, unreadable);
+	rc = command_text(c, &command);
 	if (rc == 0 && c->truncated)
 		rc = ws_buf_addstr(&command, "...");
 	rc = rc ||
@@ -298,12 +357,15 @@ int ws_text_command_row(struct ws_export *ex, const struct ws_session *session,
 			   c->start_ns ? ws_text_time(ex, c->start_ns, time) : "before") ||
 	     ws_table_cell(t, WS_COLOR_BOLD, ws_text_pid(session, pid)) ||
 	     ws_table_cell(t, WS_COLOR_DIM, ws_count_format(c->seq, count)) ||
-	     ws_table_cell(t, WS_COLOR_NONE, known ? ws_duration_format(ns, lasted) : "?") ||
+	     ws_table_cell(t, WS_COLOR_NONE,
+			   c->outside ? ""
+			   : known    ? ws_duration_format(ns, lasted)
+				      : "?") ||
 	     ws_table_cell(t, colors[c->outcome], ws_outcome_name(c->outcome)) ||
 	     ws_table_text(t, command.data ? command.data : "", command.len);
 	ws_buf_deinit(&command);
 	if (rc == 0 && c->outcome == WS_OUTCOME_ERROR)
-		rc = error_notes(ex, c);
+		rc = error_notes(ex, &report);
 	return rc ? -1 : 0;
 }
 

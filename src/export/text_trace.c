@@ -110,7 +110,10 @@ static void print_session(struct line *l, const struct ws_rec *rec)
 {
 	char client[WS_CLIENT_TEXT];
 
-	add(l, "%s", rec->flags & WS_SESSION_RUNNING ? "already running" : "begins");
+	if (rec->flags & WS_SESSION_REFUSED)
+		add_colored(l, WS_COLOR_RED, "refused");
+	else
+		add(l, "%s", rec->flags & WS_SESSION_RUNNING ? "already running" : "begins");
 	add_string(l, rec, "user");
 	add_string(l, rec, "database");
 	add_string(l, rec, "application_name");
@@ -129,6 +132,24 @@ static void print_ready(struct line *l, const struct ws_rec *rec)
 {
 	(void)rec;
 	add(l, "authenticated");
+}
+
+static void print_phase(struct line *l, const struct ws_rec *rec)
+{
+	add_enum(l, rec, "phase");
+	if (rec->flags & WS_PHASE_CASCADING)
+		add(l, " cascading");
+}
+
+static void print_message(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_message *r = (const void *)rec;
+	const char *name = r->type <= UINT8_MAX ? ws_message_type_name((uint8_t)r->type) : NULL;
+
+	if (name)
+		add(l, "%s", name);
+	else
+		add(l, "type %u", r->type);
 }
 
 static void print_command(struct line *l, const struct ws_rec *rec)
@@ -377,6 +398,8 @@ static const struct printer {
 	{ WS_KIND_KEEPALIVE, WS_COLOR_NONE, false, print_keepalive },
 	{ WS_KIND_BACKUP, WS_COLOR_BLUE, false, print_backup },
 	{ WS_KIND_EXIT, WS_COLOR_CYAN, false, print_exit },
+	{ WS_KIND_PHASE, WS_COLOR_CYAN, false, print_phase },
+	{ WS_KIND_MESSAGE, WS_COLOR_BOLD, false, print_message },
 	{ WS_KIND_SERVER, WS_COLOR_DIM, false, print_server },
 	{ WS_KIND_GAP, WS_COLOR_RED, false, print_gap },
 	{ WS_KIND_CLOCK, WS_COLOR_DIM, true, NULL },

@@ -59,6 +59,8 @@ static void named(struct ws_tape *tape, uint16_t flags, const char *app, const c
 
 	if (database[0])
 		rec.valid |= WS_VALID_DATABASE;
+	if (flags & WS_SESSION_UNPARSED)
+		rec.valid &= ~(uint32_t)WS_VALID_APPLICATION;
 	snprintf(rec.user, sizeof(rec.user), "repl");
 	snprintf(rec.database, sizeof(rec.database), "%s", database);
 	snprintf(rec.application, sizeof(rec.application), "%s", app);
@@ -114,6 +116,43 @@ static void physical(struct ws_sink sink, int flags)
 	}
 	turn(&t, lsn, 1048576, 1000, 900, WS_WAIT_WAL);
 	ws_tape_keepalive(&t, lsn + 1048576);
+}
+
+static void refused(struct ws_sink sink)
+{
+	struct ws_tape t = ws_tape_new(sink, 4004, WS_SAMPLE_MONO_NS + 6500 * MS);
+
+	at(&t, 6501);
+	named(&t, 0, "driver", "192.0.2.9", "");
+	at(&t, 6502);
+	ws_tape_phase(&t, WS_PHASE_AUTH_BEGIN, 0);
+	at(&t, 6512);
+	ws_tape_phase(&t, WS_PHASE_AUTH_END, 0);
+	at(&t, 6515);
+	ws_tape_ready(&t);
+	at(&t, 6516);
+	ws_tape_phase(&t, WS_PHASE_INITIALIZED, WS_PHASE_CASCADING);
+	at(&t, 6520);
+	ws_tape_command(&t, "SHOW wal_level");
+	at(&t, 6521);
+	ws_tape_end(&t, WS_COMMAND_DONE);
+	at(&t, 6530);
+	ws_tape_message(&t, 'P');
+	ws_tape_error(&t, WS_ELEVEL_ERROR, "08P01", "forbidden_in_wal_sender",
+		      "extended query protocol not supported in a replication connection");
+	at(&t, 6540);
+	ws_tape_error(&t, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
+		      "terminating connection due to administrator command");
+	at(&t, 6541);
+	ws_tape_exit(&t, 1, 0);
+
+	t = ws_tape_new(sink, 4005, WS_SAMPLE_MONO_NS + 6600 * MS);
+	at(&t, 6602);
+	named(&t, WS_SESSION_REFUSED | WS_SESSION_UNPARSED, "", "192.0.2.9", "");
+	ws_tape_error(&t, WS_ELEVEL_FATAL, "22023", "ProcessStartupPacket",
+		      "invalid value for parameter \"replication\": \"2\"");
+	at(&t, 6603);
+	ws_tape_exit(&t, 1, 0);
 }
 
 static void logical(struct ws_sink sink)
@@ -201,6 +240,8 @@ int ws_sample_send(struct ws_sink sink, int flags)
 	physical(in, flags);
 	logical(in);
 	backup(in);
+	if (flags & WS_SAMPLE_REFUSED)
+		refused(in);
 	at(&clock, WS_SAMPLE_NS / MS);
 	clock.server = 0;
 	if (!(flags & WS_SAMPLE_UNFINISHED))

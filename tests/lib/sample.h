@@ -5,6 +5,7 @@
  *   4001 physical, standby1, slot s1: catches up, streams, is blocked for a second, still runs
  *   4002 logical, on a database: SQL, an error, then streams; ends because the client goes away
  *   4003 backup, killed by signal 9; its application_name and a command try to spoil the terminal
+ *   4004 and 4005, on request: refused messages, then ended by the administrator; refused itself
  */
 #ifndef WS_TESTS_SAMPLE_H
 #define WS_TESTS_SAMPLE_H
@@ -20,6 +21,7 @@ enum ws_sample_flags {
 	WS_SAMPLE_LOSS = 1,	  /* with 7 events of session 4001 missing */
 	WS_SAMPLE_UNFINISHED = 2, /* without the stop record, as after a kill between two blocks */
 	WS_SAMPLE_RUNNING = 4,	  /* session 4001 is ten minutes old when it is first seen */
+	WS_SAMPLE_REFUSED = 8,	  /* with sessions 4004 and 4005 */
 };
 
 /* The records, by time. */

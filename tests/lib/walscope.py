@@ -16,10 +16,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 # The contract of each view: fields every object has, in any order. New fields may be added.
 FIELDS = {
-    "sessions": ("session pid ns_pid kind user database application_name client slot start end duration_ns "
+    "sessions": ("session pid ns_pid kind replication start_phases user database application_name client slot start end duration_ns "
                  "exit tls commands events lost wal_bytes wire_bytes acked_bytes").split(),
-    "history": ("session pid ns_pid seq command kind start duration_ns outcome sqlstate message location "
-                "truncated").split(),
+    "history": ("session pid ns_pid seq command kind start duration_ns outcome severity sqlstate message "
+                "location message_type truncated").split(),
     "timeline": "session pid ns_pid state start duration_ns lsn_from lsn_to bytes detail".split(),
     "hist": "session pid ns_pid metric unit count min max mean p50 p90 p99 p999 buckets".split(),
     "trace": "time session pid ns_pid seq event lsn duration_ns".split(),
