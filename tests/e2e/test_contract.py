@@ -55,7 +55,8 @@ class Contract(LiveTest):
 
     def test_exits_have_a_reason_of_the_contract(self):
         for entry in clients().record.view("sessions"):
-            self.assertEqual(sorted(entry["exit"]), ["code", "reason", "signal"])
+            self.assertEqual(sorted(entry["exit"]),
+                             ["code", "location", "message", "reason", "severity", "signal", "sqlstate"])
             if entry["end"] is None:
                 self.assertIsNone(entry["exit"]["reason"], entry["session"])
             else:
