@@ -337,6 +337,7 @@ static void fill(struct ws_seed_view *view, struct ws_seed *seed)
 	uint64_t tick_ns = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
 
 	seed->entry.start_ns = view->process->start_ticks * tick_ns;
+	seed->entry.postmaster_pid = view->process->parent;
 	seed->has_command = view->in_stream || view->in_backup || view->command.len;
 	seed->command = view->command;
 	seed->command_truncated = view->command_truncated;

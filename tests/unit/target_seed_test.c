@@ -33,6 +33,7 @@ static void a_streaming_walsender_is_read_whole(void **state)
 		    rec->h.time_ns - rec->fork_ns < 60000000000ULL);
 	assert_int_equal(rec->ns_pid, play->process.ns_pid);
 	assert_int_equal(rec->postmaster_pid, getpid());
+	assert_int_equal(play->seed.entry.postmaster_pid, getpid());
 	assert_int_equal(rec->valid, WS_VALID_USER | WS_VALID_DATABASE | WS_VALID_APPLICATION |
 					     WS_VALID_HOST | WS_VALID_PORT | WS_VALID_NS_PID |
 					     WS_VALID_PARENT);
