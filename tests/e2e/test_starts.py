@@ -193,6 +193,29 @@ class Starts(LiveTest):
         self.assertEqual((session["application_name"], session["replication"]), ("s_opening", "database"))
         server.stop(signal.SIGQUIT)
 
+    def test_a_server_that_recovers_from_a_crash_refuses_sessions(self):
+        """One backend crashes while another one cannot hear that it has to go: the postmaster waits for it."""
+        server = Server(space(), "crashing").create().start()
+        with connect(server, "false") as crashes, connect(server, "false") as stays:
+            with recording(server) as record:
+                os.kill(stays.pid, signal.SIGSTOP)
+                try:
+                    os.kill(crashes.pid, signal.SIGKILL)
+                    wait_for("the crash to be seen", lambda: any(
+                        "terminating any other active server processes" in line.message
+                        for line in server.log()))
+                    error, line = self.refuse(server, "recovery mode", user="postgres", replication="true",
+                                              application_name="s_crashing")
+                finally:
+                    os.kill(stays.pid, signal.SIGCONT)
+                self.assertEqual(error.fields["sqlstate"], "57P03")
+                wait_for("the server to be back", lambda: any(
+                    "ready to accept connections" in entry.message and entry.time > line.time
+                    for entry in server.log()))
+        session = self.expect_refused(record, error, line)
+        self.assertEqual(session["application_name"], "s_crashing")
+        server.stop(signal.SIGINT)
+
     def test_refused_ordinary_connections_are_no_sessions(self):
         server = primary()
         with recording(server) as record:
