@@ -22,6 +22,15 @@ struct {
 	__type(value, struct ws_entry);
 } sessions SEC(".maps");
 
+/* Preallocated. The programs of as many processes can measure at a time; of one more process's text
+ * the length stays unknown. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WS_SCRATCH_MAX);
+	__type(key, __u32);
+	__type(value, struct ws_scratch);
+} scratch SEC(".maps");
+
 struct ws_counters {
 	__u64 value[WS_COUNTER_COUNT];
 };

@@ -9,7 +9,7 @@
 #ifndef WS_TEXT_H
 #define WS_TEXT_H
 
-#include "server.h"
+#include "text_sum.h"
 
 #define WS_TEXT_CHUNKS (WS_TEXT_MAX / (WS_TEXT_CHUNK - 1))
 
@@ -74,6 +74,8 @@ __noinline int emit_text(__u32 pid, __u32 of, __u64 from)
 	took = text_chunk(t, e, pid, of, from, 0, WS_TEXT_CHUNK_SMALL, false);
 	for (i = 0; i < WS_TEXT_CHUNKS && took; i++) {
 		offset += took;
+		if (i + 1 == WS_TEXT_CHUNKS)
+			text_sum(pid, of, from);
 		t = bpf_ringbuf_reserve(&rb, sizeof(*t) + WS_TEXT_CHUNK, 0);
 		if (!t) {
 			text_lost(e);

@@ -36,6 +36,30 @@ size_t ws_text_utf8_len(const char *s, size_t len)
 	return n;
 }
 
+size_t ws_text_utf8_whole(const char *s, size_t len)
+{
+	static const char rest[] = "\x80\x80\x80";
+	char last[8];
+	size_t i, n;
+
+	/* A begun character is one that becomes valid when more follows. */
+	for (i = 1; i <= 3 && i <= len; i++) {
+		unsigned char c = (unsigned char)s[len - i];
+
+		if (c < 0x80)
+			break;
+		if (c < 0xc0)
+			continue;
+		memcpy(last, s + len - i, i);
+		memcpy(last + i, rest, 3);
+		if (i == 1 && (c == 0xe0 || c == 0xf0)) /* the second byte has a bound */
+			last[1] = (char)0xa0;
+		n = ws_text_utf8_len(last, i + 3);
+		return n > i ? len - i : len;
+	}
+	return len;
+}
+
 /* Characters that are valid but change how a terminal shows what follows: C1 codes, bidi controls.
  */
 static bool is_unsafe_sequence(const unsigned char *u, size_t n)

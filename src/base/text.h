@@ -21,6 +21,9 @@ size_t ws_text_escape(const char *in, size_t len, char *out, size_t size);
 /* Length of the valid UTF-8 sequence at `s`, or 0 if there is none within `len` bytes. */
 size_t ws_text_utf8_len(const char *s, size_t len);
 
+/* Length without the beginning of a character that the text was cut in the middle of. */
+size_t ws_text_utf8_whole(const char *s, size_t len);
+
 /* A growable buffer. Zero-initialise; `data` is always NUL-terminated at `data[len]` once written
  * to. */
 struct ws_buf {

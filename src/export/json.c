@@ -215,6 +215,18 @@ static int json_session(struct ws_export *ex, const struct ws_session *s)
 	return ws_json_line(ex, o, rc);
 }
 
+/* How long the whole text is, and the hash that tells two apart of which the beginning is kept. */
+static void put_sum(json_t *o, const char *bytes, const char *hash, bool there, bool cut,
+		    const struct ws_text_sum *sum, int *rc)
+{
+	bool hashed = there && cut && sum->has_hash;
+
+	ws_json_put(o, bytes, there && sum->has_bytes ? ws_json_uint(sum->bytes) : json_null(), rc);
+	ws_json_put(o, hash,
+		    hashed ? json_sprintf("%016llx", (unsigned long long)sum->xxh64) : json_null(),
+		    rc);
+}
+
 static int json_command(struct ws_export *ex, const struct ws_session *session,
 			const struct ws_command *c)
 {
@@ -238,6 +250,10 @@ static int json_command(struct ws_export *ex, const struct ws_session *session,
 	ws_json_put(o, "location", ws_json_str(c->location), &rc);
 	ws_json_put(o, "message_type", ws_json_str(ws_message_type_name(c->message_type)), &rc);
 	ws_json_put(o, "truncated", ws_json_bool(c->truncated), &rc);
+	put_sum(o, "text_bytes", "text_xxh64", c->text != NULL, c->truncated, &c->sum, &rc);
+	ws_json_put(o, "message_truncated", ws_json_bool(c->message_truncated), &rc);
+	put_sum(o, "message_bytes", "message_xxh64", c->sqlstate[0] && c->message,
+		c->message_truncated, &c->message_sum, &rc);
 	return ws_json_line(ex, o, rc);
 }
 

@@ -320,16 +320,46 @@ static int end_history(struct ws_export *ex)
 	return end_table(ex, "no commands");
 }
 
-/* The command, or in parentheses why there is none. */
-static int command_text(const struct ws_command *c, struct ws_buf *out)
+/* Behind a text that was cut: "... (2.00 MB, xxh64 0123456789abcdef)". */
+static int add_cut(struct ws_buf *buf, bool cut, const struct ws_text_sum *sum)
+{
+	char bytes[WS_BYTES_TEXT];
+
+	if (!cut)
+		return 0;
+	if (!sum->has_bytes)
+		return ws_buf_addstr(buf, "...");
+	if (ws_buf_addf(buf, "... (%s", ws_bytes_format(sum->bytes, bytes)))
+		return -1;
+	if (sum->has_hash && ws_buf_addf(buf, ", xxh64 %016llx", (unsigned long long)sum->xxh64))
+		return -1;
+	return ws_buf_addstr(buf, ")");
+}
+
+/* "ERROR: 42601: ..." and "LOCATION: ..." below the command, as psql's VERBOSITY verbose has them.
+ */
+static int error_notes(struct ws_export *ex, const struct ws_command *c)
 {
 	const char *type = ws_message_type_name(c->message_type);
 
-	if (c->text)
-		return ws_buf_add(out, c->text, c->text_len);
-	if (type)
-		return ws_buf_addf(out, "(%s message)", type);
-	return ws_buf_addstr(out, c->outside ? "(no command)" : "(not readable)");
+	rc = ws_buf_addf(&text, "ERROR:  %s%s%s", c->sqlstate, c->sqlstate[0] ? ": " : "",
+			 c->message ? c->message : "(message not readable)") ||
+	     add_cut(&text, c->message_truncated, &c->message_sum) ||
+	     ws_buf_addstr(&note, "               ") ||
+	     ws_buf_addstr(&note, ws_color_code(screen, WS_COLOR_RED)) ||
+	     ws_put_text(&note, screen, text.data, text.len, room) ||
+	     ws_buf_addstr(&note, ws_color_code(screen, WS_COLOR_NONE)) ||
+	     ws_table_note(ex->state, note.data);
+	ws_buf_clear(&note);
+	ws_buf_clear(&text);
+	if (rc == 0 && c->location)
+		rc = ws_buf_addf(&text, "LOCATION:  %s", c->location) ||
+		     ws_buf_addstr(&note, "               ") ||
+		     ws_put_text(&note, screen, text.data, text.len, room) ||
+		     ws_table_note(ex->state, note.data);
+	ws_buf_deinit(&note);
+	ws_buf_deinit(&text);
+	return rc ? -1 : 0;
 }
 
 int ws_text_command_row(struct ws_export *ex, const struct ws_session *session,
@@ -349,9 +379,10 @@ int ws_text_command_row(struct ws_export *ex, const struct ws_session *session,
 	bool known = ws_command_duration(c, ex->opt.to_ns, &ns);
 	int rc;
 
-	rc = command_text(c, &command);
-	if (rc == 0 && c->truncated)
-		rc = ws_buf_addstr(&command, "...");
+	rc = c->text ? ws_buf_add(&command, c->text, c->text_len)
+		     : ws_buf_addstr(&command, unreadable);
+	if (rc == 0)
+		rc = add_cut(&command, c->truncated, &c->sum);
 	rc = rc ||
 	     ws_table_cell(t, WS_COLOR_NONE,
 			   c->start_ns ? ws_text_time(ex, c->start_ns, time) : "before") ||

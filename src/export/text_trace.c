@@ -218,6 +218,17 @@ static void print_text(struct line *l, const struct ws_rec *rec)
 		add(l, " ...");
 }
 
+static void print_text_sum(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_text_sum *r = (const void *)rec;
+	char bytes[WS_BYTES_TEXT];
+
+	add(l, "the %s has %s", r->of == WS_TEXT_MESSAGE ? "message" : "command",
+	    ws_bytes_format(r->len, bytes));
+	if (rec->flags & WS_TEXT_SUM_HASH)
+		add(l, ", xxh64 %016llx", (unsigned long long)r->hash);
+}
+
 static void print_state(struct line *l, const struct ws_rec *rec)
 {
 	const struct ws_rec_state *r = (const void *)rec;
@@ -390,6 +401,7 @@ static const struct printer {
 	{ WS_KIND_READY, WS_COLOR_CYAN, false, print_ready },
 	{ WS_KIND_COMMAND, WS_COLOR_BOLD, false, print_command },
 	{ WS_KIND_TEXT, WS_COLOR_DIM, true, print_text },
+	{ WS_KIND_TEXT_SUM, WS_COLOR_DIM, false, print_text_sum },
 	{ WS_KIND_COMMAND_END, WS_COLOR_BOLD, false, print_command_end },
 	{ WS_KIND_ERROR, WS_COLOR_RED, false, print_error },
 	{ WS_KIND_STATE, WS_COLOR_YELLOW, false, print_state },

@@ -5,6 +5,7 @@
 #include "base/util.h"
 #include "layout/layout.h"
 #include "live/private.h"
+#include "live/text_sum.h"
 #include "probe/seed.h"
 
 int ws_live_emit(void *arg, const struct ws_rec *rec)
@@ -212,6 +213,7 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 {
 	struct ws_live *live = arg;
 	const struct ws_rec *rec = data;
+	struct ws_rec_text_sum sum;
 	struct ws_rec_error full;
 	int rc;
 
@@ -235,6 +237,11 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 		complete_error(live, data, &full);
 		data = &full;
 		size = sizeof(full);
+	}
+	if (rec->kind == WS_KIND_TEXT_SUM && rec->size == sizeof(sum) && size >= rec->size) {
+		sum = ws_text_sum_end(data);
+		data = &sum;
+		size = sum.h.size;
 	}
 	rc = ws_order_feed(live->order, data, size);
 	if (rc == 0 && rec->kind == WS_KIND_EXIT)

@@ -260,6 +260,8 @@ static int share_maps(const struct ws_tracer *t, struct server *s)
 	if (ret == 0)
 		ret = bpf_map__reuse_fd(s->skel->maps.counters,
 					bpf_map__fd(t->host->maps.counters));
+	if (ret == 0)
+		ret = bpf_map__reuse_fd(s->skel->maps.scratch, bpf_map__fd(t->host->maps.scratch));
 	return ret;
 }
 

@@ -211,7 +211,7 @@ static uint32_t record_count(const struct ws_seed *seed)
 
 	if (!seed->has_command)
 		return 1;
-	return 2 + (uint32_t)(pieces ? pieces : 1);
+	return 2 + (uint32_t)(pieces ? pieces : 1) + (seed->has_command_sum ? 1 : 0);
 }
 
 static void fill_session(const struct ws_seed_view *view, struct ws_seed *seed, uint64_t now)
@@ -341,6 +341,9 @@ static void fill(struct ws_seed_view *view, struct ws_seed *seed)
 	seed->has_command = view->in_stream || view->in_backup || view->command.len;
 	seed->command = view->command;
 	seed->command_truncated = view->command_truncated;
+	seed->has_command_sum = view->has_command_sum;
+	seed->command_bytes = view->command_bytes;
+	seed->command_xxh64 = view->command_xxh64;
 	view->command = (struct ws_buf){ 0 };
 	fill_entry(view, seed, now);
 	fill_session(view, seed, now);
@@ -383,6 +386,20 @@ void ws_seed_deinit(struct ws_seed *seed)
 	ws_buf_deinit(&seed->command);
 }
 
+static int sum_record(const struct ws_seed *seed, struct ws_rec head,
+		      int (*fn)(void *arg, const struct ws_rec *rec), void *arg)
+{
+	struct ws_rec_text_sum rec = { .h = head };
+
+	rec.h.kind = WS_KIND_TEXT_SUM;
+	rec.h.size = WS_TEXT_SUM_SIZE;
+	rec.h.flags = WS_TEXT_SUM_HASH;
+	rec.of = WS_TEXT_COMMAND;
+	rec.len = seed->command_bytes;
+	rec.hash = seed->command_xxh64;
+	return fn(arg, &rec.h);
+}
+
 static int text_records(const struct ws_seed *seed, struct ws_rec head,
 			int (*fn)(void *arg, const struct ws_rec *rec), void *arg)
 {
@@ -408,6 +425,11 @@ static int text_records(const struct ws_seed *seed, struct ws_rec head,
 		if (len)
 			memcpy(rec.text.data, seed->command.data + at, len);
 		at += len;
+		if (at == seed->command.len && seed->has_command_sum) {
+			if (sum_record(seed, head, fn, arg))
+				return -1;
+			rec.text.h.seq = ++head.seq;
+		}
 		if (at == seed->command.len)
 			rec.text.h.flags |= WS_TEXT_LAST;
 		if (at == seed->command.len && seed->command_truncated)

@@ -24,6 +24,9 @@ struct ws_seed {
 	bool has_command;	       /* it is in a command for certain */
 	struct ws_buf command; /* current command's text; empty if the server does not tell it */
 	bool command_truncated;
+	/* Of a truncated one; not known if the server was done with it meanwhile. */
+	bool has_command_sum;
+	uint64_t command_bytes, command_xxh64;
 };
 
 /*
@@ -45,7 +48,8 @@ void ws_seed_deinit(struct ws_seed *seed);
 /*
  * Makes the records to be put into the stream before any of the session's records from the
  * programs, in order: WS_KIND_SESSION, and if there is a command WS_KIND_COMMAND and its
- * WS_KIND_TEXT pieces. `fn` returns 0, or -1 to stop, which is then returned.
+ * WS_KIND_TEXT pieces, in front of the last of which stands the WS_KIND_TEXT_SUM of a truncated
+ * one. `fn` returns 0, or -1 to stop, which is then returned.
  */
 int ws_seed_records(const struct ws_seed *seed, int (*fn)(void *arg, const struct ws_rec *rec),
 		    void *arg);

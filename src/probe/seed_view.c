@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <xxhash.h>
 
 #include "base/util.h"
 #include "target/memory.h"
@@ -176,6 +177,16 @@ static bool is_text(const char *text, size_t len, bool lines)
 	return true;
 }
 
+/* A command may hold any character; what is mostly others than those of text is none. */
+static bool is_command(const char *text, size_t len)
+{
+	size_t odd = 0;
+
+	for (size_t i = 0; i < len; i++)
+		odd += !is_text(text + i, 1, true);
+	return is_text(text, len < 4 ? len : 4, true) && odd <= len / 8;
+}
+
 /* A `char *` member of Port; one that is absent is empty. Returns false if it is there and no text.
  */
 static bool read_name(struct ws_seed_view *view, uint64_t port, uint32_t offset, bool may_be_null,
@@ -246,6 +257,34 @@ bool ws_seed_view_port(struct ws_seed_view *view)
 	return true;
 }
 
+/* PostgreSQL takes no message that is longer (MaxAllocSize, memutils.h). */
+#define SUM_MAX	  (1ULL << 30)
+#define SUM_PIECE 65536
+
+/* The true length and the hash of a text that is longer than what is kept of it. */
+static void sum_command(struct ws_seed_view *view)
+{
+	ws_autofree char *piece = malloc(SUM_PIECE + 1);
+	XXH64_state_t *hash = XXH64_createState();
+	uint64_t bytes = 0;
+	bool goes_on = piece && hash && XXH64_reset(hash, 0) == XXH_OK;
+
+	while (goes_on && bytes < SUM_MAX) {
+		long len = ws_memory_read_string(view->process->pid, view->anchor.query + bytes,
+						 piece, SUM_PIECE + 1, &goes_on);
+
+		if (len < 0 || XXH64_update(hash, piece, (size_t)len) != XXH_OK)
+			break;
+		bytes += (uint64_t)len;
+		view->has_command_sum = !goes_on && bytes > WS_TEXT_MAX;
+	}
+	if (view->has_command_sum) {
+		view->command_bytes = bytes;
+		view->command_xxh64 = XXH64_digest(hash);
+	}
+	XXH64_freeState(hash);
+}
+
 bool ws_seed_view_command(struct ws_seed_view *view)
 {
 	static const size_t rooms[] = { WS_TEXT_CHUNK, WS_TEXT_MAX };
@@ -266,12 +305,14 @@ bool ws_seed_view_command(struct ws_seed_view *view)
 	 * handler of an ERROR; up to 13 there were minors that never set it. A pointer that
 	 * outlived its text all the same shows as something else than text.
 	 */
-	if (len <= 0 || !is_text(buf->data, (size_t)len, true)) {
+	if (len <= 0 || !is_command(buf->data, (size_t)len)) {
 		ws_buf_clear(buf);
 		return true;
 	}
 	buf->len = (size_t)len;
 	view->command_truncated = truncated;
+	if (truncated)
+		sum_command(view);
 	return true;
 }
 

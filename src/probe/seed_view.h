@@ -49,7 +49,8 @@ struct ws_seed_view {
 	char user[WS_SEED_NAME], dbname[WS_SEED_NAME], application[WS_SEED_NAME];
 	char host[WS_SEED_NAME], slot[WS_NAME_LEN];
 	struct ws_buf command; /* empty: none that can be read */
-	bool command_truncated;
+	bool command_truncated, has_command_sum;
+	uint64_t command_bytes, command_xxh64; /* of a truncated one */
 
 	/* judged */
 	enum ws_found found;

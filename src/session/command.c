@@ -31,6 +31,7 @@ static void describe(struct ws_running *running, struct ws_command *command)
 		.text = running->text.any ? running->text.buf.data : NULL,
 		.text_len = running->text.any ? running->text.buf.len : 0,
 		.truncated = running->text.cut,
+		.sum = running->text.sum,
 		.kind = running->kind[0] ? running->kind : NULL,
 		.start_ns = running->start_ns,
 		.outside = running->outside,
@@ -118,6 +119,8 @@ static void close_command(struct ws_machine *m, uint64_t end_ns, enum ws_outcome
 		command.elevel = problem->elevel;
 		memcpy(command.sqlstate, problem->sqlstate, sizeof(command.sqlstate));
 		command.message = problem->message.any ? problem->message.buf.data : NULL;
+		command.message_truncated = problem->message.any && problem->message.cut;
+		command.message_sum = problem->message.sum;
 		command.location = problem->location[0] ? problem->location : NULL;
 	}
 	running->open = false;
@@ -195,6 +198,14 @@ void ws_command_text(struct ws_machine *m, const struct ws_rec_text *rec)
 	add_text(m, &running->text, rec);
 	if (rec->h.flags & WS_TEXT_LAST)
 		parse(m);
+}
+
+void ws_command_text_sum(struct ws_machine *m, const struct ws_rec_text_sum *rec)
+{
+	if (rec->of == WS_TEXT_COMMAND && m->command.open && !m->command.parsed)
+		ws_assembly_sum(&m->command.text, rec);
+	else if (rec->of == WS_TEXT_MESSAGE && m->problem.set)
+		ws_assembly_sum(&m->problem.message, rec);
 }
 
 void ws_command_is_sql(struct ws_machine *m)

@@ -148,6 +148,11 @@ static void on_text(struct ws_machine *m, const struct ws_rec *rec)
 	ws_command_text(m, (const struct ws_rec_text *)rec);
 }
 
+static void on_text_sum(struct ws_machine *m, const struct ws_rec *rec)
+{
+	ws_command_text_sum(m, (const struct ws_rec_text_sum *)rec);
+}
+
 static void on_command_end(struct ws_machine *m, const struct ws_rec *rec)
 {
 	const struct ws_rec_command_end *r = (const struct ws_rec_command_end *)rec;
@@ -531,6 +536,7 @@ static const struct handler handlers[WS_KIND_MAX] = {
 	[WS_KIND_READY] = { on_ready, sizeof(struct ws_rec_ready) },
 	[WS_KIND_COMMAND] = { on_command, sizeof(struct ws_rec_command) },
 	[WS_KIND_TEXT] = { on_text, sizeof(struct ws_rec_text) },
+	[WS_KIND_TEXT_SUM] = { on_text_sum, WS_TEXT_SUM_SIZE },
 	[WS_KIND_COMMAND_END] = { on_command_end, sizeof(struct ws_rec_command_end) },
 	[WS_KIND_ERROR] = { on_error, WS_ERROR_WIRE_SIZE },
 	[WS_KIND_STATE] = { on_state, sizeof(struct ws_rec_state) },
@@ -553,8 +559,8 @@ void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec)
 	if (rec->kind < WS_KIND_SERVER && m->model->inside)
 		m->s.events++;
 	/* Behind a gap the rest of a text may follow. */
-	if (rec->kind != WS_KIND_TEXT && rec->kind != WS_KIND_GAP &&
-	    (m->problem.set || m->command.open))
+	if (rec->kind != WS_KIND_TEXT && rec->kind != WS_KIND_TEXT_SUM &&
+	    rec->kind != WS_KIND_GAP && (m->problem.set || m->command.open))
 		ws_command_settle(m);
 	if (rec->kind != WS_KIND_EXIT)
 		m->hole = false;

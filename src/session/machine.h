@@ -26,6 +26,7 @@ struct ws_assembly {
 	bool any;		   /* at least one chunk with bytes, or an empty text, was there */
 	bool done;		   /* its last chunk was there */
 	bool cut;		   /* the program says so, or the bound was met */
+	struct ws_text_sum sum;	   /* as the programs measured it */
 };
 
 #define WS_KIND_TEXT_LEN 32
@@ -171,6 +172,7 @@ static inline bool ws_timeline_wanted(const struct ws_machine *m)
 /* command.c */
 void ws_command_begin(struct ws_machine *m, const struct ws_rec *rec);
 void ws_command_text(struct ws_machine *m, const struct ws_rec_text *rec);
+void ws_command_text_sum(struct ws_machine *m, const struct ws_rec_text_sum *rec);
 void ws_command_is_sql(struct ws_machine *m);
 void ws_command_done(struct ws_machine *m, uint64_t time_ns);
 /* The process ended while it may have been in a command. */
@@ -190,7 +192,9 @@ void ws_command_deinit(struct ws_machine *m);
 
 /* text.c: assembly, and reading replication commands */
 int ws_assembly_add(struct ws_assembly *text, const struct ws_rec_text *chunk);
-/* Cuts at the first missing byte. Returns true if something is missing. */
+void ws_assembly_sum(struct ws_assembly *text, const struct ws_rec_text_sum *rec);
+/* Cuts at the first missing byte, or behind the last whole character. Returns true if something is
+ * missing. */
 bool ws_assembly_finish(struct ws_assembly *text);
 void ws_assembly_clear(struct ws_assembly *text);
 void ws_assembly_deinit(struct ws_assembly *text);

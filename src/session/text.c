@@ -58,6 +58,14 @@ int ws_assembly_add(struct ws_assembly *text, const struct ws_rec_text *chunk)
 	return 0;
 }
 
+void ws_assembly_sum(struct ws_assembly *text, const struct ws_rec_text_sum *rec)
+{
+	text->sum.has_bytes = true;
+	text->sum.bytes = rec->len;
+	text->sum.has_hash = rec->h.flags & WS_TEXT_SUM_HASH;
+	text->sum.xxh64 = text->sum.has_hash ? rec->hash : 0;
+}
+
 bool ws_assembly_finish(struct ws_assembly *text)
 {
 	bool hole = text->hole_from != text->hole_to;
@@ -71,6 +79,12 @@ bool ws_assembly_finish(struct ws_assembly *text)
 	}
 	if (!text->done && text->any)
 		text->cut = true;
+	if (text->cut && text->any && text->buf.len) {
+		text->buf.len = ws_text_utf8_whole(text->buf.data, text->buf.len);
+		text->buf.data[text->buf.len] = '\0';
+	} else if (!text->cut && text->any) {
+		text->sum = (struct ws_text_sum){ .has_bytes = true, .bytes = text->buf.len };
+	}
 	return text->cut;
 }
 

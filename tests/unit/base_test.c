@@ -122,6 +122,37 @@ static void a_buffer_refuses_what_no_memory_holds(void **state)
 	ws_buf_deinit(&buf);
 }
 
+static void a_cut_text_ends_behind_its_last_whole_character(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t whole;
+	} cases[] = {
+		{ "", 0 },
+		{ "abc", 3 },
+		{ "a\xc3\xa9", 3 },
+		{ "a\xc3", 1 },
+		{ "a\xe2\x82\xac", 4 },
+		{ "a\xe2\x82", 1 },
+		{ "a\xe2", 1 },
+		{ "a\xe0", 1 },
+		{ "a\xf0\x9f\x90\x98", 5 },
+		{ "a\xf0\x9f\x90", 1 },
+		{ "a\xf0\x9f", 1 },
+		{ "a\xf0", 1 },
+		{ "\xed\x95", 0 },
+		/* What no character begins with stays. */
+		{ "a\xa9", 2 },
+		{ "a\xff", 2 },
+		{ "\x80\x80\x80\x80", 4 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(cases); i++)
+		assert_int_equal(ws_text_utf8_whole(cases[i].text, strlen(cases[i].text)),
+				 cases[i].whole);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +163,7 @@ int main(void)
 		cmocka_unit_test(durations_have_units),
 		cmocka_unit_test(what_a_terminal_would_obey_is_escaped),
 		cmocka_unit_test(a_buffer_refuses_what_no_memory_holds),
+		cmocka_unit_test(a_cut_text_ends_behind_its_last_whole_character),
 	};
 
 	setenv("TZ", "UTC", 1);

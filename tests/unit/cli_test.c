@@ -413,7 +413,7 @@ static const char *const contract[][32] = {
 	  "events",	 "lost",    "wal_bytes", "wire_bytes",
 	  "acked_bytes" },
 	{ "history", "session", "pid", "ns_pid", "seq", "command", "kind", "start", "duration_ns",
-	  "outcome", "sqlstate", "message", "location", "truncated" },
+	  "outcome", "sqlstate", "message", "location", "truncated", "text_bytes", "text_xxh64" },
 	{ "timeline", "session", "pid", "ns_pid", "state", "start", "duration_ns", "lsn_from",
 	  "lsn_to", "bytes", "detail" },
 	{ "hist", "session", "pid", "ns_pid", "metric", "unit", "count", "min", "max", "mean",

@@ -366,6 +366,53 @@ static void chunks_in_any_order_make_the_text(void **state)
 	assert_false(command(f, 0)->truncated);
 }
 
+static void text_sum(struct fixture *f, enum ws_text_of of, uint64_t len, uint16_t flags)
+{
+	struct ws_rec_text_sum rec = { .of = of, .len = len, .hash = 0xabcdef };
+
+	ws_tape_send(&f->tape, &rec.h, WS_KIND_TEXT_SUM, WS_TEXT_SUM_SIZE, flags);
+}
+
+static void a_cut_text_has_the_length_and_hash_that_were_measured(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	ws_tape_command_head(&f->tape, 0);
+	chunk(f, 0, "SELECT ", 0);
+	text_sum(f, WS_TEXT_COMMAND, 3000000, WS_TEXT_SUM_HASH);
+	chunk(f, 7, "'\xc3\xa9\xe2\x82", WS_TEXT_LAST | WS_TEXT_TRUNCATED);
+	ws_tape_error(&f->tape, WS_ELEVEL_ERROR, "42601", "scanner_yyerror", NULL);
+	ws_tape_text(&f->tape, WS_TEXT_MESSAGE, 0, "near ", 5, 0);
+	text_sum(f, WS_TEXT_MESSAGE, 2000000, 0);
+	ws_tape_text(&f->tape, WS_TEXT_MESSAGE, 5, "x", 1, WS_TEXT_LAST | WS_TEXT_TRUNCATED);
+	/* In front of a character that it was cut in the middle of. */
+	assert_string_equal(command(f, 0)->text, "SELECT '\xc3\xa9");
+	assert_true(command(f, 0)->truncated);
+	assert_true(command(f, 0)->sum.has_bytes && command(f, 0)->sum.has_hash);
+	assert_int_equal(command(f, 0)->sum.bytes, 3000000);
+	assert_int_equal(command(f, 0)->sum.xxh64, 0xabcdef);
+	assert_string_equal(command(f, 0)->message, "near x");
+	assert_true(command(f, 0)->message_truncated);
+	assert_int_equal(command(f, 0)->message_sum.bytes, 2000000);
+	assert_false(command(f, 0)->message_sum.has_hash);
+}
+
+static void the_length_of_a_whole_text_is_its_own_and_of_a_torn_one_not_known(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	run(f, "IDENTIFY_SYSTEM");
+	ws_tape_command_head(&f->tape, 0);
+	chunk(f, 0, "SELECT", WS_TEXT_LAST | WS_TEXT_TRUNCATED);
+	ws_tape_end(&f->tape, WS_COMMAND_DONE);
+	assert_int_equal(command(f, 0)->sum.bytes, 15);
+	assert_true(command(f, 0)->sum.has_bytes);
+	assert_false(command(f, 0)->sum.has_hash);
+	assert_false(command(f, 1)->sum.has_bytes);
+}
+
 static void a_text_whose_last_chunk_is_missing_is_truncated(void **state)
 {
 	struct fixture *f = *state;
@@ -558,6 +605,8 @@ int main(void)
 		TEST(a_long_text_is_put_together_from_its_chunks),
 		TEST(a_text_with_a_missing_chunk_ends_in_front_of_it),
 		TEST(chunks_in_any_order_make_the_text),
+		TEST(a_cut_text_has_the_length_and_hash_that_were_measured),
+		TEST(the_length_of_a_whole_text_is_its_own_and_of_a_torn_one_not_known),
 		TEST(a_text_whose_last_chunk_is_missing_is_truncated),
 		TEST(a_text_whose_first_chunk_is_missing_is_not_known),
 		TEST(a_text_without_its_command_is_one_whose_start_is_lost),

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/util.h"
 
@@ -479,6 +480,9 @@ static void records_are_numbered_up_to_the_entry(void **state)
 	play_found(play, WS_FOUND_COMMAND);
 	assert_true(play->seed.command_truncated);
 	check_tape(play, sql, WS_TEXT_MAX, WS_TEXT_LAST | WS_TEXT_TRUNCATED);
+	assert_true(play->seed.has_command_sum);
+	assert_int_equal(play->seed.command_bytes, sizeof(sql) - 1);
+	assert_int_equal(play->seed.command_xxh64, XXH64(sql, sizeof(sql) - 1, 0));
 	sql[WS_TEXT_MAX] = '\0';
 	play_found(play, WS_FOUND_COMMAND);
 	check_tape(play, sql, WS_TEXT_MAX, WS_TEXT_LAST);
