@@ -157,6 +157,7 @@ void ws_capture_options(const struct ws_options *options, struct ws_live_options
 		.datadir = options->filter.datadir,
 		.postgres = options->filter.postgres,
 		.pid = options->filter.pid,
+		.redact = options->redact,
 		.log = &options->log,
 	};
 	live->stop = ws_signals_catch();

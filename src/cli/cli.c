@@ -15,7 +15,7 @@
 
 #define ON_RECORDINGS                                                                           \
 	(WS_GROUP_FILE | WS_GROUP_FILTER | WS_GROUP_REPLAY | WS_GROUP_LIVE | WS_GROUP_TRACING | \
-	 WS_GROUP_JSON)
+	 WS_GROUP_JSON | WS_GROUP_REDACT)
 
 static const struct ws_verb verbs[] = {
 	{ "doctor", NULL, "can it trace here, what is missing, the exact fix, the plan",
@@ -27,7 +27,7 @@ static const struct ws_verb verbs[] = {
 	  ON_RECORDINGS | WS_GROUP_DEFAULT_LIVE, ws_cmd_trace },
 	{ "record", NULL, "write a recording of all walsenders",
 	  "Records until the duration is over, or SIGINT or SIGTERM. An existing FILE is replaced.",
-	  WS_GROUP_OUTPUT | WS_GROUP_FILTER | WS_GROUP_TRACING, ws_cmd_record },
+	  WS_GROUP_OUTPUT | WS_GROUP_FILTER | WS_GROUP_TRACING | WS_GROUP_REDACT, ws_cmd_record },
 	{ "sessions", "FILE", "the walsenders: who, what for, how long, how it ended",
 	  "Prints a line per walsender session, by start.", ON_RECORDINGS, ws_cmd_sessions },
 	{ "history", "FILE", "the commands, with duration, outcome and error",

@@ -31,6 +31,7 @@ enum {
 	KEY_LEVEL,
 	KEY_RING,
 	KEY_JSON,
+	KEY_REDACT,
 };
 
 #define OPTION(long_name, its_key, its_arg, its_doc)                              \
@@ -74,6 +75,12 @@ static const struct argp_option tracing_options[] = {
 	       "The ring buffer between kernel and walscope: a power of two from 4k to 1G (16M)"),
 	{ 0 },
 };
+static const struct argp_option redact_options[] = {
+	OPTION("redact", KEY_REDACT, NULL,
+	       "Take literals and comments out of commands and messages before they are recorded "
+	       "or printed"),
+	{ 0 },
+};
 static const struct argp_option json_options[] = {
 	OPTION("json", KEY_JSON, NULL, "One JSON object per line"),
 	{ 0 },
@@ -93,10 +100,15 @@ static const struct group {
 	unsigned int bit; /* 0: every command */
 	const struct argp_option *options;
 } groups[] = {
-	{ WS_GROUP_OUTPUT, output_options }, { WS_GROUP_SERVER, server_options },
-	{ WS_GROUP_FILTER, filter_options }, { WS_GROUP_REPLAY, replay_options },
-	{ WS_GROUP_LIVE, live_options },     { WS_GROUP_TRACING, tracing_options },
-	{ WS_GROUP_JSON, json_options },     { 0, common_options },
+	{ WS_GROUP_OUTPUT, output_options },
+	{ WS_GROUP_SERVER, server_options },
+	{ WS_GROUP_FILTER, filter_options },
+	{ WS_GROUP_REPLAY, replay_options },
+	{ WS_GROUP_LIVE, live_options },
+	{ WS_GROUP_TRACING, tracing_options },
+	{ WS_GROUP_REDACT, redact_options },
+	{ WS_GROUP_JSON, json_options },
+	{ 0, common_options },
 };
 #define GROUP_COUNT WS_ARRAY_SIZE(groups)
 
@@ -371,6 +383,9 @@ static error_t parse_group(int key, char *arg, struct argp_state *state)
 	case KEY_JSON:
 		p->options->json = true;
 		return 0;
+	case KEY_REDACT:
+		p->options->redact = true;
+		return 0;
 	case 'v':
 		p->options->verbose++;
 		return 0;
@@ -470,6 +485,8 @@ static int check(const struct parse *p)
 			return usage(p, "only when tracing (--live)", "--level", NULL);
 		if (o->ring_bytes)
 			return usage(p, "only when tracing (--live)", "--ring", NULL);
+		if (o->redact)
+			return usage(p, "only when tracing (--live)", "--redact", NULL);
 	}
 	if (replayed && !o->file && (g & WS_GROUP_DEFAULT_LIVE))
 		return usage(p, "only on a recording (FILE)", "--session, --from and --to", NULL);

@@ -25,6 +25,7 @@ enum ws_option_group {
 	WS_GROUP_OUTPUT = 1 << 6,	/* -o */
 	WS_GROUP_FILE = 1 << 7,		/* a recording as operand, or --live */
 	WS_GROUP_DEFAULT_LIVE = 1 << 8, /* without a FILE it is live */
+	WS_GROUP_REDACT = 1 << 9,	/* --redact */
 };
 
 /* A moment of a recording. */
@@ -57,6 +58,7 @@ struct ws_options {
 	int level;	      /* 1 to 3; 2 unless told */
 	bool level_given;
 	size_t ring_bytes; /* 0: the default */
+	bool redact;
 	bool json;
 	int verbose; /* number of -v */
 	bool quiet;

@@ -113,6 +113,7 @@ enum ws_exit ws_view_main(const struct ws_options *options, const struct ws_view
 	export_options.to_ns = run.source.to_ns;
 	export_options.wall_ns = ws_view_wall;
 	export_options.wall_arg = run.source.model;
+	export_options.redacted = ws_model_redacted(run.source.model);
 	if (ws_export_begin(&run.ex, ws_view_format(options), ops->view, &export_options))
 		status = ws_view_output_failed(err);
 	else

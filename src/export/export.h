@@ -32,6 +32,7 @@ struct ws_export_options {
 	/* Wall clock of a monotonic time, 0 if not known. */
 	int64_t (*wall_ns)(const void *arg, uint64_t mono_ns);
 	const void *wall_arg;
+	bool redacted; /* literals were taken out of the texts */
 };
 
 struct ws_export {

@@ -312,7 +312,12 @@ static int begin_history(struct ws_export *ex)
 		{ .title = "OUTCOME" },		 { .title = "COMMAND", .flexible = true },
 	};
 
-	return begin_table(ex, columns, WS_ARRAY_SIZE(columns));
+	if (begin_table(ex, columns, WS_ARRAY_SIZE(columns)))
+		return -1;
+	if (ex->opt.redacted)
+		ws_table_footer(ex->state,
+				"literals were taken out when this was recorded (--redact)");
+	return 0;
 }
 
 static int end_history(struct ws_export *ex)

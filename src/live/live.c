@@ -12,6 +12,8 @@
 #include "base/util.h"
 #include "event/ring.h"
 #include "live/private.h"
+#include "live/redact.h"
+#include "session/redact.h"
 
 /* Programs wake the collector only above a watermark: this is the latency of what is below it. */
 #define POLL_MS 50
@@ -278,6 +280,12 @@ static int set_up(struct ws_live *live, struct ws_error *err)
 
 	if (ws_live_check_postgres(live->options, err))
 		return -1;
+	if (live->options->redact) {
+		live->redact = ws_redact_new(ordered);
+		if (!live->redact)
+			return ws_error_errno(err, ENOMEM, "cannot start tracing", NULL);
+		ordered = (struct ws_sink){ .fn = ws_redact_feed, .arg = live->redact };
+	}
 	live->order = ws_order_new(ordered);
 	if (!live->order)
 		return ws_error_errno(err, ENOMEM, "cannot start tracing", NULL);
@@ -334,6 +342,7 @@ static void tear_down(struct ws_live *live)
 	ws_ring_free(live->ring);
 	ws_tracer_free(live->tracer);
 	ws_order_free(live->order);
+	ws_redact_free(live->redact);
 	ws_live_servers_deinit(live);
 }
 
@@ -352,7 +361,11 @@ int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
 	/* What fails below without a word of its own, and not in the sink, ran out of memory. */
 	ws_error_errno(&why, ENOMEM, "cannot trace", NULL);
 	*result = (struct ws_live_result){ 0 };
-	if (set_up(&live, &why) || ws_live_emit_clock(&live) || ws_live_scan(&live, &why))
+	if (set_up(&live, &why) || ws_live_emit_clock(&live))
+		goto out;
+	if (options->redact && ws_live_emit_note(&live, WS_REDACTED_NOTE))
+		goto out;
+	if (ws_live_scan(&live, &why))
 		goto out;
 	result->attach_ns = ws_clock_mono_ns() - start_ns;
 	result->servers = live.attached;

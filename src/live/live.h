@@ -24,6 +24,7 @@ struct ws_live_options {
 	uint32_t postmaster_pid; /* 0: all */
 	const char *datadir;	 /* NULL: all */
 	const char *postgres;	 /* a server binary; NULL: all */
+	bool redact;		 /* no literals, see live/redact.h */
 	uint32_t pid;		 /* only this walsender's server is attached, 0: all */
 	const volatile sig_atomic_t *stop;
 	const struct ws_log *log;

@@ -50,6 +50,7 @@ struct ws_live {
 	struct ws_tracer *tracer;
 	struct ws_ring *ring;
 	struct ws_order *order;
+	struct ws_redact *redact; /* between the order and the sink, NULL: nothing is taken out */
 	struct ws_binary **binaries; /* by pointer: plans and images stay where they are */
 	size_t binary_count, binary_cap;
 	struct ws_known_postmaster *postmasters;

@@ -122,6 +122,7 @@ struct ws_model {
 	uint64_t first_ns;	 /* time of the first record of all */
 	uint64_t lost;
 	bool failed; /* memory ran out */
+	bool redacted;
 
 	struct ws_idmap by_id;
 	struct ws_session **sessions;

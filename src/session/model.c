@@ -9,6 +9,7 @@
 #include "base/util.h"
 #include "event/order.h"
 #include "session/machine.h"
+#include "session/redact.h"
 
 /* USER_HZ, the unit of field 22 of /proc/PID/stat: 100 on every architecture walscope is built for.
  */
@@ -202,6 +203,10 @@ int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
 	case WS_KIND_CLOCK:
 		feed_clock(model, rec);
 		break;
+	case WS_KIND_NOTE:
+		if (!strcmp(((const struct ws_rec_note *)rec)->text, WS_REDACTED_NOTE))
+			model->redacted = true;
+		break;
 	default:
 		if (rec->kind < WS_KIND_SERVER && rec->pid)
 			feed_session(model, rec);
@@ -273,6 +278,11 @@ const char *ws_session_id(const struct ws_session *session, char out[WS_SESSION_
 	snprintf(out, WS_SESSION_ID_TEXT, "%" PRIu32 ".%" PRIu64, session->pid,
 		 session->start_ns / TICK_NS);
 	return out;
+}
+
+bool ws_model_redacted(const struct ws_model *model)
+{
+	return model->redacted;
 }
 
 uint64_t ws_model_lost(const struct ws_model *model)

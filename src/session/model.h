@@ -218,6 +218,8 @@ int ws_model_feed(struct ws_model *model, const struct ws_rec *rec);
 /* The stream ended at this time: closes what is open (the last state goes on until end_ns), tells
  * the observer about commands and sessions that still run. */
 int ws_model_finish(struct ws_model *model, uint64_t end_ns);
+/* Were literals taken out of the texts? (session/redact.h) */
+bool ws_model_redacted(const struct ws_model *model);
 /* All sessions, ended ones too, in order of first appearance. */
 struct ws_session *const *ws_model_sessions(const struct ws_model *model, size_t *count);
 /* The server record a session refers to (its postmaster's if seen), or NULL. */
