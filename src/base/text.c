@@ -60,17 +60,30 @@ size_t ws_text_utf8_whole(const char *s, size_t len)
 	return len;
 }
 
-/* Characters that are valid but change how a terminal shows what follows: C1 codes, bidi controls.
- */
+/* Characters that are valid but change how a terminal shows what follows, or are not seen at all:
+ * C1 codes, separators of lines, and those of category Cf without a glyph (bidirectional controls,
+ * zero width, tags). */
+static const struct {
+	uint32_t from, to;
+} unsafe[] = {
+	{ 0x80, 0x9f },	    { 0xad, 0xad },	  { 0x61c, 0x61c },	{ 0x180e, 0x180e },
+	{ 0x200b, 0x200f }, { 0x2028, 0x202e },	  { 0x2060, 0x206f },	{ 0xfeff, 0xfeff },
+	{ 0xfff9, 0xfffb }, { 0x1bca0, 0x1bca3 }, { 0x1d173, 0x1d17a }, { 0xe0000, 0xe007f },
+};
+
+/* `n` bytes of valid UTF-8. */
 static bool is_unsafe_sequence(const unsigned char *u, size_t n)
 {
-	if (n == 2 && u[0] == 0xc2 && u[1] < 0xa0)
-		return true;
-	if (n == 3 && u[0] == 0xe2 && u[1] == 0x80 && (u[2] == 0x8e || u[2] == 0x8f))
-		return true;
-	if (n == 3 && u[0] == 0xe2 && u[1] == 0x80 && u[2] >= 0xa8 && u[2] <= 0xae)
-		return true;
-	return n == 3 && u[0] == 0xe2 && u[1] == 0x81 && u[2] >= 0xa6 && u[2] <= 0xa9;
+	static const unsigned char first[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	uint32_t code = u[0] & first[n];
+	size_t i;
+
+	for (i = 1; i < n; i++)
+		code = code << 6 | (u[i] & 0x3f);
+	for (i = 0; i < sizeof(unsafe) / sizeof(unsafe[0]); i++)
+		if (code >= unsafe[i].from && code <= unsafe[i].to)
+			return true;
+	return false;
 }
 
 static size_t escape_one(unsigned char c, char *out)
@@ -112,7 +125,7 @@ size_t ws_text_escape(const char *in, size_t len, char *out, size_t size)
 		size_t plen;
 
 		if (n == 0 || (n == 1 && (c < 0x20 || c == 0x7f || c == '\\')) ||
-		    is_unsafe_sequence((const unsigned char *)in + i, n)) {
+		    (n > 1 && is_unsafe_sequence((const unsigned char *)in + i, n))) {
 			plen = escape_one(c, piece);
 			n = 1;
 		} else {

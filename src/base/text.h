@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /*
- * Writes `in` so that a terminal can show it: control characters, invalid UTF-8, C1 codes and
- * bidirectional overrides become \xNN (or \n, \r, \t), a backslash becomes \\. Valid UTF-8 stays.
+ * Writes `in` so that a terminal can show it: control characters, invalid UTF-8, C1 codes,
+ * bidirectional controls and characters without a glyph become \xNN (or \n, \r, \t), a backslash becomes \\. Valid UTF-8 stays.
  * Cuts at a whole character, always terminates. Returns the number of bytes written without the
  * NUL.
  */

@@ -104,6 +104,22 @@ void ws_json_put_session(json_t *object, const struct ws_session *session, int *
 		    rc);
 }
 
+/* DEL is ASCII, and the only control character that need not be escaped in JSON. */
+static int put_escaped(const char *text, size_t len, void *out)
+{
+	while (len) {
+		const char *del = memchr(text, 0x7f, len);
+		size_t n = del ? (size_t)(del - text) : len;
+
+		if (fwrite(text, 1, n, out) != n || (del && fputs("\\u007F", out) == EOF))
+			return -1;
+		n += del ? 1 : 0;
+		text += n;
+		len -= n;
+	}
+	return 0;
+}
+
 int ws_json_line(const struct ws_export *ex, json_t *object, int rc)
 {
 	/* ASCII, because these lines are looked at on terminals too: no C1 codes, no bidi controls.
@@ -111,7 +127,7 @@ int ws_json_line(const struct ws_export *ex, json_t *object, int rc)
 	const size_t flags = JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15);
 
 	if (rc == 0)
-		rc = json_dumpf(object, ex->opt.out, flags);
+		rc = json_dump_callback(object, put_escaped, ex->opt.out, flags);
 	if (rc == 0 && putc('\n', ex->opt.out) == EOF)
 		rc = -1;
 	json_decref(object);

@@ -177,14 +177,15 @@ static bool is_text(const char *text, size_t len, bool lines)
 	return true;
 }
 
-/* A command may hold any character; what is mostly others than those of text is none. */
-static bool is_command(const char *text, size_t len)
+/* A command may hold any character, and so may the names of a user and of a database; what is
+ * mostly others than those of text is none. */
+static bool is_mostly_text(const char *text, size_t len)
 {
 	size_t odd = 0;
 
 	for (size_t i = 0; i < len; i++)
 		odd += !is_text(text + i, 1, true);
-	return is_text(text, len < 4 ? len : 4, true) && odd <= len / 8;
+	return is_text(text, len ? 1 : 0, true) && odd <= len / 4;
 }
 
 /* A `char *` member of Port; one that is absent is empty. Returns false if it is there and no text.
@@ -205,7 +206,8 @@ static bool read_name(struct ws_seed_view *view, uint64_t port, uint32_t offset,
 		view->unreadable++;
 		return true;
 	}
-	if (!is_text(out, (size_t)len, false)) {
+	if (bit & (WS_VALID_USER | WS_VALID_DATABASE) ? !is_mostly_text(out, (size_t)len)
+						      : !is_text(out, (size_t)len, false)) {
 		view->unreadable++;
 		return false;
 	}
@@ -305,7 +307,7 @@ bool ws_seed_view_command(struct ws_seed_view *view)
 	 * handler of an ERROR; up to 13 there were minors that never set it. A pointer that
 	 * outlived its text all the same shows as something else than text.
 	 */
-	if (len <= 0 || !is_command(buf->data, (size_t)len)) {
+	if (len <= 0 || !is_mostly_text(buf->data, (size_t)len)) {
 		ws_buf_clear(buf);
 		return true;
 	}

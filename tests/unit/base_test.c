@@ -109,6 +109,28 @@ static void what_a_terminal_would_obey_is_escaped(void **state)
 	assert_int_equal(ws_text_escape("ab", 2, out, 0), 0);
 }
 
+static void what_is_not_seen_is_escaped(void **state)
+{
+	/* U+00AD, U+061C, U+180E, U+200B, U+2069, U+FEFF, U+E0041; U+00E9, U+200A and U+1F418 stay.
+	 */
+	static const char *const unseen[] = { "\xc2\xad",	 "\xd8\x9c",	 "\xe1\xa0\x8e",
+					      "\xe2\x80\x8b",	 "\xe2\x81\xa9", "\xef\xbb\xbf",
+					      "\xf3\xa0\x81\x81" };
+	static const char *const seen[] = { "\xc3\xa9", "\xe2\x80\x8a", "\xf0\x9f\x90\x98" };
+	char out[64];
+
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(unseen); i++) {
+		assert_int_equal(ws_text_escape(unseen[i], strlen(unseen[i]), out, sizeof(out)),
+				 4 * strlen(unseen[i]));
+		assert_int_equal(out[0], '\\');
+	}
+	for (size_t i = 0; i < WS_ARRAY_SIZE(seen); i++) {
+		ws_text_escape(seen[i], strlen(seen[i]), out, sizeof(out));
+		assert_string_equal(out, seen[i]);
+	}
+}
+
 static void a_buffer_refuses_what_no_memory_holds(void **state)
 {
 	struct ws_buf buf = { 0 };
@@ -162,6 +184,7 @@ int main(void)
 		cmocka_unit_test(a_time_beyond_the_clock_is_refused),
 		cmocka_unit_test(durations_have_units),
 		cmocka_unit_test(what_a_terminal_would_obey_is_escaped),
+		cmocka_unit_test(what_is_not_seen_is_escaped),
 		cmocka_unit_test(a_buffer_refuses_what_no_memory_holds),
 		cmocka_unit_test(a_cut_text_ends_behind_its_last_whole_character),
 	};

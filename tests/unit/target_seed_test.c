@@ -341,8 +341,8 @@ static void fields_that_cannot_be_read_are_not_valid(void **state)
 	const struct ws_rec_session *rec = &play->seed.session;
 
 	server->port.user = (const char *)16;
-	server->port.application = NULL; /* absent: empty */
-	server->port.database = "a\nb";	 /* legal, but not to be shown as text */
+	server->port.application = NULL;     /* absent: empty */
+	server->port.database = "a\x01\x02"; /* no text */
 	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_false(rec->valid & WS_VALID_USER);
 	assert_true(rec->valid & WS_VALID_APPLICATION);
@@ -386,11 +386,26 @@ static void a_long_name_is_cut_at_a_character(void **state)
 	assert_int_equal(strlen(play->seed.session.application), 62);
 }
 
+static void a_command_and_names_may_hold_control_characters(void **state)
+{
+	struct play *play = *state;
+	struct server *server = &play->server;
+
+	server->query = "select '\x1b[31m'";
+	server->port.user = "us\x1b[1mer";
+	server->port.database = "a\nb";
+	server->walsnd.state = WS_WALSND_STARTUP;
+	play_found(play, WS_FOUND_COMMAND);
+	assert_string_equal(play->seed.command.data, server->query);
+	assert_string_equal(play->seed.session.user, server->port.user);
+	assert_string_equal(play->seed.session.database, server->port.database);
+}
+
 static void a_dangling_or_binary_command_is_none(void **state)
 {
 	struct play *play = *state;
 	struct server *server = &play->server;
-	const char *bad[] = { (const char *)16, "", "\x01\x7f", "SELECT\x02" };
+	const char *bad[] = { (const char *)16, "", "\x01\x7f", "SE\x02\x01T\x03" };
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(bad); i++) {
 		server->query = bad[i];
@@ -565,6 +580,7 @@ int main(void)
 		TEST(addresses_that_lead_nowhere_are_refused_by_name),
 		TEST(fields_that_cannot_be_read_are_not_valid),
 		TEST(a_long_name_is_cut_at_a_character),
+		TEST(a_command_and_names_may_hold_control_characters),
 		TEST(a_dangling_or_binary_command_is_none),
 		TEST(records_are_numbered_up_to_the_entry),
 		TEST(a_command_that_keeps_changing_is_not_believed),
