@@ -136,15 +136,21 @@ static inline const struct ws_rec_turn *turn(const struct fixture *f, size_t i)
 	return t;
 }
 
-/* Reads the chunks of one text from record i on; returns the index behind it. */
+/* Reads the chunks of one text from record i on; returns the index behind it. What was measured of
+ * a text that goes on comes in front of the last of them. */
 static inline size_t read_text(const struct fixture *f, size_t i, size_t *len, uint16_t *flags)
 {
+	const struct ws_rec_text_sum *sum = NULL;
 	const struct ws_rec_text *t;
 	size_t at;
 
 	*len = 0;
 	do {
+		if (i < f->count &&
+		    ((const struct ws_rec *)f->records[i])->kind == WS_KIND_TEXT_SUM)
+			sum = record(f, i++, WS_KIND_TEXT_SUM);
 		t = record(f, i++, WS_KIND_TEXT);
+		assert_true(!sum || t->h.flags & WS_TEXT_LAST);
 		assert_int_equal(t->offset, *len);
 		assert_int_equal(t->h.size, sizeof(*t) + t->len);
 		for (at = 0; at < t->len; at++)
