@@ -12,9 +12,9 @@
 
 /*
  * Writes `in` so that a terminal can show it: control characters, invalid UTF-8, C1 codes,
- * bidirectional controls and characters without a glyph become \xNN (or \n, \r, \t), a backslash becomes \\. Valid UTF-8 stays.
- * Cuts at a whole character, always terminates. Returns the number of bytes written without the
- * NUL.
+ * bidirectional controls and characters without a glyph become \xNN (or \n, \r, \t), a backslash
+ * becomes \\. Valid UTF-8 stays. Cuts at a whole character, always terminates. Returns the number
+ * of bytes written without the NUL.
  */
 size_t ws_text_escape(const char *in, size_t len, char *out, size_t size);
 

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """--redact: nothing of a literal reaches a recording, a view or the terminal."""
 
+import json
 import signal
 import subprocess
 import time
 
 import walscope
+from cluster import Server
 from libpq import Connection
 from live import LiveTest, once, recording, space, wait_disconnected
-from cluster import Server
-from processes import wait_for
+from processes import start_ticks, wait_for
 
 # Each secret is of this form, so that any trace of one shows.
 MARK = "Geheim"
@@ -46,10 +47,6 @@ COMMANDS = (
     # What is behind 1 MiB is not known, and an error quotes it.
     ("select length('" + "x" * 1_100_000 + "'), 'Geheim26'::int", "select length($1"),
 )
-
-
-def secret_bytes():
-    return MARK.encode()
 
 
 @once
@@ -97,12 +94,12 @@ class Redact(LiveTest):
         seen = recorded()
         with open(seen.record.file, "rb") as file:
             data = file.read()
-        self.assertNotIn(secret_bytes(), data)
+        self.assertNotIn(MARK.encode(), data)
         frames, at = 0, data.find(b"\x28\xb5\x2f\xfd")
         while at >= 0:
             zstd = subprocess.run(["zstd", "-d", "-c", "-q"], input=data[at:], stdout=subprocess.PIPE,
                                   stderr=subprocess.DEVNULL, check=False)
-            self.assertNotIn(secret_bytes(), zstd.stdout)
+            self.assertNotIn(MARK.encode(), zstd.stdout)
             frames += bool(zstd.stdout)
             at = data.find(b"\x28\xb5\x2f\xfd", at + 1)
         self.assertGreater(frames, 0)
@@ -183,6 +180,26 @@ class Redact(LiveTest):
         self.assertEqual(entry["command"], "select pg_sleep($1), $2::text || pg_sleep($3)::text::int")
         trace = space().run([walscope.binary(), "trace", "--json", record.file], name="red-run").out
         self.assertNotIn(MARK, trace)
+
+    def test_leaves_no_literal_where_pieces_are_lost(self):
+        """A ring of 16 kB holds no piece of a long text: all but the first are lost."""
+        server = quiet_server()
+        file = space().file("redacted-ring.wst")
+        process = walscope.start_record(space(), file, "--redact", "--ring", "16k", "--postmaster",
+                                        str(server.pid))
+        walscope.wait_attached(process, server.pid)
+        pid, _ = run_commands(server, "redacted_ring")
+        wait_for("the end of the session", lambda: start_ticks(pid) is None)
+        process.signal(signal.SIGINT)
+        process.expect(3, timeout=20)
+        process = space().run([walscope.binary(), "trace", "--json", file], status=3, name="ring-trace")
+        self.assertNotIn(MARK, process.out)
+        events = [json.loads(line) for line in process.out.splitlines()]
+        seqs = [event["seq"] for event in events if event["pid"] == pid and event["event"] != "gap"]
+        self.assertEqual(seqs, sorted(set(seqs)), "each number once, in order")
+        missing = sum(event["lost"] for event in events if event["event"] == "gap")
+        self.assertGreater(missing, 0)
+        self.assertEqual(len(seqs) + missing, max(seqs) + 1)
 
     def test_is_refused_for_a_recording(self):
         line = self.refused(["history", "--redact", recorded().record.file], status=2)

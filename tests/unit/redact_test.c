@@ -320,7 +320,8 @@ static void a_text_that_lost_a_piece_ends_in_front_of_it(void **state)
 
 static int keep_last(void *arg, const struct ws_rec *rec)
 {
-	memcpy(arg, rec, sizeof(struct ws_rec_text));
+	if (rec->kind == WS_KIND_TEXT)
+		memcpy(arg, rec, sizeof(struct ws_rec_text));
 	return 0;
 }
 
