@@ -39,6 +39,13 @@ static void describe(struct ws_running *running, struct ws_command *command)
 	};
 }
 
+/* A command that failed gave the session no slot. */
+static void take_slot(struct ws_machine *m)
+{
+	if (m->command.slot[0])
+		memcpy(m->s.slot, m->command.slot, sizeof(m->s.slot));
+}
+
 /* The text is whole, or as whole as it will get: what it says about the session. */
 static void parse(struct ws_machine *m)
 {
@@ -55,8 +62,9 @@ static void parse(struct ws_machine *m)
 	ws_parse_command(running->text.buf.data, running->text.buf.len, &parsed);
 	if (!running->sql)
 		memcpy(running->kind, parsed.keyword, sizeof(running->kind));
-	if (parsed.slot[0])
-		memcpy(s->slot, parsed.slot, sizeof(s->slot));
+	memcpy(running->slot, parsed.slot, sizeof(running->slot));
+	if (running->streaming)
+		take_slot(m);
 	if (parsed.kind)
 		s->kind = parsed.kind;
 	/* The record that would say so was made before walscope attached. */
@@ -112,6 +120,8 @@ static void close_command(struct ws_machine *m, uint64_t end_ns, enum ws_outcome
 	parse(m);
 	ws_assembly_finish(&running->text);
 	describe(running, &command);
+	if (outcome == WS_OUTCOME_OK)
+		take_slot(m);
 	command.end_ns = end_ns;
 	command.outcome = outcome;
 	command.message = why;
@@ -412,5 +422,11 @@ void ws_command_deinit(struct ws_machine *m)
 void ws_command_goes_on(struct ws_machine *m)
 {
 	m->command.gap = false;
+void ws_command_streams(struct ws_machine *m)
+{
+	m->command.streaming = true;
+	take_slot(m);
+}
+
 	m->command.known_ns = 0;
 }

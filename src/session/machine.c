@@ -207,14 +207,14 @@ static void on_stream(struct ws_machine *m, const struct ws_rec *rec)
 	enter(m, WS_STATE_COMMAND, rec);
 	m->in_loop = true;
 	m->untold = true;
-	m->command.streaming = true;
+	if ((rec->flags & WS_STREAM_SLOT) && r->slot[0])
+		memcpy(m->command.slot, r->slot, sizeof(m->command.slot));
+	ws_command_streams(m);
 	m->reply_ns = 0;
 	m->replied = true;
 	m->streamed = true;
 	s->kind =
 		rec->flags & WS_STREAM_LOGICAL ? WS_SESSION_KIND_LOGICAL : WS_SESSION_KIND_PHYSICAL;
-	if ((rec->flags & WS_STREAM_SLOT) && r->slot[0])
-		memcpy(s->slot, r->slot, sizeof(s->slot));
 	if (r->sent_lsn)
 		s->sent_lsn = r->sent_lsn;
 }
@@ -403,7 +403,10 @@ static void on_turn(struct ws_machine *m, const struct ws_rec *rec)
 	ws_metrics_turn(m, r, reply);
 	/* XLogSend* runs in the loop only; other turns come from decoding in
 	 * CREATE_REPLICATION_SLOT. */
-	m->in_loop |= r->sends != 0;
+	if (!m->in_loop && r->sends) {
+		m->in_loop = true;
+		ws_command_streams(m);
+	}
 	m->streamed |= m->in_loop;
 	m->s.has_wal_bytes |= m->in_loop;
 	m->untold = false;

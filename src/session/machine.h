@@ -47,6 +47,7 @@ struct ws_running {
 	char kind[WS_KIND_TEXT_LEN];
 	struct ws_assembly text;
 };
+	char slot[WS_NAME_LEN]; /* that is the session's if it succeeds, or streams */
 
 /* An ERROR, FATAL or COMMERROR. */
 struct ws_problem {
@@ -202,6 +203,8 @@ void ws_assembly_deinit(struct ws_assembly *text);
 struct ws_parsed {
 	char keyword[WS_KIND_TEXT_LEN]; /* upper case, "" if there is none */
 	char slot[WS_NAME_LEN];	   /* of START_REPLICATION and CREATE_REPLICATION_SLOT, or "" */
+/* It reached the send loop. */
+void ws_command_streams(struct ws_machine *m);
 	enum ws_session_kind kind; /* what the command makes the session; UNKNOWN: nothing */
 	bool replication;	   /* the keyword is one of a replication command */
 };

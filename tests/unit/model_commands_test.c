@@ -556,11 +556,41 @@ static void the_session_is_what_its_commands_make_it(void **state)
 
 		ws_tape_session(&tape, 0);
 		ws_tape_command(&tape, cases[i].text);
+		ws_tape_end(&tape, WS_COMMAND_DONE);
 		ws_tape_exit(&tape, 0, 0);
 		s = ws_observed_session(f->o, tape.pid);
 		assert_int_equal(s->kind, cases[i].kind);
 		assert_string_equal(s->slot, cases[i].slot);
 	}
+}
+
+static void a_command_that_fails_gives_the_session_no_slot(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	ws_tape_command(&f->tape, "CREATE_REPLICATION_SLOT taken PHYSICAL");
+	ws_tape_error(&f->tape, WS_ELEVEL_ERROR, "42710", "ReplicationSlotCreate", "exists");
+	assert_string_equal(session_of(f)->slot, "");
+	run(f, "CREATE_REPLICATION_SLOT mine PHYSICAL");
+	assert_string_equal(session_of(f)->slot, "mine");
+	ws_tape_command(&f->tape, "START_REPLICATION SLOT nosuch LOGICAL 0/0");
+	assert_string_equal(session_of(f)->slot, "mine");
+	ws_tape_error(&f->tape, WS_ELEVEL_ERROR, "42704", "ReplicationSlotAcquire", "no");
+	assert_string_equal(session_of(f)->slot, "mine");
+}
+
+static void a_stream_has_its_slot_from_the_command_where_its_record_is_missing(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	ws_tape_command(&f->tape, "START_REPLICATION SLOT s 0/0 TIMELINE 1");
+	ws_tape_lose(&f->tape, 1);
+	ws_tape_gap(&f->tape, f->tape.now_ns, f->tape.now_ns, 1, WS_GAP_RING_FULL);
+	f->tape.mark_ns = f->tape.now_ns;
+	turn(f, 1, WS_WAIT_WAL);
+	assert_string_equal(session_of(f)->slot, "s");
 }
 
 static void sql_on_the_way_does_not_change_what_a_session_is(void **state)
@@ -615,6 +645,8 @@ int main(void)
 		TEST(a_message_of_an_error_that_is_missing_is_nobodys),
 		TEST(the_session_is_what_its_commands_make_it),
 		TEST(sql_on_the_way_does_not_change_what_a_session_is),
+		TEST(a_command_that_fails_gives_the_session_no_slot),
+		TEST(a_stream_has_its_slot_from_the_command_where_its_record_is_missing),
 	};
 
 	return cmocka_run_group_tests_name("model_commands", tests, NULL, NULL);
