@@ -89,9 +89,7 @@ enum ws_session_flags {
 	WS_SESSION_TLS = 1 << 2, /* Port.ssl_in_use; for WS_VALID_TLS */
 	WS_SESSION_REFUSED =
 		1 << 3, /* seen first by the FATAL that refused it: its error follows */
-	/* with REFUSED: its start-up packet was not read to the end, because the value of
-	 * `replication` is none: DATABASE is not known, nor are names that come behind it */
-	WS_SESSION_UNPARSED = 1 << 4,
+	WS_SESSION_CASCADING = 1 << 4, /* am_cascading_walsender; for WS_SESSION_RUNNING */
 };
 
 /* What a session that already ran was doing when it was found (read from memory, a snapshot). */

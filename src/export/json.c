@@ -182,7 +182,7 @@ static json_t *start_phases(const struct ws_session *session, int *rc)
 
 static void put_identity(json_t *o, const struct ws_session *s, int *rc)
 {
-	char client[WS_CLIENT_TEXT];
+	char client[WS_CLIENT_TEXT], evidence[WS_EVIDENCE_TEXT], partner[WS_SESSION_ID_TEXT];
 
 	ws_json_put(o, "kind", ws_json_str(ws_session_kind_name(s->kind)), rc);
 	ws_json_put(o, "replication", ws_json_str(ws_session_replication(s)), rc);
@@ -195,6 +195,9 @@ static void put_identity(json_t *o, const struct ws_session *s, int *rc)
 		    ws_json_str(ws_session_field(s, s->application, WS_VALID_APPLICATION)), rc);
 	ws_json_put(o, "client", ws_json_str_or_null(ws_session_client(s, client)), rc);
 	ws_json_put(o, "slot", ws_json_str_or_null(s->slot), rc);
+	ws_json_put(o, "program", ws_json_str(ws_program_name(s->program)), rc);
+	ws_json_put(o, "program_evidence", ws_json_str(ws_session_evidence(s, evidence)), rc);
+	ws_json_put(o, "partner", ws_json_str(ws_session_partner(s, partner)), rc);
 }
 
 static int json_session(struct ws_export *ex, const struct ws_session *s)

@@ -123,6 +123,7 @@ static int begin_sessions(struct ws_export *ex)
 	static const struct ws_column columns[] = {
 		{ .title = "PID", .right = true },
 		{ .title = "KIND" },
+		{ .title = "PROGRAM", .optional = true },
 		{ .title = "USER", .flexible = true, .optional = true },
 		{ .title = "DATABASE", .flexible = true, .optional = true },
 		{ .title = "APPLICATION", .flexible = true },
@@ -279,6 +280,7 @@ int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
 	ws_duration_format(ws_session_duration_ns(s, ex->opt.to_ns), lasted);
 	rc = ws_table_cell(t, WS_COLOR_BOLD, ws_text_pid(s, pid)) ||
 	     ws_table_cell(t, WS_COLOR_NONE, kind ? kind : "?") ||
+	     text_cell(t, verbose ? ws_program_name(s->program) : NULL) ||
 	     text_cell(t, !verbose		     ? NULL
 			  : s->valid & WS_VALID_USER ? s->user
 						     : "?") ||

@@ -157,6 +157,7 @@ static enum look look_once(struct ws_seed_view *view, struct ws_error *err)
 	if (look != LOOK_DONE)
 		return look;
 	ws_seed_view_wait(view);
+	ws_seed_view_cascading(view);
 	if (!ws_seed_view_slot(view))
 		return no_text(view, err, "MyReplicationSlot->data.name", view->slot);
 	if (!ws_seed_view_port(view))
@@ -229,6 +230,8 @@ static void fill_session(const struct ws_seed_view *view, struct ws_seed *seed, 
 				  .flags = WS_SESSION_RUNNING };
 	if (view->database)
 		rec->h.flags |= WS_SESSION_DATABASE;
+	if (view->cascading)
+		rec->h.flags |= WS_SESSION_CASCADING;
 	/* What the host slept since is not known apart from what it slept before: 0 at worst. */
 	rec->fork_ns = seed->entry.start_ns > suspended ? seed->entry.start_ns - suspended : 0;
 	rec->base = view->base;

@@ -122,6 +122,16 @@ void ws_seed_view_wait(struct ws_seed_view *view)
 	view->pending = start < pointer;
 }
 
+void ws_seed_view_cascading(struct ws_seed_view *view)
+{
+	uint64_t variable = view->config->var.am_cascading_walsender;
+	uint8_t cascading;
+
+	view->cascading = variable &&
+			  ws_seed_view_variable(view, variable, &cascading, sizeof(cascading)) &&
+			  cascading == 1;
+}
+
 /* ReplicationSlotValidateName of slot.c: lower case letters, digits, underscores, 1 to 63 of them.
  */
 static bool is_slot_name(const char name[WS_NAME_LEN])

@@ -38,6 +38,7 @@ struct ws_seed_view {
 	struct ws_seed_anchor anchor;
 	struct ws_seed_walsnd walsnd;
 	uint8_t database; /* am_db_walsender */
+	bool cascading;	  /* am_cascading_walsender; false also if that is not known */
 	bool has_wait;
 	uint32_t wait; /* wait_event_info */
 	bool has_pending, pending;
@@ -70,6 +71,8 @@ bool ws_seed_view_anchor(const struct ws_seed_view *view, struct ws_seed_anchor 
 bool ws_seed_view_walsnd(struct ws_seed_view *view);
 /* Whether it waits and whether output is pending; what cannot be read is not known. */
 void ws_seed_view_wait(struct ws_seed_view *view);
+/* Whether the server is a standby; what cannot be read, or is no truth value, is not known. */
+void ws_seed_view_cascading(struct ws_seed_view *view);
 /* False if what should be the name of a slot cannot be one. */
 bool ws_seed_view_slot(struct ws_seed_view *view);
 /* User, database and so on. False if what should be an address is no text. */

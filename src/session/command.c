@@ -72,6 +72,7 @@ static void parse(struct ws_machine *m)
 		ws_timeline_enter(m, WS_STATE_SQL, m->s.accounted_ns);
 		ws_command_is_sql(m);
 	}
+	ws_client_command(m, running->text.buf.data, running->text.buf.len);
 }
 
 /* s.commands counts those that touch the window, which for a running one is known at its start. */
@@ -119,9 +120,9 @@ static void close_command(struct ws_machine *m, uint64_t end_ns, enum ws_outcome
 		return;
 	parse(m);
 	ws_assembly_finish(&running->text);
-	describe(running, &command);
 	if (outcome == WS_OUTCOME_OK)
 		take_slot(m);
+	describe(running, &command);
 	command.end_ns = end_ns;
 	command.outcome = outcome;
 	command.message = why;
@@ -286,17 +287,11 @@ void ws_command_error(struct ws_machine *m, const struct ws_rec_error *rec)
 	if (rec->valid & WS_VALID_SQLSTATE)
 		unpack_sqlstate(rec->sqlstate, problem->sqlstate);
 	locate(problem, rec);
-	/* A message that is refused (forbidden_in_wal_sender), a connection that is refused, an
-	 * idle session that is ended: an entry of its own. */
-	problem->outside = problem->elevel != WS_ELEVEL_COMMERROR && !m->command.open;
-	if (problem->outside)
-		open_entry(m, rec->h.time_ns, true);
-}
-
-void ws_command_message(struct ws_machine *m, const struct ws_rec_message *rec)
-{
-	close_lost(m, rec->h.time_ns);
-	m->message_type = (uint8_t)rec->type;
+	/* Refused outside any command (forbidden_in_wal_sender): an entry of its own. */
+	if (problem->closing && !m->command.open) {
+		open_command(m, rec->h.time_ns);
+		ws_client_foreign(m);
+	}
 }
 
 /* Of several, the one that ended the process is kept: a FATAL, else the first COMMERROR (the EOF
@@ -419,14 +414,14 @@ void ws_command_deinit(struct ws_machine *m)
 	ws_assembly_deinit(&m->fatal.message);
 }
 
-void ws_command_goes_on(struct ws_machine *m)
-{
-	m->command.gap = false;
 void ws_command_streams(struct ws_machine *m)
 {
 	m->command.streaming = true;
 	take_slot(m);
 }
 
+void ws_command_goes_on(struct ws_machine *m)
+{
+	m->command.gap = false;
 	m->command.known_ns = 0;
 }

@@ -79,6 +79,8 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 	memcpy(s->application, r->application, sizeof(s->application));
 	memcpy(s->host, r->host, sizeof(s->host));
 	s->fork_ns = r->fork_ns;
+	s->cascading = rec->flags & WS_SESSION_CASCADING;
+	ws_client_judge(m);
 	if (!(rec->flags & WS_SESSION_RUNNING)) {
 		s->packet_ns = rec->time_ns;
 		enter(m, WS_STATE_STARTING, rec);
@@ -99,6 +101,8 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 	m->in_loop = found[r->found].in_loop;
 	m->backup_phase = found[r->found].backup_phase;
 	m->streamed |= m->in_loop;
+	if (m->in_loop)
+		ws_client_listens(m, 0);
 }
 
 static void on_ready(struct ws_machine *m, const struct ws_rec *rec)
@@ -111,23 +115,10 @@ static void on_phase(struct ws_machine *m, const struct ws_rec *rec)
 {
 	const struct ws_rec_phase *r = (const struct ws_rec_phase *)rec;
 
-	switch (r->phase) {
-	case WS_PHASE_AUTH_BEGIN:
-		m->s.auth_begin_ns = rec->time_ns;
-		break;
-	case WS_PHASE_AUTH_END:
-		m->s.auth_end_ns = rec->time_ns;
-		break;
-	case WS_PHASE_INITIALIZED:
-		m->s.initialized_ns = rec->time_ns;
-		m->s.cascading = rec->flags & WS_PHASE_CASCADING;
-		break;
-	}
-}
-
-static void on_message(struct ws_machine *m, const struct ws_rec *rec)
-{
-	ws_command_message(m, (const struct ws_rec_message *)rec);
+	if (r->phase != WS_PHASE_INITIALIZED || !(rec->flags & WS_PHASE_CASCADING))
+		return;
+	m->s.cascading = true;
+	ws_client_judge(m);
 }
 
 static void on_command(struct ws_machine *m, const struct ws_rec *rec)
@@ -401,6 +392,8 @@ static void on_turn(struct ws_machine *m, const struct ws_rec *rec)
 	if (r->begin_ns > rec->time_ns) /* nothing of it can be believed */
 		return;
 	ws_metrics_turn(m, r, reply);
+	if (reply)
+		ws_client_listens(m, r->apply_lsn);
 	/* XLogSend* runs in the loop only; other turns come from decoding in
 	 * CREATE_REPLICATION_SLOT. */
 	if (!m->in_loop && r->sends) {
@@ -498,6 +491,7 @@ void ws_machine_gap(struct ws_machine *m, const struct ws_rec_gap *gap)
 	char *text;
 
 	ws_metrics_stream_end(m);
+	ws_client_gap(m);
 	/* What was waited for before says nothing of the wait behind. */
 	m->wait = WS_WAIT_NONE;
 	m->wait_lost = true;
@@ -549,7 +543,6 @@ static const struct handler handlers[WS_KIND_MAX] = {
 	[WS_KIND_BACKUP] = { on_backup, sizeof(struct ws_rec_backup) },
 	[WS_KIND_EXIT] = { on_exit_record, WS_EXIT_SHORT_SIZE },
 	[WS_KIND_PHASE] = { on_phase, sizeof(struct ws_rec_phase) },
-	[WS_KIND_MESSAGE] = { on_message, sizeof(struct ws_rec_message) },
 	[WS_KIND_GAP] = { on_gap, sizeof(struct ws_rec_gap) },
 };
 
@@ -587,6 +580,7 @@ void ws_machine_init(struct ws_machine *m, const struct ws_rec *first)
 	s->begin_ns = first->time_ns;
 	m->replied = first->kind == WS_KIND_SESSION && !(first->flags & WS_SESSION_RUNNING);
 	m->wait_lost = first->kind != WS_KIND_SESSION;
+	ws_client_init(m, m->replied);
 	/* Without its first record the time since it began, or since the recording did, is lost. */
 	s->state = WS_STATE_LOST;
 	if (first->kind != WS_KIND_SESSION) {

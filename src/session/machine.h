@@ -7,7 +7,8 @@
  *   timeline.c  accounts for time, makes segments
  *   command.c   commands, their texts and outcomes, errors
  *   exit.c      why a session ended
- *   start.c     how long the phases of its start took
+ *   client.c    which program the client is
+ *   pattern.c   how its commands are written
  *   metrics.c   histograms
  */
 #ifndef WS_SESSION_MACHINE_H
@@ -45,9 +46,9 @@ struct ws_running {
 	uint64_t start_ns;
 	uint64_t known_ns; /* it was known to run until here: where the gap begins */
 	char kind[WS_KIND_TEXT_LEN];
+	char slot[WS_NAME_LEN]; /* that is the session's if it succeeds, or streams */
 	struct ws_assembly text;
 };
-	char slot[WS_NAME_LEN]; /* that is the session's if it succeeds, or streams */
 
 /* An ERROR, FATAL or COMMERROR. */
 struct ws_problem {
@@ -67,6 +68,19 @@ struct ws_problem {
 struct ws_decoding {
 	uint64_t ns;
 	uint32_t calls;
+};
+
+#define WS_CLIENT_STEPS 12
+
+/* What is known of the client's program. */
+struct ws_client {
+	uint32_t facts;	    /* client.c */
+	uint32_t programs;  /* that send all the commands seen: bits of enum ws_program */
+	uint64_t backup_ns; /* begin of its BASE_BACKUP, 0 if not known */
+	const char *why;    /* the rule that decided, NULL for none */
+	uint8_t steps[WS_CLIENT_STEPS]; /* the first commands, by form */
+	uint8_t step_count;
+	bool more_steps;
 };
 
 struct ws_machine {
@@ -103,6 +117,7 @@ struct ws_machine {
 	struct ws_problem problem; /* of which the text may still come */
 	struct ws_problem fatal; /* that the exit is explained by: the last FATAL, else COMMERROR */
 	uint32_t clues;		 /* exit.c */
+	struct ws_client client;
 };
 
 struct ws_server_seen {
@@ -181,6 +196,8 @@ void ws_command_done(struct ws_machine *m, uint64_t time_ns);
 void ws_command_exit(struct ws_machine *m, uint64_t time_ns);
 void ws_command_finish(struct ws_machine *m); /* tells a running one */
 void ws_command_gap(struct ws_machine *m, uint64_t from_ns);
+/* It reached the send loop. */
+void ws_command_streams(struct ws_machine *m);
 /* It was seen at work behind the gap. */
 void ws_command_goes_on(struct ws_machine *m);
 void ws_command_error(struct ws_machine *m, const struct ws_rec_error *rec);
@@ -203,8 +220,6 @@ void ws_assembly_deinit(struct ws_assembly *text);
 struct ws_parsed {
 	char keyword[WS_KIND_TEXT_LEN]; /* upper case, "" if there is none */
 	char slot[WS_NAME_LEN];	   /* of START_REPLICATION and CREATE_REPLICATION_SLOT, or "" */
-/* It reached the send loop. */
-void ws_command_streams(struct ws_machine *m);
 	enum ws_session_kind kind; /* what the command makes the session; UNKNOWN: nothing */
 	bool replication;	   /* the keyword is one of a replication command */
 };
@@ -216,6 +231,26 @@ uint32_t ws_exit_clues(const struct ws_problem *problem);
 /* Is the process about to exit after an error with these clues? */
 bool ws_exit_follows(uint32_t clues);
 enum ws_exit_reason ws_exit_explain(const struct ws_machine *m);
+
+/* client.c */
+/* The first command that will be seen is the client's first one, or that is not known. */
+void ws_client_init(struct ws_machine *m, bool seen_from_start);
+void ws_client_command(struct ws_machine *m, const char *text, size_t len);
+/* It sent what no program of PostgreSQL sends. */
+void ws_client_foreign(struct ws_machine *m);
+/* It takes what is streamed to it, and has said up to where it has applied it (0: it has not). */
+void ws_client_listens(struct ws_machine *m, uint64_t apply_lsn);
+void ws_client_gap(struct ws_machine *m);
+/* Decides anew. */
+void ws_client_judge(struct ws_machine *m);
+
+/* pattern.c */
+/*
+ * Is the text as the pattern says? %d is a decimal number, %l a WAL position, %q what stands
+ * between double quotes, %n a name with or without quotes, %p this process id (any if it is 0), %y
+ * the name of a table synchronisation's slot; * at the end is anything.
+ */
+bool ws_pattern_matches(const char *pattern, const char *text, size_t len, uint32_t pid);
 
 /* metrics.c */
 void ws_metrics_turn(struct ws_machine *m, const struct ws_rec_turn *rec, bool reply);

@@ -87,6 +87,22 @@ enum ws_session_kind {
 };
 const char *ws_session_kind_name(enum ws_session_kind kind); /* "physical", NULL for unknown */
 
+/* Which program the client is (client.c says by what). */
+enum ws_program {
+	WS_PROGRAM_UNKNOWN = 0, /* nothing known yet */
+	WS_PROGRAM_WALRECEIVER,
+	WS_PROGRAM_CASCADING_STANDBY, /* a walreceiver served by a server that is a standby itself
+				       */
+	WS_PROGRAM_PG_RECEIVEWAL,
+	WS_PROGRAM_PG_RECVLOGICAL,
+	WS_PROGRAM_PG_BASEBACKUP,
+	WS_PROGRAM_APPLY_WORKER,
+	WS_PROGRAM_TABLESYNC_WORKER,
+	WS_PROGRAM_PSQL,
+	WS_PROGRAM_OTHER,
+};
+const char *ws_program_name(enum ws_program program); /* "walreceiver", NULL for unknown */
+
 enum ws_exit_reason {
 	WS_END_NONE = 0, /* still running, or not known to have ended */
 	WS_END_CLIENT_TERMINATED,
@@ -162,6 +178,10 @@ struct ws_session {
 	char host[WS_HOST_LEN], slot[WS_NAME_LEN];
 	uint16_t port;
 	enum ws_session_kind kind;
+	enum ws_program program;
+	bool cascading;		   /* its server was a standby itself */
+	uint32_t partner_pid;	   /* the other session of the same pg_basebackup, 0 for none */
+	uint64_t partner_start_ns; /* likewise */
 
 	/* 0: not seen */
 	uint64_t fork_ns, first_seen_ns, ready_ns, first_command_ns;
@@ -232,6 +252,12 @@ int64_t ws_model_wall_ns(const struct ws_model *model, uint64_t mono_ns);
 /* "PID.STARTTICKS" into out. */
 #define WS_SESSION_ID_TEXT 40
 const char *ws_session_id(const struct ws_session *session, char out[WS_SESSION_ID_TEXT]);
+/* By what the program was told, in words, into out: NULL while nothing is known. */
+#define WS_EVIDENCE_TEXT 512
+const char *ws_session_evidence(const struct ws_session *session, char out[WS_EVIDENCE_TEXT]);
+/* The other session of the same pg_basebackup as session id: NULL if there is none, or none that
+ * is known. */
+const char *ws_session_partner(const struct ws_session *session, char out[WS_SESSION_ID_TEXT]);
 uint64_t ws_model_lost(const struct ws_model *model); /* records known to be missing */
 /* The command a session is in now. Its text lives until the next record. */
 bool ws_session_command(const struct ws_session *session, struct ws_command *command);
