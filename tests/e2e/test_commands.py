@@ -5,6 +5,7 @@ import subprocess
 
 import walscope
 from clients import PHYSICAL_COMMANDS, PSQL_COMMANDS, clients
+from histories import differences, missing
 from live import LiveTest, primary, recording, standby, walsender_pids
 from processes import wait_for
 
@@ -71,6 +72,11 @@ class Commands(LiveTest):
         entries = seen.record.history(seen.pid("c_physical"))
         self.assertEqual([(entry["command"], entry["outcome"]) for entry in entries],
                          list(zip(PHYSICAL_COMMANDS, ("ok", "error"))))
+
+    def test_of_all_sessions_are_those_of_the_servers_log(self):
+        seen = clients()
+        self.assertEqual(missing(seen.server, seen.record, seen.marks["begin"], seen.marks["end"]), [])
+        self.assertEqual(differences(seen.server, seen.record), [])
 
     def test_stream_of_pg_receivewal_lasts_until_it_is_stopped(self):
         seen = clients()
