@@ -36,6 +36,7 @@ static void lay_out(struct play *play)
 	config->off.slot_name = offsetof(struct slot, name);
 	config->var.am_walsender = play_address(&server->am_walsender);
 	config->var.am_db_walsender = play_address(&server->am_db_walsender);
+	config->var.am_cascading_walsender = play_address(&server->am_cascading_walsender);
 	config->var.my_proc_pid = play_address(&server->my_proc_pid);
 	config->var.my_proc_port = play_address(&server->my_proc_port);
 	config->var.my_walsnd = play_address(&server->my_walsnd);

@@ -33,7 +33,7 @@ struct slot {
 
 /* The variables of a server. */
 struct server {
-	uint8_t am_walsender, am_db_walsender;
+	uint8_t am_walsender, am_db_walsender, am_cascading_walsender;
 	int32_t my_proc_pid;
 	struct port *my_proc_port;
 	struct walsnd *my_walsnd;

@@ -156,6 +156,25 @@ static void a_logical_walsender_waits_inside_the_decoding(void **state)
 	assert_false(play->seed.entry.flags & WS_ENTRY_LOGICAL);
 }
 
+static void a_walsender_of_a_standby_says_so(void **state)
+{
+	struct play *play = *state;
+
+	play_found(play, WS_FOUND_STREAM_WAL);
+	assert_false(play->seed.session.h.flags & WS_SESSION_CASCADING);
+	play->server.am_cascading_walsender = 1;
+	play_found(play, WS_FOUND_STREAM_WAL);
+	assert_true(play->seed.session.h.flags & WS_SESSION_CASCADING);
+	/* no truth value, or not known where it is: nothing is claimed */
+	play->server.am_cascading_walsender = 2;
+	play_found(play, WS_FOUND_STREAM_WAL);
+	assert_false(play->seed.session.h.flags & WS_SESSION_CASCADING);
+	play->server.am_cascading_walsender = 1;
+	play->config.var.am_cascading_walsender = 0;
+	play_found(play, WS_FOUND_STREAM_WAL);
+	assert_false(play->seed.session.h.flags & WS_SESSION_CASCADING);
+}
+
 static void a_slot_named_logical_makes_no_logical_stream(void **state)
 {
 	struct play *play = *state;
@@ -570,6 +589,7 @@ int main(void)
 		TEST(what_it_waits_for_is_told_by_meaning),
 		TEST(without_wait_event_info_the_scheduler_tells),
 		TEST(a_logical_walsender_waits_inside_the_decoding),
+		TEST(a_walsender_of_a_standby_says_so),
 		TEST(a_slot_named_logical_makes_no_logical_stream),
 		TEST(a_walsender_between_commands_is_idle),
 		TEST(other_commands_are_not_taken_for_a_stream),
