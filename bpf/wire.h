@@ -89,7 +89,8 @@ enum ws_session_flags {
 	WS_SESSION_TLS = 1 << 2, /* Port.ssl_in_use; for WS_VALID_TLS */
 	WS_SESSION_REFUSED =
 		1 << 3, /* seen first by the FATAL that refused it: its error follows */
-	WS_SESSION_CASCADING = 1 << 4, /* am_cascading_walsender; for WS_SESSION_RUNNING */
+	/* 1 << 4 is for what a refused connection's packet leaves open */
+	WS_SESSION_CASCADING = 1 << 5, /* am_cascading_walsender; for WS_SESSION_RUNNING */
 };
 
 /* What a session that already ran was doing when it was found (read from memory, a snapshot). */

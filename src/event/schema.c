@@ -46,7 +46,8 @@
 		.unknown = WS_UNKNOWN_##nothing                            \
 	}
 
-static const char *const session_flags[] = { "database", "running", "tls", "refused", "cascading" };
+static const char *const session_flags[] = { "database", "running",  "tls",
+					     "refused",	 "unparsed", "cascading" };
 static const char *const session_valid[] = { "user", "database", "application_name", "client",
 					     "port", "ns_pid",	 "postmaster_pid",   "tls" };
 static const char *const found_names[] = { "unknown",	     "idle",	      "command",

@@ -31,6 +31,8 @@ class _Log:
 
 def _unlogged(entry, log):
     """May the log have no line for this command?"""
+    if entry["command"] is None:  # an error between commands, or of a message that is refused
+        return entry["outcome"] == "error"
     if entry["kind"] == "SQL" and not log.logs_sql:
         return True
     refused = (entry["location"] or "").startswith("exec_replication_command,")  # SQL, on a physical one
