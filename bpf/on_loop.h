@@ -57,6 +57,14 @@ static __always_inline void replies_nested(struct ws_entry *e, __u32 pid, __u64 
 	advance(e, now, WS_STAGE_REPLY);
 }
 
+/* FLUSH_END looks how far a turn came. What it has not seen: all, where it is not planted, and what
+ * WalSndDone has sent behind it while the server shuts down. */
+static __always_inline void fold_late(struct ws_entry *e)
+{
+	if (!cfg.site_addr[WS_SITE_FLUSH_END] || e->stage == WS_STAGE_SEND)
+		turn_fold(e);
+}
+
 /* ProcessRepliesIfAny's entry: in the loop, a turn begins. */
 static __always_inline void on_REPLIES(struct pt_regs *ctx)
 {
@@ -73,8 +81,7 @@ static __always_inline void on_REPLIES(struct pt_regs *ctx)
 		replies_nested(e, pid, now);
 		return;
 	}
-	if (!cfg.site_addr[WS_SITE_FLUSH_END])
-		turn_fold(e);
+	fold_late(e);
 	advance(e, now, WS_STAGE_REPLY);
 	if (t->turns && ((!(e->flags & WS_ENTRY_LOGICAL) &&
 			  (t->lsn_to != t->lsn_from || t->h.flags & WS_TURN_REPLY)) ||
@@ -87,14 +94,22 @@ static __always_inline void on_SEND_PHYSICAL(struct pt_regs *ctx)
 {
 	__u32 pid = current_tgid();
 	struct ws_entry *e = session_of(pid);
+	__u64 now;
 
 	if (!e)
 		return;
+	now = bpf_ktime_get_ns();
 	/* Only in a session found running: else the stream's start has set it. */
 	if (!e->turn.lsn_from)
 		e->turn.lsn_from = sent_lsn(e);
+	/* WalSndDone sends once more in the same turn. A record holds no more than one call that
+	 * moved, so that these can be counted. */
+	if (e->stage == WS_STAGE_TAIL && e->turn.lsn_to != e->turn.lsn_from) {
+		advance(e, now, WS_STAGE_TAIL);
+		turn_emit(e, pid, now);
+	}
 	e->turn.sends++;
-	advance(e, bpf_ktime_get_ns(), WS_STAGE_SEND);
+	advance(e, now, WS_STAGE_SEND);
 }
 
 static __always_inline void on_SEND_LOGICAL(struct pt_regs *ctx)
@@ -188,9 +203,10 @@ static __always_inline void on_WAIT_START(struct pt_regs *ctx)
 	else
 		t->wait = WS_WAIT_WAL;
 	e->wait_mask = t->wait_mask;
-	/* In the loop FLUSH_END has just looked. */
-	if (is_nested(e) || !cfg.site_addr[WS_SITE_FLUSH_END])
+	if (is_nested(e))
 		turn_fold(e);
+	else
+		fold_late(e);
 	if (e->stage != WS_STAGE_REPLY)
 		e->resume = e->stage;
 	else if (!is_nested(e))
