@@ -188,18 +188,8 @@ struct ws_entry {
 
 #define WS_SESSIONS_MAX 4096
 
-#define WS_SUM_PIECE 16384 /* bytes of a text that are measured at once */
-
-/* A text being measured, by process. */
-struct ws_scratch {
-	__u64 lanes[4];
-	__u64 len;  /* so far */
-	__u32 have; /* bytes in `data` */
-	__u32 reserved;
-	char data[WS_SUM_PIECE + 8]; /* a whole piece and its NUL */
-};
-
-#define WS_SCRATCH_MAX 16
+/* A clock tick (USER_HZ): user space knows when a process started in these only. */
+#define WS_TICK_NS 10000000ULL
 
 /* Counters in the array map `counters`, by CPU. */
 enum ws_counter {

@@ -46,7 +46,30 @@ static __always_inline __u32 port_number(struct ws_entry *e, __u16 *number, __u6
 	return WS_VALID_PORT;
 }
 
-static __always_inline void session_who(struct ws_entry *e, struct ws_rec_session *r, __u16 flags)
+/* Read whether or not the ring has room for the session's record: it is asked for at the end. */
+static __always_inline void session_socket(struct ws_entry *e)
+{
+	__u64 port = read_pointer(e, cfg.var.my_proc_port);
+
+	if (!port || cfg.off.port_sock == WS_UNKNOWN ||
+	    !read_user(e, &e->sock, sizeof(e->sock), port + cfg.off.port_sock))
+		e->sock = -1;
+}
+
+/* Port.ssl_in_use: a bool that is set before PostgresMain (ProcessStartupPacket). */
+static __always_inline void session_tls(struct ws_entry *e, struct ws_rec_session *r, __u64 port)
+{
+	__u8 tls = 0;
+
+	if (cfg.off.port_tls == WS_UNKNOWN ||
+	    !read_user(e, &tls, sizeof(tls), port + cfg.off.port_tls))
+		return;
+	r->valid |= WS_VALID_TLS;
+	if (tls)
+		r->h.flags |= WS_SESSION_TLS;
+}
+
+static __always_inline void session_who(struct ws_entry *e, struct ws_rec_session *r)
 {
 	__u64 port = read_pointer(e, cfg.var.my_proc_port);
 	__u32 null = flags & WS_SESSION_UNPARSED ? 0 : ~0U;
@@ -61,6 +84,7 @@ static __always_inline void session_who(struct ws_entry *e, struct ws_rec_sessio
 		r->valid |= port_string(e, r->host, WS_HOST_LEN, port, cfg.off.port_remote_host,
 					WS_VALID_HOST, WS_VALID_HOST);
 		r->valid |= port_number(e, &r->port, port);
+		session_tls(e, r, port);
 	}
 	if (cfg.var.my_proc_pid &&
 	    read_user(e, &r->ns_pid, sizeof(r->ns_pid), e->base + cfg.var.my_proc_pid))
@@ -69,9 +93,11 @@ static __always_inline void session_who(struct ws_entry *e, struct ws_rec_sessio
 
 static __always_inline void emit_session(struct ws_entry *e, __u32 pid, __u16 flags, __u64 now)
 {
-	struct ws_rec_session *r = bpf_ringbuf_reserve(&rb, sizeof(*r), 0);
+	struct ws_rec_session *r;
 	__u8 database = 0;
 
+	session_socket(e);
+	r = bpf_ringbuf_reserve(&rb, sizeof(*r), 0);
 	if (!r) {
 		e->seq++;
 		account(e, WS_KIND_SESSION, true);
@@ -136,7 +162,26 @@ static __always_inline void on_SESSION_START(struct pt_regs *ctx)
 	if (bpf_probe_read_user(&walsender, 1, (const void *)(base + cfg.var.am_walsender)) ||
 	    walsender != 1)
 		return;
-	open_session(current_tgid(), base, 0);
+	task = (struct task_struct *)bpf_get_current_task();
+	start = BPF_CORE_READ(task, group_leader, start_boottime);
+	e = bpf_map_lookup_elem(&sessions, &pid);
+	/* Another object was first, or user space, which knows the start in clock ticks only. An
+	 * older process's entry is replaced. */
+	if (e && e->start_ns / WS_TICK_NS == start / WS_TICK_NS)
+		return;
+	if (bpf_map_update_elem(&sessions, &pid, &empty_entry, BPF_ANY)) {
+		count(WS_COUNTER_UNTRACKED);
+		return;
+	}
+	e = bpf_map_lookup_elem(&sessions, &pid);
+	if (!e)
+		return;
+	e->start_ns = start;
+	e->sock = -1;
+	e->base = base;
+	e->server = cfg.server;
+	e->flags = WS_ENTRY_BASE;
+	emit_session(e, pid, task, bpf_ktime_get_ns());
 }
 
 static __always_inline void on_SESSION_READY(struct pt_regs *ctx)

@@ -30,6 +30,7 @@ static json_t *features(const struct ws_kernel_features *kernel, int *rc)
 		{ "uprobe_perf", kernel->uprobe_perf },
 		{ "attach_cookie", kernel->attach_cookie },
 		{ "process_vm_readv", kernel->process_vm_readv },
+		{ "task_iterator", kernel->task_iterator },
 	};
 	json_t *o = json_object();
 

@@ -60,6 +60,7 @@ static void print_kernel(struct page *p, const struct ws_doctor *d)
 	add_check(p, "perf uprobes", k->uprobe_perf, !planted);
 	add_check(p, "attach cookies", k->attach_cookie, false);
 	add_check(p, "process_vm_readv", k->process_vm_readv, true);
+	add_check(p, "task iterator", k->task_iterator, false);
 }
 
 static void print_privileges(struct page *p, const struct ws_doctor *d)

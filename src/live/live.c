@@ -131,7 +131,7 @@ static int once_a_second(struct ws_live *live, uint64_t since_ns)
 		return -1;
 	if (reconcile(live) || report_untracked(live, since_ns))
 		return -1;
-	return 0;
+	return ws_live_emit_sockets(live, false);
 }
 
 static int drain_until_stopped(struct ws_live *live, uint64_t start_ns, struct ws_error *err)
@@ -249,9 +249,13 @@ static int finish(struct ws_live *live, struct ws_live_result *result)
 
 	if (note_silent_sites(live))
 		return -1;
+	/* Detaching can take seconds, in which positions stand still: so do the sockets' counters,
+	 * but for sessions that begin in between. */
+	if (ws_ring_consume(live->ring) < 0 || ws_live_emit_sockets(live, false))
+		return -1;
 	ws_tracer_detach(live->tracer);
 	result->detach_ns = ws_clock_mono_ns() - before;
-	if (ws_ring_consume(live->ring) < 0 || reconcile(live))
+	if (ws_ring_consume(live->ring) < 0 || reconcile(live) || ws_live_emit_sockets(live, true))
 		return -1;
 	ws_tracer_detach_exits(live->tracer);
 	if (ws_ring_consume(live->ring) < 0)
@@ -344,6 +348,7 @@ static void tear_down(struct ws_live *live)
 	ws_order_free(live->order);
 	ws_redact_free(live->redact);
 	ws_live_servers_deinit(live);
+	ws_live_sockets_deinit(live);
 }
 
 int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,

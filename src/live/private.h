@@ -65,8 +65,11 @@ struct ws_live {
 	/* What kept a server from being traced and was not said yet. Until tracing has started the
 	 * last one waits: it is the error if no server can be traced, else a warning. */
 	struct ws_error problem;
-	bool scan_failed; /* the last one */
-	int sink_result;  /* what the sink said last: not 0 ends the run */
+	struct ws_rec_socket *sockets; /* as last put into the stream, by pid */
+	size_t socket_count;
+	bool sockets_failed; /* said once */
+	bool scan_failed;    /* the last one */
+	int sink_result;     /* what the sink said last: not 0 ends the run */
 };
 
 /* servers.c: finds servers, loads and attaches what is new, seeds walsenders that already run.
@@ -96,6 +99,10 @@ int ws_live_emit_stop(struct ws_live *live, uint64_t produced, uint64_t lost);
 int ws_live_emit_untracked(struct ws_live *live, uint64_t from_ns, uint64_t count);
 struct ws_seed;
 int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed);
+/* sockets.c: takes the counters of the sessions' sockets and passes on those that changed. `fresh`:
+ * only of sessions none was taken of yet. */
+int ws_live_emit_sockets(struct ws_live *live, bool fresh);
+void ws_live_sockets_deinit(struct ws_live *live);
 /* From the ring: drops what filters exclude, completes, then passes on in order. */
 int ws_live_from_ring(void *arg, const void *data, size_t size);
 

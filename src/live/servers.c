@@ -277,7 +277,7 @@ static int announce(struct ws_live *live, const struct ws_postmaster *postmaster
 	if (!binary->server)
 		return 0;
 	if (ws_live_emit_server(live, postmaster, binary) ||
-	    seed_children(live, postmaster, binary))
+	    seed_children(live, postmaster, binary) || ws_live_emit_sockets(live, true))
 		return -1;
 	if (is_new && ws_tracer_attach_server(live->tracer, binary->server, &why)) {
 		ws_live_report(live, &why);
@@ -397,6 +397,8 @@ static int seed_late(struct ws_live *live, struct ws_error *err)
 		if (binary && binary->server && item && item->wanted)
 			rc = seed_children(live, &list.servers[i], binary);
 	}
+	if (rc == 0)
+		rc = ws_live_emit_sockets(live, true);
 	ws_server_list_deinit(&list);
 	return rc;
 }

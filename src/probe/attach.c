@@ -18,6 +18,7 @@
 #include "probe/plant.h"
 #include "skel/host.skel.h"
 #include "skel/server.skel.h"
+#include "skel/socket.skel.h"
 #include "sites.h"
 
 #define RING_BYTES_DEFAULT (16 << 20)
@@ -32,6 +33,7 @@ struct server {
 
 struct ws_tracer {
 	struct host_bpf *host;
+	struct socket_bpf *socket; /* NULL if the kernel has no iterator over tasks */
 	enum ws_attach_method method;
 	const struct ws_log *log;
 	struct server **servers; /* number n at index n - 1 */
@@ -132,6 +134,39 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, struct ws_error *er
 	return 0;
 }
 
+#define SHARE(t, skel, name) bpf_map__reuse_fd((skel)->maps.name, bpf_map__fd((t)->host->maps.name))
+
+/* Without it there are the counters of sockets at the end of sessions only. */
+static void load_socket(struct ws_tracer *t)
+{
+	const char *step = "open";
+	int ret = -errno;
+
+	t->socket = socket_bpf__open();
+	if (t->socket) {
+		step = "load";
+		ret = SHARE(t, t->socket, rb);
+		if (ret == 0)
+			ret = SHARE(t, t->socket, sessions);
+		if (ret == 0)
+			ret = SHARE(t, t->socket, counters);
+		if (ret == 0)
+			ret = socket_bpf__load(t->socket);
+	}
+	if (t->socket && ret == 0) {
+		step = "attach";
+		ret = socket_bpf__attach(t->socket);
+	}
+	if (t->socket && ret == 0)
+		return;
+	socket_bpf__destroy(t->socket);
+	t->socket = NULL;
+	ws_log(t->log, WS_LOG_INFO,
+	       "cannot %s the iterator over sockets (%s): wire_bytes and acked_bytes are known of "
+	       "sessions that were seen from start to end only",
+	       step, strerror(-ret));
+}
+
 /* A server takes some 30 descriptors, with perf events one per site: as many as we may have. */
 static void raise_descriptors(void)
 {
@@ -167,6 +202,7 @@ int ws_tracer_new(struct ws_tracer **tracer, const struct ws_tracer_options *opt
 		ws_tracer_free(t);
 		return -1;
 	}
+	load_socket(t);
 	ws_log(t->log, WS_LOG_INFO, "ring buffer of %zu bytes, sites hang on %s", ring_bytes,
 	       t->method == WS_ATTACH_UPROBE_MULTI ? "uprobe_multi links" : "perf events");
 	*tracer = t;
@@ -195,6 +231,7 @@ void ws_tracer_free(struct ws_tracer *t)
 		free(t->servers[i]);
 	}
 	free(t->servers);
+	socket_bpf__destroy(t->socket);
 	host_bpf__destroy(t->host);
 	free(t);
 }
@@ -252,16 +289,12 @@ static int take_plan(struct server *s, const struct ws_plan *plan, enum ws_attac
 
 static int share_maps(const struct ws_tracer *t, struct server *s)
 {
-	int ret = bpf_map__reuse_fd(s->skel->maps.rb, bpf_map__fd(t->host->maps.rb));
+	int ret = SHARE(t, s->skel, rb);
 
 	if (ret == 0)
-		ret = bpf_map__reuse_fd(s->skel->maps.sessions,
-					bpf_map__fd(t->host->maps.sessions));
+		ret = SHARE(t, s->skel, sessions);
 	if (ret == 0)
-		ret = bpf_map__reuse_fd(s->skel->maps.counters,
-					bpf_map__fd(t->host->maps.counters));
-	if (ret == 0)
-		ret = bpf_map__reuse_fd(s->skel->maps.scratch, bpf_map__fd(t->host->maps.scratch));
+		ret = SHARE(t, s->skel, counters);
 	return ret;
 }
 
@@ -422,6 +455,37 @@ void ws_tracer_each_entry(const struct ws_tracer *t,
 		if (bpf_map_lookup_elem(fd, &pids[i], &entry) == 0)
 			fn(arg, pids[i], &entry);
 	free(pids);
+}
+
+int ws_tracer_each_socket(const struct ws_tracer *t,
+			  void (*fn)(void *arg, const struct ws_rec_socket *rec), void *arg)
+{
+	struct ws_rec_socket rows[64];
+	ws_autoclose int fd = -1;
+	uint32_t pid;
+	ssize_t got;
+	size_t have = 0;
+
+	if (!t->socket)
+		return 0;
+	/* The iterator goes through all threads of the host: not for nothing. */
+	if (bpf_map_get_next_key(bpf_map__fd(t->host->maps.sessions), NULL, &pid))
+		return 0;
+	fd = bpf_iter_create(bpf_link__fd(t->socket->links.each_task));
+	if (fd < 0)
+		return -errno;
+	/* A read may end within a row. */
+	while ((got = read(fd, (char *)rows + have, sizeof(rows) - have)) > 0) {
+		size_t rest, i;
+
+		have += (size_t)got;
+		rest = have % sizeof(rows[0]);
+		for (i = 0; i < have / sizeof(rows[0]); i++)
+			fn(arg, &rows[i]);
+		memmove(rows, (char *)rows + have - rest, rest);
+		have = rest;
+	}
+	return got < 0 ? -errno : 0;
 }
 
 void ws_tracer_counters(const struct ws_tracer *t, uint64_t counters[WS_COUNTER_COUNT])

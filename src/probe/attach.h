@@ -39,6 +39,7 @@ struct ws_kernel_features {
 	bool uprobe_perf; /* perf events of the uprobe PMU */
 	bool attach_cookie;
 	bool process_vm_readv;
+	bool task_iterator; /* for the counters of sockets while they are in use */
 	char release[65];
 	char problem[256]; /* the first thing that is missing, "" if nothing */
 	char fix[256];
@@ -87,6 +88,11 @@ void ws_tracer_forget_session(struct ws_tracer *tracer, uint32_t pid, uint64_t s
 void ws_tracer_each_entry(const struct ws_tracer *tracer,
 			  void (*fn)(void *arg, uint32_t pid, const struct ws_entry *entry),
 			  void *arg);
+
+/* Takes the counters of all sessions' TCP sockets and calls fn with a WS_KIND_SOCKET record for
+ * each that has one. Nothing on kernels without the iterator. Returns 0 or -errno. */
+int ws_tracer_each_socket(const struct ws_tracer *tracer,
+			  void (*fn)(void *arg, const struct ws_rec_socket *rec), void *arg);
 
 /* Sums over all CPUs. */
 void ws_tracer_counters(const struct ws_tracer *tracer, uint64_t counters[WS_COUNTER_COUNT]);

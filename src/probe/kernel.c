@@ -6,6 +6,7 @@
 #include "probe/kernel.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -143,6 +144,25 @@ static int try_uprobe_perf(void)
 	return fd < 0 ? errno : 0;
 }
 
+/* As bpf/socket.bpf.c. Loading says it all: what can be loaded can be attached (5.8 and later). */
+static bool has_task_iterator(void)
+{
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int target = libbpf_find_vmlinux_btf_id("task", BPF_TRACE_ITER);
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_ITER,
+		    .attach_btf_id = target > 0 ? (uint32_t)target : 0);
+	ws_autoclose int prog = -1;
+
+	if (target <= 0)
+		return false;
+	prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "walscope_trial", "Dual BSD/GPL", insns,
+			     WS_ARRAY_SIZE(insns), &opts);
+	return prog >= 0;
+}
+
 /* Asks for what reading a server's memory takes: a child that is not dumpable can be read with
  * CAP_SYS_PTRACE only (kernel/ptrace.c __ptrace_may_access), whoever runs it. */
 static bool has_process_vm_readv(void)
@@ -252,6 +272,7 @@ void ws_kernel_probe(struct ws_kernel_features *features)
 	perf_errno = try_uprobe_perf();
 	features->uprobe_perf = perf_errno == 0;
 	features->attach_cookie = has_cookie();
+	features->task_iterator = has_task_iterator();
 	features->process_vm_readv = has_process_vm_readv();
 	diagnose(features, bpf_errno, perf_errno);
 }

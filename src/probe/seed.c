@@ -230,8 +230,8 @@ static void fill_session(const struct ws_seed_view *view, struct ws_seed *seed, 
 				  .flags = WS_SESSION_RUNNING };
 	if (view->database)
 		rec->h.flags |= WS_SESSION_DATABASE;
-	if (view->cascading)
-		rec->h.flags |= WS_SESSION_CASCADING;
+	if (view->tls)
+		rec->h.flags |= WS_SESSION_TLS;
 	/* What the host slept since is not known apart from what it slept before: 0 at worst. */
 	rec->fork_ns = seed->entry.start_ns > suspended ? seed->entry.start_ns - suspended : 0;
 	rec->base = view->base;
@@ -302,6 +302,7 @@ static void fill_entry(const struct ws_seed_view *view, struct ws_seed *seed, ui
 	entry->base = view->base;
 	entry->server = view->config->server;
 	entry->unreadable = view->unreadable;
+	entry->sock = view->sock;
 	entry->flags = WS_ENTRY_BASE;
 	entry->stage = WS_STAGE_OTHER;
 	entry->resume = WS_STAGE_OTHER;

@@ -30,6 +30,7 @@ void ws_seed_view_init(struct ws_seed_view *view, const struct ws_process *proce
 	view->config = config;
 	view->query_address = query_address;
 	view->wait_address = wait_address;
+	view->sock = -1;
 }
 
 void ws_seed_view_deinit(struct ws_seed_view *view)
@@ -245,6 +246,26 @@ static void read_port_number(struct ws_seed_view *view, uint64_t port)
 		view->valid &= ~(uint32_t)WS_VALID_PORT;
 }
 
+/* The connection itself: its descriptor, and whether TLS is in use. */
+static void read_connection(struct ws_seed_view *view, uint64_t port)
+{
+	const struct ws_offsets *off = &view->config->off;
+	uint8_t tls = 0;
+	int32_t sock = -1;
+
+	if (off->port_sock != WS_UNKNOWN &&
+	    read_at(view, port + off->port_sock, &sock, sizeof(sock)) && sock >= 0)
+		view->sock = sock;
+	if (off->port_tls == WS_UNKNOWN)
+		return;
+	if (read_at(view, port + off->port_tls, &tls, sizeof(tls)) && tls <= 1) {
+		view->tls = tls;
+		view->valid |= WS_VALID_TLS;
+	} else {
+		view->unreadable++;
+	}
+}
+
 bool ws_seed_view_port(struct ws_seed_view *view)
 {
 	const struct ws_offsets *off = &view->config->off;
@@ -259,6 +280,7 @@ bool ws_seed_view_port(struct ws_seed_view *view)
 	if (!read_name(view, port, off->port_remote_host, false, WS_VALID_HOST, view->host))
 		return false;
 	read_port_number(view, port);
+	read_connection(view, port);
 	if (!read_name(view, port, off->port_user, false, WS_VALID_USER, view->user))
 		view->user[0] = '\0';
 	if (!read_name(view, port, off->port_database, true, WS_VALID_DATABASE, view->dbname))

@@ -47,6 +47,8 @@ struct ws_seed_view {
 	uint32_t valid; /* enum ws_session_valid */
 	uint32_t unreadable;
 	uint16_t port;
+	int32_t sock; /* -1: not known */
+	bool tls;     /* for WS_VALID_TLS */
 	char user[WS_SEED_NAME], dbname[WS_SEED_NAME], application[WS_SEED_NAME];
 	char host[WS_SEED_NAME], slot[WS_NAME_LEN];
 	struct ws_buf command; /* empty: none that can be read */

@@ -71,6 +71,8 @@ static void teardown(struct fixture *f)
 	free(f);
 }
 
+static int port_sock = -1; /* of the server processes to come */
+
 /* In memory of its own: constants of the file that the process has not touched cannot be read by
  * the programs, and a server's Port is on its heap. */
 static struct fake_port *make_port(void)
@@ -82,6 +84,8 @@ static struct fake_port *make_port(void)
 	port->database = strdup("sales");
 	port->user = strdup("repl");
 	port->application = strdup("standby_1");
+	port->sock = port_sock;
+	port->ssl_in_use = true;
 	return port;
 }
 

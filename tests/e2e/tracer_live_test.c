@@ -49,8 +49,8 @@ static void session_says_who_it_is(enum ws_attach_method method)
 	assert_int_equal(s->ns_pid, pid);
 	assert_int_equal(s->postmaster_pid, getpid());
 	assert_int_equal(s->base, fake_base());
-	assert_int_equal(s->h.flags, WS_SESSION_DATABASE);
-	assert_int_equal(s->valid, 0x7f);
+	assert_int_equal(s->h.flags, WS_SESSION_DATABASE | WS_SESSION_TLS);
+	assert_int_equal(s->valid, 0xff);
 	assert_string_equal(s->user, "repl");
 	assert_string_equal(s->database, "sales");
 	assert_string_equal(s->application, "standby_1");
@@ -635,6 +635,7 @@ static void the_kernel_is_found_able(void **state)
 	assert_string_equal(features.problem, "");
 	assert_true(features.bpf_allowed && features.ring_buffer && features.btf);
 	assert_true(features.uprobe_multi || features.uprobe_perf);
+	assert_true(features.task_iterator);
 }
 
 int main(void)

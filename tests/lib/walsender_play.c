@@ -28,6 +28,8 @@ static void lay_out(struct play *play)
 	config->off.walsnd_flush = offsetof(struct walsnd, flush);
 	config->off.walsnd_apply = offsetof(struct walsnd, apply);
 	config->off.walsnd_reply_time = offsetof(struct walsnd, reply_time);
+	config->off.port_sock = offsetof(struct port, sock);
+	config->off.port_tls = offsetof(struct port, ssl_in_use);
 	config->off.port_remote_host = offsetof(struct port, host);
 	config->off.port_remote_port = offsetof(struct port, port);
 	config->off.port_user = offsetof(struct port, user);
@@ -62,7 +64,7 @@ int play_setup(void **state)
 	server->query = "START_REPLICATION SLOT \"standby_1\" 0/3000000 TIMELINE 1";
 	server->wait = WAIT_MAIN;
 	server->send_pointer = server->send_start = 120;
-	server->port = (struct port){ "192.0.2.7", "54321", "repl", "", "standby1" };
+	server->port = (struct port){ "192.0.2.7", "54321", "repl", "", "standby1", 9, 0 };
 	server->walsnd = (struct walsnd){ 0,	      WS_WALSND_STREAMING, 0x300014a8, 0x30001400,
 					  0x30001300, 0x30001200,	   778899 };
 	strcpy(server->slot.name, "standby_1");

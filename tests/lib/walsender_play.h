@@ -23,6 +23,8 @@ struct walsnd {
 
 struct port {
 	const char *host, *port, *user, *database, *application;
+	int32_t sock;
+	uint8_t ssl_in_use;
 };
 
 struct slot {

@@ -80,6 +80,8 @@ struct fake_walsnd {
 
 struct fake_port {
 	const char *host, *port, *database, *user, *application;
+	int32_t sock;
+	bool ssl_in_use;
 };
 
 struct fake_error {
@@ -122,6 +124,8 @@ static const struct ws_offsets fake_offsets = {
 	.walsnd_flush_lag = offsetof(struct fake_walsnd, flush_lag),
 	.walsnd_apply_lag = offsetof(struct fake_walsnd, apply_lag),
 	.walsnd_reply_time = offsetof(struct fake_walsnd, reply_time),
+	.port_sock = offsetof(struct fake_port, sock),
+	.port_tls = offsetof(struct fake_port, ssl_in_use),
 	.port_remote_host = offsetof(struct fake_port, host),
 	.port_remote_port = offsetof(struct fake_port, port),
 	.port_database = offsetof(struct fake_port, database),

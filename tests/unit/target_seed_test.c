@@ -37,7 +37,7 @@ static void a_streaming_walsender_is_read_whole(void **state)
 	assert_int_equal(play->seed.entry.postmaster_pid, getpid());
 	assert_int_equal(rec->valid, WS_VALID_USER | WS_VALID_DATABASE | WS_VALID_APPLICATION |
 					     WS_VALID_HOST | WS_VALID_PORT | WS_VALID_NS_PID |
-					     WS_VALID_PARENT);
+					     WS_VALID_PARENT | WS_VALID_TLS);
 	assert_int_equal(rec->walsnd_state, WS_WALSND_STREAMING + 1);
 	assert_int_equal(rec->port, 54321);
 	assert_int_equal(rec->sent_lsn, 0x300014a8);
@@ -58,6 +58,7 @@ static void a_streaming_walsender_is_read_whole(void **state)
 	assert_int_equal(entry->resume, WS_STAGE_TAIL);
 	assert_int_equal(entry->wait_mask, WS_WL_SOCKET_READABLE);
 	assert_int_equal(entry->seq, 3);
+	assert_int_equal(entry->sock, 9);
 	assert_int_equal(entry->walsnd, play_address(&play->server.walsnd));
 	assert_int_equal(entry->mark_ns, rec->h.time_ns);
 	assert_int_equal(entry->write_lsn, 0x30001400);
@@ -71,6 +72,31 @@ static void a_streaming_walsender_is_read_whole(void **state)
 	assert_int_equal(entry->turn.h.flags, WS_TURN_ATTACHED);
 	assert_int_equal(entry->lost, 0);
 	assert_int_equal(entry->unreadable, 0);
+}
+
+static void its_connection_is_read(void **state)
+{
+	struct play *play = *state;
+
+	play->server.port.ssl_in_use = 1;
+	play_found(play, WS_FOUND_STREAM_WAL);
+	assert_int_equal(play->seed.session.h.flags, WS_SESSION_RUNNING | WS_SESSION_TLS);
+	assert_true(play->seed.session.valid & WS_VALID_TLS);
+	/* No bool; and PGINVALID_SOCKET (port.h), which it is while the process ends */
+	play->server.port.ssl_in_use = 77;
+	play->server.port.sock = -1;
+	play_found(play, WS_FOUND_STREAM_WAL);
+	assert_int_equal(play->seed.session.h.flags, WS_SESSION_RUNNING);
+	assert_false(play->seed.session.valid & WS_VALID_TLS);
+	assert_int_equal(play->seed.entry.sock, -1);
+	assert_int_equal(play->seed.entry.unreadable, 1);
+	/* Where the fields are not known */
+	play->server.port.sock = 9;
+	play->config.off.port_sock = play->config.off.port_tls = WS_UNKNOWN;
+	play_found(play, WS_FOUND_STREAM_WAL);
+	assert_false(play->seed.session.valid & WS_VALID_TLS);
+	assert_int_equal(play->seed.entry.sock, -1);
+	assert_int_equal(play->seed.entry.unreadable, 0);
 }
 
 static void what_it_waits_for_is_told_by_meaning(void **state)
@@ -586,6 +612,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, play_setup, play_teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_streaming_walsender_is_read_whole),
+		TEST(its_connection_is_read),
 		TEST(what_it_waits_for_is_told_by_meaning),
 		TEST(without_wait_event_info_the_scheduler_tells),
 		TEST(a_logical_walsender_waits_inside_the_decoding),
