@@ -73,9 +73,13 @@ void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice)
 
 void ws_timeline_enter(struct ws_machine *m, enum ws_state state, uint64_t time_ns)
 {
+	/* A wait in the send loop that no turn has told of yet: nothing is sent meanwhile. */
+	uint64_t lsn = m->in_loop && m->wait != WS_WAIT_NONE ? m->s.sent_lsn : 0;
 	const struct ws_slice slice = {
 		.state = m->s.state,
 		.until_ns = time_ns,
+		.lsn_from = lsn,
+		.lsn_to = lsn,
 		.detail = m->state_detail,
 	};
 

@@ -503,11 +503,25 @@ static void details_say_what_ended_a_wait_and_what_a_reply_said(void **state)
 	assert_string_equal(f->o->segments[4].s.detail, "reply: write=1/10 flush=0/20 apply=0/0");
 }
 
+/* A walsender at rest makes no record for as long as its timeout allows. */
+static void a_wait_that_goes_on_is_where_it_was_sent_to(void **state)
+{
+	struct fixture *f = *state;
+
+	ws_tape_found(&f->tape, WS_FOUND_STREAM_WAL, 0x3000);
+	ws_model_finish(f->o->model, f->tape.now_ns + 5000);
+	assert_timeline(f, "wait_wal 5000");
+	assert_int_equal(f->o->segments[0].s.lsn_from, 0x3000);
+	assert_int_equal(f->o->segments[0].s.lsn_to, 0x3000);
+	assert_int_equal(f->o->segments[0].s.bytes, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_session_starts_at_its_fork_and_is_idle_from_ready_on),
 		TEST(a_command_lasts_until_its_end),
+		TEST(a_wait_that_goes_on_is_where_it_was_sent_to),
 		TEST(what_is_no_replication_command_is_sql_until_its_own_end),
 		TEST(an_error_makes_it_idle_again),
 		TEST(a_fatal_makes_it_exiting),
