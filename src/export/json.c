@@ -217,15 +217,17 @@ static int json_session(struct ws_export *ex, const struct ws_session *s)
 	ws_json_put(o, "observed_from", ws_json_time(ex, s->begin_ns), &rc);
 	ws_json_put(o, "start_phases", start_phases(s, &rc), &rc);
 	ws_json_put(o, "exit", exit_object(s, &rc), &rc);
-	/* Not measured yet, so not known: tls, wire_bytes, acked_bytes. */
-	ws_json_put(o, "tls", json_null(), &rc);
+	ws_json_put(o, "tls", s->valid & WS_VALID_TLS ? ws_json_bool(s->tls) : json_null(), &rc);
 	ws_json_put(o, "commands", ws_json_uint(s->commands), &rc);
 	ws_json_put(o, "events", ws_json_uint(s->events), &rc);
 	ws_json_put(o, "lost", ws_json_uint(s->lost), &rc);
 	ws_json_put(o, "wal_bytes", s->has_wal_bytes ? ws_json_uint(s->wal_bytes) : json_null(),
 		    &rc);
-	ws_json_put(o, "wire_bytes", json_null(), &rc);
-	ws_json_put(o, "acked_bytes", json_null(), &rc);
+	ws_json_put(o, "wire_bytes", s->has_wire_bytes ? ws_json_uint(s->wire_bytes) : json_null(),
+		    &rc);
+	ws_json_put(o, "acked_bytes",
+		    s->has_wire_bytes ? ws_json_uint(s->acked_bytes) : json_null(), &rc);
+	ws_json_put(o, "sends", s->has_sends ? ws_json_uint(s->sends) : json_null(), &rc);
 	ws_json_put(o, "backup_bytes", ws_json_uint_or_null(s->backup_bytes), &rc);
 	ws_json_put(o, "postmaster_pid",
 		    s->valid & WS_VALID_PARENT ? ws_json_uint_or_null(s->postmaster_pid)

@@ -133,6 +133,10 @@ static int begin_sessions(struct ws_export *ex)
 		{ .title = "LASTED", .right = true },
 		{ .title = "COMMANDS", .right = true, .optional = true },
 		{ .title = "SENT", .right = true },
+		{ .title = "SENDS", .right = true, .optional = true },
+		{ .title = "WIRE", .right = true, .optional = true },
+		{ .title = "ACKED", .right = true, .optional = true },
+		{ .title = "TLS", .optional = true },
 		{ .title = "MOSTLY" },
 		{ .title = "LOST", .right = true, .optional = true },
 		{ .title = "END", .flexible = true },
@@ -227,39 +231,20 @@ static const char *start_text(const struct ws_export *ex, const struct ws_sessio
 	return out;
 }
 
-/* "start: startup_packet 1.2 ms, ...": what was seen of it. */
-static int start_note(struct ws_export *ex, const struct ws_session *s)
+/* What was sent, counted in other ways. */
+static int wire_cells(struct ws_table *t, const struct ws_session *s, bool verbose)
 {
-	char took[WS_DURATION_TEXT];
-	struct ws_buf text = { 0 };
-	int rc = 0, seen = 0;
-	uint64_t ns;
+	char count[WS_COUNT_TEXT], wire[WS_BYTES_TEXT], acked[WS_BYTES_TEXT];
+	bool wired = verbose && s->has_wire_bytes;
+	const char *tls = s->tls ? "yes" : "no";
 
-	for (int i = 0; i < WS_START_COUNT && rc == 0; i++) {
-		if (!ws_session_start_phase(s, (enum ws_start_phase)i, &ns))
-			continue;
-		rc = ws_buf_addf(&text, "%s%s %s", seen++ ? ", " : "start: ",
-				 ws_start_phase_name((enum ws_start_phase)i),
-				 ws_duration_format(ns, took));
-	}
-	if (rc == 0 && seen)
-		rc = put_note(ex, WS_COLOR_NONE, text.data);
-	ws_buf_deinit(&text);
-	return rc;
-}
-
-/* What a session says below its row: why it was refused, or failed; the rest on request. */
-static int session_notes(struct ws_export *ex, const struct ws_session *s)
-{
-	bool verbose = ex->opt.screen.verbose;
-	struct ws_report report;
-
-	if (verbose && !s->was_running && start_note(ex, s))
-		return -1;
-	if (!ws_session_error(s, &report) ||
-	    !(verbose || s->exit_reason == WS_END_REFUSED || s->exit_reason == WS_END_FATAL))
-		return 0;
-	return error_notes(ex, &report);
+	ws_bytes_format(s->wire_bytes, wire);
+	ws_bytes_format(s->acked_bytes, acked);
+	return ws_table_cell(t, WS_COLOR_NONE,
+			     verbose && s->has_sends ? ws_count_format(s->sends, count) : "") ||
+	       ws_table_cell(t, WS_COLOR_NONE, wired ? wire : "") ||
+	       ws_table_cell(t, WS_COLOR_NONE, wired ? acked : "") ||
+	       ws_table_cell(t, WS_COLOR_NONE, verbose && (s->valid & WS_VALID_TLS) ? tls : "");
 }
 
 int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
@@ -293,7 +278,7 @@ int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
 	     ws_table_cell(t, WS_COLOR_NONE, begin ? lasted : "?") ||
 	     ws_table_cell(t, WS_COLOR_NONE, verbose ? ws_count_format(s->commands, count) : "") ||
 	     ws_table_cell(t, WS_COLOR_NONE, s->has_wal_bytes || s->backup_bytes ? sent : "") ||
-	     ws_table_cell(t, color, state) ||
+	     wire_cells(t, s, verbose) || ws_table_cell(t, color, state) ||
 	     ws_table_cell(t, WS_COLOR_RED, s->lost ? ws_count_format(s->lost, lost) : "") ||
 	     ws_table_cell(t, end_color(s), end);
 	if (s->was_running)

@@ -382,6 +382,24 @@ static void print_server(struct line *l, const struct ws_rec *rec)
 	add_string(l, rec, "datadir");
 }
 
+static void print_socket(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_socket *r = (const void *)rec;
+	char wire[WS_BYTES_TEXT], acked[WS_BYTES_TEXT], unsent[WS_BYTES_TEXT], more[WS_BYTES_TEXT];
+
+	ws_bytes_format(r->wire_bytes, wire);
+	ws_bytes_format(r->acked_bytes, acked);
+	ws_bytes_format(r->unsent_bytes, unsent);
+	add(l, "wire %s acked %s", wire, acked);
+	if (r->unsent_bytes)
+		add(l, " unsent %s", unsent);
+	if (r->retrans_bytes) {
+		ws_bytes_format(r->retrans_bytes, more);
+		add(l, " retransmitted %s", more);
+	}
+	add_duration(l, " round trip ", (uint64_t)r->srtt_us * 1000);
+}
+
 static void print_note(struct line *l, const struct ws_rec *rec)
 {
 	size_t len;
@@ -417,6 +435,7 @@ static const struct printer {
 	{ WS_KIND_CLOCK, WS_COLOR_DIM, true, NULL },
 	{ WS_KIND_STOP, WS_COLOR_DIM, false, print_stop },
 	{ WS_KIND_NOTE, WS_COLOR_DIM, false, print_note },
+	{ WS_KIND_SOCKET, WS_COLOR_DIM, true, print_socket },
 };
 
 static const struct printer *find_printer(uint16_t kind)
@@ -483,8 +502,9 @@ static int print_waiting(struct ws_export *ex, const struct ws_session *session,
 int ws_text_event(struct ws_export *ex, const struct ws_session *session, const struct ws_rec *rec)
 {
 	struct trace_state *state = ex->state;
-	struct waiting *w = rec->start_ns ? find_waiting(state, rec) : NULL;
-	bool is_text = rec->kind == WS_KIND_TEXT;
+	/* The collector samples sockets at any time, also between a command and its text. */
+	bool aside = rec->kind == WS_KIND_SOCKET, is_text = rec->kind == WS_KIND_TEXT;
+	struct waiting *w = rec->start_ns && !aside ? find_waiting(state, rec) : NULL;
 
 	if (w) {
 		const struct ws_rec_text *text = (const void *)rec;

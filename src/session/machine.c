@@ -73,7 +73,7 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 	s->valid = r->valid;
 	s->port = r->port;
 	s->database = rec->flags & WS_SESSION_DATABASE;
-	s->has_database = !(rec->flags & WS_SESSION_UNPARSED);
+	s->tls = rec->flags & WS_SESSION_TLS;
 	memcpy(s->user, r->user, sizeof(s->user));
 	memcpy(s->database_name, r->database, sizeof(s->database_name));
 	memcpy(s->application, r->application, sizeof(s->application));
@@ -378,6 +378,13 @@ static void after_turn(struct ws_machine *m, const struct ws_rec_turn *r, bool s
 		m->woke_by_death = r->woke & WS_WL_POSTMASTER_DEATH;
 }
 
+static void on_socket(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_socket *r = (const struct ws_rec_socket *)rec;
+
+	ws_wire_sample(m, r->wire_bytes, r->acked_bytes);
+}
+
 static void on_turn(struct ws_machine *m, const struct ws_rec *rec)
 {
 	const struct ws_rec_turn *r = (const struct ws_rec_turn *)rec;
@@ -402,6 +409,7 @@ static void on_turn(struct ws_machine *m, const struct ws_rec *rec)
 	}
 	m->streamed |= m->in_loop;
 	m->s.has_wal_bytes |= m->in_loop;
+	ws_wire_turn(m, r);
 	m->untold = false;
 	if (m->in_loop && m->s.kind == WS_SESSION_KIND_UNKNOWN)
 		m->s.kind = rec->flags & WS_TURN_LOGICAL ? WS_SESSION_KIND_LOGICAL
@@ -482,6 +490,8 @@ static void on_exit_record(struct ws_machine *m, const struct ws_rec *rec)
 
 	m->s.exit_code = r->signal ? -1 : (int)r->code;
 	m->s.exit_signal = (int)r->signal;
+	if ((rec->flags & WS_EXIT_SOCKET) && rec->size >= sizeof(*r))
+		ws_wire_end(m, r->wire_bytes, r->acked_bytes);
 	end_session(m, rec->time_ns);
 }
 
@@ -544,6 +554,7 @@ static const struct handler handlers[WS_KIND_MAX] = {
 	[WS_KIND_EXIT] = { on_exit_record, WS_EXIT_SHORT_SIZE },
 	[WS_KIND_PHASE] = { on_phase, sizeof(struct ws_rec_phase) },
 	[WS_KIND_GAP] = { on_gap, sizeof(struct ws_rec_gap) },
+	[WS_KIND_SOCKET] = { on_socket, sizeof(struct ws_rec_socket) },
 };
 
 void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec)
@@ -552,6 +563,10 @@ void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec)
 
 	if (m->ended || !h->fn || rec->size < h->size)
 		return;
+	if (rec->kind == WS_KIND_SOCKET) { /* comes in anywhere, also between pieces of a text */
+		h->fn(m, rec);
+		return;
+	}
 	if (rec->kind < WS_KIND_SERVER && m->model->inside)
 		m->s.events++;
 	/* Behind a gap the rest of a text may follow. */

@@ -107,6 +107,8 @@ struct ws_machine {
 	bool replied;	    /* what a reply says can be compared with the one before */
 	bool woke_by_death; /* the last wait ended with WL_POSTMASTER_DEATH */
 	struct ws_decoding decoding;
+	bool sampled; /* the socket's counters were: what they were last */
+	uint64_t wire_last, acked_last;
 	uint32_t backup_phase; /* enum ws_backup_phase, 0 for none */
 
 	bool commanded;	      /* a command came in */
@@ -232,25 +234,11 @@ uint32_t ws_exit_clues(const struct ws_problem *problem);
 bool ws_exit_follows(uint32_t clues);
 enum ws_exit_reason ws_exit_explain(const struct ws_machine *m);
 
-/* client.c */
-/* The first command that will be seen is the client's first one, or that is not known. */
-void ws_client_init(struct ws_machine *m, bool seen_from_start);
-void ws_client_command(struct ws_machine *m, const char *text, size_t len);
-/* It sent what no program of PostgreSQL sends. */
-void ws_client_foreign(struct ws_machine *m);
-/* It takes what is streamed to it, and has said up to where it has applied it (0: it has not). */
-void ws_client_listens(struct ws_machine *m, uint64_t apply_lsn);
-void ws_client_gap(struct ws_machine *m);
-/* Decides anew. */
-void ws_client_judge(struct ws_machine *m);
-
-/* pattern.c */
-/*
- * Is the text as the pattern says? %d is a decimal number, %l a WAL position, %q what stands
- * between double quotes, %n a name with or without quotes, %p this process id (any if it is 0), %y
- * the name of a table synchronisation's slot; * at the end is anything.
- */
-bool ws_pattern_matches(const char *pattern, const char *text, size_t len, uint32_t pid);
+/* wire.c */
+void ws_wire_turn(struct ws_machine *m, const struct ws_rec_turn *rec);
+/* The socket's counters; what they have grown by counts in the window of the record at hand. */
+void ws_wire_sample(struct ws_machine *m, uint64_t wire, uint64_t acked);
+void ws_wire_end(struct ws_machine *m, uint64_t wire, uint64_t acked);
 
 /* metrics.c */
 void ws_metrics_turn(struct ws_machine *m, const struct ws_rec_turn *rec, bool reply);

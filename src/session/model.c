@@ -112,6 +112,15 @@ static void feed_session(struct ws_model *model, const struct ws_rec *rec)
 		model->failed = true;
 }
 
+/* Says something of a session that is known, and never that there is one. */
+static void feed_socket(struct ws_model *model, const struct ws_rec *rec)
+{
+	struct ws_id *id = ws_idmap_find(&model->by_id, rec->pid, rec->start_ns);
+
+	if (id)
+		ws_machine_feed(machine_of_id(id), rec);
+}
+
 static void feed_gap(struct ws_model *model, const struct ws_rec *rec)
 {
 	const struct ws_rec_gap *gap = (const struct ws_rec_gap *)rec;
@@ -203,9 +212,8 @@ int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
 	case WS_KIND_CLOCK:
 		feed_clock(model, rec);
 		break;
-	case WS_KIND_NOTE:
-		if (!strcmp(((const struct ws_rec_note *)rec)->text, WS_REDACTED_NOTE))
-			model->redacted = true;
+	case WS_KIND_SOCKET:
+		feed_socket(model, rec);
 		break;
 	default:
 		if (rec->kind < WS_KIND_SERVER && rec->pid)

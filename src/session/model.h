@@ -177,6 +177,7 @@ struct ws_session {
 	char user[WS_NAME_LEN], database_name[WS_NAME_LEN], application[WS_NAME_LEN];
 	char host[WS_HOST_LEN], slot[WS_NAME_LEN];
 	uint16_t port;
+	bool tls; /* for WS_VALID_TLS */
 	enum ws_session_kind kind;
 	enum ws_program program;
 	bool cascading;		   /* its server was a standby itself */
@@ -195,6 +196,13 @@ struct ws_session {
 	uint64_t wal_bytes;
 	bool has_wal_bytes; /* it streamed, and turns told how much (level 2) */
 	uint64_t backup_bytes;
+	/* Handed to the TCP socket, and confirmed by the peer's TCP. Of a session that already ran:
+	 * since it was found. */
+	uint64_t wire_bytes, acked_bytes;
+	bool has_wire_bytes;
+	/* XLogData messages: physical ones from level 2 on, logical ones at level 3. */
+	uint64_t sends;
+	bool has_sends;
 
 	enum ws_state state; /* now */
 	uint64_t state_since_ns;

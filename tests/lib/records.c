@@ -260,6 +260,26 @@ int ws_tape_exit(struct ws_tape *tape, uint32_t code, uint32_t signal)
 	return ws_tape_send(tape, &rec.h, WS_KIND_EXIT, sizeof(rec), 0);
 }
 
+int ws_tape_exit_socket(struct ws_tape *tape, uint64_t wire, uint64_t acked)
+{
+	struct ws_rec_exit rec = { .wire_bytes = wire, .acked_bytes = acked };
+
+	return ws_tape_send(tape, &rec.h, WS_KIND_EXIT, sizeof(rec), WS_EXIT_SOCKET);
+}
+
+int ws_tape_socket(struct ws_tape *tape, uint64_t wire, uint64_t acked)
+{
+	struct ws_rec_socket rec = {
+		.wire_bytes = wire,
+		.acked_bytes = acked,
+		.sent_bytes = acked,
+		.unsent_bytes = (uint32_t)(wire - acked),
+		.srtt_us = 120,
+	};
+
+	return send_head(tape, &rec.h, WS_KIND_SOCKET, sizeof(rec), 0);
+}
+
 int ws_tape_gap(struct ws_tape *tape, uint64_t from_ns, uint64_t to_ns, uint64_t lost,
 		enum ws_gap_cause cause)
 {

@@ -68,10 +68,13 @@ int ws_tape_keepalive(struct ws_tape *tape, uint64_t lsn);
 int ws_tape_backup(struct ws_tape *tape, enum ws_backup_phase phase, uint64_t bytes,
 		   uint64_t send_ns);
 int ws_tape_exit(struct ws_tape *tape, uint32_t code, uint32_t signal);
+/* With the counters of the socket. */
+int ws_tape_exit_socket(struct ws_tape *tape, uint64_t wire, uint64_t acked);
 
 /* Made by the collector: no sequence number. */
 int ws_tape_gap(struct ws_tape *tape, uint64_t from_ns, uint64_t to_ns, uint64_t lost,
 		enum ws_gap_cause cause);
+int ws_tape_socket(struct ws_tape *tape, uint64_t wire, uint64_t acked);
 int ws_tape_clock(struct ws_tape *tape, int64_t wall_ns, uint64_t boot_ns);
 int ws_tape_server(struct ws_tape *tape, uint32_t postmaster_pid, const char *version);
 

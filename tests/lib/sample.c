@@ -53,7 +53,7 @@ static void named(struct ws_tape *tape, uint16_t flags, const char *app, const c
 		.ns_pid = tape->pid - 4000,
 		.postmaster_pid = 1000,
 		.valid = WS_VALID_USER | WS_VALID_APPLICATION | WS_VALID_HOST | WS_VALID_PORT |
-			 WS_VALID_NS_PID | WS_VALID_PARENT,
+			 WS_VALID_NS_PID | WS_VALID_PARENT | WS_VALID_TLS,
 		.port = 54321,
 	};
 
@@ -90,6 +90,7 @@ static void physical(struct ws_sink sink, int flags)
 
 	at(&t, 102);
 	named(&t, running ? WS_SESSION_RUNNING : 0, "standby1", "192.0.2.7", "");
+	ws_tape_socket(&t, running ? 70000 : 0, running ? 70000 : 0);
 	at(&t, 108);
 	if (!running)
 		ws_tape_ready(&t);
@@ -116,6 +117,7 @@ static void physical(struct ws_sink sink, int flags)
 	}
 	turn(&t, lsn, 1048576, 1000, 900, WS_WAIT_WAL);
 	ws_tape_keepalive(&t, lsn + 1048576);
+	ws_tape_socket(&t, 4100000, 4000000);
 }
 
 static void refused(struct ws_sink sink)
@@ -161,7 +163,7 @@ static void logical(struct ws_sink sink)
 	uint64_t lsn = 0x3100000;
 
 	at(&t, 1001);
-	named(&t, WS_SESSION_DATABASE, "subscriber", "2001:db8::1", "shop");
+	named(&t, WS_SESSION_DATABASE | WS_SESSION_TLS, "subscriber", "2001:db8::1", "shop");
 	at(&t, 1004);
 	ws_tape_ready(&t);
 	at(&t, 1005);
@@ -200,7 +202,7 @@ static void logical(struct ws_sink sink)
 	at(&t, 5000);
 	ws_tape_end(&t, WS_COMMAND_DONE);
 	at(&t, 5001);
-	ws_tape_exit(&t, 0, 0);
+	ws_tape_exit_socket(&t, 48123, 48123);
 }
 
 static void backup(struct ws_sink sink)

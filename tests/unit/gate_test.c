@@ -13,7 +13,8 @@
 #include "cli/select.h"
 
 struct seen {
-	unsigned int by_pid[3]; /* 4001, 4002, 4003 */
+	unsigned int by_pid[3];	 /* 4001, 4002, 4003 */
+	unsigned int sockets[3]; /* of which the collector made */
 	unsigned int others;
 	uint32_t next_seq[3]; /* records of a session pass in order and whole */
 	bool hole;
@@ -32,6 +33,10 @@ static int see(void *arg, const struct ws_rec *rec)
 		return 0;
 	}
 	seen->by_pid[rec->pid - 4001]++;
+	if (rec->kind == WS_KIND_SOCKET) { /* has no number */
+		seen->sockets[rec->pid - 4001]++;
+		return 0;
+	}
 	seen->hole |= rec->seq != seen->next_seq[rec->pid - 4001]++;
 	return 0;
 }
@@ -59,7 +64,8 @@ static void test_without_a_filter_everything_passes(void **state)
 	struct seen seen = run((struct ws_filter){ 0 });
 
 	(void)state;
-	assert_int_equal(seen.by_pid[0], 82);
+	assert_int_equal(seen.by_pid[0], 84);
+	assert_int_equal(seen.sockets[0], 2);
 	assert_int_equal(seen.by_pid[1], 25);
 	assert_int_equal(seen.by_pid[2], 23);
 	assert_false(seen.hole);
@@ -92,7 +98,8 @@ static void test_an_application_is_known_at_once(void **state)
 	struct seen seen = run((struct ws_filter){ .app = "standby1" });
 
 	(void)state;
-	assert_int_equal(seen.by_pid[0], 82);
+	assert_int_equal(seen.by_pid[0], 84);
+	assert_int_equal(seen.sockets[0], 2);
 	assert_int_equal(seen.by_pid[1] + seen.by_pid[2], 0);
 }
 
