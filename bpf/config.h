@@ -186,7 +186,10 @@ struct ws_entry {
 	__u32 postmaster_pid;	     /* its parent */
 };
 
-#define WS_SESSIONS_MAX 4096
+#define WS_SESSIONS_MAX	   4096
+#define WS_POSTMASTERS_MAX 1024
+
+#define WS_TICK_NS 10000000ULL /* USER_HZ, the unit of field 22 of /proc/PID/stat */
 
 /* A clock tick (USER_HZ): user space knows when a process started in these only. */
 #define WS_TICK_NS 10000000ULL

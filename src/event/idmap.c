@@ -26,6 +26,22 @@ struct ws_id *ws_idmap_find_slow(struct ws_idmap *map, uint32_t pid, uint64_t st
 	return *found;
 }
 
+/* The order of the tree is by pid first. */
+static int compare_pids(const void *a, const void *b)
+{
+	const struct ws_id *x = a, *y = b;
+
+	return x->pid == y->pid ? 0 : x->pid < y->pid ? -1 : 1;
+}
+
+struct ws_id *ws_idmap_find_pid(const struct ws_idmap *map, uint32_t pid)
+{
+	const struct ws_id key = { .pid = pid };
+	struct ws_id **found = tfind(&key, &map->root, compare_pids);
+
+	return found ? *found : NULL;
+}
+
 int ws_idmap_add(struct ws_idmap *map, struct ws_id *id)
 {
 	if (!tsearch(id, &map->root, compare))

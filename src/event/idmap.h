@@ -34,6 +34,9 @@ static inline struct ws_id *ws_idmap_find(struct ws_idmap *map, uint32_t pid, ui
 	return ws_idmap_find_slow(map, pid, start_ns);
 }
 
+/* Any one of this pid, NULL if there is none. */
+struct ws_id *ws_idmap_find_pid(const struct ws_idmap *map, uint32_t pid);
+
 /* One that is not yet in. Returns -1 when memory ran out. */
 int ws_idmap_add(struct ws_idmap *map, struct ws_id *id);
 void ws_idmap_remove(struct ws_idmap *map, struct ws_id *id);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "config.h"
 #include "event/idmap.h"
 #include "event/schema.h"
 
@@ -129,6 +130,17 @@ static int drop(struct ws_order *order, const void *data, size_t size)
 	return rc;
 }
 
+/* A pid names one process at a time: where a newer one has it, the end of the older was missed. */
+static int close_older(struct ws_order *order, const struct ws_rec *rec)
+{
+	struct ws_id *id = ws_idmap_find_pid(&order->sequences, rec->pid);
+
+	if (!id || id->start_ns / WS_TICK_NS >= rec->start_ns / WS_TICK_NS)
+		return 0;
+	return ws_order_session_gone(order, id->pid, id->start_ns, ((struct sequence *)id)->next,
+				     rec->time_ns);
+}
+
 int ws_order_feed(struct ws_order *order, const void *data, size_t size)
 {
 	const struct ws_rec *rec = data;
@@ -141,6 +153,8 @@ int ws_order_feed(struct ws_order *order, const void *data, size_t size)
 		return emit(order, rec);
 	seq = find(order, rec->pid, rec->start_ns);
 	if (!seq) {
+		if (close_older(order, rec))
+			return -1;
 		seq = add(order, rec);
 		if (!seq)
 			return -1;

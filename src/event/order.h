@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * order.h: from raw ring-buffer bytes to a sound stream: validates, follows each session's sequence
- * numbers, and puts a gap record in front of the first record behind a hole.
+ * numbers, and puts a gap record in front of the first record behind a hole. A session whose pid is
+ * another process's by now is closed by a gap of WS_GAP_EXIT_MISSED.
  *
  * A gap's from_ns and to_ns are the times of the session's record before and behind it; from_ns is
  * 0 if there was none before. Its h.seq is the first missing number. Records made by the collector

@@ -340,6 +340,54 @@ static void the_sinks_refusal_stops_the_source(void **state)
 	assert_int_equal(ws_tape_session(&f->tape, 0), -1);
 }
 
+static void a_newer_process_with_the_pid_closes_the_older_session(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_tape newer = f->tape;
+
+	ws_tape_session(&f->tape, 0);
+	ws_tape_ready(&f->tape);
+	newer.start_ns += 50000000;
+	newer.now_ns = newer.start_ns;
+	ws_tape_session(&newer, 0);
+	assert_int_equal(f->out.count, 4);
+	assert_int_equal(f->out.items[2].gap.cause, WS_GAP_EXIT_MISSED);
+	assert_int_equal(f->out.items[2].rec.start_ns, f->tape.start_ns);
+	assert_int_equal(f->out.items[2].gap.from_ns, f->tape.now_ns);
+	assert_int_equal(f->out.items[2].gap.to_ns, newer.now_ns);
+	assert_int_equal(f->out.items[3].rec.start_ns, newer.start_ns);
+	assert_false(ws_order_knows(f->order, f->tape.pid, f->tape.start_ns));
+	assert_true(ws_order_knows(f->order, newer.pid, newer.start_ns));
+}
+
+static void a_newer_process_behind_an_exit_closes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_tape newer = f->tape;
+
+	ws_tape_session(&f->tape, 0);
+	ws_tape_exit(&f->tape, 0, 0);
+	newer.start_ns += 50000000;
+	newer.now_ns = newer.start_ns;
+	ws_tape_session(&newer, 0);
+	assert_int_equal(f->out.count, 3);
+	assert_int_equal(stats_of(f).gaps, 0);
+}
+
+static void the_session_of_another_pid_stays_open(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_tape other = f->tape;
+
+	ws_tape_session(&f->tape, 0);
+	other.pid++;
+	other.start_ns += 50000000;
+	other.now_ns = other.start_ns;
+	ws_tape_session(&other, 0);
+	assert_int_equal(stats_of(f).gaps, 0);
+	assert_true(ws_order_knows(f->order, f->tape.pid, f->tape.start_ns));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -362,6 +410,9 @@ int main(void)
 		TEST(a_session_of_which_nothing_arrived_is_a_gap),
 		TEST(what_a_living_session_lost_last_is_a_gap_at_the_end),
 		TEST(the_sinks_refusal_stops_the_source),
+		TEST(a_newer_process_with_the_pid_closes_the_older_session),
+		TEST(a_newer_process_behind_an_exit_closes_nothing),
+		TEST(the_session_of_another_pid_stays_open),
 	};
 
 	return cmocka_run_group_tests_name("order", tests, NULL, NULL);
