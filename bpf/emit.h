@@ -89,6 +89,22 @@ static __always_inline void emit(struct ws_rec *h, struct ws_entry *e, __u32 pid
 	account(e, kind, bpf_ringbuf_output(&rb, h, size, wake_flags(ring_unread(), size)) != 0);
 }
 
+/* Fills the head of a record that belongs to no session. */
+static __always_inline void fill_head_alone(struct ws_rec *h, __u16 kind, __u16 size, __u64 now)
+{
+	__builtin_memset(h, 0, sizeof(*h));
+	h->size = size;
+	h->kind = kind;
+	h->time_ns = now;
+}
+
+/* Is this entry the process's that began at `start`? Entries that user space made, and /proc, know
+ * clock ticks only. */
+static __always_inline bool began_at(const struct ws_entry *e, __u64 start)
+{
+	return e->start_ns / WS_TICK_NS == start / WS_TICK_NS;
+}
+
 /* Makes `next` the current stage; the time since the last change is the stage's that ends. */
 static __always_inline void advance(struct ws_entry *e, __u64 now, __u8 next)
 {

@@ -1,26 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * host.bpf.c: loaded once. Owns the maps, and sees sessions end: whatever kills a walsender, its
- * exit passes here.
+ * exit passes here, and who sends it the signal that does.
  */
 #include "emit.h"
 #include "socket.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* The process still has its files: do_exit() comes to exit_files() behind the tracepoint (5.10 to
- * 6.18). Out of the way of on_exit's stack. */
-static __noinline int exit_socket(struct ws_rec_exit *rec, struct task_struct *task, __s32 fd)
-{
-	struct ws_rec_socket socket = {};
-
-	if (!rec || !socket_counters(&socket, task, fd))
-		return WS_EXIT_SHORT_SIZE;
-	rec->h.flags |= WS_EXIT_SOCKET;
-	rec->wire_bytes = socket.wire_bytes;
-	rec->acked_bytes = socket.acked_bytes;
-	return sizeof(*rec);
-}
+/* Postmasters whose servers are traced: pid to start_boottime in whole clock ticks (ns). The
+ * collector fills it; signals to them are reported. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WS_POSTMASTERS_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} postmasters SEC(".maps");
 
 /*
  * kernel/exit.c do_exit(): exit_code is set before this tracepoint. The leader's exit is the
@@ -41,13 +36,16 @@ int on_exit(void *ctx)
 	e = bpf_map_lookup_elem(&sessions, &pid);
 	if (!e || e->flags & WS_ENTRY_DEAD)
 		return 0;
+	task = (struct task_struct *)bpf_get_current_task();
+	/* The entry may be an older process's whose end was not seen. */
+	if (!began_at(e, BPF_CORE_READ(task, group_leader, start_boottime)))
+		return 0;
 	now = bpf_ktime_get_ns();
 	backup_finish(e, pid, now);
 	if (e->flags & WS_ENTRY_TURNS) {
 		advance(e, now, WS_STAGE_OTHER);
 		turn_emit(e, pid, now);
 	}
-	task = (struct task_struct *)bpf_get_current_task();
 	code = BPF_CORE_READ(task, exit_code);
 	rec.code = (code >> 8) & 0xff;
 	rec.signal = code & 0x7f;
@@ -57,5 +55,95 @@ int on_exit(void *ctx)
 	emit(&rec.h, e, pid, WS_KIND_EXIT, size, now);
 	/* User space deletes it: only then are its counters known to have been read. */
 	e->flags |= WS_ENTRY_DEAD;
+	return 0;
+}
+
+#define SIGNAL(number) (1U << (number))
+
+/* Signals that end a walsender, or that make the postmaster end them (asm-generic/signal.h; the
+ * same on both architectures). */
+enum {
+	SIG_INT = 2,
+	DEADLY = SIGNAL(3) /* QUIT */ | SIGNAL(4) /* ILL */ | SIGNAL(6) /* ABRT */ |
+		 SIGNAL(7) /* BUS */ | SIGNAL(8) /* FPE */ | SIGNAL(9) /* KILL */ |
+		 SIGNAL(11) /* SEGV */ | SIGNAL(15) /* TERM */ | SIGNAL(24) /* XCPU */ |
+		 SIGNAL(25) /* XFSZ */,
+};
+
+/* include/trace/events/signal.h: what came of the sending. */
+enum { TRACE_SIGNAL_DELIVERED = 0, TRACE_SIGNAL_LOSE_INFO = 4 };
+
+/* The start of the walsender or postmaster with this pid, 0 if it is neither. */
+static __always_inline __u64 target_start(__u32 pid, __u64 start, __u32 signal)
+{
+	struct ws_entry *e = bpf_map_lookup_elem(&sessions, &pid);
+	__u64 *postmaster;
+
+	/* SIGINT ends a walsender's command, not the walsender. */
+	if (e && began_at(e, start))
+		return signal == SIG_INT || e->flags & WS_ENTRY_DEAD ? 0 : e->start_ns;
+	postmaster = bpf_map_lookup_elem(&postmasters, &pid);
+	return postmaster && *postmaster / WS_TICK_NS == start / WS_TICK_NS ? start : 0;
+}
+
+/* Sent by the kernel itself: SEND_SIG_PRIV, or a code above 0 (si_fromuser, kernel/signal.c). */
+static __always_inline bool by_kernel(const struct kernel_siginfo *info)
+{
+	if ((unsigned long)info <= 1) /* is_si_special: SEND_SIG_NOINFO, SEND_SIG_PRIV */
+		return info;
+	return BPF_CORE_READ(info, si_code) > 0;
+}
+
+/* What the current process is to the target, as far as pids tell. */
+static __always_inline __u32 role_to(__u32 target, __u32 parent)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	__u32 pid = current_tgid(), own_parent = BPF_CORE_READ(task, real_parent, tgid);
+
+	if (pid == target)
+		return WS_ROLE_SELF;
+	if (pid == parent)
+		return WS_ROLE_POSTMASTER;
+	/* An orphan's parent is init, whose children are no family. */
+	if (own_parent > 1 && (own_parent == target || own_parent == parent))
+		return WS_ROLE_BACKEND;
+	return WS_ROLE_OTHER;
+}
+
+/*
+ * kernel/signal.c __send_signal_locked(), in the sender's context: (sig, info, task, group,
+ * result). It sees every signal of the host: what is none of ours leaves at once.
+ */
+SEC("raw_tp/signal_generate")
+int on_signal(struct bpf_raw_tracepoint_args *ctx)
+{
+	const struct kernel_siginfo *info = (const struct kernel_siginfo *)ctx->args[1];
+	struct task_struct *task = (struct task_struct *)ctx->args[2];
+	__u32 signal = ctx->args[0], result = ctx->args[4];
+	struct ws_rec_signal rec = {};
+	bool is_postmaster;
+
+	if (signal > 31 || !(SIGNAL(signal) & (DEADLY | SIGNAL(SIG_INT))) ||
+	    (result != TRACE_SIGNAL_DELIVERED && result != TRACE_SIGNAL_LOSE_INFO))
+		return 0;
+	rec.signal = signal;
+	rec.target_pid = BPF_CORE_READ(task, tgid);
+	rec.target_start_ns = target_start(
+		rec.target_pid, BPF_CORE_READ(task, group_leader, start_boottime), signal);
+	if (!rec.target_start_ns)
+		return 0;
+	is_postmaster = bpf_map_lookup_elem(&postmasters, &rec.target_pid);
+	if (by_kernel(info)) {
+		rec.role = WS_ROLE_KERNEL;
+	} else {
+		rec.sender_pid = current_tgid();
+		rec.role = role_to(rec.target_pid,
+				   is_postmaster ? 0 : BPF_CORE_READ(task, real_parent, tgid));
+		bpf_get_current_comm(rec.sender, sizeof(rec.sender));
+	}
+	fill_head_alone(&rec.h, WS_KIND_SIGNAL, sizeof(rec), bpf_ktime_get_ns());
+	account(NULL, WS_KIND_SIGNAL,
+		bpf_ringbuf_output(&rb, &rec, sizeof(rec),
+				   wake_flags(ring_unread(), sizeof(rec))) != 0);
 	return 0;
 }

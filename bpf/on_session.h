@@ -167,7 +167,7 @@ static __always_inline void on_SESSION_START(struct pt_regs *ctx)
 	e = bpf_map_lookup_elem(&sessions, &pid);
 	/* Another object was first, or user space, which knows the start in clock ticks only. An
 	 * older process's entry is replaced. */
-	if (e && e->start_ns / WS_TICK_NS == start / WS_TICK_NS)
+	if (e && began_at(e, start))
 		return;
 	if (bpf_map_update_elem(&sessions, &pid, &empty_entry, BPF_ANY)) {
 		count(WS_COUNTER_UNTRACKED);
@@ -360,61 +360,47 @@ static __always_inline void on_ERROR(struct pt_regs *ctx)
 	emit_error(e, pid, error_data(e), WS_ELEVEL_ERROR);
 }
 
-/* PostgreSQL's MAKE_SQLSTATE: six bits a character. */
-#define SQLSTATE(a, b, c, d, e) \
-	(((a) - '0') | ((b) - '0') << 6 | ((c) - '0') << 12 | ((d) - '0') << 18 | ((e) - '0') << 24)
-#define INVALID_PARAMETER_VALUE SQLSTATE('2', '2', '0', '2', '3')
-
-/* The value of `replication` is no boolean: the only 22023 of ProcessStartupPacket (postmaster.c,
- * 13 to 16, backend_startup.c, 17 and 18). am_walsender is not set, as nothing was parsed. */
-static __always_inline bool is_replication_refused(__u64 base, __u64 data)
+/* The reports of these functions carry its name: a pointer to one constant of the binary. */
+static __always_inline bool reports_slot(__u64 base, __u64 *message)
 {
-	__u64 name = 0;
-	__u32 state = 0;
+	__u64 function = 0, data = base + cfg.var.errordata;
+	__s32 depth = -1;
 
-	if (!cfg.var.startup_packet_name || cfg.off.error_funcname == WS_UNKNOWN ||
-	    cfg.off.error_sqlerrcode == WS_UNKNOWN)
+	if (bpf_probe_read_user(&depth, sizeof(depth),
+				(const void *)(base + cfg.var.errordata_stack_depth)) ||
+	    depth < 0 || depth >= 5) /* ERRORDATA_STACK_SIZE, elog.c */
 		return false;
-	bpf_probe_read_user(&name, sizeof(name), (const void *)(data + cfg.off.error_funcname));
-	bpf_probe_read_user(&state, sizeof(state), (const void *)(data + cfg.off.error_sqlerrcode));
-	return name == base + cfg.var.startup_packet_name && state == INVALID_PARAMETER_VALUE;
+	data += (__u64)depth * cfg.off.error_size;
+	if (bpf_probe_read_user(&function, sizeof(function),
+				(const void *)(data + cfg.off.error_funcname)) ||
+	    function != base + cfg.var.slot_invalidate_name)
+		return false;
+	return bpf_probe_read_user(message, sizeof(*message),
+				   (const void *)(data + cfg.off.error_message)) == 0;
 }
 
-/*
- * A FATAL of a process without an entry: if it is that of a replication connection which never came
- * to PostgresMain, a session begins here. One that came further is one there was no room for.
- */
-static __noinline struct ws_entry *refused_session(__u32 pid, __u64 base, __u64 data)
+/* A process that is no walsender says in the log that it takes a slot from one. */
+static __noinline int emit_slot(__u64 base)
 {
-	__u64 walsnd = 0;
-	__u8 walsender = 0;
+	struct ws_rec_slot *r;
+	__u64 message = 0;
 
-	bpf_probe_read_user(&walsender, 1, (const void *)(base + cfg.var.am_walsender));
-	if (walsender != 1)
-		return is_replication_refused(base, data)
-			       ? open_session(pid, base, WS_SESSION_REFUSED | WS_SESSION_UNPARSED)
-			       : NULL;
-	if (cfg.var.my_walsnd)
-		bpf_probe_read_user(&walsnd, sizeof(walsnd),
-				    (const void *)(base + cfg.var.my_walsnd));
-	return walsnd ? NULL : open_session(pid, base, WS_SESSION_REFUSED);
-}
-
-/* In a process without an entry, which nearly always is an ordinary backend with a LOG or ERROR:
- * one read tells. So it looks at the bottom of the stack of errors, where all are but those that
- * come up while another one is reported. */
-static __always_inline struct ws_entry *look_for_refusal(struct pt_regs *ctx, __u32 pid)
-{
-	__u64 base = WS_IP(ctx) - cfg.site_addr[WS_SITE_FATAL];
-	__u64 data = base + cfg.var.errordata;
-	__u32 number = 0;
-
-	if (!errors_known() ||
-	    bpf_probe_read_user(&number, sizeof(number),
-				(const void *)(data + cfg.off.error_elevel)) ||
-	    (number != cfg.off.elevel_fatal && number != cfg.off.elevel_panic))
-		return NULL;
-	return refused_session(pid, base, data);
+	if (!cfg.var.slot_invalidate_name || !cfg.var.errordata || !cfg.var.errordata_stack_depth ||
+	    cfg.off.error_size == WS_UNKNOWN || cfg.off.error_funcname == WS_UNKNOWN ||
+	    cfg.off.error_message == WS_UNKNOWN || !reports_slot(base, &message))
+		return 0;
+	r = bpf_ringbuf_reserve(&rb, sizeof(*r), 0);
+	account(NULL, WS_KIND_SLOT, !r);
+	if (!r)
+		return 0;
+	__builtin_memset(r, 0, sizeof(*r));
+	fill_head_alone(&r->h, WS_KIND_SLOT, sizeof(*r), bpf_ktime_get_ns());
+	r->h.server = cfg.server;
+	r->by_pid = current_tgid();
+	if (message)
+		bpf_probe_read_user_str(r->message, sizeof(r->message), (const void *)message);
+	bpf_ringbuf_submit(r, wake_flags_reserved(sizeof(*r)));
+	return 0;
 }
 
 /* EmitErrorReport runs for every message of every process of the server: the lookup comes first.
@@ -425,10 +411,10 @@ static __always_inline void on_FATAL(struct pt_regs *ctx)
 	struct ws_entry *e = session_of(pid);
 	__u64 data;
 
-	if (!e)
-		e = look_for_refusal(ctx, pid);
-	if (!e)
+	if (!e) {
+		emit_slot(WS_IP(ctx) - cfg.site_addr[WS_SITE_FATAL]);
 		return;
+	}
 	data = error_data(e);
 	if (!data || !read_user(e, &number, sizeof(number), data + cfg.off.error_elevel))
 		return;
@@ -558,8 +544,22 @@ static __always_inline void on_MESSAGE_REFUSED(struct pt_regs *ctx)
 	emit(&rec.h, e, pid, WS_KIND_MESSAGE, sizeof(rec), bpf_ktime_get_ns());
 }
 
+/* WalSndKill's entry: proc_exit runs its callbacks. What it was called with, and why the server
+ * says the session ends. */
 static __always_inline void on_ENDING(struct pt_regs *ctx)
 {
+	struct ws_rec_ending rec = {};
+	__u32 pid = current_tgid(), cause = 0;
+	struct ws_entry *e = session_of(pid);
+
+	if (!e)
+		return;
+	rec.code = WS_ARG1(ctx);
+	if (cfg.var.session_end_cause &&
+	    read_user(e, &cause, sizeof(cause), e->base + cfg.var.session_end_cause) &&
+	    cause + 1 <= WS_END_CAUSE_KILLED)
+		rec.cause = cause + 1;
+	emit(&rec.h, e, pid, WS_KIND_ENDING, sizeof(rec), bpf_ktime_get_ns());
 }
 
 #endif

@@ -414,14 +414,16 @@ struct ws_rec_ending {
 #define WS_END_CAUSE_FATAL	4
 #define WS_END_CAUSE_KILLED	5
 
-/* What the process is to the target that sent it the signal; filled in by the collector. */
+/* What the process is to the target that sent it the signal. The programs know families; which
+ * child of the postmaster it is the collector reads off its title. */
 enum ws_signal_role {
 	WS_ROLE_UNKNOWN = 0,
 	WS_ROLE_KERNEL = 1,	  /* the kernel: a fault, or memory ran out */
 	WS_ROLE_POSTMASTER = 2,	  /* the target's own */
-	WS_ROLE_CHECKPOINTER = 3, /* of the target's server */
+	WS_ROLE_CHECKPOINTER = 3, /* of the target's server, or its startup process */
 	WS_ROLE_BACKEND = 4,	  /* any other process of the target's server */
 	WS_ROLE_OTHER = 5,	  /* no process of the server: an administrator, another program */
+	WS_ROLE_SELF = 6,	  /* the target itself */
 };
 
 /*

@@ -279,8 +279,8 @@ static const struct ws_field message_fields[] = {
 	RESERVED(ws_rec_message, reserved),
 };
 
-static const char *const role_names[] = { "unknown",	  "kernel",  "postmaster",
-					  "checkpointer", "backend", "other" };
+static const char *const role_names[] = { "unknown", "kernel", "postmaster", "checkpointer",
+					  "backend", "other",  "self" };
 
 static const struct ws_field signal_fields[] = {
 	NUMBER(UINT, ws_rec_signal, signal, "signal"),

@@ -111,17 +111,20 @@ static int reconcile(struct ws_live *live)
 	return rc;
 }
 
-static int report_untracked(struct ws_live *live, uint64_t since_ns)
+/* What no session's sequence tells of. */
+static int report_untold(struct ws_live *live, uint64_t since_ns)
 {
 	uint64_t counters[WS_COUNTER_COUNT];
 	uint64_t more;
 
 	ws_tracer_counters(live->tracer, counters);
+	if (ws_live_report_lost_alone(live, counters, since_ns))
+		return -1;
 	more = counters[WS_COUNTER_UNTRACKED] - live->untracked;
 	if (!more)
 		return 0;
 	live->untracked += more;
-	return ws_live_emit_untracked(live, since_ns, more);
+	return ws_live_emit_gap(live, WS_GAP_SESSIONS_FULL, since_ns, more);
 }
 
 /* What is done once a second beside draining the ring. */
@@ -129,7 +132,7 @@ static int once_a_second(struct ws_live *live, uint64_t since_ns)
 {
 	if (ws_live_rescan(live))
 		return -1;
-	if (reconcile(live) || report_untracked(live, since_ns))
+	if (reconcile(live) || report_untold(live, since_ns))
 		return -1;
 	return ws_live_emit_sockets(live, false);
 }
@@ -262,7 +265,7 @@ static int finish(struct ws_live *live, struct ws_live_result *result)
 		return -1;
 	tail.now_ns = ws_clock_mono_ns();
 	ws_tracer_each_entry(live->tracer, close_tail, &tail);
-	if (tail.rc || report_untracked(live, before))
+	if (tail.rc || report_untold(live, before))
 		return -1;
 	ws_tracer_counters(live->tracer, counters);
 	result->produced = ws_counters_sum(counters, WS_COUNTER_MADE_KIND) + tail.made;

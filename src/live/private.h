@@ -58,6 +58,7 @@ struct ws_live {
 	struct ws_ignored ignored[WS_IGNORED_MAX];
 	size_t ignored_next;
 	uint64_t untracked;    /* sessions the programs found the map full for, as reported */
+	uint64_t lost_alone;   /* records of no session that were lost, as reported */
 	uint64_t unseeded;     /* walsenders found running it was full for */
 	unsigned int attached; /* servers that are being traced */
 	unsigned int denied;   /* processes that the last scan was not allowed to examine */
@@ -96,14 +97,22 @@ int ws_live_emit_server(struct ws_live *live, const struct ws_postmaster *postma
 int ws_live_emit_clock(struct ws_live *live);
 int ws_live_emit_note(struct ws_live *live, const char *text);
 int ws_live_emit_stop(struct ws_live *live, uint64_t produced, uint64_t lost);
-int ws_live_emit_untracked(struct ws_live *live, uint64_t from_ns, uint64_t count);
+/* Missing since from_ns, of no session that is known. */
+int ws_live_emit_gap(struct ws_live *live, enum ws_gap_cause cause, uint64_t from_ns,
+		     uint64_t count);
 struct ws_seed;
 int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed);
-/* sockets.c: takes the counters of the sessions' sockets and passes on those that changed. `fresh`:
- * only of sessions none was taken of yet. */
-int ws_live_emit_sockets(struct ws_live *live, bool fresh);
-void ws_live_sockets_deinit(struct ws_live *live);
+/* Is the record's session one that the filters exclude? */
+bool ws_live_is_ignored(const struct ws_live *live, const struct ws_rec *rec);
 /* From the ring: drops what filters exclude, completes, then passes on in order. */
 int ws_live_from_ring(void *arg, const void *data, size_t size);
+
+/* signals.c: records of the kernel that are in no session's sequence. */
+/* Do the filters want this one? True for all other kinds. */
+bool ws_live_wants_alone(const struct ws_live *live, const struct ws_rec *rec);
+/* Which process of the server sent it: what pids alone do not tell. */
+void ws_live_complete_signal(const struct ws_live *live, struct ws_rec_signal *signal);
+/* Announces those that were lost since it was called last. */
+int ws_live_report_lost_alone(struct ws_live *live, const uint64_t *counters, uint64_t since_ns);
 
 #endif

@@ -84,13 +84,14 @@ int ws_live_emit_stop(struct ws_live *live, uint64_t produced, uint64_t lost)
 	return ws_live_emit(live, &rec.h);
 }
 
-int ws_live_emit_untracked(struct ws_live *live, uint64_t from_ns, uint64_t count)
+int ws_live_emit_gap(struct ws_live *live, enum ws_gap_cause cause, uint64_t from_ns,
+		     uint64_t count)
 {
 	struct ws_rec_gap rec = {
 		.h = own_head(WS_KIND_GAP, sizeof(rec)),
 		.from_ns = from_ns,
 		.lost = count,
-		.cause = WS_GAP_SESSIONS_FULL,
+		.cause = cause,
 	};
 
 	rec.to_ns = rec.h.time_ns;
@@ -110,13 +111,13 @@ int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed)
 	if (rc < 0) {
 		ws_live_report(live, &why);
 		live->unseeded++;
-		return ws_live_emit_untracked(live, seed->session.h.time_ns, 1);
+		return ws_live_emit_gap(live, WS_GAP_SESSIONS_FULL, seed->session.h.time_ns, 1);
 	}
 	/* The programs may have been faster: then their record of the session stands. */
 	return rc ? ws_seed_records(seed, feed_order, live->order) : 0;
 }
 
-static bool is_ignored(const struct ws_live *live, const struct ws_rec *rec)
+bool ws_live_is_ignored(const struct ws_live *live, const struct ws_rec *rec)
 {
 	size_t count = live->ignored_next < WS_IGNORED_MAX ? live->ignored_next : WS_IGNORED_MAX;
 
@@ -213,15 +214,17 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 {
 	struct ws_live *live = arg;
 	const struct ws_rec *rec = data;
-	struct ws_rec_text_sum sum;
+	struct ws_rec_signal signal;
 	struct ws_rec_error full;
 	int rc;
 
 	if (live->sink_result)
 		return -1;
-	if (size < sizeof(*rec))
+	if (size < sizeof(*rec) || size < rec->size)
 		return ws_order_feed(live->order, data, size);
-	if (is_ignored(live, rec))
+	if (ws_live_is_ignored(live, rec))
+		return 0;
+	if (!ws_live_wants_alone(live, rec))
 		return 0;
 	if (is_first(live, rec, size)) {
 		int wanted = is_wanted(live, rec);
@@ -233,15 +236,15 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 			return 0;
 		}
 	}
-	if (rec->kind == WS_KIND_ERROR && rec->size == WS_ERROR_WIRE_SIZE && size >= rec->size) {
+	if (rec->kind == WS_KIND_ERROR && rec->size == WS_ERROR_WIRE_SIZE) {
 		complete_error(live, data, &full);
 		data = &full;
 		size = sizeof(full);
 	}
-	if (rec->kind == WS_KIND_TEXT_SUM && rec->size == sizeof(sum) && size >= rec->size) {
-		sum = ws_text_sum_end(data);
-		data = &sum;
-		size = sum.h.size;
+	if (rec->kind == WS_KIND_SIGNAL && rec->size == sizeof(signal)) {
+		memcpy(&signal, data, sizeof(signal));
+		ws_live_complete_signal(live, &signal);
+		data = &signal;
 	}
 	rc = ws_order_feed(live->order, data, size);
 	if (rc == 0 && rec->kind == WS_KIND_EXIT)

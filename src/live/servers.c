@@ -309,6 +309,8 @@ static int look_at(struct ws_live *live, const struct ws_postmaster *postmaster,
 	item->start_ticks = postmaster->process.start_ticks;
 	item->seen = true;
 	item->wanted = wanted;
+	if (wanted)
+		ws_tracer_add_postmaster(live->tracer, item->pid, item->start_ticks * WS_TICK_NS);
 	return wanted ? announce(live, postmaster, planted, err) : 0;
 }
 
@@ -375,10 +377,16 @@ static void retire_binaries(struct ws_live *live, const struct ws_server_list *l
 static void forget_postmasters(struct ws_live *live)
 {
 	for (size_t i = 0; i < live->postmaster_count;) {
-		if (live->postmasters[i].seen)
+		struct ws_known_postmaster *item = &live->postmasters[i];
+
+		if (item->seen) {
 			i++;
-		else
-			live->postmasters[i] = live->postmasters[--live->postmaster_count];
+			continue;
+		}
+		if (item->wanted)
+			ws_tracer_remove_postmaster(live->tracer, item->pid,
+						    item->start_ticks * WS_TICK_NS);
+		*item = live->postmasters[--live->postmaster_count];
 	}
 }
 

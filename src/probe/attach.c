@@ -108,6 +108,19 @@ static int load_error(struct ws_error *err, const char *object, int errnum, char
 	return ws_error_fix(err, "see walscope doctor, and report this with the kernel's release");
 }
 
+/* Who ended a session is worth knowing, but nothing else hangs on it. */
+static void attach_signals(struct ws_tracer *t)
+{
+	struct bpf_link *link = bpf_program__attach(t->host->progs.on_signal);
+
+	t->host->links.on_signal = link;
+	if (!link)
+		ws_log(t->log, WS_LOG_WARN,
+		       "cannot attach to signals (raw tracepoint signal_generate): %s; who ended a "
+		       "session is not told",
+		       strerror(errno));
+}
+
 static int load_host(struct ws_tracer *t, size_t ring_bytes, struct ws_error *err)
 {
 	ws_autofree char *log = calloc(1, VERIFIER_LOG_BYTES);
@@ -124,6 +137,7 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, struct ws_error *er
 	if (ret < 0)
 		return ws_error_errno(err, -ret, "cannot size the ring buffer", NULL);
 	t->host->rodata->ring_watermark = ring_bytes / 4;
+	bpf_program__set_autoattach(t->host->progs.on_signal, false);
 	ret = host_bpf__load(t->host);
 	if (ret < 0)
 		return load_error(err, "host", -ret, log);
@@ -131,6 +145,7 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, struct ws_error *er
 	if (ret < 0)
 		return ws_error_errno(err, -ret, "cannot attach to the end of processes",
 				      "raw tracepoint sched_process_exit");
+	attach_signals(t);
 	return 0;
 }
 
@@ -457,35 +472,20 @@ void ws_tracer_each_entry(const struct ws_tracer *t,
 	free(pids);
 }
 
-int ws_tracer_each_socket(const struct ws_tracer *t,
-			  void (*fn)(void *arg, const struct ws_rec_socket *rec), void *arg)
+void ws_tracer_add_postmaster(struct ws_tracer *t, uint32_t pid, uint64_t start_ns)
 {
-	struct ws_rec_socket rows[64];
-	ws_autoclose int fd = -1;
-	uint32_t pid;
-	ssize_t got;
-	size_t have = 0;
+	if (bpf_map_update_elem(bpf_map__fd(t->host->maps.postmasters), &pid, &start_ns, BPF_ANY))
+		ws_log(t->log, WS_LOG_INFO, "cannot follow signals to postmaster %u: %s", pid,
+		       strerror(errno));
+}
 
-	if (!t->socket)
-		return 0;
-	/* The iterator goes through all threads of the host: not for nothing. */
-	if (bpf_map_get_next_key(bpf_map__fd(t->host->maps.sessions), NULL, &pid))
-		return 0;
-	fd = bpf_iter_create(bpf_link__fd(t->socket->links.each_task));
-	if (fd < 0)
-		return -errno;
-	/* A read may end within a row. */
-	while ((got = read(fd, (char *)rows + have, sizeof(rows) - have)) > 0) {
-		size_t rest, i;
+void ws_tracer_remove_postmaster(struct ws_tracer *t, uint32_t pid, uint64_t start_ns)
+{
+	int fd = bpf_map__fd(t->host->maps.postmasters);
+	uint64_t start;
 
-		have += (size_t)got;
-		rest = have % sizeof(rows[0]);
-		for (i = 0; i < have / sizeof(rows[0]); i++)
-			fn(arg, &rows[i]);
-		memmove(rows, (char *)rows + have - rest, rest);
-		have = rest;
-	}
-	return got < 0 ? -errno : 0;
+	if (bpf_map_lookup_elem(fd, &pid, &start) == 0 && start == start_ns)
+		bpf_map_delete_elem(fd, &pid);
 }
 
 void ws_tracer_counters(const struct ws_tracer *t, uint64_t counters[WS_COUNTER_COUNT])

@@ -64,6 +64,13 @@ void ws_server_list_deinit(struct ws_server_list *list);
 /* Reads one process; false if it is gone. */
 bool ws_proc_read(const struct ws_proc *proc, uint32_t pid, struct ws_process *process);
 
+/* What ps shows of a process: its first argument, which PostgreSQL overwrites ("postgres:
+ * checkpointer"). False if it is gone or has none. */
+bool ws_proc_title(const struct ws_proc *proc, uint32_t pid, char *title, size_t size);
+/* Is it the title of a process that may take replication slots away from others: the checkpointer,
+ * or the startup process? With or without a cluster_name, of 10 to 18. */
+bool ws_title_takes_slots(const char *title);
+
 /* Opens /proc/PID/exe for reading: works for deleted binaries and other mount namespaces. */
 int ws_proc_open_exe(const struct ws_proc *proc, uint32_t pid, struct ws_error *err);
 

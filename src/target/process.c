@@ -181,6 +181,55 @@ bool ws_proc_read(const struct ws_proc *proc, uint32_t pid, struct ws_process *p
 	return root >= 0 && !ws_proc_read_at(root, pid, process);
 }
 
+bool ws_proc_title(const struct ws_proc *proc, uint32_t pid, char *title, size_t size)
+{
+	ws_autoclose int root = open_root(proc);
+	struct ws_buf text = { 0 };
+	char path[WS_PROC_PATH];
+	bool any = root >= 0 &&
+		   !ws_proc_read_file(root, ws_proc_path(path, pid, "cmdline"), 0, size, &text) &&
+		   text.len && text.data[0];
+
+	if (any)
+		snprintf(title, size, "%s", text.data);
+	ws_buf_deinit(&text);
+	return any;
+}
+
+/* ps_status.c, init_ps_display: "postgres: [CLUSTER: ]NAME [ACTIVITY]". A backend's name is its
+ * user's, its database's and its client's, and only there stands a "[local]" or "host(port)". */
+bool ws_title_takes_slots(const char *title)
+{
+	static const char prefix[] = "postgres: ";
+	static const struct {
+		const char *name, *activity; /* beginnings */
+	} takers[] = {
+		{ "checkpointer", "performing " }, /* xlog.c, update_checkpoint_display */
+		{ "checkpointer", "process" },	   /* up to 10 */
+		{ "startup", "recovering " },	   { "startup", "waiting for " },
+		{ "startup", "process" },
+	};
+	const char *name, *p;
+
+	if (strncmp(title, prefix, strlen(prefix)) != 0 || strpbrk(title, "(["))
+		return false;
+	name = title + strlen(prefix);
+	while ((p = strstr(name, ": ")))
+		name = p + 2;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(takers); i++) {
+		size_t len = strlen(takers[i].name);
+
+		if (strncmp(name, takers[i].name, len) != 0)
+			continue;
+		p = name + len;
+		if (!p[strspn(p, " ")])
+			return true;
+		if (*p == ' ' && !strncmp(p + 1, takers[i].activity, strlen(takers[i].activity)))
+			return true;
+	}
+	return false;
+}
+
 int ws_proc_open_exe(const struct ws_proc *proc, uint32_t pid, struct ws_error *err)
 {
 	ws_autoclose int root = open_root(proc);

@@ -356,6 +356,56 @@ static void thousands_of_processes_are_no_trouble(void **state)
 		assert_int_equal(fx->list.servers[0].children[i].pid, 7001 + i);
 }
 
+static void a_title_tells_who_takes_slots(void **state)
+{
+	static const char *const takers[] = {
+		"postgres: checkpointer ",
+		"postgres: checkpointer",
+		"postgres: checkpointer performing shutdown checkpoint",
+		"postgres: main: checkpointer ",
+		"postgres: a: b: checkpointer ",
+		"postgres: checkpointer process   ",
+		"postgres: startup recovering 000000010000000000000003",
+		"postgres: standby: startup waiting for 00000001000000000000000A",
+		"postgres: startup process   recovering 000000010000000000000003",
+	};
+	static const char *const others[] = {
+		"postgres: walwriter ",
+		"postgres: checkpointer postgres 127.0.0.1(45678) idle",
+		"postgres: checkpointer performing [local] idle",
+		"postgres: main: startup recovering ::1(4) idle in transaction",
+		"postgres: checkpointers ",
+		"postgres: walsender checkpointer 10.0.0.1(4) streaming 0/3000000",
+		"postgres",
+		"checkpointer",
+		"",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(takers); i++)
+		if (!ws_title_takes_slots(takers[i]))
+			fail_msg("not known: %s", takers[i]);
+	for (size_t i = 0; i < WS_ARRAY_SIZE(others); i++)
+		if (ws_title_takes_slots(others[i]))
+			fail_msg("taken for one: %s", others[i]);
+}
+
+static void a_title_is_read_up_to_its_end(void **state)
+{
+	static const char cmdline[] = "postgres: checkpointer \0\0\0-D\0/srv";
+	struct fixture *fx = *state;
+	const struct ws_proc proc = { .root = fx->root };
+	char title[64];
+
+	fixture_put_process(fx, &(struct shape){ 10, 1, NULL, "10", "/bin/postgres", NULL, NULL });
+	fixture_put(fx, "proc/10/cmdline", cmdline, sizeof(cmdline));
+	assert_true(ws_proc_title(&proc, 10, title, sizeof(title)));
+	assert_string_equal(title, "postgres: checkpointer ");
+	assert_true(ws_proc_title(&proc, 10, title, 9));
+	assert_string_equal(title, "postgres");
+	assert_false(ws_proc_title(&proc, 11, title, sizeof(title)));
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
@@ -374,6 +424,8 @@ int main(void)
 		TEST(what_may_not_be_read_is_counted),
 		TEST(a_root_that_cannot_be_read_is_an_error),
 		TEST(the_boot_id_must_look_like_one),
+		TEST(a_title_tells_who_takes_slots),
+		TEST(a_title_is_read_up_to_its_end),
 		TEST(thousands_of_processes_are_no_trouble),
 	};
 
