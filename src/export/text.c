@@ -156,19 +156,44 @@ static int text_cell(struct ws_table *table, const char *text)
 			       : ws_table_cell(table, WS_COLOR_DIM, "");
 }
 
+/* ", SIGTERM by backend 4711 (postgres)": who sent the signal that ended it. */
+static int sender_text(const struct ws_screen *screen, const struct ws_signal_by *by,
+		       struct ws_buf *out)
+{
+	const char *role = ws_signal_role_name(by->role);
+	char name[32];
+	int rc = 0;
+
+	if (!by->signal)
+		return 0;
+	if (sigabbrev_np((int)by->signal))
+		snprintf(name, sizeof(name), "SIG%s", sigabbrev_np((int)by->signal));
+	else
+		snprintf(name, sizeof(name), "signal %u", by->signal);
+	rc = ws_buf_addf(out, ", %s by %s", name, role ? role : "?");
+	if (rc == 0 && by->pid && by->role != WS_ROLE_SELF)
+		rc = ws_buf_addf(out, " %u (", by->pid) ||
+		     ws_put_text(out, screen, by->name, strlen(by->name), 0) ||
+		     ws_buf_addstr(out, ")");
+	return rc;
+}
+
 /* Names that a person knows without the contract. */
-static void end_text(const struct ws_session *s, char *out, size_t size)
+static int end_text(const struct ws_screen *screen, const struct ws_session *s, struct ws_buf *out)
 {
 	const char *reason = ws_exit_reason_name(s->exit_reason);
+	int rc;
 
 	if (!s->end_ns)
-		snprintf(out, size, "running");
-	else if (s->exit_signal > 0)
-		snprintf(out, size, "%s (signal %d)", reason ? reason : "unknown", s->exit_signal);
-	else if (s->exit_code > 0)
-		snprintf(out, size, "%s (code %d)", reason ? reason : "unknown", s->exit_code);
-	else
-		snprintf(out, size, "%s", reason ? reason : "unknown");
+		return ws_buf_addstr(out, "running");
+	rc = ws_buf_addstr(out, reason ? reason : "unknown");
+	if (rc == 0 && s->exit_signal > 0)
+		rc = ws_buf_addf(out, " (signal %d)", s->exit_signal);
+	else if (rc == 0 && s->exit_code > 0)
+		rc = ws_buf_addf(out, " (code %d)", s->exit_code);
+	if (rc == 0 && screen->verbose)
+		rc = sender_text(screen, &s->signal_by, out);
+	return rc;
 }
 
 static enum ws_color end_color(const struct ws_session *s)
@@ -254,16 +279,17 @@ int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
 	uint64_t begin = ws_session_begin_ns(s);
 	char pid[WS_PID_TEXT], client[WS_CLIENT_TEXT], time[WS_TIME_TEXT], sent[WS_BYTES_TEXT];
 	char lasted[WS_DURATION_TEXT], count[WS_COUNT_TEXT];
-	char lost[WS_COUNT_TEXT], state[48], end[64];
+	char lost[WS_COUNT_TEXT], state[48];
 	enum ws_color color = mostly(s, state, sizeof(state));
 	bool verbose = ex->opt.screen.verbose;
+	struct ws_buf end = { 0 };
 	int rc;
 
-	end_text(s, end, sizeof(end));
 	ws_bytes_format(s->wal_bytes + s->backup_bytes, sent);
 	ws_session_client(s, client);
 	ws_duration_format(ws_session_duration_ns(s, ex->opt.to_ns), lasted);
-	rc = ws_table_cell(t, WS_COLOR_BOLD, ws_text_pid(s, pid)) ||
+	rc = end_text(&ex->opt.screen, s, &end) ||
+	     ws_table_cell(t, WS_COLOR_BOLD, ws_text_pid(s, pid)) ||
 	     ws_table_cell(t, WS_COLOR_NONE, kind ? kind : "?") ||
 	     text_cell(t, verbose ? ws_program_name(s->program) : NULL) ||
 	     text_cell(t, !verbose		     ? NULL
@@ -280,7 +306,8 @@ int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
 	     ws_table_cell(t, WS_COLOR_NONE, s->has_wal_bytes || s->backup_bytes ? sent : "") ||
 	     wire_cells(t, s, verbose) || ws_table_cell(t, color, state) ||
 	     ws_table_cell(t, WS_COLOR_RED, s->lost ? ws_count_format(s->lost, lost) : "") ||
-	     ws_table_cell(t, end_color(s), end);
+	     ws_table_cell(t, end_color(s), end.data);
+	ws_buf_deinit(&end);
 	if (s->was_running)
 		ws_table_footer(t,
 				"* ran before it was observed: SENT and MOSTLY are from then on");

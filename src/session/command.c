@@ -362,6 +362,8 @@ void ws_command_exit(struct ws_machine *m, uint64_t time_ns)
 		close_measured(m, time_ns, WS_OUTCOME_ERROR, NULL, why);
 	} else if (m->hole || m->command.gap || s->exit_code < 0) {
 		close_lost(m, time_ns);
+	} else if (s->exit_reason == WS_END_CLIENT_EOF) {
+		close_measured(m, time_ns, WS_OUTCOME_ERROR, NULL, "the client's connection ended");
 	} else {
 		/* The client went away in good order, which is how streams end. */
 		close_measured(m, time_ns, WS_OUTCOME_OK, NULL, NULL);

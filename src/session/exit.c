@@ -9,10 +9,12 @@
  * choice the rows go by those, and have the English message as well for servers whose binary could
  * not be read.
  *
- * Two reasons have no rule, because nothing the programs see tells them: slot_released, and the
- * slot_invalidated of a checkpoint. Both are SIGTERM to the walsender, which then says 57P01 as for
- * pg_terminate_backend (InvalidatePossiblyObsoleteSlot, slot.c).
+ * A SIGTERM makes a walsender say 57P01, whoever sent it and whyever: pg_terminate_backend, the
+ * checkpointer that wants its slot (InvalidatePossiblyObsoleteSlot, slot.c), a shutdown. There the
+ * sender decides. Where the signal was not seen (an old recording, a lost record) the rules that
+ * name no sender hold.
  */
+#include <signal.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -29,6 +31,7 @@ enum fact {
 	CRASH = 1 << 6,
 	REFUSAL = 1 << 7,
 	CONFLICT = 1 << 8,
+	EOF_CAUSE = 1 << 13, /* the server counts it as ended by the client's EOF */
 	/* what the session had come to */
 	RUNNING = 1 << 16,   /* already ran when walscope attached: its start was not seen */
 	READY = 1 << 17,     /* it was authenticated */
@@ -39,6 +42,15 @@ enum fact {
 	HOLE = 1 << 22,	    /* records are missing right before the end */
 	DEATH = 1 << 23,    /* its last wait ended with WL_POSTMASTER_DEATH */
 	SIGNALED = 1 << 24,
+	IN_SQL = 1 << 26,    /* it runs SQL, which may signal its own process */
+	ASKED = 1 << 27,     /* the postmaster was asked to shut down */
+	ASKED_NOW = 1 << 28, /* immediately */
+	SLOT_LOST = 1 << 29, /* its slot was invalidated after it had to release it */
+	/* who sent the signal that it obeyed, at most one of these */
+	BY_POSTMASTER = 1 << 9,
+	BY_SLOT = 1 << 10, /* whoever takes its slot away */
+	BY_SELF = 1 << 11,
+	BY_OTHER = 1 << 12,
 };
 
 /* Bits of enum ws_elevel. */
@@ -96,11 +108,24 @@ struct rule {
 };
 
 static const struct rule rules[] = {
+	/* The postmaster kills (SIGKILL, SIGABRT) who did not obey its SIGQUIT for 5 s */
+	{ WS_END_SHUTDOWN, SIGNALED | BY_POSTMASTER | ASKED_NOW, 0, ANY_CODE },
+	{ WS_END_CRASH_RESTART, SIGNALED | BY_POSTMASTER, 0, ANY_CODE },
 	{ WS_END_KILLED, SIGNALED, 0, ANY_CODE },
 	{ WS_END_POSTMASTER_DEATH, POSTMASTER, 0, ANY_CODE },
+	{ WS_END_SHUTDOWN, CRASH | ASKED_NOW, 0, ANY_CODE },
 	{ WS_END_CRASH_RESTART, CRASH, 0, ANY_CODE },
 	/* max_wal_senders is checked behind READY up to 15 (InitWalSenderSlot) */
 	{ WS_END_REFUSED, REFUSAL, COMMANDED | RUNNING, ANY_CODE },
+	{ WS_END_SHUTDOWN, ADMIN | BY_POSTMASTER, 0, ANY_CODE },
+	{ WS_END_SLOT_INVALIDATED, ADMIN | BY_SLOT | SLOT_LOST, 0, ANY_CODE },
+	{ WS_END_SLOT_RELEASED, ADMIN | BY_SLOT, 0, ANY_CODE },
+	/* At a shutdown a walsender that does not stream sends SIGTERM to itself
+	 * (HandleWalSndInitStopping, walsender.c); SQL can do so at any time
+	 * (pg_terminate_backend(pg_backend_pid())) */
+	{ WS_END_SHUTDOWN, ADMIN | BY_SELF | ASKED, 0, ANY_CODE },
+	{ WS_END_SHUTDOWN, ADMIN | BY_SELF, IN_SQL, ANY_CODE },
+	{ WS_END_ADMIN_TERMINATED, ADMIN | BY_OTHER, 0, ANY_CODE },
 	{ WS_END_SHUTDOWN, ADMIN | STOPPING, 0, ANY_CODE },
 	{ WS_END_ADMIN_TERMINATED, ADMIN, 0, ANY_CODE },
 	{ WS_END_REFUSED, FATAL, READY | COMMANDED | RUNNING | CONNECTION, ANY_CODE },
@@ -113,8 +138,14 @@ static const struct rule rules[] = {
 	{ WS_END_POSTMASTER_DEATH, DEATH, 0, 1 },
 	/* SIGQUIT makes a walsender _exit(2) without a word (WalSndSignals leaves it to
 	 * SignalHandlerForCrashExit, 13 to 18), or with a WARNING to its client alone (quickdie,
-	 * before). An immediate shutdown and a manual SIGQUIT look the same. */
+	 * before). */
+	{ WS_END_ADMIN_TERMINATED, BY_SELF, 0, 2 },
+	{ WS_END_ADMIN_TERMINATED, BY_OTHER, 0, 2 },
+	{ WS_END_SHUTDOWN, ASKED_NOW, 0, 2 },
 	{ WS_END_CRASH_RESTART, 0, 0, 2 },
+	/* Between commands an end of the connection is nothing the server reports (PostgresMain,
+	 * case EOF); behind a gap it may have been a failed read */
+	{ WS_END_CLIENT_EOF, EOF_CAUSE, HOLE, 0 },
 	/* WalSndDone, WalSndErrorCleanup: nothing else was to be reported */
 	{ WS_END_SHUTDOWN, STOPPING, 0, 0 },
 	{ WS_END_UNKNOWN, HOLE, 0, ANY_CODE },
@@ -145,9 +176,68 @@ uint32_t ws_exit_clues(const struct ws_problem *problem)
 	return 0;
 }
 
+void ws_exit_add_signal(struct ws_machine *m, const struct ws_rec_signal *r)
+{
+	struct ws_signal_by *by = r->signal == SIGTERM	 ? &m->term
+				  : r->signal == SIGQUIT ? &m->quit
+							 : &m->deadly;
+
+	/* The first one of those it handles is the one it obeys. */
+	if (m->ended || (by->signal && by != &m->deadly))
+		return;
+	*by = (struct ws_signal_by){ r->signal, r->sender_pid, r->role, "" };
+	memcpy(by->name, r->sender, sizeof(by->name));
+	if (r->signal == SIGTERM && r->role == WS_ROLE_CHECKPOINTER)
+		m->slot_by = r->sender_pid;
+}
+
+void ws_exit_ending(struct ws_machine *m, const struct ws_rec_ending *rec)
+{
+	m->ending_code = (int)rec->code;
+	if (rec->cause == WS_END_CAUSE_CLIENT_EOF)
+		m->clues |= EOF_CAUSE;
+	/* die() of postgres.c ran: the FATAL that followed is missing. */
+	if (rec->cause == WS_END_CAUSE_KILLED && rec->code == 1 && m->hole && !(m->clues & FATAL))
+		m->clues |= FATAL | ADMIN;
+}
+
 bool ws_exit_follows(uint32_t facts)
 {
 	return (facts & (FATAL | TIMEOUT)) != 0;
+}
+
+const struct ws_signal_by *ws_exit_signal(const struct ws_machine *m)
+{
+	const struct ws_signal_by *all[] = { &m->term, &m->quit, &m->deadly };
+	int signal = m->s.exit_signal;
+
+	if (signal <= 0)
+		signal = (m->clues & ADMIN)			     ? SIGTERM
+			 : (m->clues & CRASH) || m->s.exit_code == 2 ? SIGQUIT
+								     : 0;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(all); i++)
+		if (signal && all[i]->signal == (uint32_t)signal)
+			return all[i];
+	return NULL;
+}
+
+static uint32_t sender_of(const struct ws_machine *m)
+{
+	const struct ws_signal_by *by = ws_exit_signal(m);
+
+	/* The report that it takes the slot says who sends the SIGTERM that follows. */
+	if (m->slot_by && (!by || (by == &m->term && by->pid == m->slot_by)))
+		return BY_SLOT;
+	if (!by)
+		return 0;
+	switch (by->role) {
+	case WS_ROLE_POSTMASTER:
+		return BY_POSTMASTER;
+	case WS_ROLE_SELF:
+		return BY_SELF;
+	default:
+		return BY_OTHER;
+	}
 }
 
 static uint32_t facts_of(const struct ws_machine *m)
@@ -155,23 +245,29 @@ static uint32_t facts_of(const struct ws_machine *m)
 	const struct ws_session *s = &m->s;
 	const struct ws_server_seen *server = ws_model_server_seen(m->model, s);
 	bool stopping = s->walsnd_state == WS_WALSND_STOPPING || (server && server->stopping);
+	unsigned int asked = server ? server->asked : 0;
 
-	return m->clues | (s->was_running ? RUNNING : 0) | (s->ready_ns ? READY : 0) |
-	       (s->first_command_ns || m->commanded ? COMMANDED : 0) |
+	return m->clues | sender_of(m) | (s->was_running ? RUNNING : 0) |
+	       (s->ready_ns ? READY : 0) | (s->first_command_ns || m->command_seq ? COMMANDED : 0) |
 	       (m->streamed ? STREAMED : 0) | (s->slot[0] ? SLOT : 0) | (stopping ? STOPPING : 0) |
 	       (m->hole ? HOLE : 0) | (m->woke_by_death ? DEATH : 0) |
-	       (s->exit_signal > 0 ? SIGNALED : 0);
+	       (s->exit_signal > 0 ? SIGNALED : 0) |
+	       (m->command.open && m->command.sql ? IN_SQL : 0) |
+	       (asked & WS_ASKED_SHUTDOWN ? ASKED : 0) |
+	       (asked & WS_ASKED_IMMEDIATE ? ASKED_NOW : 0) | (m->slot_lost ? SLOT_LOST : 0);
 }
 
 enum ws_exit_reason ws_exit_explain(const struct ws_machine *m)
 {
+	/* Of a process whose exit was missed proc_exit's code may have been seen. */
+	int code = m->s.exit_code < 0 && m->s.exit_signal <= 0 ? m->ending_code : m->s.exit_code;
 	uint32_t facts = facts_of(m);
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(rules); i++) {
 		const struct rule *r = &rules[i];
 
 		if ((facts & r->all) == r->all && !(facts & r->none) &&
-		    (r->code == ANY_CODE || r->code == m->s.exit_code))
+		    (r->code == ANY_CODE || r->code == code))
 			return r->reason;
 	}
 	return WS_END_UNKNOWN;

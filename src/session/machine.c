@@ -206,6 +206,10 @@ static void on_stream(struct ws_machine *m, const struct ws_rec *rec)
 	m->streamed = true;
 	s->kind =
 		rec->flags & WS_STREAM_LOGICAL ? WS_SESSION_KIND_LOGICAL : WS_SESSION_KIND_PHYSICAL;
+	if ((rec->flags & WS_STREAM_SLOT) && r->slot[0]) {
+		memcpy(s->slot, r->slot, sizeof(s->slot));
+		ws_slot_streams(m);
+	}
 	if (r->sent_lsn)
 		s->sent_lsn = r->sent_lsn;
 }
@@ -464,10 +468,29 @@ static void on_backup(struct ws_machine *m, const struct ws_rec *rec)
 		m->s.backup_bytes += r->bytes;
 }
 
+static void tell_session(struct ws_machine *m)
+{
+	const struct ws_model *model = m->model;
+	const struct ws_session *s = &m->s;
+
+	m->deferred = false;
+	if (model->observer.session && (!s->end_ns || s->end_ns >= model->from_ns) &&
+	    s->begin_ns < model->to_ns)
+		model->observer.session(model->observer.arg, s);
+}
+
+void ws_machine_settle_slot(struct ws_machine *m)
+{
+	if (!m->deferred)
+		return;
+	m->s.exit_reason = ws_exit_explain(m);
+	tell_session(m);
+}
+
 /* The session is over. What is left of it is its summary. */
 static void end_session(struct ws_machine *m, uint64_t end_ns)
 {
-	const struct ws_model *model = m->model;
+	const struct ws_signal_by *by;
 	struct ws_session *s = &m->s;
 
 	leave_command(m);
@@ -477,11 +500,21 @@ static void end_session(struct ws_machine *m, uint64_t end_ns)
 		end_ns = s->accounted_ns;
 	s->end_ns = end_ns;
 	s->exit_reason = ws_exit_explain(m);
+	by = ws_exit_signal(m);
+	if (by)
+		s->signal_by = *by;
 	ws_command_exit(m, end_ns);
 	m->ended = true;
-	if (model->observer.session && end_ns >= model->from_ns && s->begin_ns < model->to_ns)
-		model->observer.session(model->observer.arg, s);
-	ws_command_release(m);
+	/* The server says only afterwards whether the slot is lost. */
+	m->deferred = s->exit_reason == WS_END_SLOT_RELEASED;
+	if (!m->deferred)
+		tell_session(m);
+	ws_command_deinit(m);
+}
+
+static void on_ending(struct ws_machine *m, const struct ws_rec *rec)
+{
+	ws_exit_ending(m, (const struct ws_rec_ending *)rec);
 }
 
 static void on_exit_record(struct ws_machine *m, const struct ws_rec *rec)
@@ -523,12 +556,16 @@ static void on_gap(struct ws_machine *m, const struct ws_rec *rec)
 {
 	const struct ws_rec_gap *gap = (const struct ws_rec_gap *)rec;
 	const struct ws_model *model = m->model;
+	bool hole = m->hole;
 
 	if (gap->from_ns < model->to_ns && gap->to_ns >= model->from_ns)
 		m->s.lost += ws_gap_missing(gap);
 	ws_machine_gap(m, gap);
 	if (gap->cause != WS_GAP_EXIT_MISSED)
 		return;
+	/* Nothing but the exit is missing, and that proc_exit ran is known. */
+	if (!gap->lost && m->ending_code >= 0)
+		m->hole = hole;
 	ws_command_settle(m);
 	end_session(m, gap->to_ns);
 }
@@ -551,6 +588,7 @@ static const struct handler handlers[WS_KIND_MAX] = {
 	[WS_KIND_TURN] = { on_turn, WS_TURN_SHORT_SIZE },
 	[WS_KIND_KEEPALIVE] = { on_keepalive, sizeof(struct ws_rec_keepalive) },
 	[WS_KIND_BACKUP] = { on_backup, sizeof(struct ws_rec_backup) },
+	[WS_KIND_ENDING] = { on_ending, sizeof(struct ws_rec_ending) },
 	[WS_KIND_EXIT] = { on_exit_record, WS_EXIT_SHORT_SIZE },
 	[WS_KIND_PHASE] = { on_phase, sizeof(struct ws_rec_phase) },
 	[WS_KIND_GAP] = { on_gap, sizeof(struct ws_rec_gap) },
@@ -573,7 +611,8 @@ void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec)
 	if (rec->kind != WS_KIND_TEXT && rec->kind != WS_KIND_TEXT_SUM &&
 	    rec->kind != WS_KIND_GAP && (m->problem.set || m->command.open))
 		ws_command_settle(m);
-	if (rec->kind != WS_KIND_EXIT)
+	/* What is missing in front of these may be the error that led to them. */
+	if (rec->kind != WS_KIND_EXIT && rec->kind != WS_KIND_ENDING)
 		m->hole = false;
 	h->fn(m, rec);
 	if (rec->kind != WS_KIND_MESSAGE)
@@ -591,6 +630,7 @@ void ws_machine_init(struct ws_machine *m, const struct ws_rec *first)
 	s->first_seen_ns = first->time_ns;
 	s->exit_code = -1;
 	s->exit_signal = -1;
+	m->ending_code = -1;
 	s->impl = m;
 	s->begin_ns = first->time_ns;
 	m->replied = first->kind == WS_KIND_SESSION && !(first->flags & WS_SESSION_RUNNING);
@@ -611,8 +651,7 @@ void ws_machine_init(struct ws_machine *m, const struct ws_rec *first)
 
 void ws_machine_finish(struct ws_machine *m, uint64_t end_ns)
 {
-	const struct ws_model *model = m->model;
-
+	ws_machine_settle_slot(m);
 	if (m->ended)
 		return;
 	ws_command_settle(m);
@@ -620,6 +659,5 @@ void ws_machine_finish(struct ws_machine *m, uint64_t end_ns)
 	ws_timeline_enter(m, m->s.state, end_ns);
 	ws_timeline_flush(m);
 	ws_command_finish(m);
-	if (model->observer.session && m->s.begin_ns < model->to_ns)
-		model->observer.session(model->observer.arg, &m->s);
+	tell_session(m);
 }

@@ -7,8 +7,7 @@
  *   timeline.c  accounts for time, makes segments
  *   command.c   commands, their texts and outcomes, errors
  *   exit.c      why a session ended
- *   client.c    which program the client is
- *   pattern.c   how its commands are written
+ *   slot.c      what the server says about taking its slot away
  *   metrics.c   histograms
  */
 #ifndef WS_SESSION_MACHINE_H
@@ -119,12 +118,25 @@ struct ws_machine {
 	struct ws_problem problem; /* of which the text may still come */
 	struct ws_problem fatal; /* that the exit is explained by: the last FATAL, else COMMERROR */
 	uint32_t clues;		 /* exit.c */
-	struct ws_client client;
+
+	int ending_code;		/* proc_exit's, -1 if it was not seen */
+	struct ws_signal_by term, quit; /* the first SIGTERM and SIGQUIT it was sent */
+	struct ws_signal_by deadly;	/* the last one of another kind */
+	uint32_t slot_by; /* who said that it ends this process for its slot's sake, 0: nobody */
+	bool slot_lost;	  /* and that the slot is invalid now */
+	bool deferred;	  /* ended, and not yet told to the observer */
+};
+
+/* What the postmaster was asked for, by signals. */
+enum ws_asked {
+	WS_ASKED_SHUTDOWN = 1 << 0,
+	WS_ASKED_IMMEDIATE = 1 << 1,
 };
 
 struct ws_server_seen {
 	struct ws_rec_server rec;
-	bool stopping; /* one of its walsenders was told to stop */
+	bool stopping;	    /* one of its walsenders was told to stop */
+	unsigned int asked; /* enum ws_asked */
 };
 
 struct ws_clock_pair {
@@ -167,6 +179,8 @@ void ws_machine_init(struct ws_machine *m, const struct ws_rec *first);
 void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec);
 /* A gap that is no session's own, but touches all. */
 void ws_machine_gap(struct ws_machine *m, const struct ws_rec_gap *gap);
+/* It ended with WS_END_SLOT_RELEASED, and what became of the slot is known: tells the observer. */
+void ws_machine_settle_slot(struct ws_machine *m);
 /* The stream ended: what runs goes on until end_ns, and is told as it is. */
 void ws_machine_finish(struct ws_machine *m, uint64_t end_ns);
 
@@ -233,6 +247,17 @@ uint32_t ws_exit_clues(const struct ws_problem *problem);
 /* Is the process about to exit after an error with these clues? */
 bool ws_exit_follows(uint32_t clues);
 enum ws_exit_reason ws_exit_explain(const struct ws_machine *m);
+/* A signal was sent to it. */
+void ws_exit_add_signal(struct ws_machine *m, const struct ws_rec_signal *signal);
+void ws_exit_ending(struct ws_machine *m, const struct ws_rec_ending *rec);
+/* The signal that made it end so, NULL if none did or none is known. */
+const struct ws_signal_by *ws_exit_signal(const struct ws_machine *m);
+
+/* slot.c */
+/* A server process reported that it takes a slot away, perhaps this session's. */
+void ws_slot_report(struct ws_machine *m, const struct ws_rec_slot *rec);
+/* This session streams from its slot: whoever had to release it, it is still good. */
+void ws_slot_streams(struct ws_machine *m);
 
 /* wire.c */
 void ws_wire_turn(struct ws_machine *m, const struct ws_rec_turn *rec);

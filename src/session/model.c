@@ -2,6 +2,7 @@
 #include "session/model.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +162,41 @@ static void feed_server(struct ws_model *model, const struct ws_rec *rec)
 		model->failed = true;
 }
 
+/* pmdie (postmaster.c): SIGTERM is a smart, SIGINT a fast shutdown; SIGQUIT is an immediate one,
+ * and what else ends a postmaster leaves no time either. */
+static void ask_postmaster(struct ws_model *model, const struct ws_rec_signal *r)
+{
+	unsigned int asked = WS_ASKED_SHUTDOWN;
+
+	if (r->signal != SIGTERM && r->signal != SIGINT)
+		asked |= WS_ASKED_IMMEDIATE;
+	for (size_t i = 0; i < model->server_count; i++)
+		if (model->servers[i].rec.h.pid == r->target_pid)
+			model->servers[i].asked |= asked;
+}
+
+static void feed_signal(struct ws_model *model, const struct ws_rec *rec)
+{
+	const struct ws_rec_signal *r = (const struct ws_rec_signal *)rec;
+	struct ws_id *id;
+
+	if (rec->size < sizeof(*r))
+		return;
+	id = ws_idmap_find(&model->by_id, r->target_pid, r->target_start_ns);
+	if (id)
+		ws_exit_add_signal(machine_of_id(id), r);
+	else
+		ask_postmaster(model, r);
+}
+
+static void feed_slot(struct ws_model *model, const struct ws_rec *rec)
+{
+	if (rec->size < sizeof(struct ws_rec_slot))
+		return;
+	for (size_t i = 0; i < model->session_count; i++)
+		ws_slot_report(ws_machine_of(model->sessions[i]), (const struct ws_rec_slot *)rec);
+}
+
 /*
  * The two clocks of a pair are read one after the other, so that each pair is off by some hundred
  * ns, by another amount each. Taking each as a step would put segments that follow each other on a
@@ -212,8 +248,11 @@ int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
 	case WS_KIND_CLOCK:
 		feed_clock(model, rec);
 		break;
-	case WS_KIND_SOCKET:
-		feed_socket(model, rec);
+	case WS_KIND_SIGNAL:
+		feed_signal(model, rec);
+		break;
+	case WS_KIND_SLOT:
+		feed_slot(model, rec);
 		break;
 	default:
 		if (rec->kind < WS_KIND_SERVER && rec->pid)

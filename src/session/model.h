@@ -165,6 +165,15 @@ struct ws_segment {
 	const char *detail;	   /* for people, NULL for none; lives during the observer's call */
 };
 
+/* A signal that the process was sent. */
+struct ws_signal_by {
+	uint32_t signal; /* 0: none is known */
+	uint32_t pid;	 /* of the sender, 0: the kernel */
+	enum ws_signal_role role;
+	char name[16]; /* the sender's */
+};
+const char *ws_signal_role_name(enum ws_signal_role role); /* "checkpointer", NULL for unknown */
+
 struct ws_session {
 	uint32_t pid, ns_pid, postmaster_pid;
 	uint64_t start_ns; /* start_boottime of the task: identity */
@@ -189,7 +198,8 @@ struct ws_session {
 	uint64_t packet_ns, auth_begin_ns, auth_end_ns, initialized_ns;
 	uint64_t end_ns; /* 0 while running */
 	enum ws_exit_reason exit_reason;
-	int exit_code, exit_signal; /* -1: not known; signal 0: none */
+	int exit_code, exit_signal;    /* -1: not known; signal 0: none */
+	struct ws_signal_by signal_by; /* that ended it, as far as `exit_reason` is of a signal */
 
 	uint64_t events, lost;
 	uint32_t commands;
@@ -227,7 +237,9 @@ struct ws_observer {
 	 * command without text and kind. */
 	void (*command)(void *arg, const struct ws_session *session,
 			const struct ws_command *command);
-	/* When a session ends, and for those still running at the finish. */
+	/* When a session ends, and for those still running at the finish. One that gave way to the
+	 * checkpointer is told when the server has said that its slot is lost, or else when another
+	 * session streams from the slot, or at the finish. */
 	void (*session)(void *arg, const struct ws_session *session);
 };
 

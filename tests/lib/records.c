@@ -302,6 +302,36 @@ static int send_alone(struct ws_tape *tape, struct ws_rec *rec, uint16_t kind, s
 	return send_head(&alone, rec, kind, size, 0);
 }
 
+int ws_tape_ending(struct ws_tape *tape, uint32_t code, uint32_t cause)
+{
+	struct ws_rec_ending rec = { .code = code, .cause = cause };
+
+	return ws_tape_send(tape, &rec.h, WS_KIND_ENDING, sizeof(rec), 0);
+}
+
+int ws_tape_signal(struct ws_tape *tape, uint32_t target, uint32_t signal, enum ws_signal_role role,
+		   uint32_t sender)
+{
+	struct ws_rec_signal rec = {
+		.signal = signal,
+		.target_pid = target ? target : tape->pid,
+		.target_start_ns = tape->start_ns,
+		.sender_pid = sender,
+		.role = role,
+		.sender = "sender",
+	};
+
+	return send_alone(tape, &rec.h, WS_KIND_SIGNAL, sizeof(rec), 0);
+}
+
+int ws_tape_slot(struct ws_tape *tape, uint32_t by_pid, const char *message)
+{
+	struct ws_rec_slot rec = { .by_pid = by_pid };
+
+	strncpy(rec.message, message, sizeof(rec.message) - 1);
+	return send_alone(tape, &rec.h, WS_KIND_SLOT, sizeof(rec), 0);
+}
+
 int ws_tape_clock(struct ws_tape *tape, int64_t wall_ns, uint64_t boot_ns)
 {
 	struct ws_rec_clock rec = { .wall_ns = wall_ns, .boot_ns = boot_ns };

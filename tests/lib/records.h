@@ -68,8 +68,13 @@ int ws_tape_keepalive(struct ws_tape *tape, uint64_t lsn);
 int ws_tape_backup(struct ws_tape *tape, enum ws_backup_phase phase, uint64_t bytes,
 		   uint64_t send_ns);
 int ws_tape_exit(struct ws_tape *tape, uint32_t code, uint32_t signal);
-/* With the counters of the socket. */
-int ws_tape_exit_socket(struct ws_tape *tape, uint64_t wire, uint64_t acked);
+int ws_tape_ending(struct ws_tape *tape, uint32_t code, uint32_t cause);
+
+/* In no session's sequence: a signal to the tape's session (`target` 0) or to another process, and
+ * a report of the checkpointer. */
+int ws_tape_signal(struct ws_tape *tape, uint32_t target, uint32_t signal, enum ws_signal_role role,
+		   uint32_t sender);
+int ws_tape_slot(struct ws_tape *tape, uint32_t by_pid, const char *message);
 
 /* Made by the collector: no sequence number. */
 int ws_tape_gap(struct ws_tape *tape, uint64_t from_ns, uint64_t to_ns, uint64_t lost,
