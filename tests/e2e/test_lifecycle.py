@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Sessions from their start to their end, whatever ends them, across crashes and restarts."""
+"""Sessions from their start to their end, across restarts. How they end: test_ends.py."""
 
 import os
 import resource
@@ -29,11 +29,6 @@ def running_victim():
 
 
 class Lifecycle(LiveTest):
-    def ending(self, pid, record, reason, code=None, sig=None):
-        """The end of a session as walscope tells it."""
-        seen = record.session(pid)["exit"]
-        self.assertEqual((seen["reason"], seen["code"], seen["signal"]), (reason, code, sig))
-
     # -- beginnings
 
     def test_a_walsender_that_ran_before_has_its_identity_and_command(self):
@@ -163,82 +158,7 @@ class Lifecycle(LiveTest):
         self.assertIn("l_mine", names)
         self.assertNotIn("l_other", names)
 
-    # -- ends
-
-    def test_a_client_that_says_goodbye(self):
-        seen = clients()
-        self.ending(seen.pid("c_psql"), seen.record, "client_terminated", 0, 0)
-        self.ending(seen.pid("c_receivewal"), seen.record, "client_terminated", 0, 0)
-
-    def test_a_client_that_is_killed(self):
-        server = primary()
-        with recording(server) as record:
-            receiver = server.receivewal("l_killed_client", "-s", "1")
-            pid = int(server.wait_walsender("l_killed_client")["pid"])
-            wait_caught_up(server, "l_killed_client")
-            receiver.stop(signal.SIGKILL)
-            wait_disconnected(server, pid)
-        lines = [line.message for line in server.log() if line.pid == pid]
-        eof = any("unexpected EOF" in message for message in lines)
-        lost = any("could not receive data" in message or "could not send data" in message
-                   for message in lines)
-        self.assertTrue(eof or lost, lines)
-        self.ending(pid, record, "client_eof" if eof else "connection_lost", 0, 0)
-
-    def test_a_replication_timeout(self):
-        server = primary()
-        with recording(server) as record:
-            receiver = server.start_program(
-                ["pg_receivewal", "-D", space().folder("l_timeout.wal", server.user), "-d",
-                 server.conninfo(application="l_timeout", options="'-c wal_sender_timeout=700ms'"),
-                 "--no-loop", "--no-sync"], name="l_timeout")
-            pid = int(server.wait_walsender("l_timeout")["pid"])
-            receiver.signal(signal.SIGSTOP)
-            wait_disconnected(server, pid)
-            receiver.stop(signal.SIGKILL)
-        self.assertTrue(any("replication timeout" in line.message for line in server.log()
-                            if line.pid == pid))
-        self.ending(pid, record, "replication_timeout", 0, 0)
-
-    def test_pg_terminate_backend(self):
-        server = primary()
-        with recording(server) as record:
-            server.receivewal("l_terminated")
-            pid = int(server.wait_walsender("l_terminated")["pid"])
-            server.sql(f"select pg_terminate_backend({pid})")
-            wait_disconnected(server, pid)
-        fatal = [(line.sqlstate, line.message, line.location) for line in server.log()
-                 if line.pid == pid and line.severity == "FATAL"]
-        self.assertEqual([state for state, _, _ in fatal], ["57P01"], "the server's log")
-        self.ending(pid, record, "admin_terminated", 1, 0)
-        entry = record.history(pid)[-1]
-        self.assertEqual((entry["outcome"], entry["sqlstate"], entry["message"], entry["location"]),
-                         ("error", *fatal[0]))
-
-    def test_a_walsender_killed_with_sigkill_and_the_crash_it_causes(self):
-        server = running_victim()
-        with recording(server) as record:
-            server.receivewal("l_victim")
-            server.receivewal("l_bystander")
-            pid = int(server.wait_walsender("l_victim")["pid"])
-            bystander = int(server.wait_walsender("l_bystander")["pid"])
-            os.kill(pid, signal.SIGKILL)
-            wait_for("the server to notice", lambda: any(
-                f"(PID {pid}) was terminated by signal 9" in line.message for line in server.log()))
-            wait_for("crash recovery", lambda: any(
-                "database system is ready to accept connections" in line.message
-                and line.time > self.crash_time(server, pid) for line in server.log()))
-            server.wait_ready()
-            server.receivewal("l_after_crash")
-            after = int(server.wait_walsender("l_after_crash")["pid"])
-        self.ending(pid, record, "killed", None, 9)
-        self.assertEqual(record.session(bystander)["exit"]["reason"], "crash_restart")
-        self.assertEqual([(entry["command"], entry["outcome"]) for entry in record.history(after)],
-                         [(text, "running" if text.startswith("START") else "ok")
-                          for _, text in server.logged_commands(after)])
-
-    def crash_time(self, server, pid):
-        return next(line.time for line in server.log() if f"(PID {pid}) was terminated" in line.message)
+    # -- servers that come and go
 
     def test_a_server_that_restarts_while_recording(self):
         server = running_victim()
@@ -250,7 +170,7 @@ class Lifecycle(LiveTest):
             walscope.wait_attached(record.process, server.pid)
             server.receivewal("l_after_restart")
             after = int(server.wait_walsender("l_after_restart")["pid"])
-        self.ending(before, record, "shutdown", 0, 0)
+        self.assertEqual(record.session(before)["exit"]["reason"], "shutdown")
         self.assertEqual([(entry["command"], entry["outcome"]) for entry in record.history(after)],
                          [(text, "running" if text.startswith("START") else "ok")
                           for _, text in server.logged_commands(after)])
