@@ -349,6 +349,41 @@ static void print_exit(struct line *l, const struct ws_rec *rec)
 		add(l, ", %u fields not readable", r->unreadable);
 }
 
+static void print_signal(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_signal *r = (const void *)rec;
+	const char *name = sigabbrev_np((int)r->signal);
+
+	if (name)
+		add(l, "SIG%s", name);
+	else
+		add(l, "signal %u", r->signal);
+	add(l, " to %u by ", r->target_pid);
+	add_enum(l, rec, "role");
+	if (r->sender_pid)
+		add(l, " %u", r->sender_pid);
+	add_string(l, rec, "sender");
+}
+
+static void print_slot(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_slot *r = (const void *)rec;
+
+	add(l, "process %u says: ", r->by_pid);
+	add_text(l, r->message, strlen(r->message));
+}
+
+static void print_ending(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_ending *r = (const void *)rec;
+
+	add(l, "proc_exit(%u)", r->code);
+	if (!r->cause)
+		return;
+	add(l, ", cause ");
+	add_enum(l, rec, "cause");
+}
+
 static void print_gap(struct line *l, const struct ws_rec *rec)
 {
 	const struct ws_rec_gap *r = (const void *)rec;
@@ -428,8 +463,9 @@ static const struct printer {
 	{ WS_KIND_KEEPALIVE, WS_COLOR_NONE, false, print_keepalive },
 	{ WS_KIND_BACKUP, WS_COLOR_BLUE, false, print_backup },
 	{ WS_KIND_EXIT, WS_COLOR_CYAN, false, print_exit },
-	{ WS_KIND_PHASE, WS_COLOR_CYAN, false, print_phase },
-	{ WS_KIND_MESSAGE, WS_COLOR_BOLD, false, print_message },
+	{ WS_KIND_SIGNAL, WS_COLOR_RED, false, print_signal },
+	{ WS_KIND_SLOT, WS_COLOR_RED, false, print_slot },
+	{ WS_KIND_ENDING, WS_COLOR_CYAN, false, print_ending },
 	{ WS_KIND_SERVER, WS_COLOR_DIM, false, print_server },
 	{ WS_KIND_GAP, WS_COLOR_RED, false, print_gap },
 	{ WS_KIND_CLOCK, WS_COLOR_DIM, true, NULL },

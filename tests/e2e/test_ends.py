@@ -393,6 +393,11 @@ class Ends(LiveTest):
                 and line.pid == checkpointer]
         self.assertEqual([event["message"] for event in record.view("trace") if event["event"] == "slot"],
                          said)
+        lines = space().run([walscope.binary(), "trace", record.file]).out
+        self.assertIn(f"SIGTERM to {pid} by checkpointer {checkpointer}", lines)
+        for message in said:
+            self.assertIn(f"process {checkpointer} says: {message}", lines)
+        self.assertIn("proc_exit(1), cause killed", lines)
 
     def test_a_slot_that_is_released_and_stays_good(self):
         """The walsender goes when the checkpointer asks for it, but by the time that looks again the slot
