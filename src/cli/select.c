@@ -142,6 +142,7 @@ struct ws_gate {
 	struct ws_sink sink;
 	struct ws_model *model;
 	struct ws_selection selection;
+	uint64_t filtered_of[WS_STOP_KINDS]; /* dropped for good; what is held is not among them */
 };
 
 struct ws_gate *ws_gate_new(const struct ws_filter *filter, bool want_model, struct ws_sink sink)
@@ -188,27 +189,76 @@ const struct ws_session *ws_gate_session(struct ws_gate *gate, const struct ws_r
 	return selected ? selected->session : NULL;
 }
 
-/* Keeps a record, aligned as records must be. */
-static int hold(struct ws_selected *selected, const struct ws_rec *rec)
+static size_t padded_size(const struct ws_rec *rec)
 {
-	static const char zeros[8];
-	size_t padded = (rec->size + 7u) & ~7u;
+	return (rec->size + 7u) & ~(size_t)7;
+}
+
+static void count_filtered(uint64_t of[WS_STOP_KINDS], const struct ws_rec *rec)
+{
+	if (rec->kind < WS_STOP_KINDS)
+		of[rec->kind]++;
+}
+
+/* Numbers of the session's sequence that a record stands for. */
+static uint64_t numbers_of(const struct ws_rec *rec)
+{
+	if (rec->kind == WS_KIND_GAP)
+		return ((const struct ws_rec_gap *)rec)->lost;
+	return rec->kind < WS_KIND_SERVER;
+}
+
+/* Drops what is held of a session in front of `upto`. */
+static void drop_held(struct ws_gate *gate, struct ws_selected *selected, size_t upto)
+{
 	struct ws_buf *held = &selected->held;
 
-	if (held->len + padded > WS_GATE_HELD) {
-		size_t drop = 0;
+	for (size_t at = 0; at < upto;) {
+		const struct ws_rec *rec = (const void *)(held->data + at);
 
-		/* Half of it at once: moving the rest is paid for by many records. */
-		while (held->len - drop > WS_GATE_HELD / 2) {
-			const struct ws_rec *oldest = (const void *)(held->data + drop);
-
-			drop += (oldest->size + 7u) & ~7u;
-		}
-		memmove(held->data, held->data + drop, held->len - drop);
-		held->len -= drop;
+		count_filtered(gate->filtered_of, rec);
+		if (!selected->dropped)
+			selected->dropped_from_ns = rec->time_ns;
+		selected->dropped += numbers_of(rec);
+		at += padded_size(rec);
 	}
+	memmove(held->data, held->data + upto, held->len - upto);
+	held->len -= upto;
+}
+
+/* Keeps a record, aligned as records must be. */
+static int hold(struct ws_gate *gate, struct ws_selected *selected, const struct ws_rec *rec)
+{
+	static const char zeros[8];
+	size_t padded = padded_size(rec), drop = 0;
+	struct ws_buf *held = &selected->held;
+
+	/* Half of it at once: moving the rest is paid for by many records. */
+	if (held->len + padded > WS_GATE_HELD)
+		while (held->len - drop > WS_GATE_HELD / 2)
+			drop += padded_size((const void *)(held->data + drop));
+	if (drop)
+		drop_held(gate, selected, drop);
 	return ws_buf_add(held, rec, rec->size) || ws_buf_add(held, zeros, padded - rec->size) ? -1
 											       : 0;
+}
+
+/* What was dropped of a session that is wanted after all is missing. */
+static int release_gap(struct ws_gate *gate, struct ws_selected *selected,
+		       const struct ws_rec *next)
+{
+	struct ws_rec_gap gap = { .h = *next,
+				  .from_ns = selected->dropped_from_ns,
+				  .to_ns = next->time_ns,
+				  .lost = selected->dropped,
+				  .cause = WS_GAP_UNWRITTEN };
+
+	gap.h.kind = WS_KIND_GAP;
+	gap.h.size = sizeof(gap);
+	gap.h.flags = 0;
+	gap.h.seq = next->seq - (uint32_t)selected->dropped;
+	selected->dropped = 0;
+	return gate->sink.fn(gate->sink.arg, &gap.h);
 }
 
 static int release_held(struct ws_gate *gate, struct ws_selected *selected)
@@ -217,39 +267,95 @@ static int release_held(struct ws_gate *gate, struct ws_selected *selected)
 	int rc = 0;
 
 	selected->held = (struct ws_buf){ 0 };
+	if (selected->dropped && held.len)
+		rc = release_gap(gate, selected, (const void *)held.data);
 	for (size_t at = 0; at < held.len && rc == 0;) {
 		const struct ws_rec *rec = (const void *)(held.data + at);
 
-		at += (rec->size + 7u) & ~7u;
+		at += padded_size(rec);
 		rc = gate->sink.fn(gate->sink.arg, rec);
 	}
 	ws_buf_deinit(&held);
 	return rc;
 }
 
-int ws_gate_feed(struct ws_gate *gate, const struct ws_rec *rec)
+static int feed_matching(struct ws_gate *gate, struct ws_selected *selected,
+			 const struct ws_rec *rec)
+{
+	if (selected->held.len && release_held(gate, selected))
+		return -1;
+	return gate->sink.fn(gate->sink.arg, rec);
+}
+
+/* The books of the whole run are in its last record: what was dropped here belongs there, too. */
+static int feed_stop(struct ws_gate *gate, const struct ws_rec *rec)
+{
+	struct ws_session *const *sessions;
+	struct ws_rec_stop stop;
+	size_t count;
+
+	if (rec->size < sizeof(stop))
+		return gate->sink.fn(gate->sink.arg, rec);
+	memcpy(&stop, rec, sizeof(stop));
+	stop.h.size = sizeof(stop);
+	sessions = ws_model_sessions(gate->model, &count);
+	for (size_t i = 0; i < count; i++) {
+		struct ws_selected *selected = ws_selection_find(
+			&gate->selection, gate->model, sessions[i]->pid, sessions[i]->start_ns);
+
+		if (selected)
+			drop_held(gate, selected, selected->held.len);
+	}
+	for (int kind = 0; kind < WS_STOP_KINDS; kind++)
+		stop.filtered_of[kind] += gate->filtered_of[kind];
+	return gate->sink.fn(gate->sink.arg, &stop.h);
+}
+
+static int pass(struct ws_gate *gate, const struct ws_rec *rec)
 {
 	struct ws_selected *selected;
 
-	if (gate->model && ws_model_feed(gate->model, rec))
-		return -1;
+	if (gate->restricts && rec->kind == WS_KIND_STOP)
+		return feed_stop(gate, rec);
 	if (!gate->restricts || !rec->pid || !rec->start_ns)
 		return gate->sink.fn(gate->sink.arg, rec);
 	selected = ws_selection_find(&gate->selection, gate->model, rec->pid, rec->start_ns);
-	if (!selected)
+	if (!selected) {
+		count_filtered(gate->filtered_of, rec);
 		return errno == ENOMEM ? -1 : 0;
+	}
 	/* A session that matched once stays: its kind may change with its commands. */
 	if (!selected->match)
 		selected->match = ws_filter_match(&gate->filter, selected->session,
 						  ws_model_server(gate->model, selected->session));
-	if (selected->match) {
-		if (selected->held.len && release_held(gate, selected))
-			return -1;
-		return gate->sink.fn(gate->sink.arg, rec);
-	}
-	if (rec->kind == WS_KIND_EXIT) {
-		ws_buf_deinit(&selected->held);
-		return 0;
-	}
-	return hold(selected, rec);
+	if (selected->match)
+		return feed_matching(gate, selected, rec);
+	return hold(gate, selected, rec);
+}
+
+/* A session that has ended is not asked for again: what runs for days keeps only those that run. */
+static void forget_ended(struct ws_gate *gate, const struct ws_rec *rec)
+{
+	struct ws_selected *selected =
+		(struct ws_selected *)ws_idmap_find(&gate->selection.map, rec->pid, rec->start_ns);
+
+	if (!selected || !selected->session->end_ns)
+		return;
+	drop_held(gate, selected, selected->held.len);
+	ws_model_forget(gate->model, selected->session);
+	gate->selection.known--;
+	ws_idmap_remove(&gate->selection.map, &selected->id);
+	release_selected(&selected->id);
+}
+
+int ws_gate_feed(struct ws_gate *gate, const struct ws_rec *rec)
+{
+	int rc;
+
+	if (gate->model && ws_model_feed(gate->model, rec))
+		return -1;
+	rc = pass(gate, rec);
+	if (gate->model && (rec->kind == WS_KIND_EXIT || rec->kind == WS_KIND_GAP))
+		forget_ended(gate, rec);
+	return rc;
 }

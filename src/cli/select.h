@@ -22,6 +22,7 @@ struct ws_selected {
 	const struct ws_session *session;
 	bool match;
 	struct ws_buf held; /* records of a session that may still turn out to match (ws_gate) */
+	uint64_t dropped, dropped_from_ns; /* older ones there was no room for */
 };
 
 /* Finds sessions of a model by identity. Zero-initialise. */
@@ -40,7 +41,8 @@ int ws_selection_decide(struct ws_selection *selection, const struct ws_model *m
 /*
  * Lets through the records of sessions that match, in a live stream. A session's kind and slot are
  * known only after its first commands: its records are held until then, at most WS_GATE_HELD bytes
- * of them, after which the oldest are dropped. Records that belong to no session always pass.
+ * of them, after which the oldest are dropped; if it matches in the end, a gap stands in their
+ * place. Records that belong to no session always pass; a STOP counts what did not pass by kind.
  */
 #define WS_GATE_HELD (256 * 1024)
 struct ws_gate; /* opaque */

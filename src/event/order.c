@@ -107,6 +107,13 @@ static bool is_counted(const struct ws_rec *rec)
 	return rec->kind < WS_KIND_SERVER && rec->pid != 0;
 }
 
+static void count_invalid(struct ws_order *order, const struct ws_rec *rec, size_t size)
+{
+	order->stats.invalid++;
+	if (size >= sizeof(*rec) && rec->kind < WS_STOP_KINDS)
+		order->stats.invalid_of[rec->kind]++;
+}
+
 /*
  * A record that fails validation is dropped. Only where its head fits exactly into a known
  * session's sequence is it believed to be that session's; a hole left by any other shows at the
@@ -118,7 +125,7 @@ static int drop(struct ws_order *order, const void *data, size_t size)
 	struct sequence *seq;
 	int rc;
 
-	order->stats.invalid++;
+	count_invalid(order, rec, size);
 	if (size < sizeof(*rec) || !is_counted(rec))
 		return 0;
 	seq = find(order, rec->pid, rec->start_ns);
@@ -168,7 +175,7 @@ int ws_order_feed(struct ws_order *order, const void *data, size_t size)
 		 * collector, which the programs may overtake; nothing else can be late. */
 		if (is_seeded(rec))
 			return emit(order, rec);
-		order->stats.invalid++;
+		count_invalid(order, rec, size);
 		return 0;
 	}
 	if (hole && emit_gap(order, seq, WS_GAP_RING_FULL, hole, rec->time_ns))

@@ -34,8 +34,10 @@ static inline uint64_t ws_gap_missing(const struct ws_rec_gap *gap)
 struct ws_order_stats {
 	uint64_t records; /* passed on, gaps included */
 	uint64_t gaps;
-	uint64_t lost;	  /* records missing in sequence numbers */
-	uint64_t invalid; /* dropped for failing validation */
+	uint64_t lost;			    /* records missing in sequence numbers */
+	uint64_t invalid;		    /* dropped for failing validation */
+	uint64_t invalid_of[WS_STOP_KINDS]; /* by kind, where that is known and below WS_STOP_KINDS
+					     */
 };
 
 struct ws_order; /* opaque */

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "event/ring.h"
 #include "live/private.h"
 #include "live/redact.h"
 #include "session/redact.h"
@@ -170,7 +169,6 @@ static int drain_until_stopped(struct ws_live *live, uint64_t start_ns, struct w
 struct tail_context {
 	struct ws_live *live;
 	uint64_t now_ns;
-	uint64_t made; /* records the programs would have made yet */
 	int rc;
 };
 
@@ -193,7 +191,7 @@ static int close_backup(struct tail_context *tail, uint32_t pid, const struct ws
 		.seq = entry->seq,
 		.server = entry->server,
 	};
-	tail->made++;
+	ws_live_count_made(tail->live, &rec.h);
 	return ws_order_feed(tail->live->order, &rec, sizeof(rec));
 }
 
@@ -239,6 +237,21 @@ static int note_silent_sites(struct ws_live *live)
 	return 0;
 }
 
+/* All that can still arrive, and what by now is lost. */
+static int drain_for_good(struct ws_live *live)
+{
+	struct tail_context tail = { .live = live };
+
+	if (ws_ring_consume(live->ring) < 0 || reconcile(live))
+		return -1;
+	ws_tracer_detach_exits(live->tracer);
+	if (ws_ring_consume(live->ring) < 0 || ws_live_settle(live))
+		return -1;
+	tail.now_ns = ws_clock_mono_ns();
+	ws_tracer_each_entry(live->tracer, close_tail, &tail);
+	return tail.rc;
+}
+
 /*
  * Detaches first, so that what is drained afterwards is all there is. Ends are seen for longer: a
  * process that is gone without one would count as a loss, and so would an end that comes in after
@@ -246,9 +259,8 @@ static int note_silent_sites(struct ws_live *live)
  */
 static int finish(struct ws_live *live, struct ws_live_result *result)
 {
-	struct tail_context tail = { .live = live };
-	uint64_t counters[WS_COUNTER_COUNT];
 	uint64_t before = ws_clock_mono_ns();
+	struct ws_rec_stop stop = { 0 };
 
 	if (note_silent_sites(live))
 		return -1;
@@ -258,22 +270,16 @@ static int finish(struct ws_live *live, struct ws_live_result *result)
 		return -1;
 	ws_tracer_detach(live->tracer);
 	result->detach_ns = ws_clock_mono_ns() - before;
-	if (ws_ring_consume(live->ring) < 0 || reconcile(live) || ws_live_emit_sockets(live, true))
+	if (drain_for_good(live) || report_untracked(live, before))
 		return -1;
-	ws_tracer_detach_exits(live->tracer);
-	if (ws_ring_consume(live->ring) < 0)
-		return -1;
-	tail.now_ns = ws_clock_mono_ns();
-	ws_tracer_each_entry(live->tracer, close_tail, &tail);
-	if (tail.rc || report_untold(live, before))
-		return -1;
-	ws_tracer_counters(live->tracer, counters);
-	result->produced = ws_counters_sum(counters, WS_COUNTER_MADE_KIND) + tail.made;
-	result->lost = ws_counters_sum(counters, WS_COUNTER_LOST_KIND);
+	ws_live_account(live, &stop);
+	result->produced = stop.produced;
+	result->lost = stop.lost;
+	memcpy(result->lost_of, stop.lost_of, sizeof(result->lost_of));
 	result->untracked = live->untracked + live->unseeded;
-	if (ws_live_emit_clock(live))
+	if (ws_live_emit_rest(live, &stop, live->start_ns) || ws_live_emit_clock(live))
 		return -1;
-	return ws_live_emit_stop(live, result->produced, result->lost);
+	return ws_live_emit_stop(live, &stop);
 }
 
 static int set_up(struct ws_live *live, struct ws_error *err)
@@ -361,8 +367,8 @@ int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
 		.options = options,
 		.proc = { .root = "/proc" },
 		.sink = sink,
+		.start_ns = ws_clock_mono_ns(),
 	};
-	uint64_t start_ns = ws_clock_mono_ns();
 	struct ws_error why;
 	int rc = -1;
 
@@ -375,7 +381,7 @@ int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
 		goto out;
 	if (ws_live_scan(&live, &why))
 		goto out;
-	result->attach_ns = ws_clock_mono_ns() - start_ns;
+	result->attach_ns = ws_clock_mono_ns() - live.start_ns;
 	result->servers = live.attached;
 	if (check_start(&live, &why))
 		goto out;

@@ -35,9 +35,10 @@ struct ws_live_options {
 };
 
 struct ws_live_result {
-	uint64_t produced, lost; /* records made in the kernel, and those without room */
-	uint64_t untracked;	 /* sessions that found the session map full */
-	uint64_t attach_ns;	 /* from start to the last server found at start being attached */
+	uint64_t produced, lost; /* records made in the kernel, and those that did not arrive */
+	uint64_t lost_of[WS_STOP_KINDS]; /* by kind */
+	uint64_t untracked;		 /* sessions that found the session map full */
+	uint64_t attach_ns; /* from start to the last server found at start being attached */
 	uint64_t detach_ns;
 	unsigned int servers;
 };

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include "event/ring.h"
 #include "live/live.h"
 #include "probe/plan.h"
 #include "symbol/resolve.h"
@@ -43,6 +44,14 @@ struct ws_ignored {
 };
 #define WS_IGNORED_MAX 256
 
+/* Records by kind. */
+struct ws_account {
+	uint64_t made_of[WS_STOP_KINDS];    /* by the collector, in place of the programs */
+	uint64_t arrived_of[WS_STOP_KINDS]; /* out of the ring */
+	uint64_t filtered_of[WS_STOP_KINDS];
+	uint64_t counters[WS_COUNTER_COUNT]; /* the kernel's, when tracing was over */
+};
+
 struct ws_live {
 	const struct ws_live_options *options;
 	struct ws_proc proc;
@@ -57,6 +66,8 @@ struct ws_live {
 	size_t postmaster_count, postmaster_cap;
 	struct ws_ignored ignored[WS_IGNORED_MAX];
 	size_t ignored_next;
+	struct ws_account account;
+	uint64_t start_ns;     /* of the run */
 	uint64_t untracked;    /* sessions the programs found the map full for, as reported */
 	uint64_t lost_alone;   /* records of no session that were lost, as reported */
 	uint64_t unseeded;     /* walsenders found running it was full for */
@@ -96,8 +107,8 @@ int ws_live_emit_server(struct ws_live *live, const struct ws_postmaster *postma
 			const struct ws_binary *binary);
 int ws_live_emit_clock(struct ws_live *live);
 int ws_live_emit_note(struct ws_live *live, const char *text);
-int ws_live_emit_stop(struct ws_live *live, uint64_t produced, uint64_t lost);
-/* Missing since from_ns, of no session that is known. */
+int ws_live_emit_stop(struct ws_live *live, struct ws_rec_stop *stop);
+/* Of no session. */
 int ws_live_emit_gap(struct ws_live *live, enum ws_gap_cause cause, uint64_t from_ns,
 		     uint64_t count);
 struct ws_seed;
@@ -107,12 +118,17 @@ bool ws_live_is_ignored(const struct ws_live *live, const struct ws_rec *rec);
 /* From the ring: drops what filters exclude, completes, then passes on in order. */
 int ws_live_from_ring(void *arg, const void *data, size_t size);
 
-/* signals.c: records of the kernel that are in no session's sequence. */
-/* Do the filters want this one? True for all other kinds. */
-bool ws_live_wants_alone(const struct ws_live *live, const struct ws_rec *rec);
-/* Which process of the server sent it: what pids alone do not tell. */
-void ws_live_complete_signal(const struct ws_live *live, struct ws_rec_signal *signal);
-/* Announces those that were lost since it was called last. */
-int ws_live_report_lost_alone(struct ws_live *live, const uint64_t *counters, uint64_t since_ns);
+/* account.c: by kind, made = lost + filtered + handed on. Whoever makes a record in place of the
+ * programs, takes one out of the ring or drops one because no filter wants it counts it here. */
+void ws_live_count_made(struct ws_live *live, const struct ws_rec *rec);
+void ws_live_count_arrived(struct ws_live *live, const struct ws_rec *rec);
+void ws_live_count_filtered(struct ws_live *live, const struct ws_rec *rec);
+/* All probes are taken out: drains until the kernel's count and that of what arrived agree. -1 if
+ * the sink said so. */
+int ws_live_settle(struct ws_live *live);
+/* Behind that: fills the counts of a STOP record. */
+void ws_live_account(const struct ws_live *live, struct ws_rec_stop *stop);
+/* And this a gap for what is lost by these counts, but by no session's sequence. */
+int ws_live_emit_rest(struct ws_live *live, const struct ws_rec_stop *stop, uint64_t since_ns);
 
 #endif

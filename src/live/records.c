@@ -73,15 +73,10 @@ int ws_live_emit_note(struct ws_live *live, const char *text)
 	return ws_live_emit(live, &u.rec.h);
 }
 
-int ws_live_emit_stop(struct ws_live *live, uint64_t produced, uint64_t lost)
+int ws_live_emit_stop(struct ws_live *live, struct ws_rec_stop *stop)
 {
-	struct ws_rec_stop rec = {
-		.h = own_head(WS_KIND_STOP, WS_STOP_SHORT_SIZE),
-		.produced = produced,
-		.lost = lost,
-	};
-
-	return ws_live_emit(live, &rec.h);
+	stop->h = own_head(WS_KIND_STOP, sizeof(*stop));
+	return ws_live_emit(live, &stop->h);
 }
 
 int ws_live_emit_gap(struct ws_live *live, enum ws_gap_cause cause, uint64_t from_ns,
@@ -98,9 +93,12 @@ int ws_live_emit_gap(struct ws_live *live, enum ws_gap_cause cause, uint64_t fro
 	return ws_live_emit(live, &rec.h);
 }
 
-static int feed_order(void *arg, const struct ws_rec *rec)
+static int feed_seed(void *arg, const struct ws_rec *rec)
 {
-	return ws_order_feed(arg, rec, rec->size);
+	struct ws_live *live = arg;
+
+	ws_live_count_made(live, rec);
+	return ws_order_feed(live->order, rec, rec->size);
 }
 
 int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed)
@@ -114,7 +112,7 @@ int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed)
 		return ws_live_emit_gap(live, WS_GAP_SESSIONS_FULL, seed->session.h.time_ns, 1);
 	}
 	/* The programs may have been faster: then their record of the session stands. */
-	return rc ? ws_seed_records(seed, feed_order, live->order) : 0;
+	return rc ? ws_seed_records(seed, feed_seed, live) : 0;
 }
 
 bool ws_live_is_ignored(const struct ws_live *live, const struct ws_rec *rec)
@@ -222,10 +220,11 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 		return -1;
 	if (size < sizeof(*rec) || size < rec->size)
 		return ws_order_feed(live->order, data, size);
-	if (ws_live_is_ignored(live, rec))
+	ws_live_count_arrived(live, rec);
+	if (is_ignored(live, rec)) {
+		ws_live_count_filtered(live, rec);
 		return 0;
-	if (!ws_live_wants_alone(live, rec))
-		return 0;
+	}
 	if (is_first(live, rec, size)) {
 		int wanted = is_wanted(live, rec);
 
@@ -233,6 +232,7 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 			return -1;
 		if (!wanted) {
 			ignore_session(live, rec);
+			ws_live_count_filtered(live, rec);
 			return 0;
 		}
 	}

@@ -135,7 +135,7 @@ static void feed_gap(struct ws_model *model, const struct ws_rec *rec)
 		return;
 	}
 	/* Part of a recording is missing: whatever any session did in it. */
-	if (gap->cause != WS_GAP_TORN)
+	if (gap->cause != WS_GAP_TORN && gap->cause != WS_GAP_UNWRITTEN)
 		return;
 	for (size_t i = 0; i < model->session_count; i++)
 		if (!model->sessions[i]->end_ns)
@@ -273,6 +273,23 @@ struct ws_session *const *ws_model_sessions(const struct ws_model *model, size_t
 {
 	*count = model->session_count;
 	return model->sessions;
+}
+
+void ws_model_forget(struct ws_model *model, const struct ws_session *session)
+{
+	struct ws_machine *m = ws_machine_of(session);
+	size_t i = model->session_count;
+
+	/* Those that end are mostly those that began last. */
+	while (i && model->sessions[i - 1] != session)
+		i--;
+	if (!i)
+		return;
+	memmove(&model->sessions[i - 1], &model->sessions[i],
+		(model->session_count - i) * sizeof(struct ws_session *));
+	model->session_count--;
+	ws_idmap_remove(&model->by_id, &m->id);
+	free_machine(m);
 }
 
 struct ws_server_seen *ws_model_server_seen(struct ws_model *model,

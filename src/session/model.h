@@ -262,6 +262,9 @@ int ws_model_finish(struct ws_model *model, uint64_t end_ns);
 bool ws_model_redacted(const struct ws_model *model);
 /* All sessions, ended ones too, in order of first appearance. */
 struct ws_session *const *ws_model_sessions(const struct ws_model *model, size_t *count);
+/* Nobody asks for this session any more: frees it. Its records, should more come, would begin a new
+ * one. For models that run for ever. */
+void ws_model_forget(struct ws_model *model, const struct ws_session *session);
 /* The server record a session refers to (its postmaster's if seen), or NULL. */
 const struct ws_rec_server *ws_model_server(const struct ws_model *model,
 					    const struct ws_session *session);

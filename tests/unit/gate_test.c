@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "../lib/records.h"
 #include "../lib/sample.h"
@@ -18,6 +19,9 @@ struct seen {
 	unsigned int others;
 	uint32_t next_seq[3]; /* records of a session pass in order and whole */
 	bool hole;
+	uint64_t gap_lost; /* by gap records */
+	uint64_t by_kind[WS_STOP_KINDS];
+	struct ws_rec_stop stop;
 	unsigned int stop_after; /* fail then; 0: never */
 	unsigned int calls;
 };
@@ -28,6 +32,21 @@ static int see(void *arg, const struct ws_rec *rec)
 
 	if (seen->stop_after && ++seen->calls > seen->stop_after)
 		return -1;
+	if (rec->kind < WS_STOP_KINDS)
+		seen->by_kind[rec->kind]++;
+	if (rec->kind == WS_KIND_STOP && rec->size == sizeof(seen->stop))
+		memcpy(&seen->stop, rec, sizeof(seen->stop));
+	if (rec->kind == WS_KIND_GAP) {
+		const struct ws_rec_gap *gap = (const void *)rec;
+
+		seen->gap_lost += gap->lost;
+		if (rec->pid >= 4001 && rec->pid <= 4003) {
+			seen->hole |= rec->seq != seen->next_seq[rec->pid - 4001];
+			seen->next_seq[rec->pid - 4001] += (uint32_t)gap->lost;
+			seen->by_pid[rec->pid - 4001]++;
+		}
+		return 0;
+	}
 	if (rec->pid < 4001 || rec->pid > 4003) {
 		seen->others++;
 		return 0;
@@ -133,6 +152,100 @@ static void test_what_is_held_is_bounded(void **state)
 	ws_gate_free(gate);
 }
 
+static int send_stop(struct ws_gate *gate, const uint64_t made_of[WS_STOP_KINDS])
+{
+	struct ws_rec_stop stop = { .h = { .size = sizeof(stop), .kind = WS_KIND_STOP } };
+
+	memcpy(stop.made_of, made_of, sizeof(stop.made_of));
+	return ws_gate_feed(gate, &stop.h);
+}
+
+/* Counts what goes into a gate. */
+struct counting {
+	struct ws_gate *gate;
+	uint64_t made_of[WS_STOP_KINDS];
+};
+
+static int feed_counting(void *arg, const struct ws_rec *rec)
+{
+	struct counting *c = arg;
+
+	if (rec->kind < WS_STOP_KINDS)
+		c->made_of[rec->kind]++;
+	return ws_gate_feed(c->gate, rec);
+}
+
+static void test_what_does_not_pass_is_in_the_books(void **state)
+{
+	static const struct ws_filter filters[] = {
+		{ .slot = "late" },
+		{ .slot = "sub" },
+		{ .app = "standby1" },
+		{ .app = "nobody" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+		struct seen seen = { 0 };
+		struct counting c = { 0 };
+		struct ws_tape tape = ws_tape_new(
+			(struct ws_sink){ .fn = feed_counting, .arg = &c }, 4002, 1000000000);
+
+		c.gate = ws_gate_new(&filters[i], false,
+				     (struct ws_sink){ .fn = see, .arg = &seen });
+		assert_non_null(c.gate);
+		/* Runs until the end and is held; another one ends unwanted. */
+		ws_tape_session(&tape, 0);
+		ws_tape_command(&tape, "IDENTIFY_SYSTEM");
+		tape = ws_tape_new(tape.sink, 4003, 2000000000);
+		ws_tape_session(&tape, 0);
+		ws_tape_exit(&tape, 0, 0);
+		tape = ws_tape_new(tape.sink, 4001, 3000000000);
+		ws_tape_session(&tape, 0);
+		for (unsigned int k = 0; k < 9000; k++) {
+			ws_tape_command(&tape, "IDENTIFY_SYSTEM");
+			ws_tape_end(&tape, WS_COMMAND_DONE);
+		}
+		ws_tape_stream(&tape, WS_STREAM_SLOT, 0x1000000, "late");
+		assert_int_equal(send_stop(c.gate, c.made_of), 0);
+		for (int kind = 0; kind < WS_STOP_KINDS; kind++)
+			assert_int_equal(seen.by_kind[kind],
+					 seen.stop.made_of[kind] - seen.stop.filtered_of[kind]);
+		assert_false(seen.hole);
+		/* Too much came before it was known to be wanted. */
+		assert_int_equal(seen.gap_lost != 0, i == 0);
+		ws_gate_free(c.gate);
+	}
+}
+
+static void test_sessions_that_ended_are_forgotten(void **state)
+{
+	struct ws_filter filter = { .app = "standby1" };
+	struct seen seen = { 0 };
+	struct ws_gate *gate =
+		ws_gate_new(&filter, false, (struct ws_sink){ .fn = see, .arg = &seen });
+	struct ws_sink sink = { .fn = feed, .arg = gate };
+	struct ws_tape living = ws_tape_new(sink, 4002, 5);
+	size_t count;
+
+	(void)state;
+	assert_non_null(gate);
+	ws_tape_session(&living, 0);
+	for (uint32_t i = 0; i < 100; i++) {
+		struct ws_tape tape = ws_tape_new(sink, 5000 + i, 1000 + i);
+
+		ws_tape_session(&tape, 0);
+		ws_tape_command(&tape, "IDENTIFY_SYSTEM");
+		if (i % 2)
+			ws_tape_exit(&tape, 0, 0);
+		else
+			ws_tape_gap(&tape, tape.now_ns, tape.now_ns, 1, WS_GAP_EXIT_MISSED);
+	}
+	ws_model_sessions(ws_gate_model(gate), &count);
+	assert_int_equal(count, 1);
+	ws_gate_free(gate);
+}
+
 static void test_the_loss_of_a_session_of_an_unknown_server_passes(void **state)
 {
 	const struct ws_filter filter = { .postmaster_pid = 77, .postgres = "/a/postgres" };
@@ -184,6 +297,8 @@ int main(void)
 		cmocka_unit_test(test_a_session_that_matched_once_stays),
 		cmocka_unit_test(test_an_application_is_known_at_once),
 		cmocka_unit_test(test_what_is_held_is_bounded),
+		cmocka_unit_test(test_what_does_not_pass_is_in_the_books),
+		cmocka_unit_test(test_sessions_that_ended_are_forgotten),
 		cmocka_unit_test(test_the_loss_of_a_session_of_an_unknown_server_passes),
 		cmocka_unit_test(test_a_sink_that_stops_stops_the_gate),
 	};

@@ -155,6 +155,25 @@ static void a_torn_recording_is_lost_time_for_every_session(void **state)
 	assert_string_equal(ws_observed_timeline(f->o, 4712), "starting 100, lost 600");
 }
 
+static void a_full_disk_is_lost_time_for_every_session(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_tape nobody = f->tape, other = ws_tape_new(f->tape.sink, 4712, BEGIN);
+
+	start_idle(f);
+	ws_tape_session(&other, 0);
+	nobody.pid = 0;
+	nobody.start_ns = 0;
+	nobody.now_ns = BEGIN + 500;
+	ws_tape_gap(&nobody, BEGIN + 100, BEGIN + 500, 9, WS_GAP_UNWRITTEN);
+	f->tape.now_ns = BEGIN + 600;
+	ws_tape_exit(&f->tape, 0, 0);
+	ws_model_finish(f->o->model, BEGIN + 700);
+	assert_timeline(f, "starting 10, idle 90, lost 500");
+	assert_string_equal(ws_observed_timeline(f->o, 4712), "starting 100, lost 600");
+	assert_int_equal(ws_model_lost(f->o->model), 9);
+}
+
 static void a_missed_exit_ends_the_session_for_an_unknown_reason(void **state)
 {
 	struct fixture *f = *state;
@@ -264,6 +283,7 @@ int main(void)
 		TEST(a_session_whose_start_is_missing_is_lost_from_its_fork_on),
 		TEST(a_session_older_than_the_recording_is_lost_from_its_begin_on),
 		TEST(a_torn_recording_is_lost_time_for_every_session),
+		TEST(a_full_disk_is_lost_time_for_every_session),
 		TEST(a_missed_exit_ends_the_session_for_an_unknown_reason),
 		TEST(a_missed_exit_is_a_loss_even_if_no_record_was_made),
 		TEST(an_exit_right_behind_a_gap_proves_nothing),
