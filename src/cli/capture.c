@@ -44,7 +44,13 @@ static int count_session(struct capture *c, const struct ws_rec *rec)
 	if (!rec->pid || !rec->start_ns || rec->kind >= WS_KIND_SERVER)
 		return 0;
 	c->result->events++;
-	if (ws_idmap_find(&c->sessions, rec->pid, rec->start_ns))
+	id = ws_idmap_find(&c->sessions, rec->pid, rec->start_ns);
+	if (id && rec->kind == WS_KIND_EXIT) {
+		ws_idmap_remove(&c->sessions, id);
+		free(id);
+		return 0;
+	}
+	if (id)
 		return 0;
 	id = calloc(1, sizeof(*id));
 	if (!id)
@@ -141,6 +147,7 @@ static int started(void *arg)
 
 	if (ws_writer_new(&c->writer, c->path, &c->info, &c->err))
 		return writing_failed(c);
+	ws_writer_set_log(c->writer, &c->options->log, c->shown);
 	for (size_t i = 0; rc == 0 && i < c->held_count; i++)
 		rc = keep(c, c->held[i]);
 	free_held(c);
@@ -186,6 +193,7 @@ static int run(struct capture *c, struct ws_error *err)
 	}
 	/* The kernel's count and that of the holes found in what arrived are of the same events. */
 	c->result->lost = c->missing > live.lost ? c->missing : live.lost;
+	memcpy(c->result->lost_of, live.lost_of, sizeof(c->result->lost_of));
 	c->result->untracked = live.untracked;
 	c->result->servers = live.servers;
 	c->result->seconds_ns = ws_clock_mono_ns() - c->begin_ns;
@@ -207,10 +215,14 @@ int ws_capture_run(const struct ws_options *options, const char *path, const cha
 		return ws_error_set(err, "cannot record", shown, "out of memory");
 	rc = run(&c, err);
 	if (c.writer) {
+		int closed = ws_writer_end(c.writer, &c.err);
+
+		result->unwritten = ws_writer_missing(c.writer);
 		/* After an error only to free it: the first error is the one that counts. */
-		if (ws_writer_close(c.writer, rc ? NULL : &c.err) && rc == 0) {
+		if (ws_writer_close(c.writer, closed ? NULL : &c.err) || closed) {
 			writing_failed(&c);
-			*err = c.err;
+			if (rc == 0)
+				*err = c.err;
 			rc = -1;
 		}
 	}

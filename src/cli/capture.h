@@ -12,6 +12,8 @@
 struct ws_capture_result {
 	uint64_t sessions, events, bytes;
 	uint64_t lost, untracked;
+	uint64_t lost_of[WS_STOP_KINDS]; /* by kind */
+	uint64_t unwritten;		 /* records that the disk had no room for */
 	uint64_t seconds_ns;
 	unsigned int servers;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include "base/util.h"
 #include "cli/capture.h"
 #include "cli/cli.h"
+#include "event/schema.h"
 #include "trace/trace.h"
 
 static const char what[] = "cannot write recording";
@@ -41,6 +43,26 @@ static int check_output(const char *path, bool *is_new, struct ws_error *err)
 	return S_ISREG(st.st_mode) ? ws_writer_lock(fd, path, err) : 0;
 }
 
+/* Which kinds: a lost turn is a moment, a lost command is a command. */
+static void warn_lost(const struct ws_options *options, const struct ws_capture_result *r)
+{
+	char kinds[512] = "";
+	size_t len = 0;
+
+	for (uint16_t kind = 0; kind < WS_STOP_KINDS; kind++) {
+		const struct ws_kind_info *info = ws_kind_info(kind);
+
+		if (r->lost_of[kind] && len < sizeof(kinds))
+			len += (size_t)snprintf(kinds + len, sizeof(kinds) - len, "%s %llu %s",
+						len ? "," : ":",
+						(unsigned long long)r->lost_of[kind],
+						info ? info->name : "unknown");
+	}
+	ws_log(&options->log, WS_LOG_WARN,
+	       "%llu events are missing%s; a larger --ring or a lower --level may help",
+	       (unsigned long long)r->lost, kinds);
+}
+
 static void summarize(const struct ws_options *options, const struct ws_capture_result *r)
 {
 	char bytes[WS_BYTES_TEXT], time[WS_DURATION_TEXT];
@@ -53,10 +75,11 @@ static void summarize(const struct ws_options *options, const struct ws_capture_
 	if (r->untracked)
 		ws_log(&options->log, WS_LOG_WARN, "%llu sessions not traced: too many at once",
 		       (unsigned long long)r->untracked);
-	else if (r->lost)
-		ws_log(&options->log, WS_LOG_WARN,
-		       "%llu events are missing; a lower --level makes fewer",
-		       (unsigned long long)r->lost);
+	if (r->unwritten)
+		ws_log(&options->log, WS_LOG_WARN, "%llu records were not written: no room",
+		       (unsigned long long)r->unwritten);
+	if (r->lost)
+		warn_lost(options, r);
 	if (!r->servers)
 		ws_log(&options->log, WS_LOG_WARN,
 		       "no PostgreSQL server was seen; walscope doctor says what it looks for");
@@ -79,5 +102,5 @@ enum ws_exit ws_cmd_record(const struct ws_options *options, struct ws_error *er
 	if (stat(options->output, &st) == 0)
 		result.bytes = (uint64_t)st.st_size;
 	summarize(options, &result);
-	return result.lost || result.untracked ? WS_EXIT_LOSS : WS_EXIT_DONE;
+	return result.lost || result.untracked || result.unwritten ? WS_EXIT_LOSS : WS_EXIT_DONE;
 }

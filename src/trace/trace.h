@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "wire.h"
 
 #define WS_TRACE_FORMAT 1
@@ -36,20 +37,36 @@ struct ws_trace_info {
 
 struct ws_writer; /* opaque */
 
-/* Creates (or truncates) the file, mode 0600, and writes the header. "-" is not special. A file
- * that another writer has open, also one of another process, is refused and left alone. */
+/* Creates (or replaces) the file, mode 0600, and writes the header. "-" is not special. A file
+ * that another writer has open, also one of another process, is refused and left alone, and so is
+ * an older recording if there is no room for the header. */
 int ws_writer_new(struct ws_writer **writer, const char *path, const struct ws_trace_info *info,
 		  struct ws_error *err);
 /* Is another writer at the file behind this descriptor? Returns -1 if so; if not, it is locked for
  * as long as the descriptor is open. */
 int ws_writer_lock(int fd, const char *path, struct ws_error *err);
-/* Adds a record (copied). Closes the block when it is full. On a write error the recording ends
- * with the last whole block and -1 is returned, also by all later calls. (Beyond RLIMIT_FSIZE the
- * kernel also sends SIGXFSZ, which whoever runs a writer should ignore.) */
+/* Who is told, once each, that the recording pauses and that it goes on, and by which name. Both
+ * stay the caller's. */
+void ws_writer_set_log(struct ws_writer *writer, const struct ws_log *log, const char *shown);
+/*
+ * Adds a record (copied). Closes the block when it is full.
+ *
+ * Where there is no room for a block (ENOSPC, EDQUOT, EFBIG) its records are given up and counted,
+ * the file is cut back to the last whole block, and later blocks are tried all the same; the first
+ * that is written begins with a gap of cause WS_GAP_UNWRITTEN. That is no error. After any other
+ * write error the recording ends with the last whole block, and -1 is returned, also by all later
+ * calls. (Beyond RLIMIT_FSIZE the kernel also sends SIGXFSZ, which whoever runs a writer should
+ * ignore.)
+ */
 int ws_writer_add(struct ws_writer *writer, const struct ws_rec *rec, struct ws_error *err);
 /* To be called a few times a second: closes a block older than 1 s (by monotonic time). */
 int ws_writer_tick(struct ws_writer *writer, uint64_t now_ns, struct ws_error *err);
-/* Closes the block, syncs and frees, also after errors. NULL is allowed. */
+/* Closes the last block; nothing is added behind it. Where there is no room for it there may still
+ * be some for a STOP at its end. */
+int ws_writer_end(struct ws_writer *writer, struct ws_error *err);
+/* Records that there was no room for, and those that gaps among them stand for. */
+uint64_t ws_writer_missing(const struct ws_writer *writer);
+/* Ends it, syncs and frees, also after errors. NULL is allowed. */
 int ws_writer_close(struct ws_writer *writer, struct ws_error *err);
 uint64_t ws_writer_bytes(const struct ws_writer *writer); /* written so far */
 

@@ -25,9 +25,19 @@ _Static_assert(BLOCK_BYTES + WS_REC_SIZE_MAX <= WS_DISK_RECORD_BYTES_MAX, "reade
 #define WHAT_OPEN  "cannot create recording"
 #define WHAT_WRITE "cannot write recording"
 
+/* What could not be written since the last block that was. */
+struct unwritten {
+	uint64_t records; /* and those that gaps among them stand for */
+	uint64_t from_ns, to_ns;
+	struct ws_rec_server *servers; /* what follows refers to them: written again */
+	size_t server_count, server_cap;
+};
+
 struct ws_writer {
 	int fd;
 	bool truncatable; /* a regular file */
+	const struct ws_log *log;
+	const char *shown; /* what it calls the file */
 	char *path;
 	uint64_t file_id;
 	uint64_t bytes; /* whole blocks in the file, header included */
@@ -40,7 +50,11 @@ struct ws_writer {
 	struct ws_buf content, out;
 	struct ws_cuts cuts;
 
+	struct unwritten unwritten;
+	uint64_t missing; /* all that was not written */
+
 	/* The block being filled. */
+	uint32_t repeated; /* records at its start that stand for what was not written before */
 	uint64_t sequence, first_record;
 	uint64_t opened_ns, first_ns, last_ns;
 	char *area;
@@ -65,29 +79,47 @@ static int fail(struct ws_writer *writer, int errnum, const char *what, struct w
 	return -1;
 }
 
-/* All or nothing: a recording ends with a whole block also when the disk is full. */
-static int write_whole(struct ws_writer *writer, const struct ws_buf *out, const char *what,
-		       struct ws_error *err)
+/* Somebody may make room again. */
+static bool is_no_room(int errnum)
+{
+	return errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG;
+}
+
+/* As much as there is room for; *errnum says why it is not all. */
+static size_t write_some(int fd, const struct ws_buf *out, int *errnum)
 {
 	size_t done = 0;
 	ssize_t wrote;
 
 	while (done < out->len) {
-		wrote = write(writer->fd, out->data + done, out->len - done);
+		wrote = write(fd, out->data + done, out->len - done);
 		if (wrote < 0 && errno == EINTR)
 			continue;
 		if (wrote <= 0) {
-			int errnum = wrote ? errno : EIO;
-
-			if (done && writer->truncatable &&
-			    ftruncate(writer->fd, (off_t)writer->bytes) < 0)
-				errnum = errno;
-			return fail(writer, errnum, what, err);
+			*errnum = wrote ? errno : EIO;
+			break;
 		}
 		done += (size_t)wrote;
 	}
-	writer->bytes += out->len;
-	return 0;
+	return done;
+}
+
+/* All or nothing: a recording ends with a whole block also when the disk is full. Returns -1 with
+ * *errnum if nothing was written; of what cannot be taken back the writer fails. */
+static int write_whole(struct ws_writer *writer, const struct ws_buf *out, int *errnum)
+{
+	size_t done = write_some(writer->fd, out, errnum);
+
+	if (done == out->len) {
+		writer->bytes += done;
+		return 0;
+	}
+	if (done && !writer->truncatable)
+		return fail(writer, *errnum, WHAT_WRITE, NULL);
+	if (done && (ftruncate(writer->fd, (off_t)writer->bytes) < 0 ||
+		     lseek(writer->fd, (off_t)writer->bytes, SEEK_SET) < 0))
+		return fail(writer, errno, WHAT_WRITE, NULL);
+	return -1;
 }
 
 int ws_writer_lock(int fd, const char *path, struct ws_error *err)
@@ -106,14 +138,66 @@ static int open_file(struct ws_writer *writer, struct ws_error *err)
 	if (writer->fd < 0 || fstat(writer->fd, &st) < 0)
 		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);
 	writer->truncatable = S_ISREG(st.st_mode);
-	if (writer->truncatable && ws_writer_lock(writer->fd, writer->path, err))
+	return writer->truncatable ? ws_writer_lock(writer->fd, writer->path, err) : 0;
+}
+
+/* The first bytes of the file as it is; of one that may not be read none. */
+static int read_start(const char *path, struct ws_buf *start, size_t size)
+{
+	ws_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	long got;
+
+	if (ws_buf_reserve(start, size))
 		return -1;
-	if (writer->truncatable && ftruncate(writer->fd, 0) < 0)
-		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);
-	/* It holds SQL. The umask may have taken bits, an older file may have more. */
-	if (writer->truncatable && fchmod(writer->fd, 0600) < 0)
-		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);
+	got = fd < 0 ? 0 : ws_read_at(fd, start->data, size, 0);
+	start->len = got > 0 ? (size_t)got : 0;
 	return 0;
+}
+
+static void write_back(int fd, const struct ws_buf *old, off_t size)
+{
+	if (old->len)
+		(void)!pwrite(fd, old->data, old->len, 0);
+	(void)!ftruncate(fd, size);
+}
+
+/*
+ * The header goes over the start of an older recording, which a full disk allows on most file
+ * systems; where it does not, the older one is put back. Only then is the rest of it cut off.
+ */
+static int replace_file(struct ws_writer *writer, struct ws_error *err)
+{
+	const struct ws_buf *header = &writer->out;
+	struct ws_buf old = { 0 };
+	struct stat st;
+	int rc = -1, errnum = 0;
+
+	if (fstat(writer->fd, &st) < 0)
+		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);
+	if (read_start(writer->path, &old, header->len)) {
+		fail(writer, ENOMEM, WHAT_OPEN, err);
+	} else if (write_some(writer->fd, header, &errnum) < header->len) {
+		fail(writer, errnum, WHAT_WRITE, err);
+		write_back(writer->fd, &old, st.st_size);
+	} else if (ftruncate(writer->fd, (off_t)header->len) < 0 || fchmod(writer->fd, 0600) < 0) {
+		/* It will hold SQL. The umask may have taken bits, an older file may have more. */
+		fail(writer, errno, WHAT_OPEN, err);
+	} else {
+		writer->bytes = header->len;
+		rc = 0;
+	}
+	ws_buf_deinit(&old);
+	return rc;
+}
+
+static int begin_file(struct ws_writer *writer, struct ws_error *err)
+{
+	int errnum = 0;
+
+	if (writer->truncatable)
+		return replace_file(writer, err);
+	return write_whole(writer, &writer->out, &errnum) ? fail(writer, errnum, WHAT_WRITE, err)
+							  : 0;
 }
 
 static int make_room(struct ws_writer *writer)
@@ -140,6 +224,7 @@ static void free_writer(struct ws_writer *writer)
 	ws_buf_deinit(&writer->content);
 	ws_buf_deinit(&writer->out);
 	free(writer->cuts.at);
+	free(writer->unwritten.servers);
 	free(writer->area);
 	free(writer->offset);
 	free(writer->path);
@@ -172,7 +257,7 @@ int ws_writer_new(struct ws_writer **writer_out, const char *path, const struct 
 		ws_error_errno(err, ENOMEM, WHAT_OPEN, path);
 		goto fail;
 	}
-	if (write_whole(writer, &writer->out, WHAT_WRITE, err))
+	if (begin_file(writer, err))
 		goto fail;
 	*writer_out = writer;
 	return 0;
@@ -250,20 +335,101 @@ static int build_block(struct ws_writer *writer)
 	return 0;
 }
 
-static int close_block(struct ws_writer *writer, struct ws_error *err)
+static void clear_block(struct ws_writer *writer)
 {
-	if (!writer->records)
-		return 0;
-	if (build_block(writer))
-		return fail(writer, ENOMEM, WHAT_WRITE, err);
-	if (write_whole(writer, &writer->out, WHAT_WRITE, err))
-		return -1;
-	writer->sequence++;
-	writer->first_record += writer->records;
 	writer->records = 0;
 	writer->record_bytes = 0;
 	writer->used = WS_AREA_START;
 	writer->counts = 0;
+	writer->repeated = 0;
+}
+
+static const struct ws_rec *record_at(const struct ws_writer *writer, uint32_t index)
+{
+	return (const struct ws_rec *)(writer->area + writer->offset[index]);
+}
+
+static int keep_server(struct unwritten *u, const struct ws_rec *rec)
+{
+	struct ws_rec_server *server = NULL;
+
+	for (size_t i = 0; i < u->server_count && !server; i++)
+		if (u->servers[i].h.server == rec->server && u->servers[i].h.pid == rec->pid)
+			server = &u->servers[i];
+	if (!server)
+		server = ws_array_grow(&u->servers, &u->server_count, &u->server_cap,
+				       sizeof(*server));
+	if (!server)
+		return -1;
+	memcpy(server, rec, sizeof(*server));
+	return 0;
+}
+
+/* Gives up the records of the block, and says so once. */
+static int give_up_block(struct ws_writer *writer, int errnum)
+{
+	struct unwritten *u = &writer->unwritten;
+	uint64_t before = u->records;
+
+	if (!before) {
+		ws_log(writer->log, WS_LOG_WARN, "recording paused: %s: %s", writer->shown,
+		       strerror(errnum));
+		u->from_ns = u->to_ns = record_at(writer, 0)->time_ns;
+	}
+	for (uint32_t i = writer->repeated; i < writer->records; i++) {
+		const struct ws_rec *rec = record_at(writer, i);
+
+		u->records++;
+		if (rec->kind == WS_KIND_GAP && rec->size >= sizeof(struct ws_rec_gap))
+			u->records += ((const struct ws_rec_gap *)rec)->lost;
+		if (rec->time_ns < u->from_ns)
+			u->from_ns = rec->time_ns;
+		if (rec->time_ns > u->to_ns)
+			u->to_ns = rec->time_ns;
+		if (rec->kind == WS_KIND_SERVER && rec->size == sizeof(struct ws_rec_server) &&
+		    keep_server(u, rec))
+			return -1;
+	}
+	writer->missing += u->records - before;
+	clear_block(writer);
+	return 0;
+}
+
+static void resumed(struct ws_writer *writer)
+{
+	struct unwritten *u = &writer->unwritten;
+
+	if (!u->records)
+		return;
+	ws_log(writer->log, WS_LOG_WARN, "recording resumed: %s: %llu records are missing",
+	       writer->shown, (unsigned long long)u->records);
+	free(u->servers);
+	*u = (struct unwritten){ 0 };
+}
+
+static int close_block(struct ws_writer *writer, struct ws_error *err)
+{
+	int errnum = 0;
+
+	if (!writer->records)
+		return 0;
+	if (build_block(writer))
+		return fail(writer, ENOMEM, WHAT_WRITE, err);
+	if (write_whole(writer, &writer->out, &errnum)) {
+		if (!writer->failed && !is_no_room(errnum))
+			fail(writer, errnum, WHAT_WRITE, NULL);
+		if (!writer->failed && give_up_block(writer, errnum) == 0)
+			return 0;
+		if (!writer->failed)
+			fail(writer, ENOMEM, WHAT_WRITE, NULL);
+		if (err)
+			*err = writer->error;
+		return -1;
+	}
+	resumed(writer);
+	writer->sequence++;
+	writer->first_record += writer->records;
+	clear_block(writer);
 	return 0;
 }
 
@@ -305,6 +471,29 @@ static void append(struct ws_writer *writer, const struct ws_rec *rec)
 	writer->record_bytes += rec->size;
 }
 
+/* The first block behind a full disk begins with what says so. */
+static void append_unwritten(struct ws_writer *writer)
+{
+	const struct unwritten *u = &writer->unwritten;
+	struct ws_rec_gap gap = {
+		.h = { .size = sizeof(gap), .kind = WS_KIND_GAP, .time_ns = u->to_ns },
+		.from_ns = u->from_ns,
+		.to_ns = u->to_ns,
+		.lost = u->records,
+		.cause = WS_GAP_UNWRITTEN,
+	};
+
+	if (writer->records || !u->records)
+		return;
+	count_kind(writer, WS_KIND_GAP);
+	append(writer, &gap.h);
+	for (size_t i = 0; i < u->server_count; i++) {
+		count_kind(writer, WS_KIND_SERVER);
+		append(writer, &u->servers[i].h);
+	}
+	writer->repeated = writer->records;
+}
+
 int ws_writer_add(struct ws_writer *writer, const struct ws_rec *rec, struct ws_error *err)
 {
 	if (writer->failed) {
@@ -317,9 +506,11 @@ int ws_writer_add(struct ws_writer *writer, const struct ws_rec *rec, struct ws_
 				    "a record of kind %u has %u bytes", rec->kind, rec->size);
 	if (block_is_old(writer, rec->time_ns) && close_block(writer, err))
 		return -1;
+	append_unwritten(writer);
 	if (!count_kind(writer, rec->kind)) {
 		if (close_block(writer, err))
 			return -1;
+		append_unwritten(writer);
 		count_kind(writer, rec->kind);
 	}
 	append(writer, rec);
@@ -351,20 +542,56 @@ static int close_file(struct ws_writer *writer, struct ws_error *err)
 	return close(fd) < 0 ? fail(writer, errno, WHAT_WRITE, err) : 0;
 }
 
+/* The last block. Where there is no room for it there may be some for its last record, which says
+ * how the recording ended, with a gap in front. */
+static int close_last_block(struct ws_writer *writer, struct ws_error *err)
+{
+	struct ws_rec_stop stop = { 0 };
+	const struct ws_rec *last = writer->records ? record_at(writer, writer->records - 1) : NULL;
+
+	if (last && last->kind == WS_KIND_STOP && last->size <= sizeof(stop))
+		memcpy(&stop, last, last->size);
+	if (close_block(writer, err))
+		return -1;
+	if (writer->unwritten.records < 2 || !stop.h.kind)
+		return 0;
+	/* It is not missing any more, if this works. */
+	writer->unwritten.records--;
+	writer->missing--;
+	return ws_writer_add(writer, &stop.h, err) || close_block(writer, err) ? -1 : 0;
+}
+
+int ws_writer_end(struct ws_writer *writer, struct ws_error *err)
+{
+	if (!writer->failed)
+		return close_last_block(writer, err);
+	if (err)
+		*err = writer->error;
+	return -1;
+}
+
 int ws_writer_close(struct ws_writer *writer, struct ws_error *err)
 {
-	int rc = -1;
+	int rc;
 
 	if (!writer)
 		return 0;
-	if (!writer->failed)
-		rc = close_block(writer, err);
-	else if (err)
-		*err = writer->error;
+	rc = ws_writer_end(writer, err);
 	if (rc == 0)
 		rc = close_file(writer, err);
 	free_writer(writer);
 	return rc;
+}
+
+void ws_writer_set_log(struct ws_writer *writer, const struct ws_log *log, const char *shown)
+{
+	writer->log = log;
+	writer->shown = shown;
+}
+
+uint64_t ws_writer_missing(const struct ws_writer *writer)
+{
+	return writer->missing;
 }
 
 uint64_t ws_writer_bytes(const struct ws_writer *writer)

@@ -7,11 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -291,45 +289,6 @@ static void test_a_full_device_is_an_error(void **state)
 	assert_int_equal(ws_writer_close(writer, &err), 0);
 }
 
-/* The limit on file sizes stops a write in its middle, as a disk that fills up does. */
-static void test_a_recording_that_ran_out_of_room_ends_with_a_whole_block(void **state)
-{
-	struct recording recording;
-	struct ws_writer *writer = new_writer(&recording);
-	uint64_t header = ws_writer_bytes(writer), whole;
-	struct rlimit was, limit;
-	struct ws_error err, again;
-	struct stat st;
-	size_t readable;
-
-	(void)state;
-	signal(SIGXFSZ, SIG_IGN);
-	add_small(&recording, writer, 1);
-	assert_int_equal(ws_writer_tick(writer, 5000000000, NULL), 0);
-	whole = ws_writer_bytes(writer);
-	readable = recording.written.count;
-	assert_true(whole > header);
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
-	limit = was;
-	limit.rlim_cur = whole + 20;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	add_small(&recording, writer, 5000000000);
-	assert_int_equal(ws_writer_tick(writer, 9000000000, &err), -1);
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
-	assert_int_equal(err.errnum, EFBIG);
-	assert_string_equal(err.where, recording.path);
-	/* It says so again whatever is asked of it, and writes no more. */
-	assert_int_equal(ws_writer_add(writer, recording.written.rec[0], &again), -1);
-	assert_int_equal(again.errnum, EFBIG);
-	assert_int_equal(ws_writer_tick(writer, 99000000000, &again), -1);
-	assert_int_equal(ws_writer_close(writer, &again), -1);
-	assert_int_equal(again.errnum, EFBIG);
-	assert_int_equal(stat(recording.path, &st), 0);
-	assert_int_equal(st.st_size, whole);
-	expect_records(recording.path, &recording.written, readable);
-	recording_deinit(&recording);
-}
-
 static void expect_open_error(const char *path, const char *why)
 {
 	struct ws_reader *reader = (void *)1;
@@ -441,7 +400,6 @@ int main(void)
 		cmocka_unit_test(test_a_block_is_closed_when_it_is_a_second_old),
 		cmocka_unit_test(test_a_file_that_is_being_written_is_not_written_by_another),
 		cmocka_unit_test(test_a_full_device_is_an_error),
-		cmocka_unit_test(test_a_recording_that_ran_out_of_room_ends_with_a_whole_block),
 		cmocka_unit_test(test_what_is_no_recording_is_refused_with_the_reason),
 		cmocka_unit_test(test_a_header_cut_short_is_refused),
 		cmocka_unit_test(test_a_header_with_any_byte_flipped_is_refused),
