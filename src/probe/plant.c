@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "probe/aside.h"
 #include "probe/kernel.h"
 
 void ws_plant_init(struct ws_plant *plant, enum ws_attach_method method, int exe_fd)
@@ -85,10 +86,18 @@ static int attach_perf(struct ws_plant *plant, enum ws_plant_group group, struct
 	return 0;
 }
 
-static void detach(struct ws_plant *plant);
+static int detach(void *arg);
 
-int ws_plant_attach(struct ws_plant *plant, struct ws_error *err)
+struct attaching {
+	struct ws_plant *plant;
+	struct ws_error *err;
+};
+
+static int attach(void *arg)
 {
+	const struct attaching *a = arg;
+	struct ws_plant *plant = a->plant;
+	struct ws_error *err = a->err;
 	int ret = 0, group;
 
 	for (group = 0; ret == 0 && group < WS_PLANT_GROUPS; group++)
@@ -99,8 +108,16 @@ int ws_plant_attach(struct ws_plant *plant, struct ws_error *err)
 	return ret;
 }
 
-static void detach(struct ws_plant *plant)
+int ws_plant_attach(struct ws_plant *plant, struct ws_error *err)
 {
+	struct attaching attaching = { .plant = plant, .err = err };
+
+	return ws_aside(attach, &attaching);
+}
+
+static int detach(void *arg)
+{
+	struct ws_plant *plant = arg;
 	size_t i, site;
 
 	/* The start of sessions first: see enum ws_plant_group. Perf events one after the other:
@@ -116,11 +133,12 @@ static void detach(struct ws_plant *plant)
 			plant->sites[site].link = NULL;
 		}
 	}
+	return 0;
 }
 
 void ws_plant_remove(struct ws_plant *plant)
 {
-	detach(plant);
+	ws_aside(detach, plant);
 	free(plant->sites);
 	plant->sites = NULL;
 	plant->count = 0;
