@@ -37,8 +37,8 @@ def uprobe_links(pid):
 
 
 def bpf_objects(pid):
-    """Ids of the BPF programs and links a process holds: {"prog_id": {..}, "link_id": {..}}."""
-    found = {"prog_id": set(), "link_id": set()}
+    """Ids of the BPF programs, links and maps a process holds: {"prog_id": {..}, "link_id": {..}, ..}."""
+    found = {"prog_id": set(), "link_id": set(), "map_id": set()}
     folder = f"/proc/{pid}/fdinfo"
     for name in os.listdir(folder):
         try:
@@ -69,6 +69,11 @@ def living_objects():
     """Ids of all BPF programs and links in the kernel, by bpftool: (programs, links)."""
     return ({entry["id"] for entry in _bpftool("prog", "show")},
             {entry["id"] for entry in _bpftool("link", "show")})
+
+
+def living_bpf():
+    """The same with maps, as a set of (kind, id): {("prog_id", 7), ..}."""
+    return {(f"{kind}_id", entry["id"]) for kind in ("prog", "link", "map") for entry in _bpftool(kind, "show")}
 
 
 def kernel_objects():

@@ -110,3 +110,9 @@ def seconds(text):
     """The same as a number of seconds."""
     whole, nanoseconds = timestamp(text)
     return whole + nanoseconds / 1e9
+
+
+def nanoseconds(text):
+    """The same as a whole number of nanoseconds."""
+    whole, fraction = timestamp(text)
+    return whole * 1_000_000_000 + fraction
