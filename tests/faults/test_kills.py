@@ -82,7 +82,7 @@ def killed():
             objects = set()
             while time.monotonic() < until:
                 objects |= held(process.pid)
-                time.sleep(0.1)
+                time.sleep(min(0.1, max(0.0, until - time.monotonic())))
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             seen.files.append(file)
