@@ -18,7 +18,7 @@ BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH)))
 Q := $(if $(V),,@)
 say = @$(if $(V),true,printf '  %-8s %s\n' '$(1)' '$(2)')
 
-PKGS := libbpf libelf libdw capstone libzstd libxxhash jansson
+PKGS := libbpf libelf libdw capstone libzstd libxxhash jansson libcap
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
 ifneq ($(SAN),)
@@ -116,6 +116,7 @@ bench: $(BUILD)/walscope $(BENCH_BIN) $(TOOL_BIN)
 	./scripts/bench
 
 faults: $(BUILD)/walscope
+	./scripts/setup faults
 	WALSCOPE=$(abspath $(BUILD)/walscope) ./tests/faults/run
 
 install: $(BUILD)/walscope

@@ -159,6 +159,7 @@ void ws_capture_options(const struct ws_options *options, struct ws_live_options
 	*live = (struct ws_live_options){
 		.level = options->level,
 		.ring_bytes = options->ring_bytes,
+		.method = options->attach,
 		.duration_ns = options->duration_ns,
 		.postmaster_pid = options->filter.postmaster_pid,
 		.datadir = options->filter.datadir,

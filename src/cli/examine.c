@@ -3,74 +3,50 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/util.h"
 #include "target/proc.h"
 
-#ifndef CAP_PERFMON
-#define CAP_PERFMON 38
-#endif
-#ifndef CAP_BPF
-#define CAP_BPF 39
-#endif
-
-#define PARANOID_UNKNOWN (-100)
-
-static uint64_t effective_caps(void)
+/* Are there servers of this user and none of others', as far as can be seen? */
+static bool all_are_own(const struct ws_doctor *d)
 {
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	size_t processes = 0;
 
-	if (syscall(SYS_capget, &head, data))
-		return 0;
-	return (uint64_t)data[1].effective << 32 | data[0].effective;
-}
-
-static int perf_event_paranoid(void)
-{
-	ws_autofclose FILE *file = fopen("/proc/sys/kernel/perf_event_paranoid", "re");
-	int value;
-
-	return file && fscanf(file, "%d", &value) == 1 ? value : PARANOID_UNKNOWN;
+	for (size_t i = 0; i < d->server_count; i++) {
+		if (d->servers[i].others)
+			return false;
+		processes += d->servers[i].process_count;
+	}
+	return processes > 0;
 }
 
 static int examine_privileges(struct ws_doctor *d)
 {
-	struct ws_doctor_privileges *p = &d->privileges;
-	bool admin;
+	const struct ws_kernel_features *k = &d->kernel;
+	char missing[WS_PRIVILEGES_TEXT], fix[WS_PRIVILEGES_FIX];
+	struct ws_privileges *p = &d->privileges;
+	bool perf;
 
-	p->root = geteuid() == 0;
-	p->caps = effective_caps();
-	admin = p->caps >> CAP_SYS_ADMIN & 1;
-	p->cap_bpf = admin || (p->caps >> CAP_BPF & 1);
-	p->cap_perfmon = admin || (p->caps >> CAP_PERFMON & 1);
-	p->cap_sys_ptrace = p->caps >> CAP_SYS_PTRACE & 1;
-	p->perf_event_paranoid = perf_event_paranoid();
-	if (p->cap_bpf && p->cap_perfmon && p->cap_sys_ptrace) {
-		/* Debian's kernels from 13 on: CAP_PERFMON does not help at 3 and above. */
-		if (p->root || admin || p->perf_event_paranoid < 3)
+	ws_privileges_read(true, false, p);
+	/* Without privileges the kernel shows neither way. */
+	perf = k->bpf_allowed && p->list[WS_PRIVILEGE_PERFMON].have && !k->uprobe_multi;
+	ws_privileges_read(!all_are_own(d), perf, p);
+	if (!ws_privileges_missing(p, missing)) {
+		if (!p->list[WS_PRIVILEGE_SYS_PTRACE].have || k->process_vm_readv)
 			return 0;
-		return ws_problem_add(&d->problems, "sysctl kernel.perf_event_paranoid=2",
-				      "kernel.perf_event_paranoid is %d: CAP_PERFMON alone is not "
-				      "enough",
-				      p->perf_event_paranoid);
+		return ws_problem_add(&d->problems,
+				      "a seccomp profile that allows "
+				      "process_vm_readv(): docker run --privileged",
+				      "the memory of other processes may not be read");
 	}
-	if (p->root)
-		return ws_problem_add(
-			&d->problems, "give the container CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE",
-			"root without the capabilities that tracing needs:%s%s%s",
-			p->cap_bpf ? "" : " CAP_BPF", p->cap_perfmon ? "" : " CAP_PERFMON",
-			p->cap_sys_ptrace ? "" : " CAP_SYS_PTRACE");
-	return ws_problem_add(&d->problems, "sudo walscope doctor", "not root, and without%s%s%s",
-			      p->cap_bpf ? "" : " CAP_BPF", p->cap_perfmon ? "" : " CAP_PERFMON",
-			      p->cap_sys_ptrace ? "" : " CAP_SYS_PTRACE");
+	ws_privileges_fix(p, fix);
+	return ws_problem_add(&d->problems, fix, "%s, and without %s",
+			      p->root ? "root" : "not root", missing);
 }
 
 /* Names the missing sites that matter. */
@@ -169,6 +145,7 @@ static int add_process(struct ws_doctor_server *s, const struct ws_postmaster *p
 
 	if (!p)
 		return -1;
+	s->others |= postmaster->uid != geteuid();
 	p->pid = postmaster->process.pid;
 	p->ns_pid = postmaster->process.ns_pid;
 	snprintf(p->datadir, sizeof(p->datadir), "%s", postmaster->datadir);
@@ -214,13 +191,10 @@ static int examine_running(struct ws_doctor *d, const struct ws_proc *proc,
 
 static int explain_none(struct ws_doctor *d, const struct ws_options *options, unsigned int denied)
 {
-	/* Which these are, the kernel does not say. A data directory is its owner's alone. */
+	/* Which these are, the kernel does not say. The capabilities that would show them are named
+	 * by examine_privileges. */
 	if (denied && !d->privileges.root)
-		return ws_problem_add(&d->problems,
-				      d->privileges.cap_sys_ptrace
-					      ? "sudo walscope doctor, or add CAP_DAC_READ_SEARCH: "
-						"it reads postmaster.pid in data directories"
-					      : "sudo walscope doctor",
+		return ws_problem_add(&d->problems, "sudo walscope doctor",
 				      "no PostgreSQL server%s is seen, and %u process%s may not be "
 				      "examined",
 				      options->filter.pid ? " with this process" : "", denied,
@@ -270,14 +244,13 @@ int ws_examine(const struct ws_options *options, struct ws_doctor *d)
 
 	*d = (struct ws_doctor){ 0 };
 	ws_kernel_probe(&d->kernel);
-	if (examine_privileges(d))
+	d->privileges.root = geteuid() == 0;
+	usable = options->filter.postgres ? examine_named(d, options) : examine_all(d, options);
+	if (usable < 0 || examine_privileges(d))
 		return -1;
 	/* A kernel that refuses for lack of privileges is one problem, not two. */
 	if (d->kernel.problem[0] && !d->problems.count &&
 	    ws_problem_add(&d->problems, d->kernel.fix, "%s", d->kernel.problem))
-		return -1;
-	usable = options->filter.postgres ? examine_named(d, options) : examine_all(d, options);
-	if (usable < 0)
 		return -1;
 	d->ok = usable > 0 && d->problems.count == 0;
 	return 0;

@@ -30,6 +30,7 @@ enum {
 	KEY_DURATION,
 	KEY_LEVEL,
 	KEY_RING,
+	KEY_ATTACH,
 	KEY_JSON,
 	KEY_REDACT,
 };
@@ -73,6 +74,8 @@ static const struct argp_option tracing_options[] = {
 	       "waits, replies; 3: also each message and WAL read"),
 	OPTION("ring", KEY_RING, "SIZE",
 	       "The ring buffer between kernel and walscope: a power of two from 4k to 1G (16M)"),
+	OPTION("attach", KEY_ATTACH, "HOW",
+	       "How probes hang on the kernel: auto (the best there is), uprobe_multi or perf"),
 	{ 0 },
 };
 static const struct argp_option redact_options[] = {
@@ -219,6 +222,23 @@ static error_t parse_ring(const struct parse *p, const char *arg)
 	return 0;
 }
 
+static error_t parse_attach(const struct parse *p, const char *arg)
+{
+	static const char *const names[] = {
+		[WS_ATTACH_AUTO] = "auto",
+		[WS_ATTACH_UPROBE_MULTI] = "uprobe_multi",
+		[WS_ATTACH_PERF] = "perf",
+	};
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(names); i++) {
+		if (strcmp(arg, names[i]) == 0) {
+			p->options->attach = (enum ws_attach_method)i;
+			return 0;
+		}
+	}
+	return usage(p, "not one of auto, uprobe_multi, perf", "--attach", arg);
+}
+
 static error_t parse_when(const struct parse *p, const char *name, const char *arg,
 			  struct ws_when *when)
 {
@@ -339,6 +359,8 @@ static error_t parse_value(struct parse *p, int key, const char *arg)
 		return parse_level(p, arg);
 	case KEY_RING:
 		return parse_ring(p, arg);
+	case KEY_ATTACH:
+		return parse_attach(p, arg);
 	case 'o':
 		return parse_text(p, "-o", arg, &o->output);
 	default:
@@ -485,8 +507,8 @@ static int check(const struct parse *p)
 			return usage(p, "only when tracing (--live)", "--level", NULL);
 		if (o->ring_bytes)
 			return usage(p, "only when tracing (--live)", "--ring", NULL);
-		if (o->redact)
-			return usage(p, "only when tracing (--live)", "--redact", NULL);
+		if (o->attach)
+			return usage(p, "only when tracing (--live)", "--attach", NULL);
 	}
 	if (replayed && !o->file && (g & WS_GROUP_DEFAULT_LIVE))
 		return usage(p, "only on a recording (FILE)", "--session, --from and --to", NULL);

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "probe/attach.h"
 #include "session/model.h"
 
 enum ws_option_group {
@@ -20,7 +21,7 @@ enum ws_option_group {
 	WS_GROUP_REPLAY = 1 << 1,  /* --session, --from, --to */
 	WS_GROUP_SERVER = 1 << 2,  /* --pid and --postgres of doctor */
 	WS_GROUP_LIVE = 1 << 3,	   /* --live */
-	WS_GROUP_TRACING = 1 << 4, /* --duration, --level, --ring */
+	WS_GROUP_TRACING = 1 << 4, /* --duration, --level, --ring, --attach */
 	WS_GROUP_JSON = 1 << 5,
 	WS_GROUP_OUTPUT = 1 << 6,	/* -o */
 	WS_GROUP_FILE = 1 << 7,		/* a recording as operand, or --live */
@@ -58,7 +59,7 @@ struct ws_options {
 	int level;	      /* 1 to 3; 2 unless told */
 	bool level_given;
 	size_t ring_bytes; /* 0: the default */
-	bool redact;
+	enum ws_attach_method attach;
 	bool json;
 	int verbose; /* number of -v */
 	bool quiet;

@@ -11,6 +11,7 @@
 #include "layout/layout.h"
 #include "probe/attach.h"
 #include "probe/plan.h"
+#include "probe/privileges.h"
 #include "symbol/resolve.h"
 
 struct ws_problem {
@@ -38,6 +39,7 @@ struct ws_doctor_server {
 	char file[512];
 	dev_t dev; /* of a running one: two containers may each have their own under one path */
 	ino_t ino;
+	bool others;  /* another user runs one */
 	bool deleted; /* the running binary is not in the file system any more */
 	char version[WS_VERSION_TEXT];
 	int major; /* 0: not known */
@@ -63,19 +65,10 @@ struct ws_doctor_live {
 	size_t note_count, note_cap;
 };
 
-struct ws_doctor_privileges {
-	bool root;	  /* effective uid 0 */
-	uint64_t caps;	  /* effective capabilities, bit n is capability n */
-	bool cap_bpf;	  /* or CAP_SYS_ADMIN, which includes it */
-	bool cap_perfmon; /* or CAP_SYS_ADMIN */
-	bool cap_sys_ptrace;
-	int perf_event_paranoid; /* -100: not readable */
-};
-
 struct ws_doctor {
 	bool ok; /* tracing would work here */
 	struct ws_kernel_features kernel;
-	struct ws_doctor_privileges privileges;
+	struct ws_privileges privileges;
 	struct ws_doctor_server *servers;
 	size_t server_count, server_cap;
 	struct ws_problem_list problems; /* of the machine, not of one server */

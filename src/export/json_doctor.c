@@ -39,18 +39,37 @@ static json_t *features(const struct ws_kernel_features *kernel, int *rc)
 	return o;
 }
 
-static json_t *privileges(const struct ws_doctor_privileges *p, int *rc)
+static json_t *sysctl_value(int value)
 {
-	json_t *o = json_object();
+	return value == WS_SYSCTL_UNKNOWN ? json_null() : json_integer(value);
+}
 
+static json_t *privileges(const struct ws_privileges *p, int *rc)
+{
+	char setcap[WS_PRIVILEGES_FIX], ambient[WS_PRIVILEGES_FIX];
+	json_t *o = json_object(), *capabilities = json_array();
+
+	for (int i = 0; i < WS_PRIVILEGE_COUNT; i++) {
+		const struct ws_privilege *q = &p->list[i];
+		json_t *row = json_object();
+
+		ws_json_put(row, "name", ws_json_str(q->name), rc);
+		ws_json_put(row, "have", ws_json_bool(q->have), rc);
+		ws_json_put(row, "need", ws_json_bool(q->need), rc);
+		ws_json_put(row, "purpose", ws_json_str(q->purpose), rc);
+		ws_json_append(capabilities, row, rc);
+	}
+	ws_privileges_setcap(p, setcap);
+	ws_privileges_ambient(p, ambient);
 	ws_json_put(o, "root", ws_json_bool(p->root), rc);
-	ws_json_put(o, "cap_bpf", ws_json_bool(p->cap_bpf), rc);
-	ws_json_put(o, "cap_perfmon", ws_json_bool(p->cap_perfmon), rc);
-	ws_json_put(o, "cap_sys_ptrace", ws_json_bool(p->cap_sys_ptrace), rc);
-	ws_json_put(o, "perf_event_paranoid",
-		    p->perf_event_paranoid > -100 ? json_integer(p->perf_event_paranoid)
-						  : json_null(),
-		    rc);
+	ws_json_put(o, "cap_bpf", ws_json_bool(p->list[WS_PRIVILEGE_BPF].have), rc);
+	ws_json_put(o, "cap_perfmon", ws_json_bool(p->list[WS_PRIVILEGE_PERFMON].have), rc);
+	ws_json_put(o, "cap_sys_ptrace", ws_json_bool(p->list[WS_PRIVILEGE_SYS_PTRACE].have), rc);
+	ws_json_put(o, "perf_event_paranoid", sysctl_value(p->perf_event_paranoid), rc);
+	ws_json_put(o, "ptrace_scope", sysctl_value(p->ptrace_scope), rc);
+	ws_json_put(o, "capabilities", capabilities, rc);
+	ws_json_put(o, "setcap", ws_json_str(setcap), rc);
+	ws_json_put(o, "systemd", ws_json_str(ambient), rc);
 	return o;
 }
 

@@ -34,14 +34,20 @@ static void add_colored(struct page *p, enum ws_color color, const char *text)
 	p->rc = p->rc || ws_put_color(&p->buf, &p->ex->opt.screen, color, text) ? -1 : 0;
 }
 
-static void add_check(struct page *p, const char *name, bool good, bool needed)
+static void add_yes_no(struct page *p, const char *name, bool good, bool needed)
 {
-	add(p, "  %-18s ", name);
+	add(p, "  %-19s ", name);
 	if (good)
 		add_colored(p, WS_COLOR_GREEN, "yes");
 	else
 		add_colored(p, needed ? WS_COLOR_RED : WS_COLOR_YELLOW, "no");
-	add(p, "%s\n", good || needed ? "" : " (not needed)");
+	add(p, "%s", good || needed ? "" : " (not needed)");
+}
+
+static void add_check(struct page *p, const char *name, bool good, bool needed)
+{
+	add_yes_no(p, name, good, needed);
+	add(p, "\n");
 }
 
 static void print_kernel(struct page *p, const struct ws_doctor *d)
@@ -65,13 +71,29 @@ static void print_kernel(struct page *p, const struct ws_doctor *d)
 
 static void print_privileges(struct page *p, const struct ws_doctor *d)
 {
-	const struct ws_doctor_privileges *q = &d->privileges;
+	const struct ws_privileges *q = &d->privileges;
+	char fix[WS_PRIVILEGES_FIX], missing[WS_PRIVILEGES_TEXT];
+	bool explain;
 
 	add_colored(p, WS_COLOR_BOLD, "privileges");
 	add(p, "%s\n", q->root ? " root" : "");
-	add_check(p, "CAP_BPF", q->cap_bpf, true);
-	add_check(p, "CAP_PERFMON", q->cap_perfmon, true);
-	add_check(p, "CAP_SYS_PTRACE", q->cap_sys_ptrace, true);
+	explain = p->ex->opt.screen.verbose || ws_privileges_missing(q, missing);
+	for (int i = 0; i < WS_PRIVILEGE_COUNT; i++) {
+		/* It includes others, and is needed nearly nowhere. */
+		if (i == WS_PRIVILEGE_SYS_ADMIN && !q->list[i].need)
+			continue;
+		add_yes_no(p, q->list[i].name, q->list[i].have, q->list[i].need);
+		add(p, "%s%s\n", explain ? "  " : "", explain ? q->list[i].purpose : "");
+	}
+	if (!explain)
+		return;
+	ws_privileges_setcap(q, fix);
+	add(p, "  without root: ");
+	add_text(p, fix);
+	ws_privileges_ambient(q, fix);
+	add(p, "\n  in a unit:    ");
+	add_text(p, fix);
+	add(p, "\n");
 }
 
 /* "24 found (20 dynsym, 4 recovered), 5 inlined, 1 unknown", and by name what is not found. */

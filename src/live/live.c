@@ -11,8 +11,7 @@
 
 #include "base/util.h"
 #include "live/private.h"
-#include "live/redact.h"
-#include "session/redact.h"
+#include "probe/privileges.h"
 
 /* Programs wake the collector only above a watermark: this is the latency of what is below it. */
 #define POLL_MS 50
@@ -308,9 +307,30 @@ static int set_up(struct ws_live *live, struct ws_error *err)
 			   err);
 }
 
-static bool is_narrowed(const struct ws_live_options *options)
+bool ws_live_is_narrowed(const struct ws_live_options *options)
 {
 	return options->pid || options->postmaster_pid || options->datadir || options->postgres;
+}
+
+/* No server is seen, and for lack of privileges it is not known that there is none. */
+static bool none_may_be_seen(const struct ws_live *live, struct ws_error *err)
+{
+	char missing[WS_PRIVILEGES_TEXT], fix[WS_PRIVILEGES_FIX];
+	struct ws_privileges privileges;
+	unsigned int count;
+
+	ws_privileges_read(true, false, &privileges);
+	count = ws_privileges_missing(&privileges, missing);
+	if (!count)
+		return false;
+	ws_error_set(err, "cannot trace", NULL,
+		     "no PostgreSQL server%s is seen, and %u process%s may not be examined: %s %s "
+		     "missing",
+		     ws_live_is_narrowed(live->options) ? " that matches" : "", live->denied,
+		     live->denied == 1 ? "" : "es", missing, count > 1 ? "are" : "is");
+	ws_privileges_fix(&privileges, fix);
+	ws_error_fix(err, "run as root or as the server's user, or: %.200s", fix);
+	return true;
 }
 
 /* What was found at the start must make sense of what was asked for. */
@@ -319,20 +339,15 @@ static int check_start(const struct ws_live *live, struct ws_error *err)
 	const struct ws_live_options *options = live->options;
 	char pid[32];
 
-	if (live->attached)
+	if (live->attached || ws_live_stopped(live))
 		return 0;
 	if (live->problem.what[0]) {
 		*err = live->problem;
 		return -1;
 	}
 	/* One that root is denied, by a security module say, need not be a server. */
-	if (live->denied && geteuid() != 0) {
-		ws_error_set(err, "cannot trace", NULL,
-			     "no PostgreSQL server%s is seen, and %u process%s may not be examined",
-			     is_narrowed(options) ? " that matches" : "", live->denied,
-			     live->denied == 1 ? "" : "es");
-		return ws_error_fix(err, "run as root, or see walscope doctor");
-	}
+	if (live->denied && none_may_be_seen(live, err))
+		return -1;
 	if (options->pid || options->postmaster_pid) {
 		snprintf(pid, sizeof(pid), "pid %u",
 			 options->pid ? options->pid : options->postmaster_pid);
@@ -346,7 +361,7 @@ static int check_start(const struct ws_live *live, struct ws_error *err)
 		       "%u process%s may not be examined; see walscope doctor", live->denied,
 		       live->denied == 1 ? "" : "es");
 	ws_log(options->log, WS_LOG_NOTE, "no PostgreSQL server %s; waiting for one",
-	       is_narrowed(options) ? "that matches is running" : "is running");
+	       ws_live_is_narrowed(options) ? "that matches is running" : "is running");
 	return 0;
 }
 
@@ -391,6 +406,7 @@ int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
 		live.sink_result = options->started(sink.arg);
 	if (live.sink_result)
 		goto out;
+	ws_live_give_up(&live);
 	ws_log(options->log, WS_LOG_INFO, "attached to %u servers in %.1f ms", result->servers,
 	       (double)result->attach_ns / 1e6);
 	rc = drain_until_stopped(&live, ws_clock_mono_ns(), &why);

@@ -25,8 +25,12 @@ struct ws_binary {
 	int layout_source; /* enum ws_layout_source */
 	int major;
 	char version[WS_VERSION_TEXT];
-	uint16_t server;	  /* its number, 0 if it could not be loaded (reported once) */
+	uint16_t server;	  /* its number, 0 if it is not traced */
 	uint64_t unused_since_ns; /* when its last postmaster was gone, 0: in use */
+	/* What keeps it from being traced may be over later: tried again, ever more seldom. */
+	unsigned int failures;
+	uint64_t retry_ns;
+	char reported[256]; /* the cause that was reported last, once */
 };
 
 /* A postmaster that was looked at; a wanted one was announced by a server record. */
@@ -34,7 +38,8 @@ struct ws_known_postmaster {
 	uint32_t pid;
 	uint64_t start_ticks;
 	bool wanted;
-	bool seen; /* in the scan going on */
+	bool announced; /* its sessions are followed; until then its binary is tried again */
+	bool seen;	/* in the scan going on */
 };
 
 /* A session whose records are dropped because a filter excludes its server. */
@@ -77,11 +82,9 @@ struct ws_live {
 	/* What kept a server from being traced and was not said yet. Until tracing has started the
 	 * last one waits: it is the error if no server can be traced, else a warning. */
 	struct ws_error problem;
-	struct ws_rec_socket *sockets; /* as last put into the stream, by pid */
-	size_t socket_count;
-	bool sockets_failed; /* said once */
-	bool scan_failed;    /* the last one */
-	int sink_result;     /* what the sink said last: not 0 ends the run */
+	bool scan_failed; /* the last one */
+	bool complete;	  /* no further server can come: nothing is looked for any more */
+	int sink_result;  /* what the sink said last: not 0 ends the run */
 };
 
 /* servers.c: finds servers, loads and attaches what is new, seeds walsenders that already run.
@@ -90,8 +93,14 @@ int ws_live_scan(struct ws_live *live, struct ws_error *err);
 /* The same while tracing goes on: -1 only if the sink said so. What else keeps it from succeeding
  * is logged once, and may be over at the next scan. */
 int ws_live_rescan(struct ws_live *live);
+/* The whole of tracing has begun: gives up the privileges that nothing needs any more. */
+void ws_live_give_up(struct ws_live *live);
+/* Was the run told to stop? Then what is not attached yet stays so. */
+bool ws_live_stopped(const struct ws_live *live);
 /* Is what --postgres names a server's executable at all? */
 int ws_live_check_postgres(const struct ws_live_options *options, struct ws_error *err);
+/* live.c: is a server named, or told by one of its processes? */
+bool ws_live_is_narrowed(const struct ws_live_options *options);
 void ws_live_warn(struct ws_live *live); /* says what waits in `problem` */
 /* Logs what keeps a server, or one of its walsenders, from being traced. */
 void ws_live_report(struct ws_live *live, const struct ws_error *why);

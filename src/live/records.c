@@ -167,9 +167,14 @@ static uint32_t postmaster_of(const struct ws_live *live, const struct ws_rec *r
 {
 	const struct ws_rec_session *session = (const struct ws_rec_session *)rec;
 	struct ws_process process;
+	struct ws_entry entry;
 
 	if (rec->kind == WS_KIND_SESSION)
 		return session->postmaster_pid;
+	/* The entry outlives the process, until the record of its end was read. */
+	if (ws_tracer_entry(live->tracer, rec->pid, &entry) && entry.start_ns == rec->start_ns &&
+	    entry.postmaster_pid)
+		return entry.postmaster_pid;
 	return ws_proc_read(&live->proc, rec->pid, &process) ? process.parent : 0;
 }
 
@@ -187,7 +192,13 @@ static int is_wanted(struct ws_live *live, const struct ws_rec *rec)
 		return wanted != 0;
 	if (ws_live_rescan(live))
 		return -1;
-	return ws_live_wants_postmaster(live, postmaster) != 0;
+	wanted = ws_live_wants_postmaster(live, postmaster);
+	if (wanted >= 0)
+		return wanted;
+	/* One that runs, but may not be examined, or came after the only one that is wanted. One
+	 * that is gone may have been wanted. */
+	return !ws_live_is_narrowed(options) ||
+	       !ws_proc_read(&live->proc, postmaster, &(struct ws_process){ 0 });
 }
 
 /* The first record that arrives of a session, which is not its own where the ring was full. */

@@ -10,10 +10,19 @@
 #include "base/util.h"
 #include "layout/layout.h"
 #include "live/private.h"
+#include "probe/privileges.h"
 #include "probe/seed.h"
 
 /* How long the sites of a binary stay planted after its last postmaster ended: it may come back. */
 #define UNUSED_NS 60000000000ULL
+/* When a binary that could not be traced is tried again: after a second, two, four, ... */
+#define RETRY_NS	1000000000ULL
+#define RETRY_SHIFT_MAX 6
+
+bool ws_live_stopped(const struct ws_live *live)
+{
+	return *live->options->stop;
+}
 
 struct ws_binary *ws_live_binary(struct ws_live *live, uint16_t server)
 {
@@ -89,7 +98,8 @@ int ws_live_check_postgres(const struct ws_live_options *options, struct ws_erro
 
 static const char *cache_dir(const struct ws_live_options *options, char *path, size_t size)
 {
-	const char *home = getenv("XDG_CACHE_HOME");
+	/* With capabilities of its file, whoever runs it must not choose the addresses to probe. */
+	const char *home = secure_getenv("XDG_CACHE_HOME");
 
 	if (options->no_cache)
 		return NULL;
@@ -97,7 +107,7 @@ static const char *cache_dir(const struct ws_live_options *options, char *path, 
 		snprintf(path, size, "%s/walscope", home);
 	else if (geteuid() == 0)
 		snprintf(path, size, "/var/cache/walscope");
-	else if ((home = getenv("HOME")) && home[0] == '/')
+	else if ((home = secure_getenv("HOME")) && home[0] == '/')
 		snprintf(path, size, "%s/.cache/walscope", home);
 	else
 		return NULL;
@@ -172,34 +182,74 @@ static struct ws_binary *find_binary(struct ws_live *live, const struct ws_postm
 	return NULL;
 }
 
-/* *gone: the postmaster ended since it was listed. Nothing is wrong then, least of all with its
- * binary, which the next one may run. */
-static struct ws_binary *load_binary(struct ws_live *live, const struct ws_postmaster *postmaster,
-				     bool *gone, struct ws_error *err)
+/* Says once what keeps a binary from being traced, and when to try again. */
+static void postpone(struct ws_live *live, struct ws_binary *binary, const struct ws_error *why)
+{
+	unsigned int shift =
+		binary->failures < RETRY_SHIFT_MAX ? binary->failures : RETRY_SHIFT_MAX;
+
+	binary->server = 0;
+	binary->failures++;
+	binary->retry_ns = ws_clock_mono_ns() + (RETRY_NS << shift);
+	if (strcmp(binary->reported, why->why) != 0)
+		ws_live_report(live, why);
+	snprintf(binary->reported, sizeof(binary->reported), "%s", why->why);
+}
+
+/* What a failed attempt has found out is not relied on in the next. */
+static void forget_findings(struct ws_binary *binary)
+{
+	ws_plan_deinit(&binary->plan);
+	ws_symbol_set_deinit(&binary->symbols);
+	ws_image_free(binary->image);
+	binary->image = NULL;
+}
+
+/* Returns 0 also if it has to be tried again: its number is 0 then. -1: *gone, the postmaster ended
+ * since it was listed. Nothing is wrong then, least of all with its binary, which the next one may
+ * run. */
+static int load_binary(struct ws_live *live, struct ws_binary *binary,
+		       const struct ws_postmaster *postmaster, bool *gone)
+{
+	struct ws_error why;
+
+	if (binary->exe_fd < 0)
+		binary->exe_fd = ws_proc_open_exe(&live->proc, postmaster->process.pid, &why);
+	*gone = binary->exe_fd < 0 && (why.errnum == ENOENT || why.errnum == ESRCH);
+	if (*gone)
+		return -1;
+	if (binary->exe_fd < 0 || prepare(live, binary, &why)) {
+		postpone(live, binary, &why);
+		forget_findings(binary);
+		return 0;
+	}
+	/* Loading takes longest. */
+	if (!ws_live_stopped(live) && ws_tracer_add_server(live->tracer, &binary->plan,
+							   binary->exe_fd, &binary->server, &why)) {
+		postpone(live, binary, &why);
+		forget_findings(binary);
+	}
+	return 0;
+}
+
+static struct ws_binary *new_binary(struct ws_live *live, const struct ws_postmaster *postmaster,
+				    bool *gone, struct ws_error *err)
 {
 	struct ws_binary *binary = calloc(1, sizeof(*binary));
 	struct ws_binary **slot;
-	struct ws_error why;
 
+	*gone = false;
 	if (!binary) {
 		ws_error_errno(err, ENOMEM, "cannot trace", postmaster->exe);
 		return NULL;
 	}
 	binary->dev = postmaster->dev;
 	binary->ino = postmaster->ino;
+	binary->exe_fd = -1;
 	snprintf(binary->exe, sizeof(binary->exe), "%s", postmaster->exe);
-	binary->exe_fd = ws_proc_open_exe(&live->proc, postmaster->process.pid, &why);
-	*gone = binary->exe_fd < 0 && (why.errnum == ENOENT || why.errnum == ESRCH);
-	if (*gone) {
+	if (load_binary(live, binary, postmaster, gone)) {
 		binary_free(binary);
 		return NULL;
-	}
-	if (binary->exe_fd < 0 || prepare(live, binary, &why) ||
-	    ws_tracer_add_server(live->tracer, &binary->plan, binary->exe_fd, &binary->server,
-				 &why)) {
-		/* Kept with server 0, so that it is reported once and not at each scan. */
-		ws_live_report(live, &why);
-		binary->server = 0;
 	}
 	slot = ws_array_grow(&live->binaries, &live->binary_count, &live->binary_cap,
 			     sizeof(*slot));
@@ -218,7 +268,7 @@ static int seed_children(struct ws_live *live, const struct ws_postmaster *postm
 	uint64_t query = ws_symbol_address(&binary->symbols, "debug_query_string");
 	uint64_t wait_event = ws_symbol_address(&binary->symbols, "my_wait_event_info");
 
-	for (size_t i = 0; i < postmaster->child_count; i++) {
+	for (size_t i = 0; i < postmaster->child_count && !ws_live_stopped(live); i++) {
 		struct ws_server_config config = binary->plan.config;
 		struct ws_entry entry;
 		struct ws_seed seed = { 0 };
@@ -258,33 +308,47 @@ static struct ws_known_postmaster *known(struct ws_live *live,
 	return NULL;
 }
 
+static int plant(struct ws_live *live, struct ws_binary *binary)
+{
+	struct ws_error why;
+
+	if (ws_tracer_attach_server(live->tracer, binary->server, &why) == 0) {
+		if (binary->failures)
+			ws_log(live->options->log, WS_LOG_NOTE, "%s is traced now", binary->exe);
+		binary->failures = 0;
+		return 0;
+	}
+	ws_tracer_remove_server(live->tracer, binary->server);
+	postpone(live, binary, &why);
+	forget_findings(binary);
+	return -1;
+}
+
 /*
- * A wanted postmaster seen for the first time: loads and plants the sites of its binary if that is
- * new, too, and seeds the walsenders it already has (before planting, so that no hit finds them
+ * A wanted postmaster not followed yet: loads and plants the sites of its binary if they are not,
+ * too, and seeds the walsenders it already has (before planting, so that no hit finds them
  * unknown).
  */
 static int announce(struct ws_live *live, const struct ws_postmaster *postmaster, bool *planted,
 		    struct ws_error *err)
 {
 	struct ws_binary *binary = find_binary(live, postmaster);
-	bool is_new = !binary, gone = false;
-	struct ws_error why;
+	bool is_new = !binary || !binary->server, gone = false;
 
-	if (is_new)
-		binary = load_binary(live, postmaster, &gone, err);
+	if (!binary)
+		binary = new_binary(live, postmaster, &gone, err);
+	else if (is_new && ws_clock_mono_ns() >= binary->retry_ns)
+		load_binary(live, binary, postmaster, &gone);
 	if (!binary)
 		return gone ? 0 : -1;
-	if (!binary->server)
+	if (!binary->server || ws_live_stopped(live))
 		return 0;
 	if (ws_live_emit_server(live, postmaster, binary) ||
 	    seed_children(live, postmaster, binary) || ws_live_emit_sockets(live, true))
 		return -1;
-	if (is_new && ws_tracer_attach_server(live->tracer, binary->server, &why)) {
-		ws_live_report(live, &why);
-		ws_tracer_remove_server(live->tracer, binary->server);
-		binary->server = 0;
+	if (is_new && plant(live, binary))
 		return 0;
-	}
+	known(live, postmaster)->announced = true;
 	*planted |= is_new;
 	live->attached++;
 	return 0;
@@ -298,7 +362,9 @@ static int look_at(struct ws_live *live, const struct ws_postmaster *postmaster,
 
 	if (item) {
 		item->seen = true;
-		return 0;
+		if (!item->wanted || item->announced)
+			return 0;
+		return announce(live, postmaster, planted, err);
 	}
 	wanted = is_wanted(live, postmaster);
 	item = ws_array_grow(&live->postmasters, &live->postmaster_count, &live->postmaster_cap,
@@ -309,8 +375,7 @@ static int look_at(struct ws_live *live, const struct ws_postmaster *postmaster,
 	item->start_ticks = postmaster->process.start_ticks;
 	item->seen = true;
 	item->wanted = wanted;
-	if (wanted)
-		ws_tracer_add_postmaster(live->tracer, item->pid, item->start_ticks * WS_TICK_NS);
+	item->announced = false;
 	return wanted ? announce(live, postmaster, planted, err) : 0;
 }
 
@@ -402,7 +467,7 @@ static int seed_late(struct ws_live *live, struct ws_error *err)
 		const struct ws_binary *binary = find_binary(live, &list.servers[i]);
 		const struct ws_known_postmaster *item = known(live, &list.servers[i]);
 
-		if (binary && binary->server && item && item->wanted)
+		if (binary && binary->server && item && item->announced)
 			rc = seed_children(live, &list.servers[i], binary);
 	}
 	if (rc == 0)
@@ -421,9 +486,9 @@ int ws_live_scan(struct ws_live *live, struct ws_error *err)
 		return -1;
 	for (size_t i = 0; i < live->postmaster_count; i++)
 		live->postmasters[i].seen = false;
-	for (size_t i = 0; rc == 0 && i < list.count; i++)
+	for (size_t i = 0; rc == 0 && i < list.count && !ws_live_stopped(live); i++)
 		rc = look_at(live, &list.servers[i], &planted, err);
-	if (rc == 0) {
+	if (rc == 0 && !ws_live_stopped(live)) {
 		retire_binaries(live, &list);
 		forget_postmasters(live);
 		if (planted)
@@ -438,6 +503,8 @@ int ws_live_rescan(struct ws_live *live)
 	struct ws_error why;
 	bool failed_before = live->scan_failed;
 
+	if (live->complete)
+		return 0;
 	ws_error_errno(&why, ENOMEM, "cannot look for servers", NULL);
 	live->scan_failed = ws_live_scan(live, &why) != 0;
 	if (live->sink_result)
@@ -445,6 +512,23 @@ int ws_live_rescan(struct ws_live *live)
 	if (live->scan_failed && !failed_before)
 		ws_live_report(live, &why);
 	return 0;
+}
+
+static bool maps_work(const void *tracer)
+{
+	return ws_tracer_works(tracer);
+}
+
+void ws_live_give_up(struct ws_live *live)
+{
+	const struct ws_live_options *options = live->options;
+	struct ws_error why;
+
+	/* A named process stays what it is: another server's cannot be meant. */
+	live->complete = live->attached && (options->pid || options->postmaster_pid);
+	if (ws_privileges_drop(!live->complete, ws_tracer_method(live->tracer) == WS_ATTACH_PERF,
+			       maps_work, live->tracer, &why))
+		ws_live_report(live, &why);
 }
 
 void ws_live_servers_deinit(struct ws_live *live)

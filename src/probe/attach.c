@@ -16,6 +16,7 @@
 #include "base/util.h"
 #include "probe/kernel.h"
 #include "probe/plant.h"
+#include "probe/privileges.h"
 #include "skel/host.skel.h"
 #include "skel/server.skel.h"
 #include "skel/socket.skel.h"
@@ -149,48 +150,43 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, struct ws_error *er
 	return 0;
 }
 
-#define SHARE(t, skel, name) bpf_map__reuse_fd((skel)->maps.name, bpf_map__fd((t)->host->maps.name))
-
-/* Without it there are the counters of sockets at the end of sessions only. */
-static void load_socket(struct ws_tracer *t)
+/* A server takes some 30 descriptors, with perf events one per site and one per program: as many as
+ * we may have. So few that not even one server can be traced are refused here, in plain words,
+ * instead of by whatever would fail first. */
+static int raise_descriptors(enum ws_attach_method method, struct ws_error *err)
 {
-	const char *step = "open";
-	int ret = -errno;
-
-	t->socket = socket_bpf__open();
-	if (t->socket) {
-		step = "load";
-		ret = SHARE(t, t->socket, rb);
-		if (ret == 0)
-			ret = SHARE(t, t->socket, sessions);
-		if (ret == 0)
-			ret = SHARE(t, t->socket, counters);
-		if (ret == 0)
-			ret = socket_bpf__load(t->socket);
-	}
-	if (t->socket && ret == 0) {
-		step = "attach";
-		ret = socket_bpf__attach(t->socket);
-	}
-	if (t->socket && ret == 0)
-		return;
-	socket_bpf__destroy(t->socket);
-	t->socket = NULL;
-	ws_log(t->log, WS_LOG_INFO,
-	       "cannot %s the iterator over sockets (%s): wire_bytes and acked_bytes are known of "
-	       "sessions that were seen from start to end only",
-	       step, strerror(-ret));
-}
-
-/* A server takes some 30 descriptors, with perf events one per site: as many as we may have. */
-static void raise_descriptors(void)
-{
+	rlim_t least = 64 + (method == WS_ATTACH_PERF ? 2 * WS_SITE_COUNT : 0);
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return 0;
+	if (limit.rlim_max < least) {
+		ws_error_set(err, "cannot start the tracer", NULL,
+			     "it may open %llu files, and tracing one server takes %llu",
+			     (unsigned long long)limit.rlim_max, (unsigned long long)least);
+		return ws_error_fix(err, "raise the hard limit: prlimit --nofile=4096 "
+					 "walscope ..., LimitNOFILE=4096 in a unit");
+	}
+	if (limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	return 0;
+}
+
+/* What is not to be had whichever servers run here is named before the kernel says EPERM. */
+static int choose_method(struct ws_tracer *t, enum ws_attach_method method, struct ws_error *err)
+{
+	struct ws_privileges privileges;
+
+	ws_privileges_read(false, false, &privileges);
+	if (ws_privileges_check(&privileges, err) < 0)
+		return -1;
+	t->method = method;
+	if (method == WS_ATTACH_AUTO)
+		t->method = ws_kernel_has_uprobe_multi() ? WS_ATTACH_UPROBE_MULTI : WS_ATTACH_PERF;
+	ws_privileges_read(false, t->method == WS_ATTACH_PERF, &privileges);
+	return ws_privileges_check(&privileges, err);
 }
 
 int ws_tracer_new(struct ws_tracer **tracer, const struct ws_tracer_options *options,
@@ -208,12 +204,9 @@ int ws_tracer_new(struct ws_tracer **tracer, const struct ws_tracer_options *opt
 		return ws_error_errno(err, ENOMEM, "cannot start the tracer", NULL);
 	/* libbpf's printer is one per process; what went wrong is put into the error instead */
 	libbpf_set_print(NULL);
-	raise_descriptors();
 	t->log = options->log;
-	t->method = options->method;
-	if (t->method == WS_ATTACH_AUTO)
-		t->method = ws_kernel_has_uprobe_multi() ? WS_ATTACH_UPROBE_MULTI : WS_ATTACH_PERF;
-	if (load_host(t, ring_bytes, err) < 0) {
+	if (choose_method(t, options->method, err) < 0 || raise_descriptors(t->method, err) < 0 ||
+	    load_host(t, ring_bytes, err) < 0) {
 		ws_tracer_free(t);
 		return -1;
 	}
@@ -410,6 +403,15 @@ void ws_tracer_remove_server(struct ws_tracer *t, uint16_t server)
 enum ws_attach_method ws_tracer_method(const struct ws_tracer *t)
 {
 	return t->method;
+}
+
+bool ws_tracer_works(const struct ws_tracer *t)
+{
+	uint32_t pid = 0;
+
+	/* No session has this pid: that there is none is the answer. */
+	return bpf_map_delete_elem(bpf_map__fd(t->host->maps.sessions), &pid) == 0 ||
+	       errno == ENOENT;
 }
 
 int ws_tracer_ring_fd(const struct ws_tracer *t)

@@ -75,6 +75,9 @@ void ws_tracer_remove_server(struct ws_tracer *tracer, uint16_t server);
 
 enum ws_attach_method ws_tracer_method(const struct ws_tracer *tracer);
 
+/* May this process read the maps (still)? */
+bool ws_tracer_works(const struct ws_tracer *tracer);
+
 /* For event/ring: the descriptor of the ring-buffer map. */
 int ws_tracer_ring_fd(const struct ws_tracer *tracer);
 

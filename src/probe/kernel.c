@@ -127,8 +127,7 @@ static bool has_cookie(void)
 	return prog >= 0;
 }
 
-/* Returns 0, or the errno that perf_event_open failed with. */
-static int try_uprobe_perf(void)
+int ws_kernel_try_uprobe_perf(void)
 {
 	struct perf_event_attr attr = { .size = sizeof(attr) };
 	ws_autofclose FILE *f = fopen("/sys/bus/event_source/devices/uprobe/type", "re");
@@ -220,10 +219,8 @@ static void diagnose(struct ws_kernel_features *f, int bpf_errno, int perf_errno
 {
 	if (!f->bpf_allowed && (bpf_errno == EPERM || bpf_errno == EACCES))
 		complain(f,
-			 geteuid() ? "run as root: sudo walscope ..."
-				   : "give the container CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE, "
-				     "and a "
-				     "seccomp profile that allows bpf(): docker run --privileged",
+			 "run it in no user namespace of its own, and with a seccomp profile that "
+			 "allows bpf(): docker run --privileged",
 			 "bpf() is not permitted (%s)", strerror(bpf_errno));
 	else if (!f->bpf_allowed)
 		complain(f, "boot a kernel built with CONFIG_BPF_SYSCALL and CONFIG_BPF_EVENTS",
@@ -244,9 +241,6 @@ static void diagnose(struct ws_kernel_features *f, int bpf_errno, int perf_errno
 	else if (!f->uprobe_multi && !f->uprobe_perf)
 		complain(f, "boot a kernel built with CONFIG_UPROBE_EVENTS",
 			 "the kernel has no uprobes (%s)", strerror(perf_errno));
-	if (!f->process_vm_readv)
-		complain(f, geteuid() ? "run as root: sudo walscope ..." : "add CAP_SYS_PTRACE",
-			 "the memory of other processes may not be read");
 }
 
 void ws_kernel_probe(struct ws_kernel_features *features)
@@ -269,7 +263,7 @@ void ws_kernel_probe(struct ws_kernel_features *features)
 	features->ring_buffer = ring >= 0;
 	features->btf = access("/sys/kernel/btf/vmlinux", R_OK) == 0;
 	features->uprobe_multi = ws_kernel_has_uprobe_multi();
-	perf_errno = try_uprobe_perf();
+	perf_errno = ws_kernel_try_uprobe_perf();
 	features->uprobe_perf = perf_errno == 0;
 	features->attach_cookie = has_cookie();
 	features->task_iterator = has_task_iterator();

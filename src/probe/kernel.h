@@ -20,4 +20,7 @@ int ws_kernel_link_uprobes(int prog_fd, const char *path, const uint64_t *offset
 /* Does uprobe_multi work for this process? Tried without planting anything. */
 bool ws_kernel_has_uprobe_multi(void);
 
+/* May this process have perf events of uprobes? Returns 0, or the errno that says why not. */
+int ws_kernel_try_uprobe_perf(void);
+
 #endif

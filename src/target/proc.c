@@ -155,6 +155,7 @@ static int add_if_postmaster(struct scan *scan, uint32_t pid, struct ws_exe *exe
 	struct ws_postmaster *slot;
 	uint32_t named = read_pid_file(scan, pid, server.datadir);
 	char path[WS_PROC_PATH];
+	struct stat st;
 	uint64_t *hash;
 
 	if (!named || named != ws_proc_ns_pid(scan->root, pid) ||
@@ -163,6 +164,9 @@ static int add_if_postmaster(struct scan *scan, uint32_t pid, struct ws_exe *exe
 	if (!server.datadir[0] && ws_proc_read_link(scan->root, ws_proc_path(path, pid, "cwd"),
 						    server.datadir, sizeof(server.datadir)) < 0)
 		return 0;
+	if (fstatat(scan->root, ws_proc_path(path, pid, ""), &st, 0))
+		return 0;
+	server.uid = st.st_uid;
 	stat_exe(scan->root, pid, exe);
 	server.dev = exe->dev;
 	server.ino = exe->ino;

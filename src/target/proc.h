@@ -30,6 +30,7 @@ struct ws_process {
 /* A running server: its postmaster. */
 struct ws_postmaster {
 	struct ws_process process;
+	uid_t uid; /* who runs it: owner of /proc/PID */
 	dev_t dev; /* of the executable, for telling binaries apart (not sufficient on overlayfs) */
 	ino_t ino;
 	char exe[512]; /* target of /proc/PID/exe, without " (deleted)" */
