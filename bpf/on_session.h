@@ -181,6 +181,7 @@ static __always_inline void on_SESSION_START(struct pt_regs *ctx)
 	e->base = base;
 	e->server = cfg.server;
 	e->flags = WS_ENTRY_BASE;
+	e->postmaster_pid = BPF_CORE_READ(task, real_parent, tgid);
 	emit_session(e, pid, task, bpf_ktime_get_ns());
 }
 

@@ -101,8 +101,9 @@ static int reconcile(struct ws_live *live)
 		if (!ws_tracer_entry(live->tracer, stale->pid, &now) ||
 		    now.start_ns != stale->entry.start_ns)
 			continue;
-		rc = ws_order_session_gone(live->order, stale->pid, now.start_ns, now.seq,
-					   ws_clock_mono_ns());
+		if (!ws_live_is_strange(live, stale->pid, &now))
+			rc = ws_order_session_gone(live->order, stale->pid, now.start_ns, now.seq,
+						   ws_clock_mono_ns());
 		ws_tracer_forget_session(live->tracer, stale->pid, now.start_ns);
 	}
 	free(list.items);
@@ -198,6 +199,8 @@ static void close_tail(void *arg, uint32_t pid, const struct ws_entry *entry)
 {
 	struct tail_context *tail = arg;
 
+	if (ws_live_is_strange(tail->live, pid, entry))
+		return;
 	if (tail->rc == 0)
 		tail->rc = ws_order_session_tail(tail->live->order, pid, entry->start_ns,
 						 entry->seq, tail->now_ns);

@@ -122,8 +122,8 @@ int ws_live_emit_gap(struct ws_live *live, enum ws_gap_cause cause, uint64_t fro
 		     uint64_t count);
 struct ws_seed;
 int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed);
-/* Is the record's session one that the filters exclude? */
-bool ws_live_is_ignored(const struct ws_live *live, const struct ws_rec *rec);
+/* No record of this session has arrived, and none would be wanted: it is not missed either. */
+bool ws_live_is_strange(struct ws_live *live, uint32_t pid, const struct ws_entry *entry);
 /* From the ring: drops what filters exclude, completes, then passes on in order. */
 int ws_live_from_ring(void *arg, const void *data, size_t size);
 

@@ -178,14 +178,14 @@ static uint32_t postmaster_of(const struct ws_live *live, const struct ws_rec *r
 	return ws_proc_read(&live->proc, rec->pid, &process) ? process.parent : 0;
 }
 
-/* A new session: do the filters want it? A postmaster not seen before is looked up first. */
-static int is_wanted(struct ws_live *live, const struct ws_rec *rec)
+/* Do the filters want this process of that postmaster (0: it cannot be told)? One not seen before
+ * is looked up first. */
+static int wants(struct ws_live *live, uint32_t pid, uint32_t postmaster)
 {
 	const struct ws_live_options *options = live->options;
-	uint32_t postmaster = postmaster_of(live, rec);
 	int wanted;
 
-	if (options->pid && options->pid != rec->pid)
+	if (options->pid && options->pid != pid)
 		return 0;
 	wanted = ws_live_wants_postmaster(live, postmaster);
 	if (wanted >= 0 || !postmaster)
@@ -199,6 +199,12 @@ static int is_wanted(struct ws_live *live, const struct ws_rec *rec)
 	 * that is gone may have been wanted. */
 	return !ws_live_is_narrowed(options) ||
 	       !ws_proc_read(&live->proc, postmaster, &(struct ws_process){ 0 });
+}
+
+bool ws_live_is_strange(struct ws_live *live, uint32_t pid, const struct ws_entry *entry)
+{
+	return !ws_order_knows(live->order, pid, entry->start_ns) &&
+	       wants(live, pid, entry->postmaster_pid) == 0;
 }
 
 /* The first record that arrives of a session, which is not its own where the ring was full. */
@@ -237,7 +243,7 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 		return 0;
 	}
 	if (is_first(live, rec, size)) {
-		int wanted = is_wanted(live, rec);
+		int wanted = wants(live, rec->pid, postmaster_of(live, rec));
 
 		if (wanted < 0)
 			return -1;

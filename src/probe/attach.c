@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 
 #define RING_BYTES_DEFAULT (16 << 20)
 #define VERIFIER_LOG_BYTES (256 << 10)
+#define WS_SERVER_FILES	   40 /* descriptors that one binary takes at most, but for perf events */
 
 /* One loaded binary. A removed one keeps its place, so that numbers stay unique, and its hits. */
 struct server {
@@ -82,9 +84,28 @@ static const char *verifier_verdict(char *log)
 	return line ? line + 1 : log;
 }
 
+/* Does opening what a server takes come to the limit? */
+static bool lacks_descriptors(void)
+{
+	int fds[WS_SERVER_FILES], n = 0;
+	bool lacks;
+
+	while (n < WS_SERVER_FILES && (fds[n] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0)
+		n++;
+	lacks = n < WS_SERVER_FILES && errno == EMFILE;
+	while (n)
+		close(fds[--n]);
+	return lacks;
+}
+
 static int load_error(struct ws_error *err, const char *object, int errnum, char *log)
 {
 	const char *verdict = verifier_verdict(log);
+
+	/* libbpf loads once more to have the verifier's log, which of a good program is too long:
+	 * ENOSPC then stands in front of what was wrong. */
+	if (errnum == ENOSPC && lacks_descriptors())
+		errnum = EMFILE;
 
 	if (errnum == EPERM || errnum == EACCES) {
 		if (!*verdict) {

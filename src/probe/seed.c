@@ -301,6 +301,7 @@ static void fill_entry(const struct ws_seed_view *view, struct ws_seed *seed, ui
 
 	entry->base = view->base;
 	entry->server = view->config->server;
+	entry->postmaster_pid = view->process->parent;
 	entry->unreadable = view->unreadable;
 	entry->sock = view->sock;
 	entry->flags = WS_ENTRY_BASE;

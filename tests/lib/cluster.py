@@ -38,22 +38,23 @@ def find_server():
     return path, major
 
 
-def own_installation(space):
-    """(program, bin directory, major version) of a server whose executable is a copy of its own.
+def own_installation(space, name="installation", binary=None):
+    """(program, bin directory, major version) of a server whose executable is a copy of its own, of
+    `binary` if that is given.
 
     Probes are planted by file: those planted in the copy are in no other server of this host, and
     those that somebody else plants in the installed file are not in the copy. The server finds
     everything else relative to its executable: links lead back to the installation.
     """
     bin_dir, major = find_server()
-    root = space.file("installation")
+    root = space.file(name)
     program = f"{root}{bin_dir}/postgres"
     if not os.path.exists(program):
         os.makedirs(f"{root}{bin_dir}")
         os.makedirs(f"{root}/usr/share/postgresql")
         os.symlink(f"/usr/lib/postgresql/{major}/lib", f"{root}/usr/lib/postgresql/{major}/lib")
         os.symlink(f"/usr/share/postgresql/{major}", f"{root}/usr/share/postgresql/{major}")
-        shutil.copy(f"{bin_dir}/postgres", program)
+        shutil.copy(binary or f"{bin_dir}/postgres", program)
     return program, bin_dir, major
 
 
@@ -126,9 +127,9 @@ class Server:
         "log_disconnections": "on",
     }
 
-    def __init__(self, space, name, settings=None):
+    def __init__(self, space, name, settings=None, installation="installation", binary=None):
         self.space, self.name = space, name
-        self.program, self.bin, self.major = own_installation(space)
+        self.program, self.bin, self.major = own_installation(space, installation, binary)
         self.user = server_user()
         self.dir = space.folder(name, self.user)
         self.data = os.path.join(self.dir, "data")
