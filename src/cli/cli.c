@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "base/util.h"
+#include "probe/privileges.h"
 
 #define ON_RECORDINGS                                                                           \
 	(WS_GROUP_FILE | WS_GROUP_FILTER | WS_GROUP_REPLAY | WS_GROUP_LIVE | WS_GROUP_TRACING | \
@@ -94,6 +95,12 @@ static int close_stdout(int status)
 	return WS_EXIT_FAILED;
 }
 
+static bool needs_nothing(const void *arg)
+{
+	(void)arg;
+	return true;
+}
+
 static int run_verb(const struct ws_verb *verb, int argc, char **argv)
 {
 	struct ws_options options;
@@ -111,6 +118,10 @@ static int run_verb(const struct ws_verb *verb, int argc, char **argv)
 		return WS_EXIT_USAGE;
 	}
 	err = (struct ws_error){ 0 };
+	/* Looking at a recording takes no privilege: with capabilities of the program's file nobody
+	 * shall read what is another's. Root is left what makes him root. */
+	if (options.file && geteuid() != 0)
+		ws_privileges_drop(false, false, needs_nothing, NULL, NULL);
 	status = verb->run(&options, &err);
 	if (err.errnum == EPIPE) {
 		__fpurge(stdout);

@@ -208,6 +208,12 @@ class Privileges(LiveTest):
         self.assertEqual([entry["command"] for entry in Recording(process, file).history(pid)],
                          ["IDENTIFY_SYSTEM"])
         self.assertEqual(os.stat(file).st_uid, user.pw_uid)
+        # CAP_DAC_READ_SEARCH is for data directories: what another may not read, he may not either.
+        os.chown(file, 0, 0)
+        os.chmod(file, 0o600)
+        view = space().start([program, "sessions", file], name="view-setcap", **as_user)
+        self.assertEqual(view.wait(20), FAILED, view.out)
+        self.assertIn("Permission denied", self.assert_one_line(view))
 
     def test_the_cache_of_who_is_not_root_is_in_his_home(self):
         user, server = server_user(), primary()
