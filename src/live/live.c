@@ -336,12 +336,33 @@ static bool none_may_be_seen(const struct ws_live *live, struct ws_error *err)
 	return true;
 }
 
+/* Servers are traced, but there may be more that are not. */
+static void note_unseen(const struct ws_live *live)
+{
+	char missing[WS_PRIVILEGES_TEXT];
+	struct ws_privileges privileges;
+	unsigned int count;
+
+	if (!live->denied || ws_live_is_narrowed(live->options))
+		return;
+	ws_privileges_read(true, false, &privileges);
+	count = ws_privileges_missing(&privileges, missing);
+	if (count)
+		ws_log(live->options->log, WS_LOG_NOTE,
+		       "%u process%s of other users may not be examined, servers among them are "
+		       "not traced: %s %s missing",
+		       live->denied, live->denied == 1 ? "" : "es", missing,
+		       count > 1 ? "are" : "is");
+}
+
 /* What was found at the start must make sense of what was asked for. */
 static int check_start(const struct ws_live *live, struct ws_error *err)
 {
 	const struct ws_live_options *options = live->options;
 	char pid[32];
 
+	if (live->attached)
+		note_unseen(live);
 	if (live->attached || ws_live_stopped(live))
 		return 0;
 	if (live->problem.what[0]) {

@@ -152,6 +152,16 @@ class Privileges(LiveTest):
                                  "--duration", "1")
                     self.assertFalse(os.path.exists(file))
 
+    def test_who_traces_only_his_own_servers_is_told_so(self):
+        user, server = server_user(), primary()
+        for options, lines in ((["--postgres", server.program], 0), ([], 1)):
+            process = start(user, OWN, "trace", *options, "--duration", "0.1")
+            process.expect(0)
+            told = [line for line in process.err.splitlines() if "CAP_" in line]
+            self.assertEqual(len(told), lines, process.err)
+            for line in told:
+                self.assertIn("CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are missing", line)
+
     def test_several_missing_capabilities_are_named_in_one_line(self):
         process = start(server_user(), (), "trace", "--postmaster", primary().data, "--duration", "1")
         self.assertEqual(process.wait(30), FAILED, process.err)
