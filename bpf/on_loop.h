@@ -83,9 +83,10 @@ static __always_inline void on_REPLIES(struct pt_regs *ctx)
 	}
 	fold_late(e);
 	advance(e, now, WS_STAGE_REPLY);
-	if (t->turns && ((!(e->flags & WS_ENTRY_LOGICAL) &&
-			  (t->lsn_to != t->lsn_from || t->h.flags & WS_TURN_REPLY)) ||
-			 fold_is_long(e, now)))
+	/* A record has room for one reply, and the next one may come in this turn. */
+	if (t->turns &&
+	    (t->h.flags & WS_TURN_REPLY ||
+	     (!(e->flags & WS_ENTRY_LOGICAL) && t->lsn_to != t->lsn_from) || fold_is_long(e, now)))
 		turn_emit(e, pid, now);
 	t->turns++;
 }
