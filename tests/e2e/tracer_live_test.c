@@ -355,6 +355,53 @@ static void logical_waits_nest_in_the_send(void **state)
 	teardown(f);
 }
 
+/* Turns that do not wait, of which each takes in a reply. */
+static void stream_logically_with_replies(void)
+{
+	fake.my_walsnd = &walsnd;
+	walsnd = (struct fake_walsnd){ .sent = 0x1000 };
+	fake.am_walsender = true;
+	fake_SESSION_START(0, 0, 0, 0, 0);
+	fake_COMMAND_START((long)"START_REPLICATION SLOT s LOGICAL 0/0", 0, 0, 0, 0);
+	fake_STREAM_START((long)fake_SEND_LOGICAL, 0, 0, 0, 0);
+	for (int i = 0; i < 3; i++) {
+		fake_REPLIES(0, 0, 0, 0, 0);
+		if (i < 2) {
+			walsnd.write = 0x100 * (i + 1);
+			walsnd.write_lag = 10 * (i + 1);
+			walsnd.reply_time = i + 1;
+		}
+		fake_SEND_LOGICAL(0, 0, 0, 0, 0);
+		fake_FLUSH_END(0, 0, 0, 0, 0);
+	}
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
+	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000007, 0, 0);
+	_exit(0);
+}
+
+static void each_reply_while_decoding_has_its_record(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	const struct ws_rec_turn *t;
+
+	(void)state;
+	run(f, stream_logically_with_replies, true);
+	check_numbers(f);
+	for (unsigned int i = 0; i < 2; i++) {
+		t = turn(f, 4 + i);
+		assert_int_equal(t->h.flags, WS_TURN_LOGICAL | WS_TURN_REPLY);
+		assert_int_equal(t->turns, 1);
+		assert_int_equal(t->write_lsn, 0x100 * (i + 1));
+		assert_int_equal(t->write_lag_us, 10 * (i + 1));
+	}
+	t = turn(f, 6);
+	assert_int_equal(t->h.flags, WS_TURN_LOGICAL);
+	assert_int_equal(t->wait, WS_WAIT_WAL);
+	assert_int_equal(t->turns, 2);
+	teardown(f);
+}
+
 static void fail_in_the_loop(void)
 {
 	fake.my_walsnd = &walsnd;
@@ -648,6 +695,7 @@ int main(void)
 		cmocka_unit_test(texts_of_any_length_come_whole_or_say_so),
 		cmocka_unit_test(physical_turns_add_up_and_tell_waits_apart),
 		cmocka_unit_test(logical_waits_nest_in_the_send),
+		cmocka_unit_test(each_reply_while_decoding_has_its_record),
 		cmocka_unit_test(errors_close_what_is_open),
 		cmocka_unit_test(backup_loses_no_chunk),
 		cmocka_unit_test(two_objects_on_one_binary_make_no_duplicates),
