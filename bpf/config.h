@@ -191,6 +191,17 @@ struct ws_entry {
 
 #define WS_TICK_NS 10000000ULL /* USER_HZ, the unit of field 22 of /proc/PID/stat */
 
+/* A text being measured, by process. */
+struct ws_scratch {
+	__u64 lanes[4];
+	__u64 len;  /* so far */
+	__u32 have; /* bytes in `data` */
+	__u32 reserved;
+	char data[WS_SUM_PIECE + 8]; /* a whole piece and its NUL */
+};
+
+#define WS_SCRATCH_MAX 16
+
 /* A clock tick (USER_HZ): user space knows when a process started in these only. */
 #define WS_TICK_NS 10000000ULL
 

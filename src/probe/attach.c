@@ -171,10 +171,49 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, struct ws_error *er
 	return 0;
 }
 
-/* A server takes some 30 descriptors, with perf events one per site and one per program: as many as
- * we may have. So few that not even one server can be traced are refused here, in plain words,
- * instead of by whatever would fail first. */
-static int raise_descriptors(enum ws_attach_method method, struct ws_error *err)
+/* The host object's maps are everybody's (bpf/maps.h). */
+static int share_maps(const struct ws_tracer *t, struct bpf_object *object)
+{
+	static const char *const names[] = { "rb", "sessions", "scratch", "counters" };
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < WS_ARRAY_SIZE(names); i++) {
+		struct bpf_map *ours = bpf_object__find_map_by_name(object, names[i]);
+		struct bpf_map *host = bpf_object__find_map_by_name(t->host->obj, names[i]);
+
+		ret = ours && host ? bpf_map__reuse_fd(ours, bpf_map__fd(host)) : -ENOENT;
+	}
+	return ret;
+}
+
+/* Without it there are the counters of sockets at the end of sessions only. */
+static void load_socket(struct ws_tracer *t)
+{
+	const char *step = "open";
+	int ret;
+
+	t->socket = socket_bpf__open();
+	ret = t->socket ? share_maps(t, t->socket->obj) : -errno;
+	if (ret == 0) {
+		step = "load";
+		ret = socket_bpf__load(t->socket);
+	}
+	if (ret == 0) {
+		step = "attach";
+		ret = socket_bpf__attach(t->socket);
+	}
+	if (ret == 0)
+		return;
+	socket_bpf__destroy(t->socket);
+	t->socket = NULL;
+	ws_log(t->log, WS_LOG_INFO,
+	       "cannot %s the iterator over sockets (%s): wire_bytes and acked_bytes are known of "
+	       "sessions that were seen from start to end only",
+	       step, strerror(-ret));
+}
+
+/* A server takes some 30 descriptors, with perf events one per site: as many as we may have. */
+static void raise_descriptors(void)
 {
 	rlim_t least = 64 + (method == WS_ATTACH_PERF ? 2 * WS_SITE_COUNT : 0);
 	struct rlimit limit;
@@ -316,17 +355,6 @@ static int take_plan(struct server *s, const struct ws_plan *plan, enum ws_attac
 	return 0;
 }
 
-static int share_maps(const struct ws_tracer *t, struct server *s)
-{
-	int ret = SHARE(t, s->skel, rb);
-
-	if (ret == 0)
-		ret = SHARE(t, s->skel, sessions);
-	if (ret == 0)
-		ret = SHARE(t, s->skel, counters);
-	return ret;
-}
-
 static int load_server(struct ws_tracer *t, struct server *s, const struct ws_plan *plan,
 		       uint16_t number, struct ws_error *err)
 {
@@ -345,7 +373,7 @@ static int load_server(struct ws_tracer *t, struct server *s, const struct ws_pl
 	s->skel->rodata->ring_watermark = t->host->rodata->ring_watermark;
 	if (take_plan(s, plan, t->method, err) < 0)
 		return -1;
-	ret = share_maps(t, s);
+	ret = share_maps(t, s->skel->obj);
 	if (ret < 0)
 		return ws_error_errno(err, -ret, "cannot share the BPF maps", "server");
 	ret = server_bpf__load(s->skel);
