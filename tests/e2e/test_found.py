@@ -17,7 +17,7 @@ from processes import wait_for
 
 # What they have in common, field by field; the rest is in the tests.
 SAME = ("session", "pid", "ns_pid", "kind", "user", "database", "application_name", "client", "slot", "tls",
-        "postmaster_pid", "end", "exit", "lost")
+        "postmaster_pid", "end", "exit", "lost", "replication")
 LEVEL = ("--level", "2")
 
 
@@ -143,6 +143,8 @@ class Found(LiveTest):
             whole, late = pair.whole.session(pair.pid), pair.late.session(pair.pid)
             self.assertEqual({field: late[field] for field in SAME}, {field: whole[field] for field in SAME})
             self.assertEqual((whole["was_running"], late["was_running"]), (False, True))
+            # Told by the first commands as well, which memory does not keep: not known, or the same.
+            self.assertIn(late["program"], (None, whole["program"]))
 
         self.each(check)
 

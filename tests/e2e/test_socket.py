@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import subprocess
 import time
 
 import replication_client
