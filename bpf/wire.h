@@ -320,7 +320,8 @@ enum ws_turn_flags {
  * A turn's record is made when the turn ends: at the entry of the wait, or at the start of the next
  * turn if it did not wait. It holds the time since the record before: first the wait that one
  * announced, then this turn. Physical turns that moved nothing, and logical turns, are folded into
- * one record until one waits, a reply has come in, or 10 ms have passed (`turns` counts them).
+ * one record until one waits, a reply has come in, or 10 ms have passed (`turns` counts them). So
+ * at most one of the physical `sends` of a record moved sentPtr, and is a message.
  */
 struct ws_rec_turn {
 	struct ws_rec h;
