@@ -103,16 +103,23 @@ static void start_is_field_22_and_a_signal_is_told_from_a_code(void **state)
 {
 	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
 	const struct ws_rec_keepalive *k;
+	const struct ws_rec_signal *s;
 	const struct ws_rec_exit *e;
 
 	(void)state;
 	run(f, report_ticks, true);
 	k = record(f, 1, WS_KIND_KEEPALIVE);
-	e = record(f, 2, WS_KIND_EXIT);
+	s = record(f, 2, WS_KIND_SIGNAL);
+	e = record(f, 3, WS_KIND_EXIT);
 	assert_int_equal(k->h.start_ns / (1000000000 / sysconf(_SC_CLK_TCK)), k->lsn);
 	assert_int_equal(k->request_reply, 0); /* a bool is one byte of the register */
 	assert_int_equal(e->code, 0);
 	assert_int_equal(e->signal, SIGKILL);
+	assert_int_equal(s->signal, SIGKILL);
+	assert_int_equal(s->target_pid, e->h.pid);
+	assert_int_equal(s->target_start_ns, e->h.start_ns);
+	assert_int_equal(s->sender_pid, e->h.pid);
+	assert_int_equal(s->role, WS_ROLE_SELF);
 	teardown(f);
 }
 
@@ -544,7 +551,8 @@ static void seeded(void)
 	_exit(0);
 }
 
-/* Forks a walsender that waits until go_on() before its first hit, and puts its entry in. */
+/* Forks a walsender that waits until go_on() before its first hit, and puts its entry in; with its
+ * own start unless the entry has one. */
 static pid_t start_seeded(struct fixture *f, struct ws_entry *entry, int *go)
 {
 	struct ws_error err;
@@ -573,6 +581,8 @@ static pid_t start_seeded(struct fixture *f, struct ws_entry *entry, int *go)
 	*go = fds[1];
 	entry->server = f->server;
 	entry->base = fake_base();
+	if (!entry->start_ns)
+		entry->start_ns = start_ticks(pid) * WS_TICK_NS;
 	assert_int_equal(ws_tracer_seed(f->tracer, pid, entry, &err), 1);
 	assert_int_equal(ws_tracer_seed(f->tracer, pid, entry, &err), 0); /* left alone */
 	return pid;
@@ -589,8 +599,7 @@ static void go_on(struct fixture *f, pid_t pid, int go)
 static void a_running_walsender_goes_on_from_its_seed(void **state)
 {
 	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
-	struct ws_entry entry = { .start_ns = 12345,
-				  .flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP |
+	struct ws_entry entry = { .flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP |
 					   WS_ENTRY_TURNS,
 				  .stage = WS_STAGE_WAIT };
 	const struct ws_rec_turn *t;
@@ -604,7 +613,7 @@ static void a_running_walsender_goes_on_from_its_seed(void **state)
 	t = turn(f, 0);
 	assert_int_equal(t->h.flags, WS_TURN_ATTACHED | WS_TURN_WOKE);
 	assert_int_equal(t->lsn_from, 0x7000);
-	assert_int_equal(t->h.start_ns, 12345);
+	assert_int_equal(t->h.start_ns, entry.start_ns);
 	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 5000000);
 	teardown(f);
 }
@@ -613,8 +622,7 @@ static void a_running_walsender_goes_on_from_its_seed(void **state)
 static void a_seeded_wait_goes_on_with_the_stage_the_seed_names(void **state)
 {
 	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
-	struct ws_entry entry = { .start_ns = 12345,
-				  .flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP |
+	struct ws_entry entry = { .flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP |
 					   WS_ENTRY_TURNS | WS_ENTRY_LOGICAL,
 				  .stage = WS_STAGE_WAIT,
 				  .resume = WS_STAGE_READ };
@@ -635,7 +643,7 @@ static void a_seeded_wait_goes_on_with_the_stage_the_seed_names(void **state)
 static void no_entry_changes_once_exits_are_detached(void **state)
 {
 	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
-	struct ws_entry entry = { .start_ns = 12345 };
+	struct ws_entry entry = { 0 };
 	pid_t seen, unseen;
 	int go_seen, go_unseen;
 
@@ -650,6 +658,23 @@ static void no_entry_changes_once_exits_are_detached(void **state)
 	go_on(f, unseen, go_unseen);
 	assert_int_equal(f->count, 1);
 	assert_true(ws_tracer_entry(f->tracer, unseen, &entry));
+	assert_false(entry.flags & WS_ENTRY_DEAD);
+	teardown(f);
+}
+
+static void an_exit_is_not_that_of_an_older_process_with_the_pid(void **state)
+{
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	struct ws_entry entry = { .start_ns = 12345 };
+	pid_t pid;
+	int go;
+
+	(void)state;
+	pid = start_seeded(f, &entry, &go);
+	ws_tracer_detach(f->tracer);
+	go_on(f, pid, go);
+	assert_int_equal(f->count, 0);
+	assert_true(ws_tracer_entry(f->tracer, pid, &entry));
 	assert_false(entry.flags & WS_ENTRY_DEAD);
 	teardown(f);
 }
@@ -702,6 +727,7 @@ int main(void)
 		cmocka_unit_test(a_running_walsender_goes_on_from_its_seed),
 		cmocka_unit_test(a_seeded_wait_goes_on_with_the_stage_the_seed_names),
 		cmocka_unit_test(no_entry_changes_once_exits_are_detached),
+		cmocka_unit_test(an_exit_is_not_that_of_an_older_process_with_the_pid),
 		cmocka_unit_test(a_full_session_map_is_counted),
 	};
 
