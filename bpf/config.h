@@ -191,6 +191,8 @@ struct ws_entry {
 
 #define WS_TICK_NS 10000000ULL /* USER_HZ, the unit of field 22 of /proc/PID/stat */
 
+#define WS_SUM_PIECE 16384 /* bytes of a text that are measured at once */
+
 /* A text being measured, by process. */
 struct ws_scratch {
 	__u64 lanes[4];
@@ -201,9 +203,6 @@ struct ws_scratch {
 };
 
 #define WS_SCRATCH_MAX 16
-
-/* A clock tick (USER_HZ): user space knows when a process started in these only. */
-#define WS_TICK_NS 10000000ULL
 
 /* Counters in the array map `counters`, by CPU. */
 enum ws_counter {

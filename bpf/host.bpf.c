@@ -17,6 +17,20 @@ struct {
 	__type(value, __u64);
 } postmasters SEC(".maps");
 
+/* The process still has its files: do_exit() comes to exit_files() behind the tracepoint (5.10 to
+ * 6.18). Out of the way of on_exit's stack. */
+static __noinline int exit_socket(struct ws_rec_exit *rec, struct task_struct *task, __s32 fd)
+{
+	struct ws_rec_socket socket = {};
+
+	if (!rec || !socket_counters(&socket, task, fd))
+		return WS_EXIT_SHORT_SIZE;
+	rec->h.flags |= WS_EXIT_SOCKET;
+	rec->wire_bytes = socket.wire_bytes;
+	rec->acked_bytes = socket.acked_bytes;
+	return sizeof(*rec);
+}
+
 /*
  * kernel/exit.c do_exit(): exit_code is set before this tracepoint. The leader's exit is the
  * process's here: only compression workers make a walsender multi-threaded, and it joins them.

@@ -69,6 +69,16 @@ struct task_struct {
 	__u64 start_boottime;
 } __attribute__((preserve_access_index));
 
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+} __attribute__((preserve_access_index));
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+} __attribute__((preserve_access_index));
+
 struct kernel_siginfo {
 	int si_code;
 } __attribute__((preserve_access_index));

@@ -69,7 +69,7 @@ static __always_inline void session_tls(struct ws_entry *e, struct ws_rec_sessio
 		r->h.flags |= WS_SESSION_TLS;
 }
 
-static __always_inline void session_who(struct ws_entry *e, struct ws_rec_session *r)
+static __always_inline void session_who(struct ws_entry *e, struct ws_rec_session *r, __u16 flags)
 {
 	__u64 port = read_pointer(e, cfg.var.my_proc_port);
 	__u32 null = flags & WS_SESSION_UNPARSED ? 0 : ~0U;
@@ -110,8 +110,8 @@ static __always_inline void emit_session(struct ws_entry *e, __u32 pid, __u16 fl
 	r->base = e->base;
 	r->postmaster_pid = e->postmaster_pid;
 	r->valid = WS_VALID_PARENT;
-	session_who(e, r, flags);
 	r->h.flags = flags;
+	session_who(e, r, flags);
 	if (cfg.var.am_db_walsender &&
 	    read_user(e, &database, 1, e->base + cfg.var.am_db_walsender) && database)
 		r->h.flags |= WS_SESSION_DATABASE;
@@ -131,7 +131,7 @@ static __noinline struct ws_entry *open_session(__u32 pid, __u64 base, __u16 fla
 
 	/* Another object was first, or user space, which knows the start in clock ticks only. An
 	 * older process's entry is replaced. */
-	if (e && e->start_ns / 10000000 == start / 10000000)
+	if (e && began_at(e, start))
 		return NULL;
 	if (bpf_map_update_elem(&sessions, &pid, &empty_entry, BPF_ANY)) {
 		count(WS_COUNTER_UNTRACKED);
@@ -162,27 +162,7 @@ static __always_inline void on_SESSION_START(struct pt_regs *ctx)
 	if (bpf_probe_read_user(&walsender, 1, (const void *)(base + cfg.var.am_walsender)) ||
 	    walsender != 1)
 		return;
-	task = (struct task_struct *)bpf_get_current_task();
-	start = BPF_CORE_READ(task, group_leader, start_boottime);
-	e = bpf_map_lookup_elem(&sessions, &pid);
-	/* Another object was first, or user space, which knows the start in clock ticks only. An
-	 * older process's entry is replaced. */
-	if (e && began_at(e, start))
-		return;
-	if (bpf_map_update_elem(&sessions, &pid, &empty_entry, BPF_ANY)) {
-		count(WS_COUNTER_UNTRACKED);
-		return;
-	}
-	e = bpf_map_lookup_elem(&sessions, &pid);
-	if (!e)
-		return;
-	e->start_ns = start;
-	e->sock = -1;
-	e->base = base;
-	e->server = cfg.server;
-	e->flags = WS_ENTRY_BASE;
-	e->postmaster_pid = BPF_CORE_READ(task, real_parent, tgid);
-	emit_session(e, pid, task, bpf_ktime_get_ns());
+	open_session(current_tgid(), base, 0);
 }
 
 static __always_inline void on_SESSION_READY(struct pt_regs *ctx)
@@ -361,34 +341,56 @@ static __always_inline void on_ERROR(struct pt_regs *ctx)
 	emit_error(e, pid, error_data(e), WS_ELEVEL_ERROR);
 }
 
-/* The reports of these functions carry its name: a pointer to one constant of the binary. */
-static __always_inline bool reports_slot(__u64 base, __u64 *message)
-{
-	__u64 function = 0, data = base + cfg.var.errordata;
-	__s32 depth = -1;
+/* PostgreSQL's MAKE_SQLSTATE: six bits a character. */
+#define SQLSTATE(a, b, c, d, e) \
+	(((a) - '0') | ((b) - '0') << 6 | ((c) - '0') << 12 | ((d) - '0') << 18 | ((e) - '0') << 24)
+#define INVALID_PARAMETER_VALUE SQLSTATE('2', '2', '0', '2', '3')
 
-	if (bpf_probe_read_user(&depth, sizeof(depth),
-				(const void *)(base + cfg.var.errordata_stack_depth)) ||
-	    depth < 0 || depth >= 5) /* ERRORDATA_STACK_SIZE, elog.c */
+/* The value of `replication` is no boolean: the only 22023 of ProcessStartupPacket (postmaster.c,
+ * 13 to 16, backend_startup.c, 17 and 18). am_walsender is not set, as nothing was parsed. */
+static __always_inline bool is_replication_refused(__u64 base, __u64 data)
+{
+	__u64 name = 0;
+	__u32 state = 0;
+
+	if (!cfg.var.startup_packet_name || cfg.off.error_funcname == WS_UNKNOWN ||
+	    cfg.off.error_sqlerrcode == WS_UNKNOWN)
 		return false;
-	data += (__u64)depth * cfg.off.error_size;
-	if (bpf_probe_read_user(&function, sizeof(function),
-				(const void *)(data + cfg.off.error_funcname)) ||
-	    function != base + cfg.var.slot_invalidate_name)
-		return false;
-	return bpf_probe_read_user(message, sizeof(*message),
-				   (const void *)(data + cfg.off.error_message)) == 0;
+	bpf_probe_read_user(&name, sizeof(name), (const void *)(data + cfg.off.error_funcname));
+	bpf_probe_read_user(&state, sizeof(state), (const void *)(data + cfg.off.error_sqlerrcode));
+	return name == base + cfg.var.startup_packet_name && state == INVALID_PARAMETER_VALUE;
 }
 
-/* A process that is no walsender says in the log that it takes a slot from one. */
-static __noinline int emit_slot(__u64 base)
+/*
+ * A FATAL of a process without an entry: if it is that of a replication connection which never came
+ * to PostgresMain, a session begins here. One that came further is one there was no room for.
+ */
+static __noinline struct ws_entry *refused_session(__u32 pid, __u64 base, __u64 data)
+{
+	__u64 walsnd = 0;
+	__u8 walsender = 0;
+
+	bpf_probe_read_user(&walsender, 1, (const void *)(base + cfg.var.am_walsender));
+	if (walsender != 1)
+		return is_replication_refused(base, data)
+			       ? open_session(pid, base, WS_SESSION_REFUSED | WS_SESSION_UNPARSED)
+			       : NULL;
+	if (cfg.var.my_walsnd)
+		bpf_probe_read_user(&walsnd, sizeof(walsnd),
+				    (const void *)(base + cfg.var.my_walsnd));
+	return walsnd ? NULL : open_session(pid, base, WS_SESSION_REFUSED);
+}
+
+/* A process that is no walsender says in the log that it takes a slot from one. Its report carries
+ * the name of a function that does nothing else. */
+static __noinline int emit_slot(__u64 data)
 {
 	struct ws_rec_slot *r;
 	__u64 message = 0;
 
-	if (!cfg.var.slot_invalidate_name || !cfg.var.errordata || !cfg.var.errordata_stack_depth ||
-	    cfg.off.error_size == WS_UNKNOWN || cfg.off.error_funcname == WS_UNKNOWN ||
-	    cfg.off.error_message == WS_UNKNOWN || !reports_slot(base, &message))
+	if (cfg.off.error_message == WS_UNKNOWN ||
+	    bpf_probe_read_user(&message, sizeof(message),
+				(const void *)(data + cfg.off.error_message)))
 		return 0;
 	r = bpf_ringbuf_reserve(&rb, sizeof(*r), 0);
 	account(NULL, WS_KIND_SLOT, !r);
@@ -404,6 +406,34 @@ static __noinline int emit_slot(__u64 base)
 	return 0;
 }
 
+/* The front of struct ErrorData, with its elevel and funcname (10 to 18): one read for both. */
+#define REPORT_COPY 40
+#define REPORT_FIELD(copy, type, offset) \
+	((offset) <= REPORT_COPY - sizeof(type) ? *(type *)((copy) + (offset)) : 0)
+
+/*
+ * A report of a process without an entry, which nearly always is an ordinary backend with a LOG or
+ * ERROR: one read tells. So it looks at the bottom of the stack of errors, where all are but those
+ * that come up while another one is reported. Returns the entry of a session that begins here.
+ */
+static __always_inline struct ws_entry *foreign_report(struct pt_regs *ctx, __u32 pid)
+{
+	__u64 base = WS_IP(ctx) - cfg.site_addr[WS_SITE_FATAL], name;
+	__u64 data = base + cfg.var.errordata;
+	char copy[REPORT_COPY] __attribute__((aligned(8)));
+	__u32 number;
+
+	if (!errors_known() || bpf_probe_read_user(copy, sizeof(copy), (const void *)data))
+		return NULL;
+	number = REPORT_FIELD(copy, __u32, cfg.off.error_elevel);
+	name = REPORT_FIELD(copy, __u64, cfg.off.error_funcname);
+	if (number == cfg.off.elevel_fatal || number == cfg.off.elevel_panic)
+		return refused_session(pid, base, data);
+	if (cfg.var.slot_invalidate_name && name == base + cfg.var.slot_invalidate_name)
+		emit_slot(data);
+	return NULL;
+}
+
 /* EmitErrorReport runs for every message of every process of the server: the lookup comes first.
  * ERROR is left to WalSndErrorCleanup, which follows. */
 static __always_inline void on_FATAL(struct pt_regs *ctx)
@@ -412,10 +442,10 @@ static __always_inline void on_FATAL(struct pt_regs *ctx)
 	struct ws_entry *e = session_of(pid);
 	__u64 data;
 
-	if (!e) {
-		emit_slot(WS_IP(ctx) - cfg.site_addr[WS_SITE_FATAL]);
+	if (!e)
+		e = foreign_report(ctx, pid);
+	if (!e)
 		return;
-	}
 	data = error_data(e);
 	if (!data || !read_user(e, &number, sizeof(number), data + cfg.off.error_elevel))
 		return;

@@ -89,7 +89,9 @@ enum ws_session_flags {
 	WS_SESSION_TLS = 1 << 2, /* Port.ssl_in_use; for WS_VALID_TLS */
 	WS_SESSION_REFUSED =
 		1 << 3, /* seen first by the FATAL that refused it: its error follows */
-	/* 1 << 4 is for what a refused connection's packet leaves open */
+	/* with REFUSED: its start-up packet was not read to the end, because the value of
+	 * `replication` is none: DATABASE is not known, nor are names that come behind it */
+	WS_SESSION_UNPARSED = 1 << 4,
 	WS_SESSION_CASCADING = 1 << 5, /* am_cascading_walsender; for WS_SESSION_RUNNING */
 };
 

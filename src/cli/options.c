@@ -509,6 +509,8 @@ static int check(const struct parse *p)
 			return usage(p, "only when tracing (--live)", "--ring", NULL);
 		if (o->attach)
 			return usage(p, "only when tracing (--live)", "--attach", NULL);
+		if (o->redact)
+			return usage(p, "only when tracing (--live)", "--redact", NULL);
 	}
 	if (replayed && !o->file && (g & WS_GROUP_DEFAULT_LIVE))
 		return usage(p, "only on a recording (FILE)", "--session, --from and --to", NULL);

@@ -60,6 +60,7 @@ struct ws_options {
 	bool level_given;
 	size_t ring_bytes; /* 0: the default */
 	enum ws_attach_method attach;
+	bool redact;
 	bool json;
 	int verbose; /* number of -v */
 	bool quiet;

@@ -134,6 +134,15 @@ int ws_json_line(const struct ws_export *ex, json_t *object, int rc)
 	return rc ? -1 : 0;
 }
 
+static void put_report(json_t *object, const struct ws_report *report, int *rc)
+{
+	ws_json_put(object, "severity",
+		    ws_json_str(report ? ws_severity_name(report->elevel) : NULL), rc);
+	ws_json_put(object, "sqlstate", ws_json_str(report ? report->sqlstate : NULL), rc);
+	ws_json_put(object, "message", ws_json_str(report ? report->message : NULL), rc);
+	ws_json_put(object, "location", ws_json_str(report ? report->location : NULL), rc);
+}
+
 /* The signal that ended the session, and who sent it. */
 static json_t *signal_by(const struct ws_signal_by *by, int *rc)
 {
@@ -163,7 +172,27 @@ static json_t *exit_object(const struct ws_session *session, int *rc)
 		    ended && session->exit_signal >= 0 ? json_integer(session->exit_signal)
 						       : json_null(),
 		    rc);
+	put_report(object, ws_session_error(session, &report) ? &report : NULL, rc);
 	ws_json_put(object, "signal_by", signal_by(&session->signal_by, rc), rc);
+	return object;
+}
+
+/* Null as a whole where the start was not seen at all. */
+static json_t *start_phases(const struct ws_session *session, int *rc)
+{
+	json_t *object;
+	char key[64];
+	uint64_t ns;
+
+	if (session->was_running)
+		return json_null();
+	object = json_object();
+	for (int i = 0; i < WS_START_COUNT; i++) {
+		bool known = ws_session_start_phase(session, (enum ws_start_phase)i, &ns);
+
+		snprintf(key, sizeof(key), "%s_ns", ws_start_phase_name((enum ws_start_phase)i));
+		ws_json_put(object, key, known ? ws_json_uint(ns) : json_null(), rc);
+	}
 	return object;
 }
 

@@ -103,6 +103,9 @@ static json_t *field_value(const struct ws_export *ex, const struct ws_rec *rec,
 int ws_json_event(struct ws_export *ex, const struct ws_session *session, const struct ws_rec *rec)
 {
 	const struct ws_kind_info *info = ws_kind_info(rec->kind);
+	/* The collector's records are in no sequence; a gap tells where in it records are missing.
+	 */
+	bool numbered = session && (rec->kind < WS_KIND_SERVER || rec->kind == WS_KIND_GAP);
 	json_t *o;
 	uint64_t duration;
 	int rc = 0;
@@ -114,7 +117,7 @@ int ws_json_event(struct ws_export *ex, const struct ws_session *session, const 
 	ws_json_put_session(o, session, &rc);
 	if (!session && rec->pid)
 		ws_json_put(o, "pid", ws_json_uint(rec->pid), &rc);
-	ws_json_put(o, "seq", session ? ws_json_uint(rec->seq) : json_null(), &rc);
+	ws_json_put(o, "seq", numbered ? ws_json_uint(rec->seq) : json_null(), &rc);
 	ws_json_put(o, "event", json_string(info->name), &rc);
 	ws_json_put(o, "lsn", ws_json_lsn(ws_event_lsn(rec)), &rc);
 	ws_json_put(o, "duration_ns",

@@ -93,6 +93,22 @@ static int put_note(struct ws_export *ex, enum ws_color color, const char *text)
 	return rc ? -1 : 0;
 }
 
+/* Behind a text that was cut: "... (2.00 MB, xxh64 0123456789abcdef)". */
+static int add_cut(struct ws_buf *buf, bool cut, const struct ws_text_sum *sum)
+{
+	char bytes[WS_BYTES_TEXT];
+
+	if (!cut)
+		return 0;
+	if (!sum->has_bytes)
+		return ws_buf_addstr(buf, "...");
+	if (ws_buf_addf(buf, "... (%s", ws_bytes_format(sum->bytes, bytes)))
+		return -1;
+	if (sum->has_hash && ws_buf_addf(buf, ", xxh64 %016llx", (unsigned long long)sum->xxh64))
+		return -1;
+	return ws_buf_addstr(buf, ")");
+}
+
 /* "FATAL:  28P01: ..." and "LOCATION:  ..." as psql's VERBOSITY verbose has them. */
 static int error_notes(struct ws_export *ex, const struct ws_report *report)
 {
@@ -105,6 +121,7 @@ static int error_notes(struct ws_export *ex, const struct ws_report *report)
 	rc = ws_buf_addf(&text, "%s:  %s%s%s", severity ? severity : "ERROR", sqlstate,
 			 sqlstate[0] ? ": " : "",
 			 report->message ? report->message : "(message not readable)") ||
+	     add_cut(&text, report->truncated, &report->sum) ||
 	     put_note(ex, WS_COLOR_RED, text.data);
 	ws_buf_clear(&text);
 	if (rc == 0 && report->location)
@@ -272,6 +289,41 @@ static int wire_cells(struct ws_table *t, const struct ws_session *s, bool verbo
 	       ws_table_cell(t, WS_COLOR_NONE, verbose && (s->valid & WS_VALID_TLS) ? tls : "");
 }
 
+/* "start: startup_packet 1.2 ms, ...": what was seen of it. */
+static int start_note(struct ws_export *ex, const struct ws_session *s)
+{
+	char took[WS_DURATION_TEXT];
+	struct ws_buf text = { 0 };
+	int rc = 0, seen = 0;
+	uint64_t ns;
+
+	for (int i = 0; i < WS_START_COUNT && rc == 0; i++) {
+		if (!ws_session_start_phase(s, (enum ws_start_phase)i, &ns))
+			continue;
+		rc = ws_buf_addf(&text, "%s%s %s", seen++ ? ", " : "start: ",
+				 ws_start_phase_name((enum ws_start_phase)i),
+				 ws_duration_format(ns, took));
+	}
+	if (rc == 0 && seen)
+		rc = put_note(ex, WS_COLOR_NONE, text.data);
+	ws_buf_deinit(&text);
+	return rc;
+}
+
+/* What a session says below its row: why it was refused, or failed; the rest on request. */
+static int session_notes(struct ws_export *ex, const struct ws_session *s)
+{
+	bool verbose = ex->opt.screen.verbose;
+	struct ws_report report;
+
+	if (verbose && !s->was_running && start_note(ex, s))
+		return -1;
+	if (!ws_session_error(s, &report) ||
+	    !(verbose || s->exit_reason == WS_END_REFUSED || s->exit_reason == WS_END_FATAL))
+		return 0;
+	return error_notes(ex, &report);
+}
+
 int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
 {
 	struct ws_table *t = ex->state;
@@ -339,46 +391,16 @@ static int end_history(struct ws_export *ex)
 	return end_table(ex, "no commands");
 }
 
-/* Behind a text that was cut: "... (2.00 MB, xxh64 0123456789abcdef)". */
-static int add_cut(struct ws_buf *buf, bool cut, const struct ws_text_sum *sum)
-{
-	char bytes[WS_BYTES_TEXT];
-
-	if (!cut)
-		return 0;
-	if (!sum->has_bytes)
-		return ws_buf_addstr(buf, "...");
-	if (ws_buf_addf(buf, "... (%s", ws_bytes_format(sum->bytes, bytes)))
-		return -1;
-	if (sum->has_hash && ws_buf_addf(buf, ", xxh64 %016llx", (unsigned long long)sum->xxh64))
-		return -1;
-	return ws_buf_addstr(buf, ")");
-}
-
-/* "ERROR: 42601: ..." and "LOCATION: ..." below the command, as psql's VERBOSITY verbose has them.
- */
-static int error_notes(struct ws_export *ex, const struct ws_command *c)
+/* The command, or in parentheses why there is none. */
+static int command_text(const struct ws_command *c, struct ws_buf *out)
 {
 	const char *type = ws_message_type_name(c->message_type);
 
-	rc = ws_buf_addf(&text, "ERROR:  %s%s%s", c->sqlstate, c->sqlstate[0] ? ": " : "",
-			 c->message ? c->message : "(message not readable)") ||
-	     add_cut(&text, c->message_truncated, &c->message_sum) ||
-	     ws_buf_addstr(&note, "               ") ||
-	     ws_buf_addstr(&note, ws_color_code(screen, WS_COLOR_RED)) ||
-	     ws_put_text(&note, screen, text.data, text.len, room) ||
-	     ws_buf_addstr(&note, ws_color_code(screen, WS_COLOR_NONE)) ||
-	     ws_table_note(ex->state, note.data);
-	ws_buf_clear(&note);
-	ws_buf_clear(&text);
-	if (rc == 0 && c->location)
-		rc = ws_buf_addf(&text, "LOCATION:  %s", c->location) ||
-		     ws_buf_addstr(&note, "               ") ||
-		     ws_put_text(&note, screen, text.data, text.len, room) ||
-		     ws_table_note(ex->state, note.data);
-	ws_buf_deinit(&note);
-	ws_buf_deinit(&text);
-	return rc ? -1 : 0;
+	if (c->text)
+		return ws_buf_add(out, c->text, c->text_len) || add_cut(out, c->truncated, &c->sum);
+	if (type)
+		return ws_buf_addf(out, "(%s message)", type);
+	return ws_buf_addstr(out, c->outside ? "(no command)" : "(not readable)");
 }
 
 int ws_text_command_row(struct ws_export *ex, const struct ws_session *session,
@@ -392,16 +414,14 @@ int ws_text_command_row(struct ws_export *ex, const struct ws_session *session,
 	};
 	struct ws_table *t = ex->state;
 	char pid[WS_PID_TEXT], time[WS_TIME_TEXT], count[WS_COUNT_TEXT], lasted[WS_DURATION_TEXT];
-	struct ws_report report = { c->elevel, c->sqlstate, c->message, c->location };
+	struct ws_report report = { c->elevel,	 c->sqlstate,	       c->message,
+				    c->location, c->message_truncated, c->message_sum };
 	struct ws_buf command = { 0 };
 	uint64_t ns = 0;
 	bool known = ws_command_duration(c, ex->opt.to_ns, &ns);
 	int rc;
 
-	rc = c->text ? ws_buf_add(&command, c->text, c->text_len)
-		     : ws_buf_addstr(&command, unreadable);
-	if (rc == 0)
-		rc = add_cut(&command, c->truncated, &c->sum);
+	rc = command_text(c, &command);
 	rc = rc ||
 	     ws_table_cell(t, WS_COLOR_NONE,
 			   c->start_ns ? ws_text_time(ex, c->start_ns, time) : "before") ||

@@ -463,6 +463,8 @@ static const struct printer {
 	{ WS_KIND_KEEPALIVE, WS_COLOR_NONE, false, print_keepalive },
 	{ WS_KIND_BACKUP, WS_COLOR_BLUE, false, print_backup },
 	{ WS_KIND_EXIT, WS_COLOR_CYAN, false, print_exit },
+	{ WS_KIND_PHASE, WS_COLOR_CYAN, false, print_phase },
+	{ WS_KIND_MESSAGE, WS_COLOR_BOLD, false, print_message },
 	{ WS_KIND_SIGNAL, WS_COLOR_RED, false, print_signal },
 	{ WS_KIND_SLOT, WS_COLOR_RED, false, print_slot },
 	{ WS_KIND_ENDING, WS_COLOR_CYAN, false, print_ending },

@@ -88,14 +88,16 @@ void ws_live_account(const struct ws_live *live, struct ws_rec_stop *stop)
 	}
 }
 
-/* Loss that no session's sequence shows: of records that belong to none, and of sessions that ended
+/* Loss that no session's sequence shows, and that was not announced yet: of sessions that ended
  * without a number to tell it by. */
 int ws_live_emit_rest(struct ws_live *live, const struct ws_rec_stop *stop, uint64_t since_ns)
 {
 	struct ws_order_stats order;
+	uint64_t told;
 
 	ws_order_stats(live->order, &order);
-	if (stop->lost <= order.lost)
+	told = order.lost + live->lost_alone;
+	if (stop->lost <= told)
 		return 0;
-	return ws_live_emit_gap(live, WS_GAP_RING_FULL, since_ns, stop->lost - order.lost);
+	return ws_live_emit_gap(live, WS_GAP_RING_FULL, since_ns, stop->lost - told);
 }

@@ -11,7 +11,9 @@
 
 #include "base/util.h"
 #include "live/private.h"
+#include "live/redact.h"
 #include "probe/privileges.h"
+#include "session/redact.h"
 
 /* Programs wake the collector only above a watermark: this is the latency of what is below it. */
 #define POLL_MS 50
@@ -244,7 +246,7 @@ static int drain_for_good(struct ws_live *live)
 {
 	struct tail_context tail = { .live = live };
 
-	if (ws_ring_consume(live->ring) < 0 || reconcile(live))
+	if (ws_ring_consume(live->ring) < 0 || reconcile(live) || ws_live_emit_sockets(live, true))
 		return -1;
 	ws_tracer_detach_exits(live->tracer);
 	if (ws_ring_consume(live->ring) < 0 || ws_live_settle(live))
@@ -272,7 +274,7 @@ static int finish(struct ws_live *live, struct ws_live_result *result)
 		return -1;
 	ws_tracer_detach(live->tracer);
 	result->detach_ns = ws_clock_mono_ns() - before;
-	if (drain_for_good(live) || report_untracked(live, before))
+	if (drain_for_good(live) || report_untold(live, before))
 		return -1;
 	ws_live_account(live, &stop);
 	result->produced = stop.produced;

@@ -82,9 +82,12 @@ struct ws_live {
 	/* What kept a server from being traced and was not said yet. Until tracing has started the
 	 * last one waits: it is the error if no server can be traced, else a warning. */
 	struct ws_error problem;
-	bool scan_failed; /* the last one */
-	bool complete;	  /* no further server can come: nothing is looked for any more */
-	int sink_result;  /* what the sink said last: not 0 ends the run */
+	struct ws_rec_socket *sockets; /* as last put into the stream, by pid */
+	size_t socket_count;
+	bool sockets_failed; /* said once */
+	bool scan_failed;    /* the last one */
+	bool complete;	     /* no further server can come: nothing is looked for any more */
+	int sink_result;     /* what the sink said last: not 0 ends the run */
 };
 
 /* servers.c: finds servers, loads and attaches what is new, seeds walsenders that already run.
@@ -117,16 +120,29 @@ int ws_live_emit_server(struct ws_live *live, const struct ws_postmaster *postma
 int ws_live_emit_clock(struct ws_live *live);
 int ws_live_emit_note(struct ws_live *live, const char *text);
 int ws_live_emit_stop(struct ws_live *live, struct ws_rec_stop *stop);
-/* Of no session. */
+/* Missing since from_ns, of no session that is known. */
 int ws_live_emit_gap(struct ws_live *live, enum ws_gap_cause cause, uint64_t from_ns,
 		     uint64_t count);
 struct ws_seed;
 int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed);
 /* No record of this session has arrived, and none would be wanted: it is not missed either. */
 bool ws_live_is_strange(struct ws_live *live, uint32_t pid, const struct ws_entry *entry);
+/* sockets.c: takes the counters of the sessions' sockets and passes on those that changed. `fresh`:
+ * only of sessions none was taken of yet. */
+int ws_live_emit_sockets(struct ws_live *live, bool fresh);
+void ws_live_sockets_deinit(struct ws_live *live);
+/* Is the record's session one that the filters exclude? */
+bool ws_live_is_ignored(const struct ws_live *live, const struct ws_rec *rec);
 /* From the ring: drops what filters exclude, completes, then passes on in order. */
 int ws_live_from_ring(void *arg, const void *data, size_t size);
 
+/* signals.c: records of the kernel that are in no session's sequence. */
+/* Do the filters want this one? True for all other kinds. */
+bool ws_live_wants_alone(const struct ws_live *live, const struct ws_rec *rec);
+/* Which process of the server sent it: what pids alone do not tell. */
+void ws_live_complete_signal(const struct ws_live *live, struct ws_rec_signal *signal);
+/* Announces those that were lost since it was called last. */
+int ws_live_report_lost_alone(struct ws_live *live, const uint64_t *counters, uint64_t since_ns);
 /* account.c: by kind, made = lost + filtered + handed on. Whoever makes a record in place of the
  * programs, takes one out of the ring or drops one because no filter wants it counts it here. */
 void ws_live_count_made(struct ws_live *live, const struct ws_rec *rec);

@@ -229,6 +229,7 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 {
 	struct ws_live *live = arg;
 	const struct ws_rec *rec = data;
+	struct ws_rec_text_sum sum;
 	struct ws_rec_signal signal;
 	struct ws_rec_error full;
 	int rc;
@@ -238,7 +239,7 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 	if (size < sizeof(*rec) || size < rec->size)
 		return ws_order_feed(live->order, data, size);
 	ws_live_count_arrived(live, rec);
-	if (is_ignored(live, rec)) {
+	if (ws_live_is_ignored(live, rec) || !ws_live_wants_alone(live, rec)) {
 		ws_live_count_filtered(live, rec);
 		return 0;
 	}
@@ -257,6 +258,11 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 		complete_error(live, data, &full);
 		data = &full;
 		size = sizeof(full);
+	}
+	if (rec->kind == WS_KIND_TEXT_SUM && rec->size == sizeof(sum) && size >= rec->size) {
+		sum = ws_text_sum_end(data);
+		data = &sum;
+		size = sum.h.size;
 	}
 	if (rec->kind == WS_KIND_SIGNAL && rec->size == sizeof(signal)) {
 		memcpy(&signal, data, sizeof(signal));

@@ -212,8 +212,10 @@ static void load_socket(struct ws_tracer *t)
 	       step, strerror(-ret));
 }
 
-/* A server takes some 30 descriptors, with perf events one per site: as many as we may have. */
-static void raise_descriptors(void)
+/* A server takes some 30 descriptors, with perf events one per site and one per program: as many as
+ * we may have. So few that not even one server can be traced are refused here, in plain words,
+ * instead of by whatever would fail first. */
+static int raise_descriptors(enum ws_attach_method method, struct ws_error *err)
 {
 	rlim_t least = 64 + (method == WS_ATTACH_PERF ? 2 * WS_SITE_COUNT : 0);
 	struct rlimit limit;
@@ -521,6 +523,37 @@ void ws_tracer_each_entry(const struct ws_tracer *t,
 		if (bpf_map_lookup_elem(fd, &pids[i], &entry) == 0)
 			fn(arg, pids[i], &entry);
 	free(pids);
+}
+
+int ws_tracer_each_socket(const struct ws_tracer *t,
+			  void (*fn)(void *arg, const struct ws_rec_socket *rec), void *arg)
+{
+	struct ws_rec_socket rows[64];
+	ws_autoclose int fd = -1;
+	uint32_t pid;
+	ssize_t got;
+	size_t have = 0;
+
+	if (!t->socket)
+		return 0;
+	/* The iterator goes through all threads of the host: not for nothing. */
+	if (bpf_map_get_next_key(bpf_map__fd(t->host->maps.sessions), NULL, &pid))
+		return 0;
+	fd = bpf_iter_create(bpf_link__fd(t->socket->links.each_task));
+	if (fd < 0)
+		return -errno;
+	/* A read may end within a row. */
+	while ((got = read(fd, (char *)rows + have, sizeof(rows) - have)) > 0) {
+		size_t rest, i;
+
+		have += (size_t)got;
+		rest = have % sizeof(rows[0]);
+		for (i = 0; i < have / sizeof(rows[0]); i++)
+			fn(arg, &rows[i]);
+		memmove(rows, (char *)rows + have - rest, rest);
+		have = rest;
+	}
+	return got < 0 ? -errno : 0;
 }
 
 void ws_tracer_add_postmaster(struct ws_tracer *t, uint32_t pid, uint64_t start_ns)

@@ -230,6 +230,8 @@ static void fill_session(const struct ws_seed_view *view, struct ws_seed *seed, 
 				  .flags = WS_SESSION_RUNNING };
 	if (view->database)
 		rec->h.flags |= WS_SESSION_DATABASE;
+	if (view->cascading)
+		rec->h.flags |= WS_SESSION_CASCADING;
 	if (view->tls)
 		rec->h.flags |= WS_SESSION_TLS;
 	/* What the host slept since is not known apart from what it slept before: 0 at worst. */

@@ -287,11 +287,19 @@ void ws_command_error(struct ws_machine *m, const struct ws_rec_error *rec)
 	if (rec->valid & WS_VALID_SQLSTATE)
 		unpack_sqlstate(rec->sqlstate, problem->sqlstate);
 	locate(problem, rec);
-	/* Refused outside any command (forbidden_in_wal_sender): an entry of its own. */
-	if (problem->closing && !m->command.open) {
-		open_command(m, rec->h.time_ns);
+	/* A message that is refused (forbidden_in_wal_sender), a connection that is refused, an
+	 * idle session that is ended: an entry of its own. */
+	problem->outside = problem->elevel != WS_ELEVEL_COMMERROR && !m->command.open;
+	if (problem->outside)
+		open_entry(m, rec->h.time_ns, true);
+	if (problem->outside && problem->closing)
 		ws_client_foreign(m);
-	}
+}
+
+void ws_command_message(struct ws_machine *m, const struct ws_rec_message *rec)
+{
+	close_lost(m, rec->h.time_ns);
+	m->message_type = (uint8_t)rec->type;
 }
 
 /* Of several, the one that ended the process is kept: a FATAL, else the first COMMERROR (the EOF
@@ -400,6 +408,8 @@ bool ws_session_error(const struct ws_session *session, struct ws_report *report
 		.sqlstate = problem->sqlstate[0] ? problem->sqlstate : NULL,
 		.message = problem->message.any ? problem->message.buf.data : NULL,
 		.location = problem->location[0] ? problem->location : NULL,
+		.truncated = problem->message.cut,
+		.sum = problem->message.sum,
 	};
 	return true;
 }

@@ -248,7 +248,7 @@ static uint32_t facts_of(const struct ws_machine *m)
 	unsigned int asked = server ? server->asked : 0;
 
 	return m->clues | sender_of(m) | (s->was_running ? RUNNING : 0) |
-	       (s->ready_ns ? READY : 0) | (s->first_command_ns || m->command_seq ? COMMANDED : 0) |
+	       (s->ready_ns ? READY : 0) | (s->first_command_ns || m->commanded ? COMMANDED : 0) |
 	       (m->streamed ? STREAMED : 0) | (s->slot[0] ? SLOT : 0) | (stopping ? STOPPING : 0) |
 	       (m->hole ? HOLE : 0) | (m->woke_by_death ? DEATH : 0) |
 	       (s->exit_signal > 0 ? SIGNALED : 0) |

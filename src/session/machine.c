@@ -73,6 +73,7 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 	s->valid = r->valid;
 	s->port = r->port;
 	s->database = rec->flags & WS_SESSION_DATABASE;
+	s->has_database = !(rec->flags & WS_SESSION_UNPARSED);
 	s->tls = rec->flags & WS_SESSION_TLS;
 	memcpy(s->user, r->user, sizeof(s->user));
 	memcpy(s->database_name, r->database, sizeof(s->database_name));
@@ -115,10 +116,24 @@ static void on_phase(struct ws_machine *m, const struct ws_rec *rec)
 {
 	const struct ws_rec_phase *r = (const struct ws_rec_phase *)rec;
 
-	if (r->phase != WS_PHASE_INITIALIZED || !(rec->flags & WS_PHASE_CASCADING))
-		return;
-	m->s.cascading = true;
-	ws_client_judge(m);
+	switch (r->phase) {
+	case WS_PHASE_AUTH_BEGIN:
+		m->s.auth_begin_ns = rec->time_ns;
+		break;
+	case WS_PHASE_AUTH_END:
+		m->s.auth_end_ns = rec->time_ns;
+		break;
+	case WS_PHASE_INITIALIZED:
+		m->s.initialized_ns = rec->time_ns;
+		m->s.cascading = rec->flags & WS_PHASE_CASCADING;
+		ws_client_judge(m);
+		break;
+	}
+}
+
+static void on_message(struct ws_machine *m, const struct ws_rec *rec)
+{
+	ws_command_message(m, (const struct ws_rec_message *)rec);
 }
 
 static void on_command(struct ws_machine *m, const struct ws_rec *rec)
@@ -206,10 +221,8 @@ static void on_stream(struct ws_machine *m, const struct ws_rec *rec)
 	m->streamed = true;
 	s->kind =
 		rec->flags & WS_STREAM_LOGICAL ? WS_SESSION_KIND_LOGICAL : WS_SESSION_KIND_PHYSICAL;
-	if ((rec->flags & WS_STREAM_SLOT) && r->slot[0]) {
-		memcpy(s->slot, r->slot, sizeof(s->slot));
+	if ((rec->flags & WS_STREAM_SLOT) && r->slot[0])
 		ws_slot_streams(m);
-	}
 	if (r->sent_lsn)
 		s->sent_lsn = r->sent_lsn;
 }
@@ -509,7 +522,7 @@ static void end_session(struct ws_machine *m, uint64_t end_ns)
 	m->deferred = s->exit_reason == WS_END_SLOT_RELEASED;
 	if (!m->deferred)
 		tell_session(m);
-	ws_command_deinit(m);
+	ws_command_release(m);
 }
 
 static void on_ending(struct ws_machine *m, const struct ws_rec *rec)
@@ -591,6 +604,7 @@ static const struct handler handlers[WS_KIND_MAX] = {
 	[WS_KIND_ENDING] = { on_ending, sizeof(struct ws_rec_ending) },
 	[WS_KIND_EXIT] = { on_exit_record, WS_EXIT_SHORT_SIZE },
 	[WS_KIND_PHASE] = { on_phase, sizeof(struct ws_rec_phase) },
+	[WS_KIND_MESSAGE] = { on_message, sizeof(struct ws_rec_message) },
 	[WS_KIND_GAP] = { on_gap, sizeof(struct ws_rec_gap) },
 	[WS_KIND_SOCKET] = { on_socket, sizeof(struct ws_rec_socket) },
 };

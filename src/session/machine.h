@@ -7,6 +7,9 @@
  *   timeline.c  accounts for time, makes segments
  *   command.c   commands, their texts and outcomes, errors
  *   exit.c      why a session ended
+ *   start.c     how long the phases of its start took
+ *   client.c    which program the client is
+ *   pattern.c   how its commands are written
  *   slot.c      what the server says about taking its slot away
  *   metrics.c   histograms
  */
@@ -118,6 +121,7 @@ struct ws_machine {
 	struct ws_problem problem; /* of which the text may still come */
 	struct ws_problem fatal; /* that the exit is explained by: the last FATAL, else COMMERROR */
 	uint32_t clues;		 /* exit.c */
+	struct ws_client client;
 
 	int ending_code;		/* proc_exit's, -1 if it was not seen */
 	struct ws_signal_by term, quit; /* the first SIGTERM and SIGQUIT it was sent */
@@ -258,6 +262,26 @@ const struct ws_signal_by *ws_exit_signal(const struct ws_machine *m);
 void ws_slot_report(struct ws_machine *m, const struct ws_rec_slot *rec);
 /* This session streams from its slot: whoever had to release it, it is still good. */
 void ws_slot_streams(struct ws_machine *m);
+
+/* client.c */
+/* The first command that will be seen is the client's first one, or that is not known. */
+void ws_client_init(struct ws_machine *m, bool seen_from_start);
+void ws_client_command(struct ws_machine *m, const char *text, size_t len);
+/* It sent what no program of PostgreSQL sends. */
+void ws_client_foreign(struct ws_machine *m);
+/* It takes what is streamed to it, and has said up to where it has applied it (0: it has not). */
+void ws_client_listens(struct ws_machine *m, uint64_t apply_lsn);
+void ws_client_gap(struct ws_machine *m);
+/* Decides anew. */
+void ws_client_judge(struct ws_machine *m);
+
+/* pattern.c */
+/*
+ * Is the text as the pattern says? %d is a decimal number, %l a WAL position, %q what stands
+ * between double quotes, %n a name with or without quotes, %p this process id (any if it is 0), %y
+ * the name of a table synchronisation's slot; * at the end is anything.
+ */
+bool ws_pattern_matches(const char *pattern, const char *text, size_t len, uint32_t pid);
 
 /* wire.c */
 void ws_wire_turn(struct ws_machine *m, const struct ws_rec_turn *rec);

@@ -248,6 +248,13 @@ int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
 	case WS_KIND_CLOCK:
 		feed_clock(model, rec);
 		break;
+	case WS_KIND_NOTE:
+		if (!strcmp(((const struct ws_rec_note *)rec)->text, WS_REDACTED_NOTE))
+			model->redacted = true;
+		break;
+	case WS_KIND_SOCKET:
+		feed_socket(model, rec);
+		break;
 	case WS_KIND_SIGNAL:
 		feed_signal(model, rec);
 		break;

@@ -126,6 +126,10 @@ ws_exit_reason_name(enum ws_exit_reason reason); /* "client_terminated", NULL fo
 enum ws_outcome { WS_OUTCOME_RUNNING = 0, WS_OUTCOME_OK, WS_OUTCOME_ERROR, WS_OUTCOME_LOST };
 const char *ws_outcome_name(enum ws_outcome outcome); /* "ok", ... */
 
+/* What the server's log says in front of a message: "FATAL"; a COMMERROR is a LOG there. NULL:
+ * none. */
+const char *ws_severity_name(enum ws_elevel elevel);
+
 /* What is known of a text that was not kept whole. */
 struct ws_text_sum {
 	bool has_bytes, has_hash;
@@ -133,7 +137,7 @@ struct ws_text_sum {
 	uint64_t xxh64; /* of the whole text, seed 0 */
 };
 
-/* One command of a session. Pointers live during the observer's call. */
+/* One command of a session, or an error outside any. Pointers live during the observer's call. */
 struct ws_command {
 	uint32_t seq;	  /* from 1 on within the session */
 	const char *text; /* NULL if it could not be read at all */
@@ -152,7 +156,31 @@ struct ws_command {
 	const char *message;
 	bool message_truncated;
 	struct ws_text_sum message_sum;
-	const char *location; /* "function, file:line" as psql prints it, NULL if not known */
+	const char *location;  /* "function, file:line" as psql prints it, NULL if not known */
+	enum ws_elevel elevel; /* of the error; 0: none, or none of the server's */
+	bool outside;	       /* no command: an error that came up between commands */
+	uint8_t message_type;  /* of such an error, the protocol message it refuses; 0: not known */
+};
+/* "Parse" for 'P'; NULL for a byte that names none of those a walsender refuses. */
+const char *ws_message_type_name(uint8_t type);
+
+/* An error as psql's VERBOSITY verbose shows it. Its strings live as long as the model. */
+struct ws_report {
+	enum ws_elevel elevel;
+	const char *sqlstate, *message, *location; /* NULL: not known */
+	bool truncated;				   /* the message */
+	struct ws_text_sum sum;
+};
+
+/* The phases of a session's start, in their order; together they are the time from the fork to the
+ * first command. */
+enum ws_start_phase {
+	WS_START_PACKET = 0,	/* fork to start-up packet, with the TLS handshake */
+	WS_START_AUTH,		/* ClientAuthentication */
+	WS_START_POSTGRES,	/* InitPostgres without it */
+	WS_START_WALSENDER,	/* InitWalSender */
+	WS_START_FIRST_COMMAND, /* waiting for the first command */
+	WS_START_COUNT,
 };
 
 /* A stretch of one state. */
@@ -189,7 +217,6 @@ struct ws_session {
 	bool tls; /* for WS_VALID_TLS */
 	enum ws_session_kind kind;
 	enum ws_program program;
-	bool cascading;		   /* its server was a standby itself */
 	uint32_t partner_pid;	   /* the other session of the same pg_basebackup, 0 for none */
 	uint64_t partner_start_ns; /* likewise */
 

@@ -56,6 +56,23 @@ const char *ws_session_kind_name(enum ws_session_kind kind)
 	return name_in(names, WS_ARRAY_SIZE(names), kind);
 }
 
+const char *ws_program_name(enum ws_program program)
+{
+	static const char *const names[] = {
+		[WS_PROGRAM_WALRECEIVER] = "walreceiver",
+		[WS_PROGRAM_CASCADING_STANDBY] = "cascading_standby",
+		[WS_PROGRAM_PG_RECEIVEWAL] = "pg_receivewal",
+		[WS_PROGRAM_PG_RECVLOGICAL] = "pg_recvlogical",
+		[WS_PROGRAM_PG_BASEBACKUP] = "pg_basebackup",
+		[WS_PROGRAM_APPLY_WORKER] = "apply_worker",
+		[WS_PROGRAM_TABLESYNC_WORKER] = "tablesync_worker",
+		[WS_PROGRAM_PSQL] = "psql",
+		[WS_PROGRAM_OTHER] = "other",
+	};
+
+	return name_in(names, WS_ARRAY_SIZE(names), program);
+}
+
 const char *ws_signal_role_name(enum ws_signal_role role)
 {
 	static const char *const names[] = {

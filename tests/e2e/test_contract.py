@@ -55,7 +55,8 @@ class Contract(LiveTest):
 
     def test_exits_have_a_reason_of_the_contract(self):
         for entry in clients().record.view("sessions"):
-            self.assertLessEqual({"code", "reason", "signal", "signal_by"}, set(entry["exit"]))
+            self.assertEqual(sorted(entry["exit"]), ["code", "location", "message", "reason", "severity", "signal",
+                                                     "signal_by", "sqlstate"])
             if entry["end"] is None:
                 self.assertIsNone(entry["exit"]["reason"], entry["session"])
             else:

@@ -122,13 +122,13 @@ class States(LiveTest):
         inside = sum(length for state, length in times.items() if state.startswith("backup_"))
         self.assertGreaterEqual(inside, 0.99 * (end - begin), f"seen {times}")
 
-    def test_an_idle_session_is_idle(self):
+    def test_an_idle_session_is_stays_idle(self):
         server = primary()
         with recording(server) as record:
             psql = server.start_program(
-                ["psql", "-X", "-q", "-d", server.conninfo(application="s_idle", replication="database",
+                ["psql", "-X", "-q", "-d", server.conninfo(application="s_stays_idle", replication="database",
                                                            database="postgres")],
-                name="s_idle", stdin=subprocess.PIPE)
+                name="s_stays_idle", stdin=subprocess.PIPE)
             psql.popen.stdin.write(b"IDENTIFY_SYSTEM;\n")
             psql.popen.stdin.flush()
             wait_for("psql's answer", lambda: "systemid" in psql.out)
@@ -137,7 +137,7 @@ class States(LiveTest):
             end = time.time()
             psql.popen.stdin.close()
             psql.expect()
-        pid, = walsender_pids(server, "s_idle")
+        pid, = walsender_pids(server, "s_stays_idle")
         self.assert_mostly(record.time_in(pid, begin, end), "idle", end - begin, 0.99)
 
     def test_durations_of_a_session_add_up_to_its_own(self):

@@ -124,7 +124,8 @@ class Texts(LiveTest):
     def test_in_the_trace_are_what_was_sent(self):
         sent = sent_at_level_1()
         events = [event for event in sent.record.view("trace") if event["pid"] == sent.pid]
-        self.assertEqual([event["seq"] for event in events], list(range(len(events))))
+        numbers = [event["seq"] for event in events if event["event"] != "socket"]
+        self.assertEqual(numbers, list(range(len(numbers))))
         found, sums = [], []
         for event in events:
             if event["event"] == "command":

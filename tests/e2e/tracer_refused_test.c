@@ -72,7 +72,7 @@ static void a_refused_walsender_is_a_session_with_its_error(void **state)
 	assert_int_equal(f->count, 4);
 	s = record(f, 0, WS_KIND_SESSION);
 	assert_int_equal(s->h.pid, pid);
-	assert_int_equal(s->h.flags, WS_SESSION_REFUSED | WS_SESSION_DATABASE);
+	assert_int_equal(s->h.flags, WS_SESSION_REFUSED | WS_SESSION_DATABASE | WS_SESSION_TLS);
 	assert_int_equal(s->postmaster_pid, getpid());
 	assert_int_equal(s->ns_pid, pid);
 	assert_string_equal(s->user, "repl");
@@ -96,7 +96,7 @@ static void an_option_that_is_no_boolean_leaves_names_unknown(void **state)
 	report(f, &no_boolean);
 	assert_int_equal(f->count, 4);
 	s = record(f, 0, WS_KIND_SESSION);
-	assert_int_equal(s->h.flags, WS_SESSION_REFUSED | WS_SESSION_UNPARSED);
+	assert_int_equal(s->h.flags, WS_SESSION_REFUSED | WS_SESSION_UNPARSED | WS_SESSION_TLS);
 	assert_true(s->valid & WS_VALID_USER);
 	assert_string_equal(s->user, "repl");
 	assert_false(s->valid & WS_VALID_APPLICATION);

@@ -68,6 +68,8 @@ int ws_tape_keepalive(struct ws_tape *tape, uint64_t lsn);
 int ws_tape_backup(struct ws_tape *tape, enum ws_backup_phase phase, uint64_t bytes,
 		   uint64_t send_ns);
 int ws_tape_exit(struct ws_tape *tape, uint32_t code, uint32_t signal);
+/* With the counters of the socket. */
+int ws_tape_exit_socket(struct ws_tape *tape, uint64_t wire, uint64_t acked);
 int ws_tape_ending(struct ws_tape *tape, uint32_t code, uint32_t cause);
 
 /* In no session's sequence: a signal to the tape's session (`target` 0) or to another process, and

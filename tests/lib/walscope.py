@@ -16,8 +16,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 # The contract of each view: fields every object has, in any order. New fields may be added.
 FIELDS = {
-    "sessions": ("session pid ns_pid kind user database application_name client slot program "
-                 "program_evidence partner start end duration_ns "
+    "sessions": ("session pid ns_pid kind replication user database application_name client slot program "
+                 "program_evidence partner start end duration_ns start_phases "
                  "exit tls commands events lost wal_bytes wire_bytes acked_bytes").split(),
     "history": ("session pid ns_pid seq command kind start duration_ns outcome severity sqlstate message "
                 "location message_type truncated").split(),
