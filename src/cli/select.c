@@ -222,8 +222,10 @@ static void drop_held(struct ws_gate *gate, struct ws_selected *selected, size_t
 		selected->dropped += numbers_of(rec);
 		at += padded_size(rec);
 	}
-	memmove(held->data, held->data + upto, held->len - upto);
-	held->len -= upto;
+	if (upto) {
+		memmove(held->data, held->data + upto, held->len - upto);
+		held->len -= upto;
+	}
 }
 
 /* Keeps a record, aligned as records must be. */

@@ -249,7 +249,9 @@ int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
 		feed_clock(model, rec);
 		break;
 	case WS_KIND_NOTE:
-		if (!strcmp(((const struct ws_rec_note *)rec)->text, WS_REDACTED_NOTE))
+		if (rec->size >= sizeof(struct ws_rec_note) + sizeof(WS_REDACTED_NOTE) &&
+		    !memcmp(((const struct ws_rec_note *)rec)->text, WS_REDACTED_NOTE,
+			    sizeof(WS_REDACTED_NOTE)))
 			model->redacted = true;
 		break;
 	case WS_KIND_SOCKET:

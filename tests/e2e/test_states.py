@@ -100,7 +100,9 @@ class States(LiveTest):
         hist = seen.record.hist(seen.pid, "send_blocked_ns")
         begin, end = seen.blocked
         self.assertEqual(hist["unit"], "ns")
-        self.assertGreaterEqual(hist["max"] / 1e9, end - begin)
+        # A checkpointer or a background writer that writes WAL meanwhile wakes the walsender: then it
+        # is two or three waits.
+        self.assertGreaterEqual(hist["max"] / 1e9, (end - begin) / 4)
         self.assertGreaterEqual(hist["count"] * hist["mean"] / 1e9, end - begin)
 
     def test_a_standby_at_rest_is_wait_wal_only(self):
