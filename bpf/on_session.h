@@ -280,7 +280,8 @@ static __always_inline __u32 library_string(struct ws_entry *e, char *to, __u64 
 	return 0;
 }
 
-static __noinline int emit_error(struct ws_entry *e, __u32 pid, __u64 data, __u32 elevel)
+/* Returns where the message is, 0 if that is not known. */
+static __noinline __u64 emit_error_record(struct ws_entry *e, __u32 pid, __u64 data, __u32 elevel)
 {
 	struct ws_rec_error rec; /* its last two fields only for an extension's error */
 	__u16 size = WS_ERROR_WIRE_SIZE;
@@ -314,9 +315,17 @@ static __noinline int emit_error(struct ws_entry *e, __u32 pid, __u64 data, __u3
 	else
 		rec.valid &= ~WS_VALID_FUNCTION;
 	emit(&rec.h, e, pid, WS_KIND_ERROR, size, bpf_ktime_get_ns());
+	return message;
+}
+
+/* One call behind the other, not within it: the kernel allows 512 bytes of stack for all functions
+ * that are in a call at a time, up to 6.12 also in programs of uprobes. */
+static __always_inline void emit_error(struct ws_entry *e, __u32 pid, __u64 data, __u32 elevel)
+{
+	__u64 message = emit_error_record(e, pid, data, elevel);
+
 	if (message)
 		emit_text(pid, WS_TEXT_MESSAGE, message);
-	return 0;
 }
 
 /* What the command was doing comes in front of the error that ends it. */
