@@ -57,16 +57,18 @@ enum sum_result { SUM_GOES_ON = 0, SUM_WHOLE = 1, SUM_FAILED = 2 };
 __noinline int text_sum_piece(__u32 pid, __u64 from)
 {
 	struct ws_scratch *s = bpf_map_lookup_elem(&scratch, &pid);
-	__u32 i;
+	__u32 i, have;
 	long n;
 
 	if (!s)
 		return SUM_FAILED;
 	n = bpf_probe_read_user_str(s->data, WS_SUM_PIECE + 1, (const void *)from);
-	if (n <= 0)
+	if (n < 0)
 		return SUM_FAILED;
-	s->have = n - 1;
-	s->len += n - 1;
+	/* an empty string is one byte to current kernels, and none to 5.10 and 6.1 */
+	have = n > 0 ? n - 1 : 0;
+	s->have = have;
+	s->len += have;
 	for (i = 0; i < WS_SUM_BLOCKS; i++)
 		text_sum_block(pid, i);
 	return n == WS_SUM_PIECE + 1 ? SUM_GOES_ON : SUM_WHOLE;
