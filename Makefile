@@ -54,7 +54,7 @@ help:
 	@echo 'make demo         ./scripts/demo: the main job on a throw-away primary and standbys'
 	@echo 'make check        ./scripts/check: build everything and pass the tests'
 	@echo 'make unit         build and run the unit tests alone (no root)'
-	@echo 'make faults       long live tests: load, loss, kills, upgrades (root)'
+	@echo 'make faults       long live tests: load, loss, kills, upgrades (root); no part of make check'
 	@echo 'make bench        attach and detach times, cost per hit of each program'
 	@echo 'make install      into $$(DESTDIR)$$(PREFIX) (now: $(DESTDIR)$(PREFIX))'
 	@echo 'make clean        remove $(BUILD)/'
@@ -106,7 +106,7 @@ $(BUILD)/tests/e2e/%: $(BUILD)/tests/e2e/%.o $(BUILD)/libwalscope.a
 	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -lcmocka -o $@
 
 bpf: $(SKEL)
-tests: $(UNIT_BIN) $(TOOL_BIN) $(E2E_BIN)
+tests: $(UNIT_BIN) $(TOOL_BIN) $(E2E_BIN) $(BENCH_BIN)
 
 # Each unit test is a program of its own; all run, then the worst result counts.
 unit: $(UNIT_BIN)
@@ -115,8 +115,10 @@ unit: $(UNIT_BIN)
 bench: $(BUILD)/walscope $(BENCH_BIN) $(TOOL_BIN)
 	./scripts/bench
 
-faults: $(BUILD)/walscope
-	./scripts/setup faults
+# What building takes is installed first, as scripts/check does it.
+faults:
+	./scripts/setup build run test faults
+	$(MAKE) $(BUILD)/walscope
 	WALSCOPE=$(abspath $(BUILD)/walscope) ./tests/faults/run
 
 install: $(BUILD)/walscope
