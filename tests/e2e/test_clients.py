@@ -134,10 +134,11 @@ def clients():
         subscribe(seen, "m_plain")
         subscribe(seen, "m_misled", application_name="pg_basebackup_m")
 
-        # No walsenders, whatever they call themselves.
-        for name in ("walreceiver", "m_ordinary"):
+        # No walsenders, whatever they call themselves; the last one as the slot-sync worker of 17 does.
+        for name in ("walreceiver", "m_ordinary", "standby_slotsync worker"):
             server.run(["psql", "-X", "-q", "-d", server.conninfo(
-                application=name, database="postgres"), "-c", "select pg_backend_pid()"], name=f"plain_{name}")
+                application=f"'{name}'", database="postgres"), "-c", "select pg_is_in_recovery()"],
+                       name=f"plain_{name.replace(' ', '_')}")
         for application in ("m_receive_drop", "m_logical_drop", "m_no_slot", "pg_basebackup", "m_plain"):
             walsenders_end(server, application, seen.begin)
         seen.end = time.time()
@@ -274,6 +275,8 @@ class Clients(LiveTest):
         ordinary = {line.pid for line in seen.server.log()
                     if seen.begin <= line.time <= seen.end and line.backend_type == "client backend"}
         self.assertGreater(len(ordinary), 10)
+        self.assertIn("standby_slotsync worker", {line.application for line in seen.server.log()
+                                                  if line.pid in ordinary})
         self.assertEqual([session["session"] for session in seen.record.view("sessions")
                           if session["pid"] in ordinary], [])
 

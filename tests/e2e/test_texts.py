@@ -94,6 +94,11 @@ def sent_at_level_2():
     return Sent(2)
 
 
+@once
+def sent_at_level_3():
+    return Sent(3)
+
+
 class Texts(LiveTest):
     def check_history(self, sent):
         entries = sent.record.history(sent.pid)
@@ -120,6 +125,9 @@ class Texts(LiveTest):
 
     def test_at_level_2_are_what_was_sent(self):
         self.check_history(sent_at_level_2())
+
+    def test_at_level_3_are_what_was_sent(self):
+        self.check_history(sent_at_level_3())
 
     def test_in_the_trace_are_what_was_sent(self):
         sent = sent_at_level_1()
