@@ -43,7 +43,7 @@ BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 # Tests that need root: built with the others, run by scripts/check alone.
 E2E_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/*_test.c))
 
-.PHONY: all help demo check unit bench faults tests install clean bpf
+.PHONY: all help demo check unit bench faults kernels tests install clean bpf
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -55,6 +55,7 @@ help:
 	@echo 'make check        ./scripts/check: build everything and pass the tests'
 	@echo 'make unit         build and run the unit tests alone (no root)'
 	@echo 'make faults       long live tests: load, loss, kills, upgrades (root); no part of make check'
+	@echo 'make kernels      the programs on Debian'"'"'s 5.10, 6.1 and 6.12 under qemu (root); no part of make check'
 	@echo 'make bench        attach and detach times, cost per hit of each program'
 	@echo 'make install      into $$(DESTDIR)$$(PREFIX) (now: $(DESTDIR)$(PREFIX))'
 	@echo 'make clean        remove $(BUILD)/'
@@ -116,6 +117,11 @@ bench: $(BUILD)/walscope $(BENCH_BIN) $(TOOL_BIN)
 	./scripts/bench
 
 # What building takes is installed first, as scripts/check does it.
+kernels:
+	./scripts/setup build run test kernels
+	$(MAKE) $(BUILD)/walscope tests
+	WALSCOPE=$(abspath $(BUILD)/walscope) ./tests/kernels/run
+
 faults:
 	./scripts/setup build run test faults
 	$(MAKE) $(BUILD)/walscope

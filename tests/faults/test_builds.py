@@ -7,22 +7,13 @@ import shutil
 import signal
 
 import walscope
+from archive import Archive
 from cluster import Server, find_server
 from live import LiveTest, Recording, once, recording, space, wait_disconnected, walsender_pids
 from processes import Failure
 
 # What both were built from differs, and where an error is raised with it.
 COMMANDS = ("IDENTIFY_SYSTEM", "DROP_REPLICATION_SLOT no_such_slot", "TIMELINE_HISTORY 9", "SHOW port")
-ARCHIVE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main"
-
-
-def _apt(folder, program, *words):
-    process = space().start([program, "-c", os.path.join(folder, "apt.conf"), *words], name="apt",
-                            cwd=folder)
-    if process.wait(180) != 0:
-        raise Failure(f"no other build of the server: {program} {words[0]} failed: "
-                      f"{(process.err.strip().splitlines() or ['no word'])[-1]}")
-    return process.out
 
 
 @once
@@ -30,31 +21,13 @@ def other_build():
     """Another build of the installed server's major version, out of Debian's archive."""
     _, major = find_server()
     name = f"postgresql-{major}"
-    folder = space().folder("archive")
-    for path in ("lists/partial", "cache/archives/partial", "parts"):
-        os.makedirs(os.path.join(folder, path))
-    with open(os.path.join(folder, "sources.list"), "w", encoding="ascii") as file:
-        file.write(ARCHIVE + "\n")
-    with open(os.path.join(folder, "apt.conf"), "w", encoding="ascii") as file:
-        file.write(f'''Dir::Etc::sourcelist "{folder}/sources.list";
-Dir::Etc::sourceparts "{folder}/parts";
-Dir::State::lists "{folder}/lists";
-Dir::Cache "{folder}/cache";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-APT::Update::Error-Mode "any";
-''')
-    _apt(folder, "apt-get", "update", "-q")
-    offered = re.findall(rf"^ *{name} \| (\S+) ", _apt(folder, "apt-cache", "madison", name), re.M)
-    if not offered:
-        raise Failure(f"no other build of the server: the archive has no {name}")
-    _apt(folder, "apt-get", "download", "-q", f"{name}={offered[0]}")
-    package, = (path for path in os.listdir(folder) if path.endswith(".deb"))
-    space().run(["dpkg", "-x", os.path.join(folder, package), os.path.join(folder, "root")], name="dpkg")
-    build = f"{folder}/root/usr/lib/postgresql/{major}/bin/postgres"
+    archive = Archive(space(), "bookworm")
+    version = archive.newest(name)
+    root = archive.unpack(name, version)
+    build = f"{root}/usr/lib/postgresql/{major}/bin/postgres"
     installed = os.path.join(find_server()[0], "postgres")
     if build_id(build) == build_id(installed):
-        raise Failure(f"no other build of the server: the archive's {name} {offered[0]} is the installed one")
+        raise Failure(f"no other build of the server: the archive's {name} {version} is the installed one")
     return build
 
 

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Packages out of Debian's archive, unpacked into a folder: nothing is installed, and of the system's apt
+nothing is touched."""
+
+import os
+import re
+
+from processes import Failure
+
+KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+class Archive:
+    """The packages of one suite."""
+
+    def __init__(self, space, suite):
+        self.space, self.suite, self.dir = space, suite, space.folder(f"archive-{suite}")
+        for path in ("lists/partial", "cache/archives/partial", "parts"):
+            os.makedirs(os.path.join(self.dir, path))
+        with open(os.path.join(self.dir, "sources.list"), "w", encoding="ascii") as file:
+            file.write(f"deb [signed-by={KEYS}] http://deb.debian.org/debian {suite} main\n")
+        with open(os.path.join(self.dir, "apt.conf"), "w", encoding="ascii") as file:
+            file.write(f'''Dir::Etc::sourcelist "{self.dir}/sources.list";
+Dir::Etc::sourceparts "{self.dir}/parts";
+Dir::State::lists "{self.dir}/lists";
+Dir::Cache "{self.dir}/cache";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+APT::Update::Error-Mode "any";
+''')
+        self._apt("apt-get", "update", "-q")
+
+    def _apt(self, program, *words):
+        process = self.space.start([program, "-c", os.path.join(self.dir, "apt.conf"), *words], name="apt",
+                                   cwd=self.dir)
+        if process.wait(180) != 0:
+            raise Failure(f"nothing out of Debian's archive: {program} {words[0]} failed: "
+                          f"{(process.err.strip().splitlines() or ['no word'])[-1]}")
+        return process.out
+
+    def names(self, pattern):
+        """Of the packages whose name matches."""
+        return [line.split(" ", 1)[0] for line in self._apt("apt-cache", "search", "-n", pattern).splitlines()]
+
+    def newest(self, name):
+        """The newest version of a package that the suite has."""
+        offered = re.findall(rf"^ *{re.escape(name)} \| *(\S+) ", self._apt("apt-cache", "madison", name), re.M)
+        if not offered:
+            raise Failure(f"Debian's {self.suite} has no {name}")
+        return offered[0]
+
+    def unpack(self, name, version):
+        """Downloads and unpacks; returns the folder in which the package's files are."""
+        self._apt("apt-get", "download", "-q", f"{name}={version}")
+        package, = (path for path in os.listdir(self.dir)
+                    if path.startswith(f"{name}_") and path.endswith(".deb"))
+        root = os.path.join(self.dir, "root")
+        self.space.run(["dpkg", "-x", os.path.join(self.dir, package), root], name="dpkg")
+        return root
