@@ -33,7 +33,7 @@ struct ws_assembly {
 };
 
 #define WS_KIND_TEXT_LEN 32
-#define WS_LOCATION_LEN	 160
+#define WS_LOCATION_LEN	 168 /* name, ", ", file:line */
 
 struct ws_running {
 	bool open;
