@@ -200,6 +200,9 @@ void ws_command_text(struct ws_machine *m, const struct ws_rec_text *rec)
 		add_message(m, rec);
 	if (rec->of != WS_TEXT_COMMAND)
 		return;
+	/* What is still to come of an error's text is missing: another command has begun. */
+	if (m->problem.set)
+		ws_command_settle(m);
 	/* A text without its command: that record is missing. */
 	if (!running->open || running->parsed || (running->gap && !rec->offset)) {
 		close_lost(m, rec->h.time_ns);

@@ -102,6 +102,25 @@ static void a_new_command_behind_a_gap_closes_the_former_as_lost(void **state)
 	assert_int_equal(session_of(f)->hist[WS_METRIC_COMMAND_NS].count, 1);
 }
 
+static void an_error_behind_which_all_is_missing_stays_with_its_command(void **state)
+{
+	struct fixture *f = *state;
+
+	/* The text of the error and the record of the next command are among the missing. */
+	start_idle(f);
+	ws_tape_command(&f->tape, "SHOW x");
+	ws_tape_error(&f->tape, WS_ELEVEL_ERROR, "42704", "GetConfigOptionByName", NULL);
+	gap(f, f->tape.now_ns, 2);
+	after(f, 10);
+	ws_tape_text(&f->tape, WS_TEXT_COMMAND, 0, "SHOW y", 6, WS_TEXT_LAST);
+	after(f, 10);
+	ws_tape_end(&f->tape, WS_COMMAND_DONE);
+	assert_int_equal(f->o->command_count, 2);
+	assert_int_equal(f->o->commands[0].c.outcome, WS_OUTCOME_ERROR);
+	assert_string_equal(f->o->commands[0].c.sqlstate, "42704");
+	assert_int_equal(f->o->commands[1].c.outcome, WS_OUTCOME_OK);
+}
+
 static void a_session_whose_start_is_missing_is_lost_from_its_fork_on(void **state)
 {
 	struct fixture *f = *state;
@@ -280,6 +299,7 @@ int main(void)
 		TEST(lost_lasts_until_something_is_known),
 		TEST(a_command_stays_open_across_a_gap),
 		TEST(a_new_command_behind_a_gap_closes_the_former_as_lost),
+		TEST(an_error_behind_which_all_is_missing_stays_with_its_command),
 		TEST(a_session_whose_start_is_missing_is_lost_from_its_fork_on),
 		TEST(a_session_older_than_the_recording_is_lost_from_its_begin_on),
 		TEST(a_torn_recording_is_lost_time_for_every_session),
