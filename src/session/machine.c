@@ -487,6 +487,7 @@ static void tell_session(struct ws_machine *m)
 	const struct ws_session *s = &m->s;
 
 	m->deferred = false;
+	ws_model_close(m);
 	if (model->observer.session && (!s->end_ns || s->end_ns >= model->from_ns) &&
 	    s->begin_ns < model->to_ns)
 		model->observer.session(model->observer.arg, s);

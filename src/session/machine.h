@@ -16,6 +16,8 @@
 #ifndef WS_SESSION_MACHINE_H
 #define WS_SESSION_MACHINE_H
 
+#include <sys/queue.h>
+
 #include "event/idmap.h"
 #include "session/model.h"
 
@@ -87,6 +89,8 @@ struct ws_client {
 
 struct ws_machine {
 	struct ws_id id;
+	TAILQ_ENTRY(ws_machine) open; /* while `is_open` */
+	bool is_open;
 	struct ws_session s;
 	struct ws_model *model;
 
@@ -159,6 +163,9 @@ struct ws_model {
 	bool redacted;
 
 	struct ws_idmap by_id;
+	/* Those that run, or have not been told to the observer: a recording may have any number of
+	 * others, and what is not of one session alone may have to do with these only. */
+	TAILQ_HEAD(ws_open_list, ws_machine) open;
 	struct ws_session **sessions;
 	size_t session_count, session_cap;
 	struct ws_server_seen *servers;
@@ -177,6 +184,8 @@ struct ws_server_seen *ws_model_server_seen(struct ws_model *model,
 					    const struct ws_session *session);
 
 uint64_t ws_model_begin_ns(const struct ws_model *model, const struct ws_rec *first);
+/* Nothing more can happen to it. */
+void ws_model_close(struct ws_machine *m);
 
 /* machine.c: where memory runs out, model->failed is set. */
 void ws_machine_init(struct ws_machine *m, const struct ws_rec *first);

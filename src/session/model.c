@@ -31,6 +31,7 @@ struct ws_model *ws_model_new(const struct ws_observer *observer)
 	if (observer)
 		model->observer = *observer;
 	model->to_ns = UINT64_MAX;
+	TAILQ_INIT(&model->open);
 	return model;
 }
 
@@ -94,12 +95,21 @@ static struct ws_machine *add_machine(struct ws_model *model, const struct ws_re
 		goto fail;
 	}
 	m->model = model;
+	m->is_open = true;
+	TAILQ_INSERT_TAIL(&model->open, m, open);
 	ws_machine_init(m, rec);
 	*place = &m->s;
 	return m;
 fail:
 	free(m);
 	return NULL;
+}
+
+void ws_model_close(struct ws_machine *m)
+{
+	if (m->is_open)
+		TAILQ_REMOVE(&m->model->open, m, open);
+	m->is_open = false;
 }
 
 static void feed_session(struct ws_model *model, const struct ws_rec *rec)
@@ -125,6 +135,7 @@ static void feed_socket(struct ws_model *model, const struct ws_rec *rec)
 static void feed_gap(struct ws_model *model, const struct ws_rec *rec)
 {
 	const struct ws_rec_gap *gap = (const struct ws_rec_gap *)rec;
+	struct ws_machine *m;
 
 	if (rec->size < sizeof(*gap))
 		return;
@@ -137,9 +148,9 @@ static void feed_gap(struct ws_model *model, const struct ws_rec *rec)
 	/* Part of a recording is missing: whatever any session did in it. */
 	if (gap->cause != WS_GAP_TORN && gap->cause != WS_GAP_UNWRITTEN)
 		return;
-	for (size_t i = 0; i < model->session_count; i++)
-		if (!model->sessions[i]->end_ns)
-			ws_machine_gap(ws_machine_of(model->sessions[i]), gap);
+	TAILQ_FOREACH(m, &model->open, open)
+		if (!m->s.end_ns)
+			ws_machine_gap(m, gap);
 }
 
 static void feed_server(struct ws_model *model, const struct ws_rec *rec)
@@ -191,10 +202,14 @@ static void feed_signal(struct ws_model *model, const struct ws_rec *rec)
 
 static void feed_slot(struct ws_model *model, const struct ws_rec *rec)
 {
+	struct ws_machine *m, *next;
+
 	if (rec->size < sizeof(struct ws_rec_slot))
 		return;
-	for (size_t i = 0; i < model->session_count; i++)
-		ws_slot_report(ws_machine_of(model->sessions[i]), (const struct ws_rec_slot *)rec);
+	for (m = TAILQ_FIRST(&model->open); m; m = next) {
+		next = TAILQ_NEXT(m, open);
+		ws_slot_report(m, (const struct ws_rec_slot *)rec);
+	}
 }
 
 /*
@@ -298,6 +313,7 @@ void ws_model_forget(struct ws_model *model, const struct ws_session *session)
 		(model->session_count - i) * sizeof(struct ws_session *));
 	model->session_count--;
 	ws_idmap_remove(&model->by_id, &m->id);
+	ws_model_close(m);
 	free_machine(m);
 }
 

@@ -88,12 +88,12 @@ void ws_slot_report(struct ws_machine *m, const struct ws_rec_slot *rec)
 
 void ws_slot_streams(struct ws_machine *m)
 {
-	const struct ws_model *model = m->model;
+	struct ws_machine *other, *next;
 
-	for (size_t i = 0; i < model->session_count; i++) {
-		const struct ws_session *other = model->sessions[i];
-
-		if (other->postmaster_pid == m->s.postmaster_pid && !strcmp(other->slot, m->s.slot))
-			ws_machine_settle_slot(ws_machine_of(other));
+	for (other = TAILQ_FIRST(&m->model->open); other; other = next) {
+		next = TAILQ_NEXT(other, open);
+		if (other->s.postmaster_pid == m->s.postmaster_pid &&
+		    !strcmp(other->s.slot, m->s.slot))
+			ws_machine_settle_slot(other);
 	}
 }
