@@ -149,8 +149,8 @@ static void feed_gap(struct ws_model *model, const struct ws_rec *rec)
 	if (gap->cause != WS_GAP_TORN && gap->cause != WS_GAP_UNWRITTEN)
 		return;
 	TAILQ_FOREACH(m, &model->open, open)
-		if (!m->s.end_ns)
-			ws_machine_gap(m, gap);
+	if (!m->s.end_ns)
+		ws_machine_gap(m, gap);
 }
 
 static void feed_server(struct ws_model *model, const struct ws_rec *rec)

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/util.h"
 #include "session/machine.h"
@@ -165,11 +166,17 @@ static int replace(const struct ws_sql_token *token, bool replication, unsigned 
 	return replication ? ws_buf_addstr(out, "'***'") : ws_buf_addf(out, "$%lu", ++*param);
 }
 
+static bool is_word(const struct ws_sql_token *token, const char *word)
+{
+	return token->type == WS_SQL_NAME && token->len == strlen(word) &&
+	       !strncasecmp(token->text, word, token->len);
+}
+
 static bool is_kept(const struct ws_sql_token *token, bool replication)
 {
 	switch (token->type) {
 	case WS_SQL_NUMBER:
-		return replication;
+		return replication && !token->open;
 	case WS_SQL_STRING:
 	case WS_SQL_COMMENT:
 		return false;
@@ -194,7 +201,8 @@ int ws_redact_command(const char *text, size_t len, bool whole, struct ws_buf *o
 	if (!whole)
 		literals->incomplete = true;
 	while (rc > 0 && (rc = ws_sql_next(&sql, &token)) > 0) {
-		if (token.open)
+		/* What an escape character of its own makes of a string is not worked out. */
+		if (token.open || is_word(&token, "uescape"))
 			literals->incomplete = true;
 		if (is_kept(&token, parsed.replication))
 			rc = ws_buf_add(out, token.text, token.len) ? -1 : 1;

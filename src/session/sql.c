@@ -256,7 +256,8 @@ static void take_quoted_name(struct ws_sql *s, struct ws_sql_token *t)
 	t->open = true;
 }
 
-/* Also what may only look like a number: junk behind it, underscores, other bases. */
+/* Also what may only look like a number: junk behind it, underscores, other bases. Behind junk a $
+ * is part of a name or begins a string, which differs by major. */
 static void take_number(struct ws_sql *s, struct ws_sql_token *t)
 {
 	const char *begin = s->at;
@@ -270,7 +271,12 @@ static void take_number(struct ws_sql *s, struct ws_sql_token *t)
 			decimal = false;
 			continue;
 		}
-		if (c == '.' ? last == '.' || follows(s, "..") : !continues_name(c))
+		if (c == '$' && !(decimal && (is_digit(last) || last == '.'))) {
+			t->open = true;
+			s->at = s->end;
+			return;
+		}
+		if (c == '$' || (c == '.' ? last == '.' || follows(s, "..") : !continues_name(c)))
 			break;
 		if (!is_digit(c) && c != '.' && c != 'e' && c != 'E')
 			decimal = false;

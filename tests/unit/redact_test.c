@@ -47,6 +47,7 @@ static void literals_of_sql_are_numbered(void **state)
 		{ "select a$1, b$x$c, \"d'e\", \"f\"\"g'\"",
 		  "select a$1, b$x$c, \"d'e\", \"f\"\"g'\"" },
 		{ "execute p($2, 'a', $1)", "execute p($2, $3, $1)" },
+		{ "select 1$$a b$$, 2.$x$c d$x$", "select $1$2, $3$4" },
 		{ "select 1 -- 'a'\n, 2", "select $1 \n, $2" },
 		{ "select/* 'a' /* b */ 'c' */1", "select $1" },
 		{ "/* select */ select 1", "  select $1" },
@@ -78,6 +79,8 @@ static void the_rest_goes_with_a_literal_that_does_not_end(void **state)
 		{ "select 'C:\\', 'a'", "select $1" },
 		{ "select 'a\\'' or b", "select $1" },
 		{ "select '\\\\\\', 'a'", "select $1" },
+		/* Up to 14 a name stands behind the number, from 16 on a string. */
+		{ "select 0x1F$$a b$$, c", "select $1" },
 	};
 
 	(void)state;
@@ -96,6 +99,7 @@ static void strings_of_replication_commands_are_blanked(void **state)
 		{ "BASE_BACKUP (LABEL 'secret', MAX_RATE 32)",
 		  "BASE_BACKUP (LABEL '***', MAX_RATE 32)" },
 		{ "SHOW \"a", "SHOW ***" },
+		{ "SHOW 1a$ 'secret'", "SHOW '***'" },
 		{ "BASE_BACKUP ( LABEL 'secret", "BASE_BACKUP ( LABEL '***'" },
 	};
 
@@ -147,6 +151,7 @@ static void literals_in_messages_are_blanked(void **state)
 		/* Nobody knows what else the text held. */
 		{ "select 'abc", "unterminated string at or near \"'abc\"", "***" },
 		{ "select \"abc", "zero \"abc", "***" },
+		{ "select u&'!0061bc' Uescape '!'::int", "input: \"abc\"", "***" },
 	};
 
 	(void)state;
