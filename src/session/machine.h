@@ -4,6 +4,7 @@
  *
  *   model.c     sessions, servers, clocks; takes records in
  *   machine.c   from records to states
+ *   turn.c      the same for the turns of the send loop
  *   timeline.c  accounts for time, makes segments
  *   command.c   commands, their texts and outcomes, errors
  *   exit.c      why a session ended
@@ -192,10 +193,16 @@ void ws_machine_init(struct ws_machine *m, const struct ws_rec *first);
 void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec);
 /* A gap that is no session's own, but touches all. */
 void ws_machine_gap(struct ws_machine *m, const struct ws_rec_gap *gap);
+/* What is waited for now. The signal that stops a walsender ends its wait, and its state changes
+ * behind that: the wait itself was still one for WAL. */
+void ws_machine_set_wait(struct ws_machine *m, enum ws_wait wait);
 /* It ended with WS_END_SLOT_RELEASED, and what became of the slot is known: tells the observer. */
 void ws_machine_settle_slot(struct ws_machine *m);
 /* The stream ended: what runs goes on until end_ns, and is told as it is. */
 void ws_machine_finish(struct ws_machine *m, uint64_t end_ns);
+
+/* turn.c */
+void ws_turn_feed(struct ws_machine *m, const struct ws_rec_turn *rec);
 
 /* timeline.c */
 struct ws_slice {
