@@ -42,10 +42,11 @@ enum fact {
 	HOLE = 1 << 22,	    /* records are missing right before the end */
 	DEATH = 1 << 23,    /* its last wait ended with WL_POSTMASTER_DEATH */
 	SIGNALED = 1 << 24,
-	IN_SQL = 1 << 26,    /* it runs SQL, which may signal its own process */
-	ASKED = 1 << 27,     /* the postmaster was asked to shut down */
-	ASKED_NOW = 1 << 28, /* immediately */
-	SLOT_LOST = 1 << 29, /* its slot was invalidated after it had to release it */
+	START_LOST = 1 << 25, /* records of its start are missing: it may have been READY */
+	IN_SQL = 1 << 26,     /* it runs SQL, which may signal its own process */
+	ASKED = 1 << 27,      /* the postmaster was asked to shut down */
+	ASKED_NOW = 1 << 28,  /* immediately */
+	SLOT_LOST = 1 << 29,  /* its slot was invalidated after it had to release it */
 	/* who sent the signal that it obeyed, at most one of these */
 	BY_POSTMASTER = 1 << 9,
 	BY_SLOT = 1 << 10, /* whoever takes its slot away */
@@ -93,6 +94,9 @@ static const struct clue clues[] = {
 	{ FATAL | CRASH, DEADLY, "57P02", NULL, NULL },
 	/* too_many_connections: max_connections, and max_wal_senders */
 	{ FATAL | REFUSAL, DEADLY, "53300", NULL, NULL },
+	/* authentication (auth.c, InitializeSessionUserId), and starting up or shutting down */
+	{ FATAL | REFUSAL, DEADLY, "28", NULL, NULL },
+	{ FATAL | REFUSAL, DEADLY, "57P03", NULL, NULL },
 	/* "terminating connection due to conflict with recovery" (ProcessInterrupts); a logical
 	 * walsender on a standby meets it when its slot is invalidated (16 and later) */
 	{ FATAL | CONFLICT, DEADLY, "40001", NULL, NULL },
@@ -128,7 +132,7 @@ static const struct rule rules[] = {
 	{ WS_END_ADMIN_TERMINATED, ADMIN | BY_OTHER, 0, ANY_CODE },
 	{ WS_END_SHUTDOWN, ADMIN | STOPPING, 0, ANY_CODE },
 	{ WS_END_ADMIN_TERMINATED, ADMIN, 0, ANY_CODE },
-	{ WS_END_REFUSED, FATAL, READY | COMMANDED | RUNNING | CONNECTION, ANY_CODE },
+	{ WS_END_REFUSED, FATAL, READY | COMMANDED | RUNNING | CONNECTION | START_LOST, ANY_CODE },
 	{ WS_END_SLOT_INVALIDATED, CONFLICT | STREAMED | SLOT, 0, ANY_CODE },
 	{ WS_END_REPLICATION_TIMEOUT, TIMEOUT, 0, ANY_CODE },
 	/* A failed read is reported as such first, and as an EOF by its caller */
@@ -247,7 +251,8 @@ static uint32_t facts_of(const struct ws_machine *m)
 	bool stopping = s->walsnd_state == WS_WALSND_STOPPING || (server && server->stopping);
 	unsigned int asked = server ? server->asked : 0;
 
-	return m->clues | sender_of(m) | (s->was_running ? RUNNING : 0) |
+	return m->clues | sender_of(m) | (m->refused && !(m->clues & FATAL) ? REFUSAL : 0) |
+	       (m->start_lost ? START_LOST : 0) | (s->was_running ? RUNNING : 0) |
 	       (s->ready_ns ? READY : 0) | (s->first_command_ns || m->commanded ? COMMANDED : 0) |
 	       (m->streamed ? STREAMED : 0) | (s->slot[0] ? SLOT : 0) | (stopping ? STOPPING : 0) |
 	       (m->hole ? HOLE : 0) | (m->woke_by_death ? DEATH : 0) |

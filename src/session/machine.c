@@ -90,6 +90,7 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 	s->database = rec->flags & WS_SESSION_DATABASE;
 	s->has_database = !(rec->flags & WS_SESSION_UNPARSED);
 	s->tls = rec->flags & WS_SESSION_TLS;
+	m->refused = rec->flags & WS_SESSION_REFUSED;
 	memcpy(s->user, r->user, sizeof(s->user));
 	memcpy(s->database_name, r->database, sizeof(s->database_name));
 	memcpy(s->application, r->application, sizeof(s->application));

@@ -119,6 +119,7 @@ struct ws_machine {
 	uint32_t backup_phase; /* enum ws_backup_phase, 0 for none */
 
 	bool commanded;	      /* a command came in */
+	bool refused;	      /* seen first by the FATAL that refused it: its error follows */
 	bool start_lost;      /* records are missing in front of the first command seen */
 	uint8_t message_type; /* of the record before, if that was a message; else 0 */
 	uint32_t command_seq;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "../lib/model_fixture.h"
+#include "base/util.h"
 
 #define assert_reason(f, expected)                                           \
 	assert_string_equal(ws_exit_reason_name(session_of(f)->exit_reason), \
@@ -269,6 +270,34 @@ static void a_fatal_before_ready_is_refused(void **state)
 	}
 }
 
+static void a_fatal_behind_a_lost_start_is_refused_only_if_that_is_certain(void **state)
+{
+	static const struct {
+		const char *sqlstate; /* NULL: the error is lost, too */
+		uint16_t flags;
+		enum ws_exit_reason reason;
+	} cases[] = {
+		{ "57P05", 0, WS_END_FATAL }, /* idle_session_timeout: READY may be lost */
+		{ "28P01", 0, WS_END_REFUSED },
+		{ "57P03", 0, WS_END_REFUSED },
+		{ NULL, WS_SESSION_REFUSED, WS_END_REFUSED },
+		{ NULL, 0, WS_END_UNKNOWN },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(cases); i++) {
+		struct ws_tape tape = ws_tape_new(f->tape.sink, 5000 + (uint32_t)i, BEGIN);
+		uint32_t pid = tape.pid;
+
+		ws_tape_session(&tape, cases[i].flags);
+		ws_tape_gap(&tape, BEGIN, BEGIN + 5, 1, WS_GAP_RING_FULL);
+		if (cases[i].sqlstate)
+			ws_tape_error(&tape, WS_ELEVEL_FATAL, cases[i].sqlstate, NULL, "m");
+		ws_tape_exit(&tape, cases[i].reason == WS_END_UNKNOWN ? 0 : 1, 0);
+		assert_int_equal(ws_observed_session(f->o, pid)->exit_reason, cases[i].reason);
+	}
+}
+
 static void max_wal_senders_behind_ready_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -426,6 +455,7 @@ int main(void)
 		TEST(a_wait_ended_by_postmaster_death_tells_it_even_behind_a_gap),
 		TEST(status_1_behind_a_gap_is_unknown),
 		TEST(a_fatal_before_ready_is_refused),
+		TEST(a_fatal_behind_a_lost_start_is_refused_only_if_that_is_certain),
 		TEST(max_wal_senders_behind_ready_is_refused),
 		TEST(admin_shutdown_before_ready_is_not_a_refusal),
 		TEST(a_session_found_running_was_not_refused),
