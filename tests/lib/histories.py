@@ -6,10 +6,10 @@ asked for log_statement=all, and each error (verbose, csv). It has no line for a
 for SQL on a physical walsender, and for a message of the extended protocol, but the errors of all of them.
 """
 
+import logs
 import walscope
 
 LOG_SLACK = 0.05  # s; the log's times have milliseconds, and the machine may be busy
-_PREFIXES = ("received replication command: ", "statement: ")
 
 
 class _Log:
@@ -19,9 +19,9 @@ class _Log:
         self.commands, self.errors, self.fatals = [], [], []
         self.logs_sql = any(line.message.startswith("statement: ") for line in lines)
         for line in lines:
-            for prefix in _PREFIXES:
-                if line.severity == "LOG" and line.message.startswith(prefix):
-                    self.commands.append((line.time, line.message[len(prefix):]))
+            command = logs.command_in(line)
+            if command is not None:
+                self.commands.append((line.time, command))
             told = (line.sqlstate, line.message, line.location)
             if line.severity == "ERROR":
                 self.errors.append(told)

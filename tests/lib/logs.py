@@ -23,7 +23,10 @@ class Logged:
         return f"{self.time:.3f} {self.text!r} {self.error or ''}"
 
 
-def _command_in(line):
+def command_in(line):
+    """The text of the command that a line of the log is about, None if it is about none."""
+    if line.severity != "LOG":
+        return None
     for prefix in _PREFIXES:
         if line.message.startswith(prefix):
             return line.message[len(prefix):]
@@ -40,7 +43,7 @@ def logged(lines, pid):
     for line in lines:
         if line.pid != pid:
             continue
-        text = _command_in(line)
+        text = command_in(line)
         if text is not None:
             commands.append(Logged(text, line.time))
         ending = line.severity == "LOG" and line.location.startswith(_ENDING)
