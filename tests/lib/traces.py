@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 
-from processes import command_line
 
 # Kinds of programs and links that walscope makes; others belong to somebody else.
 _PROGRAM_TYPES = {"kprobe", "tracing", "raw_tracepoint", "raw_tracepoint_writable", "tracepoint",
@@ -125,17 +124,3 @@ def breakpoints(pid):
                               in enumerate(zip(now[start:start + 4096], then[start:start + 4096]))
                               if a != b]
     return found
-
-
-def describe_holders(ids):
-    """Which processes hold these programs: text for a failure."""
-    text = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                held = bpf_objects(name)["prog_id"] & set(ids)
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
-            if held:
-                text.append(f"{name} {command_line(name)}: {sorted(held)}")
-    return "; ".join(text) or "no process"
