@@ -213,6 +213,8 @@ static void drop_held(struct ws_gate *gate, struct ws_selected *selected, size_t
 {
 	struct ws_buf *held = &selected->held;
 
+	if (!upto) /* there may be no buffer */
+		return;
 	for (size_t at = 0; at < upto;) {
 		const struct ws_rec *rec = (const void *)(held->data + at);
 
