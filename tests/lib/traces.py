@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 
-
 # Kinds of programs and links that walscope makes; others belong to somebody else.
 _PROGRAM_TYPES = {"kprobe", "tracing", "raw_tracepoint", "raw_tracepoint_writable", "tracepoint",
                   "perf_event", "syscall"}
