@@ -17,6 +17,19 @@ struct file_trace {
 	struct ws_export ex;
 };
 
+/* A signal to a session that is not wanted: its record is no session's own. */
+static bool is_of_another(struct file_trace *r, const struct ws_rec *rec)
+{
+	const struct ws_rec_signal *signal = (const void *)rec;
+	const struct ws_selected *target;
+
+	if (rec->kind != WS_KIND_SIGNAL || rec->size < sizeof(*signal))
+		return false;
+	target = ws_selection_find(&r->source.selection, r->source.model, signal->target_pid,
+				   signal->target_start_ns);
+	return target && !target->match;
+}
+
 static int replay_event(void *arg, const struct ws_rec *rec)
 {
 	struct file_trace *r = arg;
@@ -25,6 +38,8 @@ static int replay_event(void *arg, const struct ws_rec *rec)
 	if (r->source.windowed && rec->time_ns < r->source.from_ns)
 		return 0;
 	if (r->source.options->to.kind && rec->time_ns >= r->source.to_ns)
+		return 0;
+	if (is_of_another(r, rec))
 		return 0;
 	if (rec->pid && rec->start_ns) {
 		selected = ws_selection_find(&r->source.selection, r->source.model, rec->pid,

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,8 @@ static void refused(struct ws_sink sink)
 	ws_tape_message(&t, 'P');
 	ws_tape_error(&t, WS_ELEVEL_ERROR, "08P01", "forbidden_in_wal_sender",
 		      "extended query protocol not supported in a replication connection");
+	at(&t, 6539);
+	ws_tape_signal(&t, 0, SIGTERM, WS_ROLE_BACKEND, 4100);
 	at(&t, 6540);
 	ws_tape_error(&t, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
 		      "terminating connection due to administrator command");

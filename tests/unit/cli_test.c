@@ -393,6 +393,23 @@ static void test_filters_choose_sessions(void **state)
 		1, "no time between");
 }
 
+static void test_a_signal_is_traced_with_the_session_it_was_sent_to(void **state)
+{
+	char path[64];
+
+	(void)state;
+	ws_sample_write(path, WS_SAMPLE_REFUSED);
+	for (int wanted = 4004; wanted <= 4005; wanted++) {
+		struct ws_cli_run run = { 0 };
+
+		ws_cli_run(&run, ARGS("trace", wanted == 4004 ? "--pid=4004" : "--pid=4005", path));
+		assert_int_equal(run.status, 0);
+		assert_int_equal(strstr(run.out, "SIGTERM to 4004") != NULL, wanted == 4004);
+		ws_cli_run_deinit(&run);
+	}
+	unlink(path);
+}
+
 static void test_filters_must_all_hold(void **state)
 {
 	struct ws_cli_run run = { 0 };
@@ -719,6 +736,7 @@ int main(void)
 		cmocka_unit_test(test_a_damaged_recording_shows_the_rest_with_status_3),
 		cmocka_unit_test(test_a_recording_with_loss_says_so_with_status_3),
 		cmocka_unit_test(test_filters_choose_sessions),
+		cmocka_unit_test(test_a_signal_is_traced_with_the_session_it_was_sent_to),
 		cmocka_unit_test(test_filters_must_all_hold),
 		cmocka_unit_test(test_each_line_of_json_has_the_fields_of_the_contract),
 		cmocka_unit_test(test_what_is_not_measured_is_null_not_0),
