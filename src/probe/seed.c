@@ -19,6 +19,9 @@
 /* The process is not stopped: a look whose anchors moved meanwhile is taken again. */
 #define LOOKS 8
 
+/* Until then a process may not have come to know its own pid. */
+#define NEWBORN_NS (10 * NSEC_PER_SEC)
+
 /* What one attempt found out. */
 enum look {
 	LOOK_BAD = -1,	/* error filled */
@@ -79,9 +82,21 @@ static enum look no_text(const struct ws_seed_view *view, struct ws_error *err, 
 }
 
 /*
- * A child has its parent's MyProcPid for a moment after the fork (fork_process.c,
- * InitPostmasterChild), therefore a wrong one is looked at again as well.
+ * A child has its parent's MyProcPid after the fork, until it ran for the first time
+ * (fork_process.c, InitPostmasterChild): on a busy host longer than it is looked at. It is no
+ * walsender yet, and the programs see whether it becomes one. An old process has no such excuse.
  */
+static bool is_newborn(const struct ws_seed_view *view, int32_t pid)
+{
+	static const struct ws_proc proc = { .root = "/proc" };
+	uint64_t tick_ns = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
+	uint64_t born_ns = view->process->start_ticks * tick_ns;
+	struct ws_process parent;
+
+	return ws_clock_boot_ns() < born_ns + NEWBORN_NS &&
+	       ws_proc_read(&proc, view->process->parent, &parent) && pid == (int32_t)parent.ns_pid;
+}
+
 static enum look look_at_process(struct ws_seed_view *view, struct ws_error *err)
 {
 	const struct ws_variables *var = &view->config->var;
@@ -96,6 +111,8 @@ static enum look look_at_process(struct ws_seed_view *view, struct ws_error *err
 	}
 	if (!ws_seed_view_variable(view, var->my_proc_pid, &pid, sizeof(pid)))
 		return unreadable(view, "MyProcPid", err);
+	if (pid != own && is_newborn(view, pid))
+		return LOOK_OTHER;
 	if (pid != own) {
 		snprintf(wanted, sizeof(wanted), "%d", own);
 		return implausible(view, err, "MyProcPid", pid, wanted);

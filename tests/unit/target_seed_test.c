@@ -302,6 +302,18 @@ static void another_backend_is_no_walsender(void **state)
 	assert_int_equal(play_perform(play), 0);
 }
 
+/* It did not run yet. */
+static void a_child_that_still_has_its_parents_pid_is_no_walsender(void **state)
+{
+	struct play *play = *state;
+
+	play->server.my_proc_pid = getpid();
+	assert_int_equal(play_perform(play), 0);
+	/* That of any other process is no excuse. */
+	play->server.my_proc_pid = getppid();
+	play_refused(play, "MyProcPid");
+}
+
 static void a_process_that_is_gone_or_another_is_no_walsender(void **state)
 {
 	struct play *play = *state;
@@ -622,6 +634,7 @@ int main(void)
 		TEST(other_commands_are_not_taken_for_a_stream),
 		TEST(before_initwalsender_nothing_is_claimed),
 		TEST(another_backend_is_no_walsender),
+		TEST(a_child_that_still_has_its_parents_pid_is_no_walsender),
 		TEST(a_process_that_is_gone_or_another_is_no_walsender),
 		TEST(a_layout_that_does_not_fit_is_refused_by_name),
 		TEST(addresses_that_lead_nowhere_are_refused_by_name),
