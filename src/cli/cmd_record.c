@@ -32,6 +32,9 @@ static int check_output(const char *path, bool *is_new, struct ws_error *err)
 		if (*is_new)
 			unlink(path);
 	}
+	if (fd < 0 && errno == EEXIST) /* by now, or a link to nothing, which is not followed */
+		return ws_error_set(err, what, path,
+				    "it is a link to a file that is not there; name that file");
 	if (fd < 0 && errno == ENXIO) /* a FIFO that nobody reads, a socket */
 		return ws_error_set(err, what, path, "not a regular file");
 	if (fd < 0)

@@ -426,6 +426,12 @@ int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,
 	result->servers = live.attached;
 	if (check_start(&live, &why))
 		goto out;
+	/* Where there is nothing to keep, what was kept before stays. */
+	if (!live.attached && ws_live_stopped(&live) && options->started) {
+		ws_error_set(&why, "cannot trace", NULL,
+			     "stopped before tracing began: nothing was recorded");
+		goto out;
+	}
 	live.started = true;
 	ws_live_warn(&live);
 	if (!live.sink_result && options->started)

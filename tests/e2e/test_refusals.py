@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import time
 
 import walscope
 from clients import clients
@@ -157,6 +158,37 @@ class Refusals(LiveTest):
                 self.refused(["record", "-o", file, "--duration", "1", *argv])
                 with open(file, "rb") as kept, open(clients_file(), "rb") as source:
                     self.assertEqual(kept.read(), source.read())
+
+    def test_an_earlier_recording_outlives_a_record_that_is_stopped_before_it_starts(self):
+        server = primary()
+        with open(clients_file(), "rb") as source:
+            earlier = source.read()
+        stopped = 0
+        for attempt in range(40):
+            file = space().file("stopped.wst")
+            with open(file, "wb") as copy:
+                copy.write(earlier)
+            # Nothing is known of the server: it takes longest to start then.
+            process = walscope.start_record(space(), file, "--postmaster", str(server.pid), name="stopped",
+                                            env={"XDG_CACHE_HOME": space().folder(f"stopped{attempt}")})
+            time.sleep(0.02 + 0.01 * attempt)
+            process.signal(signal.SIGTERM)
+            status = process.wait(20)
+            with open(file, "rb") as kept:
+                same = kept.read() == earlier
+            if status == FAILED:  # not by the signal itself, before it was caught
+                stopped += 1
+                self.assertIn("stopped before tracing began", self.assert_one_line(process))
+            self.assertEqual(same, status != 0, f"exit status {status}: {process.err!r}")
+            if status == 0:
+                break
+        self.assertGreater(stopped, 0, "it was never stopped while it started")
+
+    def test_a_link_to_nothing_is_no_output(self):
+        link, target = space().file("link.wst"), space().file("link-target.wst")
+        os.symlink(target, link)
+        self.assertIn("link to a file that is not there", self.refused(["record", "-o", link, "--duration", "1"]))
+        self.assertFalse(os.path.exists(target))
 
     def test_two_records_do_not_share_a_file(self):
         server = primary()
