@@ -219,6 +219,7 @@ int ws_capture_run(const struct ws_options *options, const char *path, const cha
 		int closed = ws_writer_end(c.writer, &c.err);
 
 		result->unwritten = ws_writer_missing(c.writer);
+		result->bytes = ws_writer_bytes(c.writer);
 		/* After an error only to free it: the first error is the one that counts. */
 		if (ws_writer_close(c.writer, closed ? NULL : &c.err) || closed) {
 			writing_failed(&c);

@@ -102,8 +102,6 @@ enum ws_exit ws_cmd_record(const struct ws_options *options, struct ws_error *er
 			unlink(options->output);
 		return WS_EXIT_FAILED;
 	}
-	if (stat(options->output, &st) == 0)
-		result.bytes = (uint64_t)st.st_size;
 	summarize(options, &result);
 	return result.lost || result.untracked || result.unwritten ? WS_EXIT_LOSS : WS_EXIT_DONE;
 }

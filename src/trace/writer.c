@@ -36,6 +36,7 @@ struct unwritten {
 struct ws_writer {
 	int fd;
 	bool truncatable; /* a regular file */
+	bool linked;	  /* which had a name */
 	const struct ws_log *log;
 	const char *shown; /* what it calls the file */
 	char *path;
@@ -122,6 +123,26 @@ static int write_whole(struct ws_writer *writer, const struct ws_buf *out, int *
 	return -1;
 }
 
+/* Writing into a file that somebody removed or cut would look like recording. */
+static int check_file(struct ws_writer *writer, struct ws_error *err)
+{
+	struct stat st;
+	bool removed;
+
+	if (!writer->truncatable || fstat(writer->fd, &st) < 0)
+		return 0;
+	removed = writer->linked && !st.st_nlink;
+	if (!removed && (uint64_t)st.st_size >= writer->bytes)
+		return 0;
+	ws_error_set(&writer->error, WHAT_WRITE, writer->path,
+		     "somebody %s while it was being written", removed ? "removed it" : "cut it");
+	ws_error_fix(&writer->error, "record anew, into a file that is left alone until the end");
+	writer->failed = true;
+	if (err)
+		*err = writer->error;
+	return -1;
+}
+
 int ws_writer_lock(int fd, const char *path, struct ws_error *err)
 {
 	/* A file system without locks is no reason not to record. */
@@ -138,6 +159,7 @@ static int open_file(struct ws_writer *writer, struct ws_error *err)
 	if (writer->fd < 0 || fstat(writer->fd, &st) < 0)
 		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);
 	writer->truncatable = S_ISREG(st.st_mode);
+	writer->linked = st.st_nlink != 0;
 	return writer->truncatable ? ws_writer_lock(writer->fd, writer->path, err) : 0;
 }
 
@@ -415,6 +437,8 @@ static int close_block(struct ws_writer *writer, struct ws_error *err)
 		return 0;
 	if (build_block(writer))
 		return fail(writer, ENOMEM, WHAT_WRITE, err);
+	if (check_file(writer, err))
+		return -1;
 	if (write_whole(writer, &writer->out, &errnum)) {
 		if (!writer->failed && !is_no_room(errnum))
 			fail(writer, errnum, WHAT_WRITE, NULL);

@@ -190,6 +190,30 @@ class Refusals(LiveTest):
         self.assertIn("link to a file that is not there", self.refused(["record", "-o", link, "--duration", "1"]))
         self.assertFalse(os.path.exists(target))
 
+    def test_a_recording_that_is_removed_or_cut_meanwhile_ends(self):
+        server = primary()
+        for what, spoil in (("removed", os.unlink), ("cut", lambda path: os.truncate(path, 0))):
+            with self.subTest(what):
+                file = space().file(f"{what}.wst")
+                process = walscope.start_record(space(), file, "--postmaster", str(server.pid), name=what)
+                walscope.wait_attached(process, server.pid)
+                spoil(file)
+                self.assertEqual(process.wait(20), FAILED, process.err)
+                line = self.assert_one_line(process)
+                self.assertIn(file, line)
+                self.assertIn(f"somebody {what} it", line)
+
+    def test_a_recording_may_be_renamed_meanwhile(self):
+        server = primary()
+        file, kept = space().file("before.wst"), space().file("behind.wst")
+        process = walscope.start_record(space(), file, "--postmaster", str(server.pid), name="renamed")
+        walscope.wait_attached(process, server.pid)
+        os.rename(file, kept)
+        server.replication_psql(["IDENTIFY_SYSTEM"], application="r_renamed")
+        process.signal(signal.SIGINT)
+        process.expect(0)
+        self.assertEqual(len(walscope.view(space(), "history", kept, "--app", "r_renamed")), 1)
+
     def test_two_records_do_not_share_a_file(self):
         server = primary()
         file = space().file("two.wst")
