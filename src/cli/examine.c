@@ -191,10 +191,13 @@ static int examine_running(struct ws_doctor *d, const struct ws_proc *proc,
 
 static int explain_none(struct ws_doctor *d, const struct ws_options *options, unsigned int denied)
 {
+	struct ws_privileges p;
+
 	/* Which these are, the kernel does not say. The capabilities that would show them are named
-	 * by examine_privileges. */
-	if (denied && !d->privileges.root)
-		return ws_problem_add(&d->problems, "sudo walscope doctor",
+	 * by examine_privileges, for root of a container, too. */
+	ws_privileges_read(true, false, &p);
+	if (denied && !p.list[WS_PRIVILEGE_SYS_PTRACE].have)
+		return ws_problem_add(&d->problems, p.root ? "" : "sudo walscope doctor",
 				      "no PostgreSQL server%s is seen, and %u process%s may not be "
 				      "examined",
 				      options->filter.pid ? " with this process" : "", denied,

@@ -51,6 +51,23 @@ class Refusals(LiveTest):
         self.assertTrue(problems)
         self.assertTrue(all(problem["what"] and problem["fix"] for problem in problems), problems)
 
+    def test_doctor_of_confined_root_claims_no_absence_of_servers(self):
+        primary()
+        process = space().start(["setpriv", "--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace",
+                                 walscope.binary(), "doctor"], name="doctor-confined")
+        self.assertEqual(process.wait(20), FAILED, process.err)
+        self.assertNotIn("no PostgreSQL server is running", process.out)
+        self.assertRegex(process.out, r"no PostgreSQL server is seen, and \d+ processes? may not be examined")
+        self.assertRegex(process.out, "without CAP_SYS_PTRACE")
+
+    def test_doctor_on_a_kernel_without_types_says_it_once(self):
+        script = 'mount -t tmpfs tmpfs /sys && exec "$@"'
+        process = space().start(["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script,
+                                 "sh", walscope.binary(), "doctor"], name="doctor-no-types")
+        self.assertEqual(process.wait(20), FAILED, process.err)
+        self.assertEqual(process.err, "")
+        self.assertIn("CONFIG_DEBUG_INFO_BTF", process.out)
+
     def test_views_need_no_root(self):
         file = space().file("public.wst")
         with open(clients_file(), "rb") as source, open(file, "wb") as copy:
@@ -187,7 +204,8 @@ class Refusals(LiveTest):
     def test_a_link_to_nothing_is_no_output(self):
         link, target = space().file("link.wst"), space().file("link-target.wst")
         os.symlink(target, link)
-        self.assertIn("link to a file that is not there", self.refused(["record", "-o", link, "--duration", "1"]))
+        line = self.refused(["record", "-o", link, "--duration", "1"])
+        self.assertIn("link to a file that is not there", line)
         self.assertFalse(os.path.exists(target))
 
     def test_a_recording_that_is_removed_or_cut_meanwhile_ends(self):
