@@ -357,14 +357,35 @@ static void note_unseen(const struct ws_live *live)
 		       count > 1 ? "are" : "is");
 }
 
+static bool is_postmaster(const struct ws_live *live, uint32_t pid)
+{
+	for (size_t i = 0; i < live->postmaster_count; i++)
+		if (live->postmasters[i].pid == pid)
+			return true;
+	return false;
+}
+
+/* A backend that just starts may become one; any other process will not. */
+static void note_no_walsender(const struct ws_live *live)
+{
+	struct ws_entry entry;
+	uint32_t pid = live->options->pid;
+
+	if (pid && !ws_tracer_entry(live->tracer, pid, &entry))
+		ws_log(live->options->log, WS_LOG_NOTE,
+		       "pid %u is no walsender now: nothing is seen unless it becomes one", pid);
+}
+
 /* What was found at the start must make sense of what was asked for. */
 static int check_start(const struct ws_live *live, struct ws_error *err)
 {
 	const struct ws_live_options *options = live->options;
 	char pid[32];
 
-	if (live->attached)
+	if (live->attached) {
 		note_unseen(live);
+		note_no_walsender(live);
+	}
 	if (live->attached || ws_live_stopped(live))
 		return 0;
 	if (live->problem.what[0]) {
@@ -377,6 +398,12 @@ static int check_start(const struct ws_live *live, struct ws_error *err)
 	if (options->pid || options->postmaster_pid) {
 		snprintf(pid, sizeof(pid), "pid %u",
 			 options->pid ? options->pid : options->postmaster_pid);
+		if (is_postmaster(live, options->pid)) {
+			ws_error_set(err, "cannot trace", pid,
+				     "it is a postmaster, not a walsender");
+			return ws_error_fix(err, "--postmaster=%u is for all of its walsenders",
+					    options->pid);
+		}
 		ws_error_set(err, "cannot trace", pid, "%s",
 			     options->pid ? "it is no process of a PostgreSQL server"
 					  : "it is no postmaster");

@@ -109,6 +109,17 @@ class Refusals(LiveTest):
         self.assertEqual(process.wait(20), FAILED, process.err)
         self.assertIn(str(os.getpid()), process.err + process.out)
 
+    def test_a_pid_of_the_server_that_is_no_walsender(self):
+        server = primary()
+        line = self.refused(["record", "-o", space().file("x.wst"), "--duration", "1",
+                             "--pid", str(server.pid)])
+        self.assertIn(f"--postmaster={server.pid}", line)
+        checkpointer, = server.sql("select pid from pg_stat_activity where backend_type = 'checkpointer'")[0]
+        process = walscope.start_record(space(), space().file("y.wst"), "--duration", "0.1",
+                                        "--pid", checkpointer)
+        self.assertEqual(process.wait(20), 0, process.err)
+        self.assertIn(f"pid {checkpointer} is no walsender", process.err)
+
     # -- recordings
 
     def test_a_recording_that_is_not_there(self):
