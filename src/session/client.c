@@ -69,6 +69,7 @@ struct beginning {
 static const struct beginning beginnings[] = {
 	{ LOGICAL, SEARCH_PATH, 0 },
 	{ RECVWAL | RECVLOG | BASEBKP, DIR_MODE, 11 },
+	{ WALRCV, IDENTIFY, 0 },
 };
 
 /*

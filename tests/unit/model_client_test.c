@@ -223,6 +223,12 @@ static void a_name_is_not_believed_against_the_commands(void **state)
 		  "other",
 		  "IDENTIFY_SYSTEM, other" },
 		{ "walreceiver", WS_SESSION_DATABASE, 0, { "IDENTIFY_SYSTEM" }, "other", NULL },
+		{ "walreceiver", /* which begins with IDENTIFY_SYSTEM */
+		  0,
+		  0,
+		  { "START_REPLICATION 0/3000000 TIMELINE 1", "IDENTIFY_SYSTEM" },
+		  "other",
+		  "START_REPLICATION, IDENTIFY_SYSTEM" },
 		{ "pg_receivewal", 0, 0, { "SHOW data_directory_mode;" }, "other", NULL },
 		{ "pg_receivewal",
 		  0,
