@@ -117,6 +117,7 @@ struct ws_variables {
 	__u64 xlog_send_logical; /* to tell WalSndLoop's argument */
 	__u64 am_cascading_walsender;
 	__u64 session_end_cause; /* pgStatSessionEndCause */
+	__u64 log_min_messages;
 	/* Strings: the __func__ that errors of these functions carry. */
 	__u64 startup_packet_name;  /* ProcessStartupPacket */
 	__u64 slot_invalidate_name; /* InvalidatePossiblyObsoleteSlot, ReportSlotInvalidation */

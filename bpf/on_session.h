@@ -584,17 +584,23 @@ static __always_inline void on_MESSAGE_REFUSED(struct pt_regs *ctx)
 	emit(&rec.h, e, pid, WS_KIND_MESSAGE, sizeof(rec), bpf_ktime_get_ns());
 }
 
-/* WalSndKill's entry: proc_exit runs its callbacks. What it was called with, and why the server
- * says the session ends. */
+/* WalSndKill's entry: proc_exit runs its callbacks. What it was called with, why the server says
+ * the session ends, and whether it would have said more. */
 static __always_inline void on_ENDING(struct pt_regs *ctx)
 {
 	struct ws_rec_ending rec = {};
 	__u32 pid = current_tgid(), cause = 0;
 	struct ws_entry *e = session_of(pid);
+	__s32 least = 0;
 
 	if (!e)
 		return;
 	rec.code = WS_ARG1(ctx);
+	/* Nobody wants a COMMERROR then: errstart drops it, and EmitErrorReport does not run. */
+	if (cfg.var.log_min_messages && cfg.off.elevel_fatal &&
+	    read_user(e, &least, sizeof(least), e->base + cfg.var.log_min_messages) &&
+	    least >= (__s32)cfg.off.elevel_fatal)
+		rec.h.flags = WS_ENDING_MUTED;
 	if (cfg.var.session_end_cause &&
 	    read_user(e, &cause, sizeof(cause), e->base + cfg.var.session_end_cause) &&
 	    cause + 1 <= WS_END_CAUSE_KILLED)

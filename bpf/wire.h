@@ -409,6 +409,10 @@ struct ws_rec_ending {
 	__u32 code;  /* proc_exit's */
 	__u32 cause; /* pgStatSessionEndCause (pgstat.h, 14 and later) + 1, 0 if not known */
 };
+/* flags of WS_KIND_ENDING */
+enum ws_ending_flags {
+	WS_ENDING_MUTED = 1 << 0, /* log_min_messages lets no COMMERROR through (elog.c) */
+};
 /* enum SessionEndType of pgstat.h, 14 to 18. */
 #define WS_END_CAUSE_NOT_YET	1
 #define WS_END_CAUSE_NORMAL	2

@@ -303,7 +303,10 @@ static const struct ws_field slot_fields[] = {
 static const char *const end_cause_names[] = { NULL,	     "not_yet", "normal",
 					       "client_eof", "fatal",	"killed" };
 
+static const char *const ending_flags[] = { "muted" };
+
 static const struct ws_field ending_fields[] = {
+	NAMED(FLAGS, ws_rec_ending, h.flags, "flags", ending_flags),
 	NUMBER(UINT, ws_rec_ending, code, "code"),
 	{ .name = "cause",
 	  .type = WS_FIELD_ENUM,

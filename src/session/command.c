@@ -329,9 +329,9 @@ void ws_command_settle(struct ws_machine *m)
 	ws_assembly_finish(&problem->message);
 	if (problem->closing || problem->outside)
 		close_measured(m, problem->time_ns, WS_OUTCOME_ERROR, problem, NULL);
+	clues = ws_exit_clues(problem);
+	m->clues = ws_exit_add_clues(m->clues, clues);
 	if (!problem->closing) {
-		clues = ws_exit_clues(problem);
-		m->clues |= clues;
 		if (ws_exit_follows(clues))
 			ws_timeline_enter(m, WS_STATE_EXITING, problem->time_ns);
 		keep_fatal(m);
@@ -371,7 +371,8 @@ void ws_command_exit(struct ws_machine *m, uint64_t time_ns)
 	} else if (s->exit_signal > 0 || s->exit_code > 0) {
 		explain_end(s, why, sizeof(why));
 		close_measured(m, time_ns, WS_OUTCOME_ERROR, NULL, why);
-	} else if (m->hole || m->command.gap || s->exit_code < 0) {
+	} else if (m->hole || m->command.gap || s->exit_code < 0 ||
+		   s->exit_reason == WS_END_UNKNOWN) {
 		close_lost(m, time_ns);
 	} else if (s->exit_reason == WS_END_CLIENT_EOF) {
 		close_measured(m, time_ns, WS_OUTCOME_ERROR, NULL, "the client's connection ended");

@@ -32,6 +32,8 @@ enum fact {
 	REFUSAL = 1 << 7,
 	CONFLICT = 1 << 8,
 	EOF_CAUSE = 1 << 13, /* the server counts it as ended by the client's EOF */
+	CANCELED = 1 << 14,  /* it was told to end before it knew who its client is */
+	MUTED = 1 << 15,     /* the server does not report COMMERRORs */
 	/* what the session had come to */
 	RUNNING = 1 << 16,   /* already ran when walscope attached: its start was not seen */
 	READY = 1 << 17,     /* it was authenticated */
@@ -42,11 +44,13 @@ enum fact {
 	HOLE = 1 << 22,	    /* records are missing right before the end */
 	DEATH = 1 << 23,    /* its last wait ended with WL_POSTMASTER_DEATH */
 	SIGNALED = 1 << 24,
-	START_LOST = 1 << 25, /* records of its start are missing: it may have been READY */
-	IN_SQL = 1 << 26,     /* it runs SQL, which may signal its own process */
-	ASKED = 1 << 27,      /* the postmaster was asked to shut down */
-	ASKED_NOW = 1 << 28,  /* immediately */
-	SLOT_LOST = 1 << 29,  /* its slot was invalidated after it had to release it */
+	UNPROVEN = 1 << 25, /* it asked its client who he is, and got no answer */
+	IN_COMMAND = 1 << 30,
+	START_LOST = 1U << 31, /* records of its start are missing: it may have been READY */
+	IN_SQL = 1 << 26,      /* it runs SQL, which may signal its own process */
+	ASKED = 1 << 27,       /* the postmaster was asked to shut down */
+	ASKED_NOW = 1 << 28,   /* immediately */
+	SLOT_LOST = 1 << 29,   /* its slot was invalidated after it had to release it */
 	/* who sent the signal that it obeyed, at most one of these */
 	BY_POSTMASTER = 1 << 9,
 	BY_SLOT = 1 << 10, /* whoever takes its slot away */
@@ -56,6 +60,7 @@ enum fact {
 
 /* Bits of enum ws_elevel. */
 #define COMM   (1U << WS_ELEVEL_COMMERROR)
+#define MILD   (1U << WS_ELEVEL_ERROR)
 #define DEADLY (1U << WS_ELEVEL_FATAL | 1U << WS_ELEVEL_PANIC)
 
 /* An error is a clue if all that a row names fits; the first row that fits decides. */
@@ -78,8 +83,15 @@ static const struct clue clues[] = {
 	{ CONNECTION, COMM, NULL, "pq_getbyte_if_available", NULL },
 	{ CONNECTION, COMM, NULL, NULL, "could not send data to client" },
 	{ CONNECTION, COMM, NULL, NULL, "could not receive data from client" },
-	/* "unexpected EOF on client connection with an open transaction" is 08006 (postgres.c) */
+	/* "unexpected message type" of a client that is still there (walsender.c) */
+	{ FATAL, COMM, "08P01", "ProcessStandbyMessage", NULL },
+	{ FATAL, COMM, "08P01", NULL, "invalid message length" }, /* pq_getmessage, pqcomm.c */
+	/* "unexpected EOF on client connection with an open transaction" is 08006 (postgres.c), and
+	 * an ERROR in the middle of COPY FROM and UPLOAD_MANIFEST. The FATAL that follows says only
+	 * that the protocol's synchronization was lost (PostgresMain). */
 	{ CLIENT_EOF, COMM, NULL, "SocketBackend", NULL },
+	{ CLIENT_EOF, MILD, "08006", "CopyGetData", NULL },
+	{ CLIENT_EOF, MILD, "08006", "HandleUploadManifestPacket", NULL },
 	{ CLIENT_EOF, COMM, NULL, NULL, "unexpected EOF" },
 	{ CLIENT_EOF, COMM, "08P01", NULL, NULL },
 	{ CONNECTION, COMM, "08", NULL, NULL },
@@ -92,6 +104,9 @@ static const struct clue clues[] = {
 	  "terminating connection due to unexpected postmaster exit" },
 	{ FATAL | ADMIN, DEADLY, "57P01", NULL, NULL },
 	{ FATAL | CRASH, DEADLY, "57P02", NULL, NULL },
+	/* "canceling authentication due to timeout" (ProcessInterrupts), whatever the signal was
+	 * for: StatementTimeoutHandler (postinit.c) sends a SIGTERM to itself */
+	{ FATAL | CANCELED, DEADLY, "57014", NULL, NULL },
 	/* too_many_connections: max_connections, and max_wal_senders */
 	{ FATAL | REFUSAL, DEADLY, "53300", NULL, NULL },
 	/* authentication (auth.c, InitializeSessionUserId), and starting up or shutting down */
@@ -122,6 +137,8 @@ static const struct rule rules[] = {
 	/* max_wal_senders is checked behind READY up to 15 (InitWalSenderSlot) */
 	{ WS_END_REFUSED, REFUSAL, COMMANDED | RUNNING, ANY_CODE },
 	{ WS_END_SHUTDOWN, ADMIN | BY_POSTMASTER, 0, ANY_CODE },
+	{ WS_END_SHUTDOWN, CANCELED | BY_POSTMASTER, 0, ANY_CODE },
+	{ WS_END_ADMIN_TERMINATED, CANCELED | BY_OTHER, 0, ANY_CODE },
 	{ WS_END_SLOT_INVALIDATED, ADMIN | BY_SLOT | SLOT_LOST, 0, ANY_CODE },
 	{ WS_END_SLOT_RELEASED, ADMIN | BY_SLOT, 0, ANY_CODE },
 	/* At a shutdown a walsender that does not stream sends SIGTERM to itself
@@ -137,8 +154,8 @@ static const struct rule rules[] = {
 	{ WS_END_REPLICATION_TIMEOUT, TIMEOUT, 0, ANY_CODE },
 	/* A failed read is reported as such first, and as an EOF by its caller */
 	{ WS_END_CONNECTION_LOST, CONNECTION, 0, ANY_CODE },
-	{ WS_END_FATAL, FATAL, 0, ANY_CODE },
 	{ WS_END_CLIENT_EOF, CLIENT_EOF, 0, ANY_CODE },
+	{ WS_END_FATAL, FATAL, 0, ANY_CODE },
 	{ WS_END_POSTMASTER_DEATH, DEATH, 0, 1 },
 	/* SIGQUIT makes a walsender _exit(2) without a word (WalSndSignals leaves it to
 	 * SignalHandlerForCrashExit, 13 to 18), or with a WARNING to its client alone (quickdie,
@@ -150,9 +167,14 @@ static const struct rule rules[] = {
 	/* Between commands an end of the connection is nothing the server reports (PostgresMain,
 	 * case EOF); behind a gap it may have been a failed read */
 	{ WS_END_CLIENT_EOF, EOF_CAUSE, HOLE, 0 },
+	/* ... nor before it knows the client (STATUS_EOF, auth.c: psql leaves to ask for the
+	 * password) */
+	{ WS_END_CLIENT_EOF, UNPROVEN, HOLE, 0 },
 	/* WalSndDone, WalSndErrorCleanup: nothing else was to be reported */
 	{ WS_END_SHUTDOWN, STOPPING, 0, 0 },
 	{ WS_END_UNKNOWN, HOLE, 0, ANY_CODE },
+	/* A replication timeout, a lost connection and a goodbye look all the same */
+	{ WS_END_UNKNOWN, MUTED | IN_COMMAND, 0, 0 },
 	/* Without a FATAL only the death of the postmaster makes a backend proc_exit(1) (latch.c,
 	 * WalSndWait) */
 	{ WS_END_POSTMASTER_DEATH, 0, 0, 1 },
@@ -198,11 +220,19 @@ void ws_exit_add_signal(struct ws_machine *m, const struct ws_rec_signal *r)
 void ws_exit_ending(struct ws_machine *m, const struct ws_rec_ending *rec)
 {
 	m->ending_code = (int)rec->code;
+	if (rec->h.flags & WS_ENDING_MUTED)
+		m->clues |= MUTED;
 	if (rec->cause == WS_END_CAUSE_CLIENT_EOF)
 		m->clues |= EOF_CAUSE;
 	/* die() of postgres.c ran: the FATAL that followed is missing. */
 	if (rec->cause == WS_END_CAUSE_KILLED && rec->code == 1 && m->hole && !(m->clues & FATAL))
 		m->clues |= FATAL | ADMIN;
+}
+
+/* A client that is gone takes no more: that a message cannot be sent to it then is no news. */
+uint32_t ws_exit_add_clues(uint32_t facts, uint32_t more)
+{
+	return facts | (facts & CLIENT_EOF ? more & ~(uint32_t)CONNECTION : more);
 }
 
 bool ws_exit_follows(uint32_t facts)
@@ -216,7 +246,7 @@ const struct ws_signal_by *ws_exit_signal(const struct ws_machine *m)
 	int signal = m->s.exit_signal;
 
 	if (signal <= 0)
-		signal = (m->clues & ADMIN)			     ? SIGTERM
+		signal = (m->clues & (ADMIN | CANCELED))	     ? SIGTERM
 			 : (m->clues & CRASH) || m->s.exit_code == 2 ? SIGQUIT
 								     : 0;
 	for (size_t i = 0; i < WS_ARRAY_SIZE(all); i++)
@@ -257,6 +287,9 @@ static uint32_t facts_of(const struct ws_machine *m)
 	       (m->streamed ? STREAMED : 0) | (s->slot[0] ? SLOT : 0) | (stopping ? STOPPING : 0) |
 	       (m->hole ? HOLE : 0) | (m->woke_by_death ? DEATH : 0) |
 	       (s->exit_signal > 0 ? SIGNALED : 0) |
+	       (s->auth_begin_ns && !s->auth_end_ns && !s->ready_ns && !m->start_lost ? UNPROVEN
+										      : 0) |
+	       (m->command.open ? IN_COMMAND : 0) |
 	       (m->command.open && m->command.sql ? IN_SQL : 0) |
 	       (asked & WS_ASKED_SHUTDOWN ? ASKED : 0) |
 	       (asked & WS_ASKED_IMMEDIATE ? ASKED_NOW : 0) | (m->slot_lost ? SLOT_LOST : 0);

@@ -263,8 +263,10 @@ struct ws_parsed {
 void ws_parse_command(const char *text, size_t len, struct ws_parsed *parsed);
 
 /* exit.c */
-/* What an error says about an end that may follow: bits to be or-ed into m->clues. */
+/* What an error says about an end that may follow: bits for m->clues. */
 uint32_t ws_exit_clues(const struct ws_problem *problem);
+/* Those of an error, behind those of the errors before it. */
+uint32_t ws_exit_add_clues(uint32_t clues, uint32_t more);
 /* Is the process about to exit after an error with these clues? */
 bool ws_exit_follows(uint32_t clues);
 enum ws_exit_reason ws_exit_explain(const struct ws_machine *m);

@@ -111,6 +111,7 @@ static const struct ws_symbol_wanted wanted[] = {
 	FUNCTION("exec_simple_query", "postgres.c", 10),
 	FUNCTION("forbidden_in_wal_sender", "postgres.c", 10),
 	FUNCTION("forbidden_in_wal_sender.part", "postgres.c", 10),
+	VARIABLE("log_min_messages", NULL, 10),
 	FUNCTION("logical_read_xlog_page", "walsender.c", 10),
 	VARIABLE("my_wait_event_info", NULL, 14),
 	FUNCTION("perform_base_backup", "basebackup.c", 10),

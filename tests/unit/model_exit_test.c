@@ -413,6 +413,113 @@ static void each_error_leads_to_its_reason(void **state)
 	}
 }
 
+static void eof_in_a_copy(struct fixture *f)
+{
+	ws_tape_error(&f->tape, WS_ELEVEL_ERROR, "08006", "CopyGetData",
+		      "unexpected EOF on client connection with an open transaction");
+	ws_tape_error(&f->tape, WS_ELEVEL_FATAL, "08P01", "PostgresMain",
+		      "terminating connection because protocol synchronization was lost");
+}
+
+static void what_cannot_be_sent_behind_an_eof_is_no_news(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	ws_tape_command(&f->tape, "COPY t FROM STDIN");
+	ws_tape_end(&f->tape, WS_COMMAND_IS_SQL);
+	eof_in_a_copy(f);
+	comm(f, "08006", "internal_flush", "could not send data to client: Broken pipe");
+	ws_tape_exit(&f->tape, 1, 0);
+	assert_reason(f, WS_END_CLIENT_EOF);
+}
+
+static void an_eof_of_a_copy_behind_a_failed_read_is_a_lost_connection(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	ws_tape_command(&f->tape, "COPY t FROM STDIN");
+	ws_tape_end(&f->tape, WS_COMMAND_IS_SQL);
+	comm(f, "08006", "pq_recvbuf", "could not receive data from client: reset");
+	eof_in_a_copy(f);
+	ws_tape_exit(&f->tape, 1, 0);
+	assert_reason(f, WS_END_CONNECTION_LOST);
+}
+
+/* A foreign table's server is not the client. */
+static void a_lost_connection_of_sql_is_no_end(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	ws_tape_command(&f->tape, "select * from foreign_table");
+	ws_tape_end(&f->tape, WS_COMMAND_IS_SQL);
+	ws_tape_error(&f->tape, WS_ELEVEL_ERROR, "08006", "pgfdw_report_error", "no connection");
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_CLIENT_TERMINATED);
+}
+
+static void a_client_that_broke_the_protocol_is_not_gone(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	comm(f, "08P01", "ProcessStandbyMessage", "unexpected message type \"Z\"");
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_FATAL);
+}
+
+static void a_client_that_proved_nothing_is_client_eof(void **state)
+{
+	struct fixture *f = *state;
+
+	ws_tape_session(&f->tape, 0);
+	ws_tape_phase(&f->tape, WS_PHASE_AUTH_BEGIN, 0);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_CLIENT_EOF);
+}
+
+/* Recordings made where the site behind the authentication is missing. */
+static void without_the_end_of_authentication_readiness_tells(void **state)
+{
+	struct fixture *f = *state;
+
+	ws_tape_session(&f->tape, 0);
+	ws_tape_phase(&f->tape, WS_PHASE_AUTH_BEGIN, 0);
+	ws_tape_ready(&f->tape);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_CLIENT_TERMINATED);
+}
+
+static void ending_of_a_muted_server(struct fixture *f, uint32_t cause)
+{
+	struct ws_rec_ending rec = { .cause = cause };
+
+	ws_tape_send(&f->tape, &rec.h, WS_KIND_ENDING, sizeof(rec), WS_ENDING_MUTED);
+	ws_tape_exit(&f->tape, 0, 0);
+}
+
+static void a_muted_server_does_not_tell_why_a_stream_ended(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ending_of_a_muted_server(f, WS_END_CAUSE_NOT_YET);
+	assert_reason(f, WS_END_UNKNOWN);
+	assert_int_equal(f->o->command_count, 1);
+	assert_int_equal(f->o->commands[0].c.outcome, WS_OUTCOME_LOST);
+}
+
+static void a_muted_server_tells_what_ends_between_commands(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	ending_of_a_muted_server(f, WS_END_CAUSE_CLIENT_EOF);
+	assert_reason(f, WS_END_CLIENT_EOF);
+}
+
 static void an_ended_session_takes_no_more_records(void **state)
 {
 	struct fixture *f = *state;
@@ -464,6 +571,14 @@ int main(void)
 		TEST(any_other_status_is_unknown),
 		TEST(a_missed_exit_is_explained_by_what_came_before),
 		TEST(each_error_leads_to_its_reason),
+		TEST(what_cannot_be_sent_behind_an_eof_is_no_news),
+		TEST(an_eof_of_a_copy_behind_a_failed_read_is_a_lost_connection),
+		TEST(a_lost_connection_of_sql_is_no_end),
+		TEST(a_client_that_broke_the_protocol_is_not_gone),
+		TEST(a_client_that_proved_nothing_is_client_eof),
+		TEST(without_the_end_of_authentication_readiness_tells),
+		TEST(a_muted_server_does_not_tell_why_a_stream_ended),
+		TEST(a_muted_server_tells_what_ends_between_commands),
 		TEST(an_ended_session_takes_no_more_records),
 	};
 

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Ends of which the server says little, or something misleading: walscope says no more than is known."""
+
+import contextlib
+import os
+import signal
+
+from cluster import Server
+from histories import differences
+from live import LiveTest, once, primary, recording, space, wait_disconnected
+from processes import alive, start_ticks, wait_for
+from protocol import Connection, ServerError, connect
+
+
+@once
+def hasty():
+    """A server that gives nobody much time to tell his password."""
+    return Server(space(), "hasty", {"authentication_timeout": "'2s'"}).create()
+
+
+def asked_for_password(server, application):
+    """A client that was asked for its password, and its walsender's pid."""
+    client = Connection("127.0.0.1", server.port)
+    client.startup(user="postgres", replication="true", application_name=application)
+    client.wait_password_request()
+    port = client.socket.getsockname()[1]
+    return client, wait_for("the connection in the log", lambda: [
+        line.pid for line in server.log() if line.message.startswith("connection received:")
+        and line.message.endswith(f" port={port}")])[0]
+
+
+def copying(server, application):
+    """A client in the middle of COPY FROM STDIN."""
+    client = connect(server, "database", application, database="postgres")
+    client.query("create temporary table t (i int)")
+    client.send("Q", b"COPY t FROM STDIN\0")
+    client.receive_until("G")
+    client.send("d", b"1\n")
+    return client
+
+
+def streaming(server, application, **parameters):
+    client = connect(server, "true", application, **parameters)
+    position = server.value("select pg_current_wal_flush_lsn()")
+    client.send("Q", f"START_REPLICATION {position}\0".encode())
+    client.receive_until("W")
+    return client
+
+
+def wait_gone(pid, ticks):
+    """A connection that was not let in has no line in the log for its end."""
+    wait_for(f"the end of {pid}", lambda: not alive(pid, ticks))
+
+
+class Goodbyes(LiveTest):
+    def ending(self, record, pid, reason, code=None):
+        seen = record.session(pid)["exit"]
+        self.assertEqual(seen["reason"], reason, seen)
+        if code is not None:
+            self.assertEqual((seen["code"], seen["signal"]), (code, 0))
+        return seen
+
+    def said_in_log(self, server, pid, end):
+        """The error of an end is the last one that the server logged of it, but for one of sending it."""
+        lines = [line for line in server.log() if line.pid == pid and line.severity in ("FATAL", "LOG")
+                 and line.sqlstate != "00000" and not line.message.startswith("could not send")]
+        self.assertEqual((end["sqlstate"], end["message"], end["location"]),
+                         (lines[-1].sqlstate, lines[-1].message, lines[-1].location))
+
+    def test_a_client_that_leaves_when_asked_for_its_password(self):
+        server = primary()
+        with recording(server) as record:
+            client, pid = asked_for_password(server, "g_leaves")
+            ticks = start_ticks(pid)
+            client.close()  # psql, to ask its user
+            wait_gone(pid, ticks)
+        self.assertEqual([line.message for line in server.log() if line.pid == pid and line.severity == "FATAL"],
+                         [])
+        end = self.ending(record, pid, "client_eof", 0)
+        self.assertIsNone(end["message"])
+        self.assertEqual(record.history(pid), [])
+
+    def test_who_ends_an_authentication(self):
+        server = hasty().start()
+        with recording(server) as record:
+            killed, by_test = asked_for_password(server, "g_killed")
+            ticks = start_ticks(by_test)
+            os.kill(by_test, signal.SIGTERM)
+            wait_gone(by_test, ticks)
+            slow, by_timeout = asked_for_password(server, "g_slow")
+            wait_gone(by_timeout, start_ticks(by_timeout))
+            late, by_shutdown = asked_for_password(server, "g_late")
+            server.stop()
+            for client in (killed, slow, late):
+                client.close()
+        # The server calls all of them a timeout.
+        for pid, reason, role, sender in ((by_test, "admin_terminated", "other", os.getpid()),
+                                          (by_timeout, "refused", "self", by_timeout),
+                                          (by_shutdown, "shutdown", "postmaster", server.pid)):
+            with self.subTest(reason=reason):
+                end = self.ending(record, pid, reason, 1)
+                self.assertEqual(end["sqlstate"], "57014")
+                self.said_in_log(server, pid, end)
+                by = end["signal_by"]
+                self.assertEqual((by["signal"], by["role"], by["pid"]), (signal.SIGTERM, role, sender))
+
+    def test_a_client_that_vanishes_in_a_copy(self):
+        server = primary()
+        with recording(server) as record:
+            closed = copying(server, "g_copy_closed")
+            half = copying(server, "g_copy_half")
+            half.socket.sendall(b"d\0\0\0\x50abc")
+            for client in (closed, half):
+                client.close()
+                wait_disconnected(server, client.pid)
+        for client in (closed, half):
+            self.said_in_log(server, client.pid, self.ending(record, client.pid, "client_eof", 1))
+            copy = record.history(client.pid)[1]
+            self.assertEqual((copy["command"], copy["outcome"], copy["sqlstate"]),
+                             ("COPY t FROM STDIN", "error", "08006"))
+        self.assertEqual(differences(server, record), [])
+
+    def test_a_client_that_breaks_the_protocol_is_not_gone(self):
+        server = primary()
+        with recording(server) as record:
+            clients = {"type": connect(server, "true", "g_type"), "length": connect(server, "true", "g_length"),
+                       "query": copying(server, "g_query"), "reply": streaming(server, "g_reply"),
+                       "stream": streaming(server, "g_stream")}
+            clients["type"].socket.sendall(b"\xfe\0\0\0\4")
+            clients["length"].socket.sendall(b"Q\0\0\0\2")
+            clients["query"].send("Q", b"select 1\0")
+            clients["reply"].send("d", b"Z")
+            clients["stream"].send("Q", b"select 1\0")
+            for client in clients.values():
+                wait_disconnected(server, client.pid)
+            for client in clients.values():
+                client.close()
+        for what, client in clients.items():
+            with self.subTest(what=what):
+                end = self.ending(record, client.pid, "fatal", 0 if what in ("length", "reply") else 1)
+                self.assertEqual(end["sqlstate"], "08P01")
+                self.said_in_log(server, client.pid, end)
+
+    def test_half_a_message_is_the_clients_end(self):
+        server = primary()
+        with recording(server) as record:
+            client = connect(server, "true", "g_half")
+            client.socket.sendall(b"Q\0\0\0\x50IDENTIFY")
+            client.close()
+            wait_disconnected(server, client.pid)
+        self.said_in_log(server, client.pid, self.ending(record, client.pid, "client_eof", 0))
+
+    def test_a_server_that_keeps_timeouts_and_lost_clients_to_itself(self):
+        server = primary()
+        quiet = {"options": "-c log_min_messages=fatal -c wal_sender_timeout=500"}
+        with recording(server) as record:
+            clients = {what: streaming(server, f"g_quiet_{what}", **quiet)
+                       for what in ("timeout", "eof", "goodbye")}
+            ticks = {what: start_ticks(client.pid) for what, client in clients.items()}
+            clients["eof"].close()
+            clients["goodbye"].terminate()
+            for what, client in clients.items():
+                wait_gone(client.pid, ticks[what])
+            clients["timeout"].close()
+            between = {what: connect(server, "database", f"g_between_{what}", database="postgres", **quiet)
+                       for what in ("eof", "goodbye", "admin")}
+            ticks = {what: start_ticks(client.pid) for what, client in between.items()}
+            for client in between.values():
+                with contextlib.suppress(ServerError):
+                    client.query("select 1/0")
+            between["eof"].close()
+            between["goodbye"].terminate()
+            server.sql(f"select pg_terminate_backend({between['admin'].pid})")
+            for what, client in between.items():
+                wait_gone(client.pid, ticks[what])
+            between["admin"].close()
+        for what, client in clients.items():
+            with self.subTest(streaming=what):
+                self.assertFalse([line for line in server.log() if line.pid == client.pid
+                                  and "terminating" in line.message])
+                self.ending(record, client.pid, "unknown", 0)
+                self.assertEqual([entry["outcome"] for entry in record.history(client.pid)], ["lost"])
+        for what, reason in (("eof", "client_eof"), ("goodbye", "client_terminated"),
+                             ("admin", "admin_terminated")):
+            with self.subTest(between=what):
+                self.ending(record, between[what].pid, reason)
+                first = record.history(between[what].pid)[0]
+                self.assertEqual((first["outcome"], first["sqlstate"]), ("error", "22012"))
