@@ -107,6 +107,7 @@ enum ws_found {
 		6,		  /* in the send loop, waiting for failover slots' standbys (17+) */
 	WS_FOUND_STREAM_RECV = 7, /* in the send loop, inside a message whose rest has not come */
 	WS_FOUND_BACKUP_SEND = 8, /* in BASE_BACKUP, handing bytes to the client */
+	WS_FOUND_STARTING = 9,	  /* waiting for its client to tell who he is */
 };
 
 struct ws_rec_session {

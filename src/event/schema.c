@@ -52,7 +52,8 @@ static const char *const session_valid[] = { "user", "database", "application_na
 					     "port", "ns_pid",	 "postmaster_pid",   "tls" };
 static const char *const found_names[] = { "unknown",	     "idle",	      "command",
 					   "stream_wal",     "stream_socket", "stream_busy",
-					   "stream_standby", "stream_recv",   "backup_send" };
+					   "stream_standby", "stream_recv",   "backup_send",
+					   "starting" };
 /* walsnd_state of a session holds the state plus one: 0 is "could not be read". */
 static const char *const found_state_names[] = { NULL,	    "startup",	 "backup",
 						 "catchup", "streaming", "stopping" };

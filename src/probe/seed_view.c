@@ -443,14 +443,17 @@ static enum ws_found judge_stream(const struct ws_seed_view *view)
 
 static enum ws_found judge_other(const struct ws_seed_view *view)
 {
+	bool reads;
+
 	if (view->in_backup && view->has_wait && view->wait == CLIENT_WRITE)
 		return WS_FOUND_BACKUP_SEND;
 	if (view->command.len || view->in_backup)
 		return WS_FOUND_COMMAND;
-	/* Not yet in InitWalSender, or in WalSndKill already. */
+	reads = view->has_wait ? view->wait == CLIENT_READ : view->query_address && view->sleeping;
+	/* Not yet in InitWalSender, or in WalSndKill already, which waits for no client. */
 	if (view->config->var.my_walsnd && !view->walsnd.address)
-		return WS_FOUND_UNKNOWN;
-	if (view->has_wait ? view->wait == CLIENT_READ : view->query_address && view->sleeping)
+		return reads ? WS_FOUND_STARTING : WS_FOUND_UNKNOWN;
+	if (reads)
 		return WS_FOUND_IDLE;
 	return WS_FOUND_COMMAND;
 }

@@ -122,6 +122,8 @@ static void close_command(struct ws_machine *m, uint64_t end_ns, enum ws_outcome
 	ws_assembly_finish(&running->text);
 	if (outcome == WS_OUTCOME_OK)
 		take_slot(m);
+	else if (running->found && !strcmp(running->kind, "CREATE_REPLICATION_SLOT"))
+		m->s.slot[0] = '\0'; /* memory named the slot that it was about to create */
 	describe(running, &command);
 	command.end_ns = end_ns;
 	command.outcome = outcome;

@@ -274,6 +274,14 @@ static uint32_t sender_of(const struct ws_machine *m)
 	}
 }
 
+static bool is_unproven(const struct ws_machine *m)
+{
+	const struct ws_session *s = &m->s;
+
+	return (s->auth_begin_ns || m->found_starting) && !s->auth_end_ns && !s->ready_ns &&
+	       !m->start_lost;
+}
+
 static uint32_t facts_of(const struct ws_machine *m)
 {
 	const struct ws_session *s = &m->s;
@@ -282,13 +290,12 @@ static uint32_t facts_of(const struct ws_machine *m)
 	unsigned int asked = server ? server->asked : 0;
 
 	return m->clues | sender_of(m) | (m->refused && !(m->clues & FATAL) ? REFUSAL : 0) |
-	       (m->start_lost ? START_LOST : 0) | (s->was_running ? RUNNING : 0) |
-	       (s->ready_ns ? READY : 0) | (s->first_command_ns || m->commanded ? COMMANDED : 0) |
+	       (m->start_lost ? START_LOST : 0) |
+	       (s->was_running && !m->found_starting ? RUNNING : 0) | (s->ready_ns ? READY : 0) |
+	       (s->first_command_ns || m->commanded ? COMMANDED : 0) |
 	       (m->streamed ? STREAMED : 0) | (s->slot[0] ? SLOT : 0) | (stopping ? STOPPING : 0) |
 	       (m->hole ? HOLE : 0) | (m->woke_by_death ? DEATH : 0) |
-	       (s->exit_signal > 0 ? SIGNALED : 0) |
-	       (s->auth_begin_ns && !s->auth_end_ns && !s->ready_ns && !m->start_lost ? UNPROVEN
-										      : 0) |
+	       (s->exit_signal > 0 ? SIGNALED : 0) | (is_unproven(m) ? UNPROVEN : 0) |
 	       (m->command.open ? IN_COMMAND : 0) |
 	       (m->command.open && m->command.sql ? IN_SQL : 0) |
 	       (asked & WS_ASKED_SHUTDOWN ? ASKED : 0) |

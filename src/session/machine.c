@@ -59,6 +59,7 @@ static void take_found(struct ws_machine *m, const struct ws_rec_session *r)
 		[WS_FOUND_STREAM_RECV] = { .state = WS_STATE_RECV_BLOCKED, .in_loop = true },
 		[WS_FOUND_BACKUP_SEND] = { .state = WS_STATE_BACKUP_SEND,
 					   .backup_phase = WS_BACKUP_STREAM },
+		[WS_FOUND_STARTING] = { .state = WS_STATE_STARTING },
 	};
 	struct ws_session *s = &m->s;
 
@@ -74,6 +75,7 @@ static void take_found(struct ws_machine *m, const struct ws_rec_session *r)
 	m->in_loop = found[r->found].in_loop;
 	m->backup_phase = found[r->found].backup_phase;
 	m->streamed |= m->in_loop;
+	m->found_starting = r->found == WS_FOUND_STARTING;
 	if (m->in_loop)
 		ws_client_listens(m, 0);
 }

@@ -120,6 +120,7 @@ struct ws_machine {
 
 	bool commanded;	      /* a command came in */
 	bool refused;	      /* seen first by the FATAL that refused it: its error follows */
+	bool found_starting;  /* it already ran, but did not know its client yet */
 	bool start_lost;      /* records are missing in front of the first command seen */
 	uint8_t message_type; /* of the record before, if that was a message; else 0 */
 	uint32_t command_seq;

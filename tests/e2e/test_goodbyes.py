@@ -141,6 +141,55 @@ class Goodbyes(LiveTest):
                 self.assertEqual(end["sqlstate"], "08P01")
                 self.said_in_log(server, client.pid, end)
 
+    def test_connections_found_before_they_are_let_in(self):
+        server = primary()
+        clients = {what: asked_for_password(server, f"g_found_{what}") for what in ("leaves", "wrong", "right")}
+        ticks = {what: start_ticks(pid) for what, (_, pid) in clients.items()}
+        with recording(server) as record:
+            clients["leaves"][0].close()
+            with self.assertRaises(ServerError):
+                clients["wrong"][0].answer_password("wrong")
+            clients["right"][0].answer_password(server.password)
+            clients["right"][0].wait_ready()
+            clients["right"][0].query("IDENTIFY_SYSTEM")
+            clients["right"][0].terminate()
+            for what, (_, pid) in clients.items():
+                wait_gone(pid, ticks[what])
+            clients["wrong"][0].close()
+        for what, reason in (("leaves", "client_eof"), ("wrong", "refused"), ("right", "client_terminated")):
+            with self.subTest(what=what):
+                pid = clients[what][1]
+                self.assertTrue(record.session(pid)["was_running"])
+                end = self.ending(record, pid, reason)
+                if what == "wrong":
+                    self.said_in_log(server, pid, end)
+                self.assertEqual(record.timeline(pid)[0]["state"], "starting")
+                self.assertFalse([entry for entry in record.timeline(pid) if entry["state"] == "unknown"])
+
+    def test_a_slot_that_was_not_created_is_none_of_a_found_sessions(self):
+        server = primary()
+        writer = Connection("127.0.0.1", server.port).log_in(server.password, user="postgres",
+                                                             database="postgres")
+        writer.query("begin; select pg_current_xact_id()")  # what a new slot has to wait for
+        application = "g_found_slot"
+        client = connect(server, "database", application, database="postgres")
+        client.send("Q", b"CREATE_REPLICATION_SLOT g_slot LOGICAL test_decoding\0")
+        wait_for("the slot to wait", lambda: server.sql(
+            f"select 1 from pg_stat_activity where pid = {client.pid} and wait_event_type = 'Lock'"))
+        with recording(server) as record:
+            server.sql(f"select pg_cancel_backend({client.pid})")
+            with self.assertRaises(ServerError):
+                client.receive_until("Z")
+            client.wait_ready()
+            self.assertEqual(server.sql("select 1 from pg_replication_slots where slot_name = 'g_slot'"), [])
+            client.terminate()
+            wait_disconnected(server, client.pid)
+            writer.close()
+        self.assertIsNone(record.session(client.pid)["slot"])
+        entry, = record.history(client.pid)
+        self.assertEqual((entry["outcome"], entry["sqlstate"]), ("error", "57014"))
+        self.assertEqual(differences(server, record), [])
+
     def test_half_a_message_is_the_clients_end(self):
         server = primary()
         with recording(server) as record:

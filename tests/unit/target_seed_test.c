@@ -280,7 +280,7 @@ static void other_commands_are_not_taken_for_a_stream(void **state)
 	play_found(play, WS_FOUND_STREAM_WAL);
 }
 
-static void before_initwalsender_nothing_is_claimed(void **state)
+static void before_initwalsender_it_starts_if_it_waits_for_its_client(void **state)
 {
 	struct play *play = *state;
 
@@ -288,10 +288,13 @@ static void before_initwalsender_nothing_is_claimed(void **state)
 	play->server.my_slot = NULL;
 	play->server.query = NULL;
 	play->server.wait = WAIT_READ;
-	play_found(play, WS_FOUND_UNKNOWN);
+	play_found(play, WS_FOUND_STARTING);
 	assert_int_equal(play->seed.session.walsnd_state, 0);
 	assert_int_equal(play->seed.session.sent_lsn, 0);
 	assert_string_equal(play->seed.session.user, "repl");
+	/* in WalSndKill already, for all that memory says */
+	play->server.wait = 0;
+	play_found(play, WS_FOUND_UNKNOWN);
 }
 
 static void another_backend_is_no_walsender(void **state)
@@ -632,7 +635,7 @@ int main(void)
 		TEST(a_slot_named_logical_makes_no_logical_stream),
 		TEST(a_walsender_between_commands_is_idle),
 		TEST(other_commands_are_not_taken_for_a_stream),
-		TEST(before_initwalsender_nothing_is_claimed),
+		TEST(before_initwalsender_it_starts_if_it_waits_for_its_client),
 		TEST(another_backend_is_no_walsender),
 		TEST(a_child_that_still_has_its_parents_pid_is_no_walsender),
 		TEST(a_process_that_is_gone_or_another_is_no_walsender),
