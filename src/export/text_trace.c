@@ -378,10 +378,12 @@ static void print_ending(struct line *l, const struct ws_rec *rec)
 	const struct ws_rec_ending *r = (const void *)rec;
 
 	add(l, "proc_exit(%u)", r->code);
-	if (!r->cause)
-		return;
-	add(l, ", cause ");
-	add_enum(l, rec, "cause");
+	if (r->cause) {
+		add(l, ", cause ");
+		add_enum(l, rec, "cause");
+	}
+	if (rec->flags & WS_ENDING_MUTED)
+		add(l, ", log_min_messages hides more");
 }
 
 static void print_gap(struct line *l, const struct ws_rec *rec)
