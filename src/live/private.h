@@ -123,10 +123,23 @@ int ws_live_emit_stop(struct ws_live *live, struct ws_rec_stop *stop);
 /* Missing since from_ns, of no session that is known. */
 int ws_live_emit_gap(struct ws_live *live, enum ws_gap_cause cause, uint64_t from_ns,
 		     uint64_t count);
-struct ws_seed;
-int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed);
 /* No record of this session has arrived, and none would be wanted: it is not missed either. */
 bool ws_live_is_strange(struct ws_live *live, uint32_t pid, const struct ws_entry *entry);
+
+/* seeds.c: walsenders found running whose entries are made. Nothing may be taken out of the ring
+ * until they are told of. */
+struct ws_live_seeds {
+	struct ws_seed *items;
+	size_t count, cap;
+};
+/* Adds those of this postmaster that nobody follows yet. -1: out of memory, or the sink said so. */
+int ws_live_seed_children(struct ws_live *live, const struct ws_postmaster *postmaster,
+			  const struct ws_binary *binary, struct ws_live_seeds *seeds);
+int ws_live_tell_seeds(struct ws_live *live, const struct ws_live_seeds *seeds);
+/* Their sites could not be planted: deletes the entries. */
+void ws_live_forget_seeds(struct ws_live *live, const struct ws_live_seeds *seeds);
+void ws_live_seeds_deinit(struct ws_live_seeds *seeds);
+
 /* sockets.c: takes the counters of the sessions' sockets and passes on those that changed. `fresh`:
  * only of sessions none was taken of yet. */
 int ws_live_emit_sockets(struct ws_live *live, bool fresh);

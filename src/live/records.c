@@ -6,7 +6,6 @@
 #include "layout/layout.h"
 #include "live/private.h"
 #include "live/text_sum.h"
-#include "probe/seed.h"
 
 int ws_live_emit(void *arg, const struct ws_rec *rec)
 {
@@ -91,28 +90,6 @@ int ws_live_emit_gap(struct ws_live *live, enum ws_gap_cause cause, uint64_t fro
 
 	rec.to_ns = rec.h.time_ns;
 	return ws_live_emit(live, &rec.h);
-}
-
-static int feed_seed(void *arg, const struct ws_rec *rec)
-{
-	struct ws_live *live = arg;
-
-	ws_live_count_made(live, rec);
-	return ws_order_feed(live->order, rec, rec->size);
-}
-
-int ws_live_emit_seed(struct ws_live *live, const struct ws_seed *seed)
-{
-	struct ws_error why;
-	int rc = ws_tracer_seed(live->tracer, seed->session.h.pid, &seed->entry, &why);
-
-	if (rc < 0) {
-		ws_live_report(live, &why);
-		live->unseeded++;
-		return ws_live_emit_gap(live, WS_GAP_SESSIONS_FULL, seed->session.h.time_ns, 1);
-	}
-	/* The programs may have been faster: then their record of the session stands. */
-	return rc ? ws_seed_records(seed, feed_seed, live) : 0;
 }
 
 bool ws_live_is_ignored(const struct ws_live *live, const struct ws_rec *rec)

@@ -11,7 +11,6 @@
 #include "layout/layout.h"
 #include "live/private.h"
 #include "probe/privileges.h"
-#include "probe/seed.h"
 
 /* How long the sites of a binary stay planted after its last postmaster ended: it may come back. */
 #define UNUSED_NS 60000000000ULL
@@ -262,39 +261,6 @@ static struct ws_binary *new_binary(struct ws_live *live, const struct ws_postma
 	return binary;
 }
 
-static int seed_children(struct ws_live *live, const struct ws_postmaster *postmaster,
-			 const struct ws_binary *binary)
-{
-	uint64_t query = ws_symbol_address(&binary->symbols, "debug_query_string");
-	uint64_t wait_event = ws_symbol_address(&binary->symbols, "my_wait_event_info");
-
-	for (size_t i = 0; i < postmaster->child_count && !ws_live_stopped(live); i++) {
-		struct ws_server_config config = binary->plan.config;
-		struct ws_entry entry;
-		struct ws_seed seed = { 0 };
-		struct ws_error why;
-		int rc;
-
-		if (live->options->pid && live->options->pid != postmaster->children[i].pid)
-			continue;
-		if (ws_tracer_entry(live->tracer, postmaster->children[i].pid, &entry))
-			continue;
-		config.server = binary->server;
-		rc = ws_seed_read(&postmaster->children[i], postmaster->base, &config, query,
-				  wait_event, &seed, &why);
-		if (rc > 0)
-			rc = ws_live_emit_seed(live, &seed);
-		else if (rc < 0) {
-			ws_live_report(live, &why);
-			rc = 0;
-		}
-		ws_seed_deinit(&seed);
-		if (rc)
-			return -1;
-	}
-	return 0;
-}
-
 static struct ws_known_postmaster *known(struct ws_live *live,
 					 const struct ws_postmaster *postmaster)
 {
@@ -325,15 +291,34 @@ static int plant(struct ws_live *live, struct ws_binary *binary)
 }
 
 /*
- * A wanted postmaster not followed yet: loads and plants the sites of its binary if they are not,
- * too, and seeds the walsenders it already has (before planting, so that no hit finds them
- * unknown).
+ * Seeds the walsenders that a postmaster already has before planting, so that no hit finds them
+ * unknown, but tells of them and of the server behind it: of what could not be planted nothing is
+ * known, and the next attempt looks anew. Returns 1 if the server is followed now, else 0, or -1.
  */
+static int follow(struct ws_live *live, const struct ws_postmaster *postmaster,
+		  struct ws_binary *binary, bool is_new)
+{
+	struct ws_live_seeds seeds = { 0 };
+	int rc = ws_live_seed_children(live, postmaster, binary, &seeds);
+	bool planted = rc == 0 && (!is_new || plant(live, binary) == 0);
+
+	if (!planted)
+		ws_live_forget_seeds(live, &seeds);
+	else if (ws_live_emit_server(live, postmaster, binary) ||
+		 ws_live_tell_seeds(live, &seeds) || ws_live_emit_sockets(live, true))
+		rc = -1;
+	ws_live_seeds_deinit(&seeds);
+	return rc ? -1 : planted;
+}
+
+/* A wanted postmaster not followed yet: loads and plants the sites of its binary if they are not,
+ * too, and takes over the walsenders it already has. */
 static int announce(struct ws_live *live, const struct ws_postmaster *postmaster, bool *planted,
 		    struct ws_error *err)
 {
 	struct ws_binary *binary = find_binary(live, postmaster);
 	bool is_new = !binary || !binary->server, gone = false;
+	int rc;
 
 	if (!binary)
 		binary = new_binary(live, postmaster, &gone, err);
@@ -343,11 +328,9 @@ static int announce(struct ws_live *live, const struct ws_postmaster *postmaster
 		return gone ? 0 : -1;
 	if (!binary->server || ws_live_stopped(live))
 		return 0;
-	if (ws_live_emit_server(live, postmaster, binary) ||
-	    seed_children(live, postmaster, binary) || ws_live_emit_sockets(live, true))
-		return -1;
-	if (is_new && plant(live, binary))
-		return 0;
+	rc = follow(live, postmaster, binary, is_new);
+	if (rc <= 0)
+		return rc;
 	known(live, postmaster)->announced = true;
 	*planted |= is_new;
 	live->attached++;
@@ -461,6 +444,7 @@ static void forget_postmasters(struct ws_live *live)
 static int seed_late(struct ws_live *live, struct ws_error *err)
 {
 	struct ws_server_list list = { 0 };
+	struct ws_live_seeds seeds = { 0 };
 	int rc = 0;
 
 	if (ws_proc_servers(&live->proc, &list, NULL, err))
@@ -470,10 +454,13 @@ static int seed_late(struct ws_live *live, struct ws_error *err)
 		const struct ws_known_postmaster *item = known(live, &list.servers[i]);
 
 		if (binary && binary->server && item && item->announced)
-			rc = seed_children(live, &list.servers[i], binary);
+			rc = ws_live_seed_children(live, &list.servers[i], binary, &seeds);
 	}
 	if (rc == 0)
+		rc = ws_live_tell_seeds(live, &seeds);
+	if (rc == 0)
 		rc = ws_live_emit_sockets(live, true);
+	ws_live_seeds_deinit(&seeds);
 	ws_server_list_deinit(&list);
 	return rc;
 }

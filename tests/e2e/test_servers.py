@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 
+import replication_client
 import walscope
 from cluster import Server
 from live import LiveTest, Recording, once, recording, space, wait_disconnected, walsender_pids
@@ -258,6 +259,36 @@ class Servers(LiveTest):
             walscope.wait_attached(record.process, server.pid, timeout=20)
             pid = ask(server, "s_retried", "IDENTIFY_SYSTEM", "SHOW port")
         self.told(record, server, server.pid, pid)
+        server.stop()
+
+    def test_a_walsender_is_followed_once_probes_can_be_planted(self):
+        """At first the programs can be loaded, but there is one descriptor too few to hang them all on sites."""
+        server = Server(space(), "replanted", installation="installation-replanted").create().start()
+        with recording(server, "--level", "3", follow=server.data) as record:
+            attached = len(os.listdir(f"/proc/{record.process.pid}/fd"))
+        server.stop()
+        with recording(server, "--level", "3", follow=server.data, attach=False) as record:
+            wait_for("the recording to begin", lambda: os.path.exists(record.file))
+            recorder = record.process.pid
+            soft, hard = resource.prlimit(recorder, resource.RLIMIT_NOFILE)
+            held = len(os.listdir(f"/proc/{recorder}/fd"))
+            resource.prlimit(recorder, resource.RLIMIT_NOFILE, (held, hard))  # it cannot even look for servers
+            server.start()
+            client = replication_client.connect(server, application="s_replanted")
+            resource.prlimit(recorder, resource.RLIMIT_NOFILE, (attached - 1, hard))
+            wait_for("a word on it", lambda: "cannot plant the probes" in record.process.err)
+            client.query("IDENTIFY_SYSTEM")
+            resource.prlimit(recorder, resource.RLIMIT_NOFILE, (soft, hard))
+            walscope.wait_attached(record.process, server.pid, timeout=20)
+            client.query("SHOW port")
+            client.query("SHOW data_directory_mode")
+            client.close()
+            wait_disconnected(server, client.pid)
+        self.assertEqual([entry["command"] for entry in record.history(client.pid)],
+                         ["SHOW port", "SHOW data_directory_mode"])
+        session = record.session(client.pid)
+        self.assertEqual((session["application_name"], session["exit"]["reason"], session["lost"]),
+                         ("s_replanted", "client_eof", 0))
         server.stop()
 
     def test_too_few_files_to_open_is_one_line(self):
