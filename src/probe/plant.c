@@ -112,6 +112,8 @@ int ws_plant_attach(struct ws_plant *plant, struct ws_error *err)
 {
 	struct attaching attaching = { .plant = plant, .err = err };
 
+	/* Stands if the process that is to plant them comes to its end before. */
+	ws_error_set(err, "cannot plant the probes", NULL, "planting was killed");
 	return ws_aside(attach, &attaching);
 }
 
