@@ -80,9 +80,11 @@ def boot(suite, release):
         raise Failure(f"Debian's {suite} has no kernel {release} for clouds")
     root = archive.unpack(names[-1], archive.newest(names[-1]))
     kernel, = glob.glob(f"{root}/boot/vmlinuz-*")
+    # Without cmpxchg16b: emulated by qemu 7.2 it was seen to leave part of a pointer in the flags, in the
+    # allocator of 6.12, which is a double fault.
     machine = space().start(
-        [needed("qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048",
-         "-nographic", "-no-reboot", "-nic", "none", "-kernel", kernel, "-initrd", initramfs(), "-append",
+        [needed("qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "2",
+         "-m", "2048", "-nographic", "-no-reboot", "-nic", "none", "-kernel", kernel, "-initrd", initramfs(), "-append",
          "console=ttyS0 quiet panic=-1 rdinit=/init"], name=f"linux-{release}")
     machine.wait(MACHINE_LIMIT_S)
     return machine.out.replace("\r", "")
@@ -97,13 +99,14 @@ class Kernels(LiveTest):
         seen = re.search(r"^kernel (\S+)$", console, re.M)
         self.assertIsNotNone(seen, console[-2000:])
         self.assertTrue(seen[1].startswith(f"{release}."), seen[1])
+        if "\nall done\n" not in console:
+            self.fail("the machine did not get to the end:\n" + console[-6000:])
         for program in map(os.path.basename, programs()):
             with self.subTest(program=program):
                 said = re.search(rf"^begin {program}\n(.*?)^end {program} status (\d+)$", console, re.M | re.S)
                 self.assertIsNotNone(said, console[-2000:])
                 self.assertEqual(int(said[2]), 0, said[1][-4000:])
                 self.assertRegex(said[1], r"\[  PASSED  \] [1-9]")
-        self.assertIn("all done", console)
         print(f"       {seen[1]}: {time.monotonic() - began:.0f} s", flush=True)
 
     def test_the_programs_load_and_work_on_5_10(self):
