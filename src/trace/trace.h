@@ -55,8 +55,8 @@ void ws_writer_set_log(struct ws_writer *writer, const struct ws_log *log, const
  * the file is cut back to the last whole block, and later blocks are tried all the same; the first
  * that is written begins with a gap of cause WS_GAP_UNWRITTEN. That is no error. After any other
  * write error, and when somebody removed or cut the file, the recording ends with the last whole
- * block, and -1 is returned, also by all later calls. (Beyond RLIMIT_FSIZE the kernel also sends SIGXFSZ, which whoever runs a writer should
- * ignore.)
+ * block, and -1 is returned, also by all later calls. (Beyond RLIMIT_FSIZE the kernel also sends
+ * SIGXFSZ, which whoever runs a writer should ignore.)
  */
 int ws_writer_add(struct ws_writer *writer, const struct ws_rec *rec, struct ws_error *err);
 /* To be called a few times a second: closes a block older than 1 s (by monotonic time). */
