@@ -4,7 +4,7 @@
  * the iterator is what runs it. An object of its own, because a kernel without such iterators can
  * do the rest. Its maps are the host object's.
  */
-#include "maps.h"
+#include "emit.h"
 #include "socket.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -24,8 +24,7 @@ int each_task(struct bpf_iter__task *ctx)
 	pid = task->tgid;
 	e = bpf_map_lookup_elem(&sessions, &pid);
 	/* User space knows the start of a session it found running in clock ticks only. */
-	if (!e || e->flags & WS_ENTRY_DEAD ||
-	    e->start_ns / WS_TICK_NS != task->start_boottime / WS_TICK_NS)
+	if (!e || e->flags & WS_ENTRY_DEAD || !began_at(e, task->start_boottime))
 		return 0;
 	rec.h.time_ns = bpf_ktime_get_ns();
 	if (!socket_counters(&rec, task, e->sock))
