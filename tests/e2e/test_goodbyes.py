@@ -4,6 +4,7 @@
 import contextlib
 import os
 import signal
+import time
 
 from cluster import Server
 from histories import differences
@@ -19,14 +20,16 @@ def hasty():
 
 
 def asked_for_password(server, application):
-    """A client that was asked for its password, and its walsender's pid."""
+    """A client that was asked for its password, and its walsender's pid: the log tells it by the client's
+    port, which an earlier client may have had."""
+    began = time.time() - 0.01
     client = Connection("127.0.0.1", server.port)
     client.startup(user="postgres", replication="true", application_name=application)
     client.wait_password_request()
     port = client.socket.getsockname()[1]
     return client, wait_for("the connection in the log", lambda: [
-        line.pid for line in server.log() if line.message.startswith("connection received:")
-        and line.message.endswith(f" port={port}")])[0]
+        line.pid for line in server.log() if line.time >= began
+        and line.message.startswith("connection received:") and line.message.endswith(f" port={port}")])[0]
 
 
 def copying(server, application):
