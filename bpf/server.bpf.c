@@ -9,6 +9,7 @@
  */
 #include "sites.h"
 #include "on_session.h"
+#include "on_error.h"
 #include "on_backup.h"
 #include "on_loop.h"
 #include "on_detail.h"

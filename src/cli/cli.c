@@ -23,7 +23,7 @@ static const struct ws_verb verbs[] = {
 	  "Says whether walscope can trace the PostgreSQL servers of this host, which functions it "
 	  "found how, and which probes it would plant. Exit status 0 only if tracing would work.",
 	  WS_GROUP_SERVER | WS_GROUP_LIVE | WS_GROUP_TRACING | WS_GROUP_JSON, ws_cmd_doctor },
-	{ "trace", "[FILE]", "live events, a line each",
+	{ "trace", "[FILE]", "events, a line each: live, or of a recording",
 	  "Prints each event as it happens, or those of a recording.",
 	  ON_RECORDINGS | WS_GROUP_DEFAULT_LIVE, ws_cmd_trace },
 	{ "record", NULL, "write a recording of all walsenders",

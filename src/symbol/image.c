@@ -18,12 +18,6 @@ static const char what[] = "cannot read server binary";
  * terabytes costs whoever makes it nothing, and whoever reads it all memory. */
 #define FILE_SIZE_MAX (1024 * 1024 * 1024)
 
-const char *ws_image_where(const struct ws_image *image, const char *part, char *out, size_t size)
-{
-	snprintf(out, size, "%s, %s", image->path, part);
-	return out;
-}
-
 /* Copies the segment: a mapping would turn a file that is truncated later into a SIGBUS. */
 static int load_segment(struct ws_image *image, const GElf_Phdr *ph, uint64_t *total,
 			struct ws_error *err)

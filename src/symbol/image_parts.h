@@ -65,9 +65,6 @@ int ws_image_load_functions(struct ws_image *image, struct ws_error *err);
 /* The section of this name with its data (d_size 0 for SHT_NOBITS), or NULL. */
 Elf_Scn *ws_image_section(const struct ws_image *image, const char *name, GElf_Shdr *header,
 			  Elf_Data **data);
-/* "PATH, section .eh_frame": for messages. `out` is returned. */
-const char *ws_image_where(const struct ws_image *image, const char *part, char *out, size_t size);
-
 /* Index of the last element that starts at or below `address`, or -1. `start` is the start address
  * inside the first element, `size` the size of an element, the array sorted by start address. */
 long ws_image_search(const void *start, size_t count, size_t size, uint64_t address);
