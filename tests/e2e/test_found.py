@@ -12,7 +12,8 @@ import protocol
 import replication_client
 import walscope
 from cluster import Server, lsn
-from live import LiveTest, once, recording, space, wait_caught_up, wait_disconnected, wait_stuck
+from live import (LiveTest, once, recording, space, wait_backup_stuck, wait_caught_up, wait_disconnected,
+                  wait_stuck)
 from processes import wait_for
 
 # What they have in common, field by field; the rest is in the tests.
@@ -76,7 +77,7 @@ class Cast:
         self.raw("f_stuck").start(f"START_REPLICATION {position}")
         server.write_wal(40)
         wait_stuck(server, "f_stuck")
-        wait_for("the backup to get stuck", lambda: server.wait_event(self.pids["f_backup"]) == "ClientWrite")
+        wait_backup_stuck(server, self.pids["f_backup"])
 
     def settle(self):
         wait_caught_up(self.server, "f_receivewal")
@@ -251,8 +252,7 @@ def went_on():
         wait_stuck(server, "g_stuck")
         for name in ("g_physical", "g_terminated", "g_logical"):
             clients[name].take_until_quiet()
-        wait_for("the backup to get stuck",
-                 lambda: server.wait_event(clients["g_backup"].pid) == "ClientWrite")
+        wait_backup_stuck(server, clients["g_backup"].pid)
         wait_for("the statement", lambda: server.wait_event(clients["g_sql"].pid) == "PgSleep")
         late = stack.enter_context(recording(server, *LEVEL))
         server.sql("create table g_table as select generate_series(1, 20000)")

@@ -8,8 +8,8 @@ import time
 
 import walscope
 from clients import clients
-from live import (LiveTest, STATES, once, primary, recording, standby, wait_caught_up, wait_stuck,
-                  walsender_pids)
+from live import (LiveTest, STATES, once, primary, recording, standby, wait_backup_stuck, wait_caught_up,
+                  wait_stuck, walsender_pids)
 from processes import wait_for
 
 HOLD = 1.2  # s for which a state is held and watched
@@ -192,7 +192,7 @@ class Ends(LiveTest):
             "select pid from pg_stat_progress_basebackup where phase = 'streaming database files'"),
             every=0.002)[0][0])
         client.signal(signal.SIGSTOP)
-        wait_for("its walsender to be stuck", lambda: server.wait_event(pid) == "ClientWrite")
+        wait_backup_stuck(server, pid)
         return client, pid
 
     def test_a_wait_ended_by_pg_terminate_backend_is_measured_and_what_follows_is_exiting(self):

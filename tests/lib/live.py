@@ -190,22 +190,41 @@ def wait_caught_up(server, application):
     return wait_for(f"{application} to catch up on {server.name}", caught_up)
 
 
+def wait_still(what, look, still=0.4):
+    """Waits until look() has returned the same thing, other than None, for this long; returns it."""
+    last = [None, 0.0]
+
+    def stands():
+        seen = look()
+        if seen != last[0]:
+            last[:] = [seen, time.monotonic()]
+        return seen is not None and time.monotonic() - last[1] > still and seen
+
+    return wait_for(what, stands, every=0.05)
+
+
 def wait_stuck(server, application, still=0.4):
     """Waits until a walsender's sent_lsn stands still, short of the end of WAL; returns its pid."""
-    last = [None, time.monotonic()]
 
-    def stuck():
-        rows = server.sql("select pid, sent_lsn, sent_lsn < pg_current_wal_flush_lsn() from "
-                          f"pg_stat_replication where application_name = '{application}'")
-        if not rows:
-            return None
-        pid, sent, behind = rows[0]
-        if sent != last[0]:
-            last[:] = [sent, time.monotonic()]
-            return None
-        return behind == "t" and time.monotonic() - last[1] > still and int(pid)
+    def behind():
+        rows = server.sql("select pid, sent_lsn from pg_stat_replication where application_name = "
+                          f"'{application}' and sent_lsn < pg_current_wal_flush_lsn()")
+        return rows[0] if rows else None
 
-    return wait_for(f"the walsender of {application} to get stuck", stuck, every=0.05)
+    return int(wait_still(f"the walsender of {application} to get stuck", behind, still)[0])
+
+
+def wait_backup_stuck(server, pid, still=0.4):
+    """
+    Waits until a base backup's client takes no more. One look at the wait event does not tell: the
+    client's kernel takes some more each time its buffer grows.
+    """
+
+    def waiting():
+        streamed = server.sql(f"select backup_streamed from pg_stat_progress_basebackup where pid = {pid}")
+        return streamed[0][0] if streamed and server.wait_event(pid) == "ClientWrite" else None
+
+    wait_still(f"the base backup of {pid} to get stuck", waiting, still)
 
 
 class LiveTest(unittest.TestCase):
