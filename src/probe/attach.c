@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Loads the programs and keeps what they share. How sites are hung on the kernel is plant.c's.
+ * Loads the programs. What they share with the program is maps.c's, how sites are hung on the
+ * kernel plant.c's.
  */
 #include "probe/attach.h"
 
@@ -18,9 +19,8 @@
 #include "probe/kernel.h"
 #include "probe/plant.h"
 #include "probe/privileges.h"
-#include "skel/host.skel.h"
+#include "probe/tracer.h"
 #include "skel/server.skel.h"
-#include "skel/socket.skel.h"
 #include "sites.h"
 
 #define RING_BYTES_DEFAULT (16 << 20)
@@ -32,16 +32,6 @@ struct server {
 	struct server_bpf *skel; /* NULL once removed */
 	struct ws_plant plant;
 	bool hit[WS_SITE_COUNT];
-};
-
-struct ws_tracer {
-	struct host_bpf *host;
-	struct socket_bpf *socket; /* NULL if the kernel has no iterator over tasks */
-	enum ws_attach_method method;
-	const struct ws_log *log;
-	struct server **servers; /* number n at index n - 1 */
-	size_t count;
-	size_t cap;
 };
 
 /* Which program serves a site: the row's names are made by the same lists as the programs. */
@@ -454,148 +444,6 @@ void ws_tracer_remove_server(struct ws_tracer *t, uint16_t server)
 enum ws_attach_method ws_tracer_method(const struct ws_tracer *t)
 {
 	return t->method;
-}
-
-bool ws_tracer_works(const struct ws_tracer *t)
-{
-	uint32_t pid = 0;
-
-	/* No session has this pid: that there is none is the answer. */
-	return bpf_map_delete_elem(bpf_map__fd(t->host->maps.sessions), &pid) == 0 ||
-	       errno == ENOENT;
-}
-
-int ws_tracer_ring_fd(const struct ws_tracer *t)
-{
-	return bpf_map__fd(t->host->maps.rb);
-}
-
-int ws_tracer_seed(struct ws_tracer *t, uint32_t pid, const struct ws_entry *entry,
-		   struct ws_error *err)
-{
-	struct ws_entry e = *entry;
-	char where[32];
-
-	/* What the programs add up from here on begins now, unless the caller knows better. */
-	if (e.flags & WS_ENTRY_IN_COMMAND && !e.mark_ns)
-		e.mark_ns = ws_clock_mono_ns();
-	if (e.mark_ns && !e.turn.begin_ns) {
-		e.turn.begin_ns = e.mark_ns;
-		e.turn.h.flags |= WS_TURN_ATTACHED;
-	}
-	if (bpf_map_update_elem(bpf_map__fd(t->host->maps.sessions), &pid, &e, BPF_NOEXIST) == 0)
-		return 1;
-	if (errno == EEXIST)
-		return 0;
-	snprintf(where, sizeof(where), "pid %u", pid);
-	if (errno == E2BIG)
-		return ws_error_set(err, "cannot follow the walsender", where,
-				    "%d sessions are being followed already", WS_SESSIONS_MAX);
-	return ws_error_errno(err, errno, "cannot follow the walsender", where);
-}
-
-bool ws_tracer_entry(const struct ws_tracer *t, uint32_t pid, struct ws_entry *entry)
-{
-	return bpf_map_lookup_elem(bpf_map__fd(t->host->maps.sessions), &pid, entry) == 0;
-}
-
-void ws_tracer_forget_session(struct ws_tracer *t, uint32_t pid, uint64_t start_ns)
-{
-	struct ws_entry entry;
-
-	if (ws_tracer_entry(t, pid, &entry) && entry.start_ns == start_ns)
-		bpf_map_delete_elem(bpf_map__fd(t->host->maps.sessions), &pid);
-}
-
-void ws_tracer_each_entry(const struct ws_tracer *t,
-			  void (*fn)(void *arg, uint32_t pid, const struct ws_entry *entry),
-			  void *arg)
-{
-	int fd = bpf_map__fd(t->host->maps.sessions);
-	uint32_t *pids = calloc(WS_SESSIONS_MAX, sizeof(*pids)), *at = NULL;
-	struct ws_entry entry;
-	size_t n = 0, i;
-
-	/* Keys first: deleting the key one stands on sends the iteration back to its start. */
-	while (pids && n < WS_SESSIONS_MAX && bpf_map_get_next_key(fd, at, &pids[n]) == 0)
-		at = &pids[n++];
-	for (i = 0; i < n; i++)
-		if (bpf_map_lookup_elem(fd, &pids[i], &entry) == 0)
-			fn(arg, pids[i], &entry);
-	free(pids);
-}
-
-int ws_tracer_each_socket(const struct ws_tracer *t,
-			  void (*fn)(void *arg, const struct ws_rec_socket *rec), void *arg)
-{
-	struct ws_rec_socket rows[64];
-	ws_autoclose int fd = -1;
-	uint32_t pid;
-	ssize_t got;
-	size_t have = 0;
-
-	if (!t->socket)
-		return 0;
-	/* The iterator goes through all threads of the host: not for nothing. */
-	if (bpf_map_get_next_key(bpf_map__fd(t->host->maps.sessions), NULL, &pid))
-		return 0;
-	fd = bpf_iter_create(bpf_link__fd(t->socket->links.each_task));
-	if (fd < 0)
-		return -errno;
-	/* A read may end within a row. */
-	while ((got = read(fd, (char *)rows + have, sizeof(rows) - have)) > 0) {
-		size_t rest, i;
-
-		have += (size_t)got;
-		rest = have % sizeof(rows[0]);
-		for (i = 0; i < have / sizeof(rows[0]); i++)
-			fn(arg, &rows[i]);
-		memmove(rows, (char *)rows + have - rest, rest);
-		have = rest;
-	}
-	return got < 0 ? -errno : 0;
-}
-
-void ws_tracer_add_postmaster(struct ws_tracer *t, uint32_t pid, uint64_t start_ns)
-{
-	if (bpf_map_update_elem(bpf_map__fd(t->host->maps.postmasters), &pid, &start_ns, BPF_ANY))
-		ws_log(t->log, WS_LOG_INFO, "cannot follow signals to postmaster %u: %s", pid,
-		       strerror(errno));
-}
-
-void ws_tracer_remove_postmaster(struct ws_tracer *t, uint32_t pid, uint64_t start_ns)
-{
-	int fd = bpf_map__fd(t->host->maps.postmasters);
-	uint64_t start;
-
-	if (bpf_map_lookup_elem(fd, &pid, &start) == 0 && start == start_ns)
-		bpf_map_delete_elem(fd, &pid);
-}
-
-void ws_tracer_counters(const struct ws_tracer *t, uint64_t counters[WS_COUNTER_COUNT])
-{
-	int cpus = libbpf_num_possible_cpus(), cpu, i;
-	ws_autofree uint64_t *values = NULL;
-	uint32_t zero = 0;
-
-	memset(counters, 0, WS_COUNTER_COUNT * sizeof(*counters));
-	if (cpus <= 0)
-		return;
-	values = calloc(cpus, WS_COUNTER_COUNT * sizeof(*values));
-	if (!values || bpf_map_lookup_elem(bpf_map__fd(t->host->maps.counters), &zero, values) < 0)
-		return;
-	for (cpu = 0; cpu < cpus; cpu++)
-		for (i = 0; i < WS_COUNTER_COUNT; i++)
-			counters[i] += values[cpu * WS_COUNTER_COUNT + i];
-}
-
-uint64_t ws_counters_sum(const uint64_t counters[WS_COUNTER_COUNT], enum ws_counter first)
-{
-	uint64_t sum = 0;
-
-	for (int kind = 0; kind < WS_KIND_SERVER; kind++)
-		sum += counters[first + kind];
-	return sum;
 }
 
 bool ws_tracer_site_hit(const struct ws_tracer *t, uint16_t server, enum ws_site site)

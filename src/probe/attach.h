@@ -103,8 +103,6 @@ void ws_tracer_remove_postmaster(struct ws_tracer *tracer, uint32_t pid, uint64_
 
 /* Sums over all CPUs. */
 void ws_tracer_counters(const struct ws_tracer *tracer, uint64_t counters[WS_COUNTER_COUNT]);
-/* Over all kinds: `first` is WS_COUNTER_MADE_KIND or WS_COUNTER_LOST_KIND. */
-uint64_t ws_counters_sum(const uint64_t counters[WS_COUNTER_COUNT], enum ws_counter first);
 /* Has this site of this server fired since it was planted? */
 bool ws_tracer_site_hit(const struct ws_tracer *tracer, uint16_t server, enum ws_site site);
 

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* Records into blocks, and blocks into the file (out.h). */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
 
 #include "base/util.h"
 #include "trace/header.h"
+#include "trace/out.h"
 
 /* A block is closed when its records have this many bytes, or the oldest one is this old. */
 #define BLOCK_BYTES (512 * 1024)
@@ -22,9 +20,6 @@
 
 _Static_assert(BLOCK_BYTES + WS_REC_SIZE_MAX <= WS_DISK_RECORD_BYTES_MAX, "readers take it");
 
-#define WHAT_OPEN  "cannot create recording"
-#define WHAT_WRITE "cannot write recording"
-
 /* What could not be written since the last block that was. */
 struct unwritten {
 	uint64_t records; /* and those that gaps among them stand for */
@@ -34,16 +29,10 @@ struct unwritten {
 };
 
 struct ws_writer {
-	int fd;
-	bool truncatable; /* a regular file */
-	bool linked;	  /* which had a name */
+	struct ws_out file;
 	const struct ws_log *log;
 	const char *shown; /* what it calls the file */
-	char *path;
 	uint64_t file_id;
-	uint64_t bytes; /* whole blocks in the file, header included */
-	bool failed;
-	struct ws_error error; /* then: what every call says */
 
 	struct ws_columns columns;
 	struct ws_encoder *encoder;
@@ -67,161 +56,6 @@ struct ws_writer {
 	uint16_t counts;
 };
 
-static int fail(struct ws_writer *writer, int errnum, const char *what, struct ws_error *err)
-{
-	ws_error_errno(&writer->error, errnum, what, writer->path);
-	if (errnum == ENOSPC || errnum == EDQUOT)
-		ws_error_fix(&writer->error, "make room; what was written stays readable");
-	if (errnum == EFBIG)
-		ws_error_fix(&writer->error, "see `ulimit -f`; what was written stays readable");
-	writer->failed = true;
-	if (err)
-		*err = writer->error;
-	return -1;
-}
-
-/* Somebody may make room again. */
-static bool is_no_room(int errnum)
-{
-	return errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG;
-}
-
-/* As much as there is room for; *errnum says why it is not all. */
-static size_t write_some(int fd, const struct ws_buf *out, int *errnum)
-{
-	size_t done = 0;
-	ssize_t wrote;
-
-	while (done < out->len) {
-		wrote = write(fd, out->data + done, out->len - done);
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0) {
-			*errnum = wrote ? errno : EIO;
-			break;
-		}
-		done += (size_t)wrote;
-	}
-	return done;
-}
-
-/* All or nothing: a recording ends with a whole block also when the disk is full. Returns -1 with
- * *errnum if nothing was written; of what cannot be taken back the writer fails. */
-static int write_whole(struct ws_writer *writer, const struct ws_buf *out, int *errnum)
-{
-	size_t done = write_some(writer->fd, out, errnum);
-
-	if (done == out->len) {
-		writer->bytes += done;
-		return 0;
-	}
-	if (done && !writer->truncatable)
-		return fail(writer, *errnum, WHAT_WRITE, NULL);
-	if (done && (ftruncate(writer->fd, (off_t)writer->bytes) < 0 ||
-		     lseek(writer->fd, (off_t)writer->bytes, SEEK_SET) < 0))
-		return fail(writer, errno, WHAT_WRITE, NULL);
-	return -1;
-}
-
-/* Writing into a file that somebody removed or cut would look like recording. */
-static int check_file(struct ws_writer *writer, struct ws_error *err)
-{
-	struct stat st;
-	bool removed;
-
-	if (!writer->truncatable || fstat(writer->fd, &st) < 0)
-		return 0;
-	removed = writer->linked && !st.st_nlink;
-	if (!removed && (uint64_t)st.st_size >= writer->bytes)
-		return 0;
-	ws_error_set(&writer->error, WHAT_WRITE, writer->path,
-		     "somebody %s while it was being written", removed ? "removed it" : "cut it");
-	ws_error_fix(&writer->error, "record anew, into a file that is left alone until the end");
-	writer->failed = true;
-	if (err)
-		*err = writer->error;
-	return -1;
-}
-
-int ws_writer_lock(int fd, const char *path, struct ws_error *err)
-{
-	/* A file system without locks is no reason not to record. */
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-		return 0;
-	return ws_error_set(err, WHAT_OPEN, path, "another recording is being written to it");
-}
-
-static int open_file(struct ws_writer *writer, struct ws_error *err)
-{
-	struct stat st;
-
-	writer->fd = open(writer->path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
-	if (writer->fd < 0 || fstat(writer->fd, &st) < 0)
-		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);
-	writer->truncatable = S_ISREG(st.st_mode);
-	writer->linked = st.st_nlink != 0;
-	return writer->truncatable ? ws_writer_lock(writer->fd, writer->path, err) : 0;
-}
-
-/* The first bytes of the file as it is; of one that may not be read none. */
-static int read_start(const char *path, struct ws_buf *start, size_t size)
-{
-	ws_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	long got;
-
-	if (ws_buf_reserve(start, size))
-		return -1;
-	got = fd < 0 ? 0 : ws_read_at(fd, start->data, size, 0);
-	start->len = got > 0 ? (size_t)got : 0;
-	return 0;
-}
-
-static void write_back(int fd, const struct ws_buf *old, off_t size)
-{
-	if (old->len)
-		(void)!pwrite(fd, old->data, old->len, 0);
-	(void)!ftruncate(fd, size);
-}
-
-/*
- * The header goes over the start of an older recording, which a full disk allows on most file
- * systems; where it does not, the older one is put back. Only then is the rest of it cut off.
- */
-static int replace_file(struct ws_writer *writer, struct ws_error *err)
-{
-	const struct ws_buf *header = &writer->out;
-	struct ws_buf old = { 0 };
-	struct stat st;
-	int rc = -1, errnum = 0;
-
-	if (fstat(writer->fd, &st) < 0)
-		return ws_error_errno(err, errno, WHAT_OPEN, writer->path);
-	if (read_start(writer->path, &old, header->len)) {
-		fail(writer, ENOMEM, WHAT_OPEN, err);
-	} else if (write_some(writer->fd, header, &errnum) < header->len) {
-		fail(writer, errnum, WHAT_WRITE, err);
-		write_back(writer->fd, &old, st.st_size);
-	} else if (ftruncate(writer->fd, (off_t)header->len) < 0 || fchmod(writer->fd, 0600) < 0) {
-		/* It will hold SQL. The umask may have taken bits, an older file may have more. */
-		fail(writer, errno, WHAT_OPEN, err);
-	} else {
-		writer->bytes = header->len;
-		rc = 0;
-	}
-	ws_buf_deinit(&old);
-	return rc;
-}
-
-static int begin_file(struct ws_writer *writer, struct ws_error *err)
-{
-	int errnum = 0;
-
-	if (writer->truncatable)
-		return replace_file(writer, err);
-	return write_whole(writer, &writer->out, &errnum) ? fail(writer, errnum, WHAT_WRITE, err)
-							  : 0;
-}
-
 static int make_room(struct ws_writer *writer)
 {
 	size_t size = WS_AREA_START + WS_AREA_ALIGN(BLOCK_BYTES + WS_REC_SIZE_MAX);
@@ -238,8 +72,7 @@ static int make_room(struct ws_writer *writer)
 
 static void free_writer(struct ws_writer *writer)
 {
-	if (writer->fd >= 0)
-		close(writer->fd);
+	ws_out_deinit(&writer->file);
 	ws_encoder_free(writer->encoder);
 	ws_columns_deinit(&writer->columns);
 	ZSTD_freeCCtx(writer->zstd);
@@ -249,7 +82,6 @@ static void free_writer(struct ws_writer *writer)
 	free(writer->unwritten.servers);
 	free(writer->area);
 	free(writer->offset);
-	free(writer->path);
 	free(writer);
 }
 
@@ -261,11 +93,11 @@ int ws_writer_new(struct ws_writer **writer_out, const char *path, const struct 
 
 	*writer_out = NULL;
 	if (!writer)
-		return ws_error_errno(err, ENOMEM, WHAT_OPEN, path);
-	writer->fd = -1;
-	writer->path = strdup(path);
-	if (!writer->path || make_room(writer)) {
-		ws_error_errno(err, ENOMEM, WHAT_OPEN, path);
+		return ws_error_errno(err, ENOMEM, WS_OUT_CREATE, path);
+	if (ws_out_open(&writer->file, path, err))
+		goto fail;
+	if (make_room(writer)) {
+		ws_error_errno(err, ENOMEM, WS_OUT_CREATE, path);
 		goto fail;
 	}
 	/* Without entropy so early in the boot, time does: it guards against mistakes first of all.
@@ -273,13 +105,11 @@ int ws_writer_new(struct ws_writer **writer_out, const char *path, const struct 
 	if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
 		id = (uint64_t)ws_clock_wall_ns() ^ ws_clock_mono_ns() << 20;
 	writer->file_id = id;
-	if (open_file(writer, err))
-		goto fail;
 	if (ws_header_write(&writer->out, info, id, &writer->columns)) {
-		ws_error_errno(err, ENOMEM, WHAT_OPEN, path);
+		ws_error_errno(err, ENOMEM, WS_OUT_CREATE, path);
 		goto fail;
 	}
-	if (begin_file(writer, err))
+	if (ws_out_begin(&writer->file, &writer->out, err))
 		goto fail;
 	*writer_out = writer;
 	return 0;
@@ -436,19 +266,17 @@ static int close_block(struct ws_writer *writer, struct ws_error *err)
 	if (!writer->records)
 		return 0;
 	if (build_block(writer))
-		return fail(writer, ENOMEM, WHAT_WRITE, err);
-	if (check_file(writer, err))
+		return ws_out_fail(&writer->file, ENOMEM, WS_OUT_WRITE, err);
+	if (ws_out_check(&writer->file, err))
 		return -1;
-	if (write_whole(writer, &writer->out, &errnum)) {
-		if (!writer->failed && !is_no_room(errnum))
-			fail(writer, errnum, WHAT_WRITE, NULL);
-		if (!writer->failed && give_up_block(writer, errnum) == 0)
+	if (ws_out_write(&writer->file, &writer->out, &errnum)) {
+		if (!writer->file.failed && !ws_out_is_full(errnum))
+			ws_out_fail(&writer->file, errnum, WS_OUT_WRITE, NULL);
+		if (!writer->file.failed && give_up_block(writer, errnum) == 0)
 			return 0;
-		if (!writer->failed)
-			fail(writer, ENOMEM, WHAT_WRITE, NULL);
-		if (err)
-			*err = writer->error;
-		return -1;
+		if (!writer->file.failed)
+			ws_out_fail(&writer->file, ENOMEM, WS_OUT_WRITE, NULL);
+		return ws_out_refuse(&writer->file, err);
 	}
 	resumed(writer);
 	writer->sequence++;
@@ -520,13 +348,10 @@ static void append_unwritten(struct ws_writer *writer)
 
 int ws_writer_add(struct ws_writer *writer, const struct ws_rec *rec, struct ws_error *err)
 {
-	if (writer->failed) {
-		if (err)
-			*err = writer->error;
-		return -1;
-	}
+	if (writer->file.failed)
+		return ws_out_refuse(&writer->file, err);
 	if (rec->size < sizeof(*rec) || rec->size > WS_REC_SIZE_MAX || !rec->kind)
-		return ws_error_set(err, WHAT_WRITE, writer->path,
+		return ws_error_set(err, WS_OUT_WRITE, writer->file.path,
 				    "a record of kind %u has %u bytes", rec->kind, rec->size);
 	if (block_is_old(writer, rec->time_ns) && close_block(writer, err))
 		return -1;
@@ -543,27 +368,9 @@ int ws_writer_add(struct ws_writer *writer, const struct ws_rec *rec, struct ws_
 
 int ws_writer_tick(struct ws_writer *writer, uint64_t now_ns, struct ws_error *err)
 {
-	if (writer->failed) {
-		if (err)
-			*err = writer->error;
-		return -1;
-	}
+	if (writer->file.failed)
+		return ws_out_refuse(&writer->file, err);
 	return block_is_old(writer, now_ns) ? close_block(writer, err) : 0;
-}
-
-/* What close() says counts too: on a network file system it is where a full disk shows. */
-static int close_file(struct ws_writer *writer, struct ws_error *err)
-{
-	int fd = writer->fd;
-
-	writer->fd = -1;
-	/* Devices and pipes have nothing to sync. */
-	if (fsync(fd) < 0 && errno != EINVAL && errno != EROFS) {
-		fail(writer, errno, WHAT_WRITE, err);
-		close(fd);
-		return -1;
-	}
-	return close(fd) < 0 ? fail(writer, errno, WHAT_WRITE, err) : 0;
 }
 
 /* The last block. Where there is no room for it there may be some for its last record, which says
@@ -587,11 +394,8 @@ static int close_last_block(struct ws_writer *writer, struct ws_error *err)
 
 int ws_writer_end(struct ws_writer *writer, struct ws_error *err)
 {
-	if (!writer->failed)
-		return close_last_block(writer, err);
-	if (err)
-		*err = writer->error;
-	return -1;
+	return writer->file.failed ? ws_out_refuse(&writer->file, err)
+				   : close_last_block(writer, err);
 }
 
 int ws_writer_close(struct ws_writer *writer, struct ws_error *err)
@@ -602,7 +406,7 @@ int ws_writer_close(struct ws_writer *writer, struct ws_error *err)
 		return 0;
 	rc = ws_writer_end(writer, err);
 	if (rc == 0)
-		rc = close_file(writer, err);
+		rc = ws_out_close(&writer->file, err);
 	free_writer(writer);
 	return rc;
 }
@@ -620,5 +424,5 @@ uint64_t ws_writer_missing(const struct ws_writer *writer)
 
 uint64_t ws_writer_bytes(const struct ws_writer *writer)
 {
-	return writer->bytes;
+	return writer->file.bytes;
 }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../lib/counters.h"
 #include "../tools/fake_server.h"
 #include "base/util.h"
 #include "event/ring.h"
@@ -267,8 +268,8 @@ int main(int argc, char **argv)
 	}
 	ws_tracer_counters(tracer, counters);
 	printf("\nrecords %llu, lost %llu\n",
-	       (unsigned long long)ws_counters_sum(counters, WS_COUNTER_MADE_KIND),
-	       (unsigned long long)ws_counters_sum(counters, WS_COUNTER_LOST_KIND));
+	       (unsigned long long)counters_sum(counters, WS_COUNTER_MADE_KIND),
+	       (unsigned long long)counters_sum(counters, WS_COUNTER_LOST_KIND));
 	ws_ring_free(ring);
 	t0 = ws_clock_mono_ns();
 	ws_tracer_free(tracer);

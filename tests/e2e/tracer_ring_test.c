@@ -6,6 +6,7 @@
  */
 #include <poll.h>
 
+#include "../lib/counters.h"
 #include "tracer_fixture.h"
 
 static void send_1000_keepalives(void)
@@ -30,8 +31,8 @@ static void loss_is_counted_and_located(void **state)
 	check_numbers(f); /* nothing was consumed meanwhile: the first ones are there */
 	assert_true(f->count > 10 && f->count < 1000);
 	ws_tracer_counters(f->tracer, counters);
-	assert_int_equal(ws_counters_sum(counters, WS_COUNTER_MADE_KIND), 1002);
-	assert_int_equal(ws_counters_sum(counters, WS_COUNTER_LOST_KIND), 1002 - f->count);
+	assert_int_equal(counters_sum(counters, WS_COUNTER_MADE_KIND), 1002);
+	assert_int_equal(counters_sum(counters, WS_COUNTER_LOST_KIND), 1002 - f->count);
 	assert_int_equal(counters[WS_COUNTER_LOST_KIND + WS_KIND_KEEPALIVE], 1001 - f->count);
 	assert_int_equal(counters[WS_COUNTER_LOST_KIND + WS_KIND_EXIT], 1);
 	assert_true(ws_tracer_entry(f->tracer, pid, &entry));

@@ -22,6 +22,7 @@
 #include "base/util.h"
 #include "event/ring.h"
 #include "probe/attach.h"
+#include "../lib/counters.h"
 #include "plan_1518.h"
 
 struct seen {
@@ -218,8 +219,8 @@ static void print_summary(const struct check *c, const struct ws_tracer *tracer,
 	ws_tracer_counters(tracer, counters);
 	printf("records %" PRIu64 " produced %" PRIu64 " lost %" PRIu64 " untracked %" PRIu64
 	       " holes %" PRIu64 " bad_sums %" PRIu64 " bad_begins %" PRIu64 "\n",
-	       c->records, ws_counters_sum(counters, WS_COUNTER_MADE_KIND),
-	       ws_counters_sum(counters, WS_COUNTER_LOST_KIND), counters[WS_COUNTER_UNTRACKED],
+	       c->records, counters_sum(counters, WS_COUNTER_MADE_KIND),
+	       counters_sum(counters, WS_COUNTER_LOST_KIND), counters[WS_COUNTER_UNTRACKED],
 	       c->holes, c->bad_sums, c->bad_begins);
 	for (i = 0; i < WS_KIND_MAX; i++)
 		if (c->kinds[i])
