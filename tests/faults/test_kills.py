@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""SIGKILL of a recording at random moments, from its very start on."""
+"""SIGKILL of a recording at random moments, from its very start on, and what the server has of it."""
 
 import contextlib
 import os
@@ -39,24 +39,44 @@ def planting(pid):
         return False
 
 
-def committed(server):
-    return int(server.value("select sum(xact_commit) from pg_stat_database"))
-
-
-class Rate:
-    """Transactions per second of a server between two moments."""
+class Pace:
+    """Transactions per second of a server, over several stretches of time."""
 
     def __init__(self, server):
-        self.server, self.before, self.begin = server, committed(server), time.monotonic()
+        self.server, self.transactions, self.seconds = server, 0, 0.0
 
-    def end(self):
-        time.sleep(1.2)  # backends report at most once a second
-        return (committed(self.server) - self.before) / (time.monotonic() - self.begin)
+    @contextlib.contextmanager
+    def counted(self):
+        before, begin = self._transactions(), time.monotonic()
+        yield
+        self.seconds += time.monotonic() - begin
+        self.transactions += self._transactions() - before
+
+    def _transactions(self):
+        """Those that write, as the load's all do. Exact at any moment, unlike the statistics."""
+        return int(self.server.value("select pg_snapshot_xmax(pg_current_snapshot())"))
+
+    def rate(self):
+        return self.transactions / self.seconds
 
 
 class Killed:
     def __init__(self):
         self.files, self.left, self.begun = [], [], 0
+
+
+def record_for(server, seconds, how, number):
+    """A recording that gets this signal so long after its start: its file, and the kernel objects it had."""
+    file = space().file(f"killed{number}.wst")
+    process = walscope.start_record(space(), file, "--postmaster", str(server.pid), name="killed")
+    until = time.monotonic() + seconds
+    objects = set()
+    while time.monotonic() < until:
+        objects |= held(process.pid)
+        time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+    os.kill(process.pid, how)
+    process.wait()
+    return file, objects
 
 
 @once
@@ -68,36 +88,30 @@ def killed():
         server.wait_walsender(client)
     load = server.pgbench(600, 4)
     seen = Killed()
+    alone, with_kills, with_ends = Pace(server), Pace(server), Pace(server)
     try:
         time.sleep(2)
-        rate = Rate(server)
-        time.sleep(10)
-        without = rate.end()
-        rate = Rate(server)
+        with alone.counted():
+            time.sleep(10)
         for number in range(KILLS):
-            file = space().file(f"killed{number}.wst")
-            process = walscope.start_record(space(), file, "--postmaster", str(server.pid), name="killed")
             # Half of them while it starts, which takes about that long.
-            until = time.monotonic() + chance.uniform(0, 0.6 if number % 2 else 2.5)
-            objects = set()
-            while time.monotonic() < until:
-                objects |= held(process.pid)
-                time.sleep(min(0.1, max(0.0, until - time.monotonic())))
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+            seconds = chance.uniform(0, 0.6 if number % 2 else 2.5)
+            with with_kills.counted():
+                file, objects = record_for(server, seconds, signal.SIGKILL, number)
             seen.files.append(file)
             seen.begun += bool(objects)
             seen.left += left_behind(number, objects, server.pid)
-        during = rate.end()
-        rate = Rate(server)
-        time.sleep(10)
-        without = (without + rate.end()) / 2
+            if number % 4 < 2:
+                with with_ends.counted():
+                    record_for(server, seconds, signal.SIGINT, "ended")
+        with alone.counted():
+            time.sleep(10)
     finally:
         for client in [load, *clients]:
             client.stop()
-    seen.ratio = during / without
-    print(f"        {KILLS} kills: {during:.0f} transactions/s, {without:.0f} without: "
-          f"{100 * seen.ratio:.0f} %", flush=True)
+    seen.ratio = with_kills.rate() / with_ends.rate()
+    print(f"        transactions/s: {with_kills.rate():.0f} while {KILLS} recordings were started and killed, "
+          f"{with_ends.rate():.0f} while others were ended by SIGINT, {alone.rate():.0f} without", flush=True)
     return seen
 
 
@@ -144,8 +158,9 @@ class Kills(LiveTest):
             self.assertEqual(left_behind(number, set(), server.pid), [])
         self.assertGreater(met, 10)
 
-    def test_the_server_goes_on_at_its_pace(self):
-        self.assertGreater(killed().ratio, 0.5)
+    def test_a_kill_costs_the_server_no_more_than_an_orderly_end(self):
+        """What both share is the work of starting a recording, on the same few processors as the server."""
+        self.assertGreater(killed().ratio, 0.8)
 
     def test_each_recording_opens_and_is_sound(self):
         opened = 0
