@@ -21,14 +21,14 @@ def other_build():
     """Another build of the installed server's major version, out of Debian's archive."""
     _, major = find_server()
     name = f"postgresql-{major}"
-    archive = Archive(space(), "bookworm")
-    version = archive.newest(name)
-    root = archive.unpack(name, version)
-    build = f"{root}/usr/lib/postgresql/{major}/bin/postgres"
-    installed = os.path.join(find_server()[0], "postgres")
-    if build_id(build) == build_id(installed):
-        raise Failure(f"no other build of the server: the archive's {name} {version} is the installed one")
-    return build
+    archive = Archive(space(), "bookworm", security=True)
+    installed = build_id(os.path.join(find_server()[0], "postgres"))
+    versions = archive.versions(name)
+    for version in versions:
+        build = f"{archive.unpack(name, version)}/usr/lib/postgresql/{major}/bin/postgres"
+        if build_id(build) != installed:
+            return build
+    raise Failure(f"no other build of the server: the archive's {name} {', '.join(versions)} is the installed one")
 
 
 def build_id(program):

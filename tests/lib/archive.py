@@ -11,14 +11,16 @@ KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 class Archive:
-    """The packages of one suite."""
+    """The packages of one suite, on demand with its security updates."""
 
-    def __init__(self, space, suite):
+    def __init__(self, space, suite, security=False):
         self.space, self.suite, self.dir = space, suite, space.folder(f"archive-{suite}")
         for path in ("lists/partial", "cache/archives/partial", "parts"):
             os.makedirs(os.path.join(self.dir, path))
         with open(os.path.join(self.dir, "sources.list"), "w", encoding="ascii") as file:
             file.write(f"deb [signed-by={KEYS}] http://deb.debian.org/debian {suite} main\n")
+            if security:
+                file.write(f"deb [signed-by={KEYS}] http://deb.debian.org/debian-security {suite}-security main\n")
         with open(os.path.join(self.dir, "apt.conf"), "w", encoding="ascii") as file:
             file.write(f'''Dir::Etc::sourcelist "{self.dir}/sources.list";
 Dir::Etc::sourceparts "{self.dir}/parts";
@@ -42,18 +44,21 @@ APT::Update::Error-Mode "any";
         """Of the packages whose name matches."""
         return [line.split(" ", 1)[0] for line in self._apt("apt-cache", "search", "-n", pattern).splitlines()]
 
-    def newest(self, name):
-        """The newest version of a package that the suite has."""
+    def versions(self, name):
+        """Of a package, the newest first."""
         offered = re.findall(rf"^ *{re.escape(name)} \| *(\S+) ", self._apt("apt-cache", "madison", name), re.M)
         if not offered:
             raise Failure(f"Debian's {self.suite} has no {name}")
-        return offered[0]
+        return offered
+
+    def newest(self, name):
+        return self.versions(name)[0]
 
     def unpack(self, name, version):
         """Downloads and unpacks; returns the folder in which the package's files are."""
         self._apt("apt-get", "download", "-q", f"{name}={version}")
         package, = (path for path in os.listdir(self.dir)
-                    if path.startswith(f"{name}_") and path.endswith(".deb"))
-        root = os.path.join(self.dir, "root")
+                    if path.startswith(f"{name}_{version.replace(':', '%3a')}_") and path.endswith(".deb"))
+        root = os.path.join(self.dir, f"{name}_{version}")
         self.space.run(["dpkg", "-x", os.path.join(self.dir, package), root], name="dpkg")
         return root
