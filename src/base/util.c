@@ -89,6 +89,9 @@ bool ws_lsn_parse(const char *text, uint64_t *lsn)
 	return true;
 }
 
+#define CLOCK_NEAR_NS 20000
+#define CLOCK_TRIES   32
+
 static int64_t clock_ns(clockid_t id)
 {
 	struct timespec ts;
@@ -110,6 +113,25 @@ int64_t ws_clock_wall_ns(void)
 uint64_t ws_clock_boot_ns(void)
 {
 	return (uint64_t)clock_ns(CLOCK_BOOTTIME);
+}
+
+void ws_clocks_read(struct ws_clocks *clocks)
+{
+	uint64_t nearest = UINT64_MAX;
+
+	/* Whoever reads one clock after the other may be held up in between. */
+	for (int i = 0; i < CLOCK_TRIES && nearest > CLOCK_NEAR_NS; i++) {
+		uint64_t begin = ws_clock_mono_ns(), taken;
+		struct ws_clocks now = { .wall_ns = ws_clock_wall_ns(),
+					 .boot_ns = ws_clock_boot_ns() };
+
+		taken = ws_clock_mono_ns() - begin;
+		if (taken >= nearest)
+			continue;
+		nearest = taken;
+		*clocks = now;
+		clocks->mono_ns = begin + taken / 2;
+	}
 }
 
 static void split_time(int64_t wall_ns, time_t *sec, long *nsec)

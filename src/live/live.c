@@ -25,6 +25,7 @@ int ws_live_info(int level, struct ws_trace_info *info, struct ws_error *err)
 {
 	struct ws_proc proc = { .root = "/proc" };
 	char boot_id[WS_BOOT_ID_TEXT];
+	struct ws_clocks now;
 	struct utsname uts;
 
 	*info = (struct ws_trace_info){ 0 };
@@ -35,8 +36,9 @@ int ws_live_info(int level, struct ws_trace_info *info, struct ws_error *err)
 	info->format = WS_TRACE_FORMAT;
 	info->level = (uint32_t)level;
 	info->ticks_per_s = (uint32_t)sysconf(_SC_CLK_TCK);
-	info->start_mono_ns = ws_clock_mono_ns();
-	info->start_wall_ns = ws_clock_wall_ns();
+	ws_clocks_read(&now);
+	info->start_mono_ns = now.mono_ns;
+	info->start_wall_ns = now.wall_ns;
 	snprintf(info->version, sizeof(info->version), "%s", WS_VERSION);
 	snprintf(info->boot_id, sizeof(info->boot_id), "%s", boot_id);
 	snprintf(info->host, sizeof(info->host), "%.63s", uts.nodename);

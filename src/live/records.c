@@ -52,9 +52,12 @@ int ws_live_emit_server(struct ws_live *live, const struct ws_postmaster *postma
 int ws_live_emit_clock(struct ws_live *live)
 {
 	struct ws_rec_clock rec = { .h = own_head(WS_KIND_CLOCK, sizeof(rec)) };
+	struct ws_clocks now;
 
-	rec.wall_ns = ws_clock_wall_ns();
-	rec.boot_ns = ws_clock_boot_ns();
+	ws_clocks_read(&now);
+	rec.h.time_ns = now.mono_ns;
+	rec.wall_ns = now.wall_ns;
+	rec.boot_ns = now.boot_ns;
 	return ws_live_emit(live, &rec.h);
 }
 
