@@ -9,7 +9,7 @@ import signal
 import time
 
 from cluster import lsn
-from processes import Failure, start_ticks
+from processes import Failure, parents, start_ticks
 from traces import breakpoints, uprobe_links
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -39,30 +39,40 @@ def session_id(pid):
     return f"{pid}.{start_ticks(pid)}"
 
 
-def wait_attached(process, *postmasters, timeout=30.0, quiet=0.15):
-    """Waits until probes are planted in these servers.
+def is_tracing(pid):
+    """Has walscope come to where it gives up what it no longer needs (see ws_live_give_up)? And is none of
+    its helpers at work that plant probes (probe/aside.h)?"""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        if not re.search(r"^NoNewPrivs:\s*1$", file.read(), re.M):
+            return False
+    return not any(parent == pid for parent in parents().values())
 
-    Judged by the code of the servers themselves, which differs from their file, and by the links the
-    process holds; neither has changed any more for a moment. Returns the offsets by server.
+
+def wait_attached(process, *postmasters, timeout=60.0):
+    """Waits until probes are planted in these servers: all that are to be there.
+
+    Judged by the code of the servers themselves, which differs from their file, by the links the process
+    holds, and by what it is at: it may be held up in the midst of planting for as long as the host likes.
+    Returns the offsets by server.
     """
     deadline = time.monotonic() + timeout
-    last, since = None, time.monotonic()
+    last = None
     while True:
         if not process.running:
             raise Failure(f"{process.describe()}: exit status {process.wait()} while it had to attach")
-        seen = [breakpoints(pid) for pid in postmasters]
         try:
-            links = uprobe_links(process.pid)
+            # In this order: what is seen while it plants nothing, before and behind, is all of it.
+            tracing = is_tracing(process.pid)
+            seen = [breakpoints(pid) for pid in postmasters], uprobe_links(process.pid)
+            tracing = tracing and is_tracing(process.pid)
         except FileNotFoundError:  # it ends
-            links = None
-        now = time.monotonic()
-        if (seen, links) != last:
-            last, since = (seen, links), now
-        elif all(seen) and links and now - since >= quiet:
-            return seen
-        if now > deadline:
+            tracing, seen = False, None
+        if tracing and seen == last and all(seen[0]) and seen[1]:
+            return seen[0]
+        last = seen if tracing else None
+        if time.monotonic() > deadline:
             raise Failure(f"{process.describe()}: no probes in {postmasters} within {timeout:g} s")
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 def start_record(space, file, *options, name="record", **more):
