@@ -94,6 +94,7 @@ static __always_inline void session_who(struct ws_entry *e, struct ws_rec_sessio
 static __always_inline void emit_session(struct ws_entry *e, __u32 pid, __u16 flags, __u64 now)
 {
 	struct ws_rec_session *r;
+	__u64 suspended;
 	__u8 database = 0;
 
 	session_socket(e);
@@ -105,8 +106,11 @@ static __always_inline void emit_session(struct ws_entry *e, __u32 pid, __u16 fl
 	}
 	__builtin_memset(r, 0, sizeof(*r));
 	fill_head(&r->h, e, pid, WS_KIND_SESSION, sizeof(*r), now);
-	/* start_boottime goes on during suspend, CLOCK_MONOTONIC does not */
-	r->fork_ns = now - (bpf_ktime_get_boot_ns() - e->start_ns);
+	/* start_boottime goes on during suspend, CLOCK_MONOTONIC does not. Not by `now`: a host may
+	 * hold the process up since. */
+	suspended = bpf_ktime_get_boot_ns();
+	suspended -= bpf_ktime_get_ns();
+	r->fork_ns = e->start_ns - suspended;
 	r->base = e->base;
 	r->postmaster_pid = e->postmaster_pid;
 	r->valid = WS_VALID_PARENT;
