@@ -50,7 +50,7 @@ def become_subreaper():
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def wait_for(what, probe, timeout=30.0, every=0.02):
+def wait_for(what, probe, timeout=60.0, every=0.02):
     """Calls probe() until it returns something true, and returns that. `what` may be a function."""
     deadline = time.monotonic() + timeout
     while True:
