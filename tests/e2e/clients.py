@@ -4,10 +4,10 @@
 import re
 import time
 
-from cluster import lsn
-from live import (once, primary, recording, standby, wait_caught_up, wait_disconnected,
+from cluster import LogKept, lsn
+from live import (no_wal_of_its_own, once, primary, recording, standby, wait_caught_up, wait_disconnected,
                   walsender_pids)
-from processes import wait_for
+from processes import alive, start_ticks, wait_for
 
 # What psql sends on a replication=database connection, and whether it is plain SQL.
 PSQL_COMMANDS = (
@@ -70,37 +70,45 @@ def clients():
         server.sql("create table if not exists c_table (i int)")
         logical = server.recvlogical("c_slot", application="c_recvlogical")
         server.wait_walsender("c_recvlogical")
-        backup = server.basebackup("c_basebackup", "--max-rate", "20M")
+        backup = server.basebackup("c_basebackup", "--max-rate", "16M")
 
         def backup_phase():
             rows = server.sql("select phase from pg_stat_progress_basebackup")
             return rows and rows[0][0] == "streaming database files"
 
-        wait_for("the base backup to stream", backup_phase)
+        def backup_still_streams():
+            now = time.time()
+            streams = backup_phase()
+            if streams:
+                seen.marks["backup_still_streams"] = now
+            return streams
+
+        wait_for("the base backup to stream", backup_phase, every=0.002)
         seen.marks["backup_streams"] = time.time()
+        # For a while nothing else: what comes then may take longer than all of it.
+        while backup_still_streams() and time.time() < seen.marks["backup_streams"] + 0.5:
+            pass
         server.sql("insert into c_table select generate_series(1, 20000)")
         seen.psql = server.replication_psql(PSQL_COMMANDS, application="c_psql")
         seen.physical = server.replication_psql(PHYSICAL_COMMANDS, application="c_physical", physical=True)
 
-        def backup_left_phase():
-            now = time.time()
-            if backup_phase():
-                seen.marks["backup_still_streams"] = now
-                return False
-            return True
-
-        wait_for("the base backup to finish streaming", backup_left_phase)
-        backup.expect(timeout=60)
+        while backup_still_streams():
+            time.sleep(0.02)
+        backup.expect()
         seen.backup_folder = backup.folder
         seen.backup_seconds = time.time() - backup.started_wall
 
         # Not at the beginning of a segment, where the base backup leaves it.
         server.write_wal(1)
-        seen.received_to = wait_caught_up(server, "c_receivewal")
-        seen.marks["receiver_stops"] = time.time()
-        receiver.stop()
+        pid = seen.pid("c_receivewal")
+        ticks = start_ticks(pid)
+        with no_wal_of_its_own(server):
+            seen.received_to = wait_caught_up(server, "c_receivewal")
+            seen.marks["receiver_stops"] = time.time()
+            receiver.stop()
+            wait_for("its walsender to end", lambda: not alive(pid, ticks))
         seen.receiver = receiver
-        wait_disconnected(server, seen.pid("c_receivewal"))
+        seen.marks["receiver_gone"] = time.time()
 
         # Another consumer of the slot that ends by itself, in good order, at a position.
         logical.stop()
@@ -108,10 +116,11 @@ def clients():
         seen.endpos = server.value("select pg_current_wal_flush_lsn()")
         ending = server.recvlogical("c_slot", "--endpos", seen.endpos, application="c_endpos")
         server.sql("insert into c_table values (0)")
-        ending.expect(timeout=30)
+        ending.expect()
         wait_disconnected(server, seen.pid("c_endpos"))
         server.sql("select pg_drop_replication_slot('c_slot')")
         seen.marks["end"] = time.time()
+    seen.server = LogKept(server)
     seen.start_lsn = {}
     for application in ("c_receivewal",):
         pid = seen.pid(application)

@@ -82,8 +82,8 @@ class Talker:
             f"select 1 from pg_stat_activity where pid = {self.pid} and {condition}"))
         return self
 
-    def sleeping(self, seconds=60, then="1"):
-        self.say(f"select pg_sleep({seconds}), {then};")
+    def sleeping(self, seconds=60):
+        self.say(f"select pg_sleep({seconds}), 1;")
         return self.until("wait_event = 'PgSleep'")
 
     def kill(self):

@@ -4,7 +4,7 @@
 import re
 import time
 
-from cluster import LOG_SQL, Server
+from cluster import LOG_SQL, LogKept, Server
 from histories import differences, missing
 from live import (LiveTest, once, primary, recording, space, standby, wait_caught_up, wait_disconnected,
                   walsender_pids)
@@ -54,7 +54,7 @@ def walsenders_end(server, application, since):
 
 def receive(seen, application, *options):
     """pg_receivewal from its start to its end."""
-    receiver = seen.server.receivewal(application, *options)
+    receiver = seen.server.receivewal(application, "-s", "1", *options)
     seen.server.wait_walsender(application)
     wait_caught_up(seen.server, application)
     receiver.stop()
@@ -142,12 +142,11 @@ def clients():
         for application in ("m_receive_drop", "m_logical_drop", "m_no_slot", "pg_basebackup", "m_plain"):
             walsenders_end(server, application, seen.begin)
         seen.end = time.time()
+    seen.server = LogKept(server)
     return seen
 
 
 class Clients(LiveTest):
-    limit_s = 180
-
     def told(self, session, program, *evidence):
         self.assertEqual(session["program"], program, session["program_evidence"])
         for part in evidence:

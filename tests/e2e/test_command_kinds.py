@@ -9,7 +9,7 @@ import signal
 import time
 
 import walscope
-from cluster import Server
+from cluster import LogKept, Server
 from histories import LOG_SLACK, differences, missing
 from live import LiveTest, once, primary, recording, space, wait_disconnected
 from processes import wait_for
@@ -248,13 +248,12 @@ def kinds():
                       "BASE_BACKUP (LABEL 'k', CHECKPOINT 'fast', MAX_RATE 1024)",
                       streaming(connection, "backup"))
         seen.end = time.time()
+    seen.server = LogKept(server)
     server.sql("drop table k_big, k_unique")
     return seen
 
 
 class CommandKinds(LiveTest):
-    limit_s = 180
-
     def entries(self, name):
         seen = kinds()
         return seen.record.history(seen.pids[name])
@@ -307,12 +306,14 @@ class CommandKinds(LiveTest):
         seen = kinds()
         logged = [float(line.message.split()[1]) / 1e3 for line in seen.server.log()
                   if line.pid == seen.pids["database"] and re.match(r"duration: [0-9.]+ ms$", line.message)]
-        entries = [entry for entry in self.entries("database")
-                   if entry["kind"] == "SQL" and entry["outcome"] == "ok"]
+        whole = zip(self.entries("database"), seen.told["database"], strict=True)
+        entries, told = zip(*((entry, each) for entry, each in whole
+                              if entry["kind"] == "SQL" and entry["outcome"] == "ok"))
         self.assertEqual(len(entries), len(logged), "by the server's log")
-        for entry, seconds in zip(entries, logged):
+        for entry, each, seconds in zip(entries, told, logged):
+            # What the server does behind its own measuring may take long on a busy host: the client waits.
             self.assertAlmostEqual(entry["duration_ns"] / 1e9, seconds, msg=entry["command"],
-                                   delta=DURATION_SLACK)
+                                   delta=max(DURATION_SLACK, each.elapsed - seconds))
         self.assertGreater(max(seconds for entry, seconds in zip(entries, logged)
                                if entry["command"] == COPY_IN), 2 * DURATION_SLACK, "a COPY too short")
 

@@ -155,7 +155,7 @@ class Contract(LiveTest):
 
         # A line must come while trace runs, not only at its end.
         wait_for("the end of the session in the trace",
-                 lambda: "exit" in [entry["event"] for entry in events()], 5)
+                 lambda: "exit" in [entry["event"] for entry in events()])
         trace.signal(signal.SIGINT)
         trace.expect(0)
         seen = events()
@@ -175,7 +175,7 @@ class Contract(LiveTest):
                               name="trace-text", stop=signal.SIGINT)
         walscope.wait_attached(trace, server.pid)
         server.replication_psql(["IDENTIFY_SYSTEM"], application="x_text")
-        wait_for("the command in the trace", lambda: "IDENTIFY_SYSTEM" in trace.out, 5)
+        wait_for("the command in the trace", lambda: "IDENTIFY_SYSTEM" in trace.out)
         trace.signal(signal.SIGINT)
         trace.expect(0)
         self.assertNotIn("\x1b", trace.out)
@@ -185,11 +185,12 @@ class Contract(LiveTest):
         standby()
         pid = int(server.wait_walsender("standby")["pid"])
         for command in VIEWS:
-            process = space().start([walscope.binary(), command, "--live", "--duration", "1", "--json",
-                                     "--postmaster", str(server.pid)], name="live-view", stop=signal.SIGINT)
+            process = space().start([walscope.binary(), command, "--live", "--json", "--postmaster",
+                                     str(server.pid)], name="live-view", stop=signal.SIGINT)
             walscope.wait_attached(process, server.pid)
             server.write_wal(1)
-            process.expect(0, timeout=20)
+            process.signal(signal.SIGINT)
+            process.expect(0)
             objects = walscope.parse_lines(process.out, command)
             self.assertIn(pid, {entry["pid"] for entry in objects}, command)
 

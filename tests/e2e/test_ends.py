@@ -7,8 +7,10 @@ import signal
 import walscope
 from clients import clients
 from cluster import Server
-from live import LiveTest, once, primary, recording, space, wait_caught_up, wait_disconnected
+from live import (LiveTest, no_wal_of_its_own, once, primary, recording, space, wait_caught_up,
+                  wait_disconnected)
 from processes import alive, start_ticks, wait_for
+from protocol import connect
 from talkers import Relay, Stopped, Talker, server_process, walsender_of
 
 
@@ -100,13 +102,18 @@ class Ends(LiveTest):
                 talker.say("begin;")
                 talker.until("state = 'idle in transaction'")
             elif situation == "sql":
-                talker.sleeping(0.5, "repeat('x', 8000000)")
+                holder = connect(server, "false", f"{application}_holder", database="postgres")
+                holder.query("select pg_advisory_lock(1)")
+                talker.say("select pg_advisory_lock_shared(1), repeat('x', 8000000);")
+                talker.until("wait_event = 'advisory'")
         if relay is None:
             client.stop(signal.SIGKILL)
         elif way == "reset":
             relay.reset()
         else:
             relay.half_close()
+        if situation == "sql":
+            holder.terminate()  # and the walsender has something to say
         wait_disconnected(server, pid)
         client.stop(signal.SIGKILL)
         return pid
@@ -115,7 +122,8 @@ class Ends(LiveTest):
         server = primary()
         situations = ("idle", "transaction", "sql", "streaming")
         ways = ("killed", "closed", "reset")
-        with recording(server) as record:
+        # Whoever is sent something when he is gone resets the connection: that is another end.
+        with recording(server) as record, no_wal_of_its_own(server):
             pids = {(situation, way): self.vanish(server, situation, way)
                     for situation in situations for way in ways}
         log = server.log()
@@ -151,7 +159,7 @@ class Ends(LiveTest):
         with recording(server) as record:
             receiver = server.start_program(
                 ["pg_receivewal", "-D", space().folder("e_timeout.wal", server.user), "-d",
-                 server.conninfo(application="e_timeout", options="'-c wal_sender_timeout=700ms'"),
+                 server.conninfo(application="e_timeout", options="'-c wal_sender_timeout=2s'"),
                  "--no-loop", "--no-sync"], name="e_timeout")
             pid = int(server.wait_walsender("e_timeout")["pid"])
             receiver.signal(signal.SIGSTOP)

@@ -51,7 +51,7 @@ class Errors(LiveTest):
             pid = int(wait_for("the base backup to run", lambda: [
                 row["pid"] for row in server.walsenders("e_cancel") if row["state"] == "backup"])[0])
             server.sql(f"select pg_cancel_backend({pid})")
-            backup.wait(30)
+            backup.wait()
         logged = [(line.sqlstate, line.message, line.location) for line in server.log()
                   if line.pid == pid and line.severity == "ERROR"]
         self.assertEqual([state for state, _, _ in logged], ["57014"], "the server's log")

@@ -10,7 +10,6 @@ import signal
 import struct
 import termios
 import threading
-import time
 import unicodedata
 
 import walscope
@@ -140,7 +139,7 @@ class Escapes(LiveTest):
                 client.run(text.encode())
         wait_for("the end of the session", lambda: f"{client.pid}  exit" in process.out)
         process.signal(signal.SIGINT)
-        process.expect(timeout=20)
+        process.expect()
         self.check(process.out, "trace")
         self.check(process.err, "trace")
 
@@ -149,13 +148,14 @@ class Escapes(LiveTest):
         seen()
         with Connection(host="127.0.0.1", port=server.port, user=USER, password=server.password,
                         dbname=DATABASE, replication="database", application_name="running") as client:
-            client.send(f"select pg_sleep(1.5), '{ODD}'".encode())
+            client.send(f"select pg_sleep(600), '{ODD}'".encode())
             wait_for("the statement to run", lambda: server.wait_event(client.pid) == "PgSleep")
             with recording(server) as record:
-                time.sleep(0.2)
+                pass
+            server.sql(f"select pg_cancel_backend({client.pid})")
             client.run(b"select 1")
         entry, = record.history(client.pid)
-        self.assertEqual(entry["command"], f"select pg_sleep(1.5), '{ODD}'")
+        self.assertEqual(entry["command"], f"select pg_sleep(600), '{ODD}'")
         session = record.session(client.pid)
         self.assertEqual((session["user"], session["database"]), (USER, DATABASE))
         for command in ("sessions", "history", "trace"):

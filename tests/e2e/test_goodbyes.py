@@ -15,8 +15,14 @@ from protocol import Connection, ServerError, connect
 
 @once
 def hasty():
-    """A server that gives nobody much time to tell his password."""
-    return Server(space(), "hasty", {"authentication_timeout": "'2s'"}).create()
+    return Server(space(), "hasty").create()
+
+
+def give_time(server, setting):
+    """How long new connections may take to tell their password."""
+    server.sql(f"alter system set authentication_timeout = '{setting}'")
+    server.sql("select pg_reload_conf()")
+    wait_for("the setting", lambda: server.value("show authentication_timeout") == setting)
 
 
 def asked_for_password(server, application):
@@ -90,8 +96,10 @@ class Goodbyes(LiveTest):
             ticks = start_ticks(by_test)
             os.kill(by_test, signal.SIGTERM)
             wait_gone(by_test, ticks)
+            give_time(server, "2s")
             slow, by_timeout = asked_for_password(server, "g_slow")
             wait_gone(by_timeout, start_ticks(by_timeout))
+            give_time(server, "1min")
             late, by_shutdown = asked_for_password(server, "g_late")
             server.stop()
             for client in (killed, slow, late):

@@ -10,7 +10,7 @@ import time
 import walscope
 from clients import clients
 from cluster import Server
-from live import (LiveTest, once, primary, recording, space, standby, wait_caught_up, wait_disconnected,
+from live import (LiveTest, hold, once, primary, recording, space, standby, wait_caught_up, wait_disconnected,
                   walsender_pids)
 from processes import Failure, wait_for
 
@@ -85,13 +85,11 @@ class Lifecycle(LiveTest):
         wait_for("psql's answer", lambda: "systemid" in psql.out)
         pid, = walsender_pids(server, "l_idle")
         with recording(server) as record:
-            begin = time.time()
-            time.sleep(0.5)
-            end = time.time()
+            window = hold(pid, 0.5)
             psql.popen.stdin.write(b"SHOW wal_segment_size;\n")
             psql.popen.stdin.close()
             psql.expect()
-        self.assert_mostly(record.time_in(pid, begin, end), "idle", end - begin)
+        self.assert_mostly(record, pid, window, "idle")
         self.assertEqual([(entry["command"], entry["outcome"]) for entry in record.history(pid)],
                          [("SHOW wal_segment_size;", "ok")])
 
@@ -105,13 +103,11 @@ class Lifecycle(LiveTest):
             "select pid from pg_stat_activity where application_name = 'l_sql' "
             "and wait_event = 'PgSleep'")])
         with recording(server) as record:
-            begin = time.time()
-            time.sleep(0.5)
-            end = time.time()
+            window = hold(pid, 0.5)
             server.sql(f"select pg_cancel_backend({pid})")
             psql.wait()
             wait_disconnected(server, pid)
-        self.assert_mostly(record.time_in(pid, begin, end), "sql", end - begin)
+        self.assert_mostly(record, pid, window, "sql")
         self.assertEqual(record.session(pid)["kind"], "sql")
         self.assertEqual([(entry["command"], entry["kind"], entry["sqlstate"])
                           for entry in record.history(pid)],
@@ -121,10 +117,12 @@ class Lifecycle(LiveTest):
         seen = clients()
         pid = seen.pid("c_receivewal")
         session = seen.record.session(pid)
-        first = min(line.time for line in seen.server.log() if line.pid == pid)
-        self.assertAlmostEqual(walscope.seconds(session["start"]), first, delta=0.1)
-        last = max(line.time for line in seen.server.log() if line.pid == pid)
-        self.assertAlmostEqual(walscope.seconds(session["end"]), last, delta=0.2)
+        times = [line.time for line in seen.server.log() if line.pid == pid]
+        # The log's times are cut to ms.
+        self.assertGreaterEqual(walscope.seconds(session["start"]), seen.receiver.started_wall)
+        self.assertLess(walscope.seconds(session["start"]), min(times) + 0.001)
+        self.assertGreaterEqual(walscope.seconds(session["end"]), max(times))
+        self.assertLessEqual(walscope.seconds(session["end"]), seen.marks["receiver_gone"])
 
     def test_ordinary_backends_and_other_servers_are_no_sessions(self):
         seen = clients()

@@ -63,7 +63,7 @@ class Mishaps(LiveTest):
         holder = Connection("127.0.0.1", primary().port).log_in(primary().password, user="postgres",
                                                                 database="postgres")
         holder.query("begin; lock pgbench_history")
-        told = self.run_on_database("m_timeouts", "set statement_timeout = 100", "select pg_sleep(30)",
+        told = self.run_on_database("m_timeouts", "set statement_timeout = 500", "select pg_sleep(30)",
                                     "set statement_timeout = 0", "set lock_timeout = 100",
                                     "select * from pgbench_history", "IDENTIFY_SYSTEM")
         holder.close()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Positions: what was sent and confirmed agrees with the server's views and with what clients received."""
 
+import contextlib
 import os
 import re
 import signal
@@ -8,7 +9,8 @@ import signal
 import walscope
 from clients import clients
 from cluster import lsn
-from live import (LiveTest, primary, recording, space, standby, wait_caught_up, wait_disconnected)
+from live import (LiveTest, no_wal_of_its_own, primary, recording, space, standby, wait_caught_up,
+                  wait_disconnected)
 from processes import Failure, wait_for
 
 
@@ -23,7 +25,7 @@ class Positions(LiveTest):
     def test_sent_position_agrees_with_the_view_at_rest(self):
         server = primary()
         standby()
-        with recording(server) as record:
+        with recording(server) as record, no_wal_of_its_own(server):
             receiver = server.receivewal("p_receivewal", "-s", "1")
             server.wait_walsender("p_receivewal")
             server.write_wal(5)
@@ -93,10 +95,11 @@ class Positions(LiveTest):
         receiver = server.receivewal("p_ran", "-s", "1")
         pid = int(server.wait_walsender("p_ran")["pid"])
         server.write_wal(1)
-        before = lsn(wait_caught_up(server, "p_ran"))
-        with recording(server) as record:
-            server.write_wal(3)
-            after = lsn(wait_caught_up(server, "p_ran"))
+        with no_wal_of_its_own(server):
+            before = lsn(wait_caught_up(server, "p_ran"))
+            with recording(server) as record:
+                server.write_wal(3)
+                after = lsn(wait_caught_up(server, "p_ran"))
         receiver.stop()
         self.assertEqual(record.session(pid)["wal_bytes"], after - before)
 
@@ -105,8 +108,10 @@ class Positions(LiveTest):
         standby()
         trace = space().start([walscope.binary(), "trace", "--json", "--postmaster", str(server.pid)],
                               name="trace", stop=signal.SIGINT)
+        rest = contextlib.ExitStack()
         try:
             walscope.wait_attached(trace, server.pid)
+            rest.enter_context(no_wal_of_its_own(server))
             server.write_wal(2)
             row = at_rest(server, ["standby"])["standby"]
 
@@ -128,12 +133,13 @@ class Positions(LiveTest):
                     row["write_lsn"], row["flush_lsn"], row["replay_lsn"])
 
             try:
-                wait_for("the reply", agrees, 5)
+                wait_for("the reply", agrees)
             except Failure:
                 self.fail(f"expected the positions of {row}, the last reply seen is {last_reply()}")
             trace.signal(signal.SIGINT)
             trace.expect(0)
         finally:
+            rest.close()
             trace.close()
 
     def test_a_base_backup_reports_the_bytes_it_streamed(self):

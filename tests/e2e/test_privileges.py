@@ -95,7 +95,7 @@ class Privileges(LiveTest):
             came = walsender_pids(server, "p_came")[-1]
             wait_disconnected(server, came)
             process.signal(signal.SIGINT)
-            self.assertEqual(process.wait(30), 0, process.err)
+            self.assertEqual(process.wait(), 0, process.err)
             self.assertEqual(len(process.err.splitlines()), 1, process.err)
         finally:
             process.close()
@@ -114,7 +114,7 @@ class Privileges(LiveTest):
     def missing(self, user, names, absent, *argv):
         """Fails with one line that names the capability and what it would take."""
         process = start(user, [name for name in names if name != absent], *argv)
-        self.assertEqual(process.wait(30), FAILED, process.err)
+        self.assertEqual(process.wait(), FAILED, process.err)
         line = self.assert_one_line(process)
         told = line.partition(" missing")[0]
         self.assertIn(f"CAP_{absent.upper()} is", told)
@@ -164,12 +164,12 @@ class Privileges(LiveTest):
 
     def test_several_missing_capabilities_are_named_in_one_line(self):
         process = start(server_user(), (), "trace", "--postmaster", primary().data, "--duration", "1")
-        self.assertEqual(process.wait(30), FAILED, process.err)
+        self.assertEqual(process.wait(), FAILED, process.err)
         self.assertIn("CAP_BPF and CAP_PERFMON are missing", self.assert_one_line(process))
 
     def doctor(self, user, names):
         process = start(user, names, "doctor", "--pid", str(primary().pid), "--json", name="doctor-capable")
-        status = process.wait(30)
+        status = process.wait()
         report, = walscope.parse_lines(process.out, "doctor")
         return status, report
 
@@ -203,7 +203,7 @@ class Privileges(LiveTest):
         user, server = stranger(), primary()
         as_user = {"user": user, "env": environment(user), "stop": signal.SIGINT}
         process = space().start([program, "doctor", "--json"], name="doctor-bare", **as_user)
-        self.assertEqual(process.wait(30), FAILED, process.err)
+        self.assertEqual(process.wait(), FAILED, process.err)
         command = json.loads(process.out)["privileges"]["setcap"].split()
         self.assertEqual((command[0], command[-1]), ("setcap", program))
         space().run(command, name="setcap")
@@ -222,7 +222,7 @@ class Privileges(LiveTest):
         os.chown(file, 0, 0)
         os.chmod(file, 0o600)
         view = space().start([program, "sessions", file], name="view-setcap", **as_user)
-        self.assertEqual(view.wait(20), FAILED, view.out)
+        self.assertEqual(view.wait(), FAILED, view.out)
         self.assertIn("Permission denied", self.assert_one_line(view))
 
     def test_the_cache_of_who_is_not_root_is_in_his_home(self):
@@ -247,7 +247,7 @@ class Privileges(LiveTest):
         wanted = {"CapInh": 0, "CapPrm": mask(left), "CapEff": mask(left), "CapBnd": mask(bounding),
                   "CapAmb": 0, "NoNewPrivs": 1}
         try:
-            wait_for("the privileges to be given up", lambda: status_of(process.pid) == wanted, 10)
+            wait_for("the privileges to be given up", lambda: status_of(process.pid) == wanted)
         except Failure:
             self.assertEqual({key: hex(value) for key, value in status_of(process.pid).items()},
                              {key: hex(value) for key, value in wanted.items()})

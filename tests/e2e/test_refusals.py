@@ -35,7 +35,7 @@ class Refusals(LiveTest):
         folder = space().folder("not-root", server_user())
         process = space().start([program, "record", "-o", os.path.join(folder, "x.wst"), "--duration", "1"],
                                 name="record-user", user=server_user())
-        self.assertEqual(process.wait(20), FAILED, process.err)
+        self.assertEqual(process.wait(), FAILED, process.err)
         line = self.assert_one_line(process)
         self.assertRegex(line, r"root|CAP_|privilege|permission|permitted")
 
@@ -43,7 +43,7 @@ class Refusals(LiveTest):
         primary()
         process = space().start([may_run_as_other_user(), "doctor", "--json"], name="doctor-user",
                                 user=server_user())
-        self.assertEqual(process.wait(20), FAILED, process.err)
+        self.assertEqual(process.wait(), FAILED, process.err)
         report = json.loads(process.out)
         self.assertIs(report["ok"], False)
         problems = report["problems"] + [problem for server in report["servers"]
@@ -55,7 +55,7 @@ class Refusals(LiveTest):
         primary()
         process = space().start(["setpriv", "--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace",
                                  walscope.binary(), "doctor"], name="doctor-confined")
-        self.assertEqual(process.wait(20), FAILED, process.err)
+        self.assertEqual(process.wait(), FAILED, process.err)
         self.assertNotIn("no PostgreSQL server is running", process.out)
         self.assertRegex(process.out, r"no PostgreSQL server is seen, and \d+ processes? may not be examined")
         self.assertRegex(process.out, "without CAP_SYS_PTRACE")
@@ -64,7 +64,7 @@ class Refusals(LiveTest):
         script = 'mount -t tmpfs tmpfs /sys && exec "$@"'
         process = space().start(["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script,
                                  "sh", walscope.binary(), "doctor"], name="doctor-no-types")
-        self.assertEqual(process.wait(20), FAILED, process.err)
+        self.assertEqual(process.wait(), FAILED, process.err)
         self.assertEqual(process.err, "")
         self.assertIn("CONFIG_DEBUG_INFO_BTF", process.out)
 
@@ -83,17 +83,17 @@ class Refusals(LiveTest):
         process = space().start(in_own_pid_namespace(
             [walscope.binary(), "record", "-o", file, "--duration", "1"]), name="record-alone",
             stop=signal.SIGTERM)
-        self.assertEqual(process.wait(20), 0, process.err)
+        self.assertEqual(process.wait(), 0, process.err)
         self.assertEqual(walscope.view(space(), "sessions", file), [])
 
     def test_doctor_without_a_server_says_so(self):
         process = space().start(in_own_pid_namespace([walscope.binary(), "doctor"]), name="doctor-alone",
                                 stop=signal.SIGTERM)
-        process.wait(20)
+        process.wait()
         self.assertRegex(process.out + process.err, r"(?i)no (PostgreSQL )?server|no running")
         process = space().start(in_own_pid_namespace([walscope.binary(), "doctor", "--json"]),
                                 name="doctor-alone-json", stop=signal.SIGTERM)
-        process.wait(20)
+        process.wait()
         self.assertEqual(json.loads(process.out)["servers"], [])
 
     def test_record_with_a_binary_that_is_not_postgresql(self):
@@ -102,11 +102,11 @@ class Refusals(LiveTest):
     def test_doctor_with_a_binary_that_is_not_postgresql(self):
         process = space().start([walscope.binary(), "doctor", "--postgres", "/bin/true", "--json"],
                                 name="doctor-true")
-        self.assertEqual(process.wait(20), FAILED, process.err)
+        self.assertEqual(process.wait(), FAILED, process.err)
 
     def test_doctor_of_a_pid_that_is_no_server(self):
         process = space().start([walscope.binary(), "doctor", "--pid", str(os.getpid())], name="doctor-pid")
-        self.assertEqual(process.wait(20), FAILED, process.err)
+        self.assertEqual(process.wait(), FAILED, process.err)
         self.assertIn(str(os.getpid()), process.err + process.out)
 
     def test_a_pid_of_the_server_that_is_no_walsender(self):
@@ -117,7 +117,7 @@ class Refusals(LiveTest):
         checkpointer, = server.sql("select pid from pg_stat_activity where backend_type = 'checkpointer'")[0]
         process = walscope.start_record(space(), space().file("y.wst"), "--duration", "0.1",
                                         "--pid", checkpointer)
-        self.assertEqual(process.wait(20), 0, process.err)
+        self.assertEqual(process.wait(), 0, process.err)
         self.assertIn(f"pid {checkpointer} is no walsender", process.err)
 
     # -- recordings
@@ -148,7 +148,7 @@ class Refusals(LiveTest):
             with open(cut_file, "wb") as file:
                 file.write(whole[:int(len(whole) * share)])
             view = space().start([walscope.binary(), "history", cut_file, "--json"], name="view-cut")
-            self.assertEqual(view.wait(20), LOSS, f"cut at {share:.0%}: {view.err}")
+            self.assertEqual(view.wait(), LOSS, f"cut at {share:.0%}: {view.err}")
             self.assertEqual(len(view.err.splitlines()), 1, view.err)
             count = len(walscope.parse_lines(view.out, "history"))
             self.assertGreaterEqual(count, last, f"cut at {share:.0%}")
@@ -164,7 +164,7 @@ class Refusals(LiveTest):
         with open(damaged, "wb") as file:
             file.write(whole)
         view = space().start([walscope.binary(), "sessions", damaged, "--json"], name="view-damaged")
-        self.assertEqual(view.wait(20), LOSS, view.err)
+        self.assertEqual(view.wait(), LOSS, view.err)
         self.assertEqual(len(view.err.splitlines()), 1, view.err)
 
     # -- output
@@ -201,14 +201,14 @@ class Refusals(LiveTest):
                                             env={"XDG_CACHE_HOME": space().folder(f"stopped{attempt}")})
             time.sleep(0.02 + 0.01 * attempt)
             process.signal(signal.SIGTERM)
-            status = process.wait(20)
+            status = process.wait()
             with open(file, "rb") as kept:
                 same = kept.read() == earlier
             if status == FAILED:  # not by the signal itself, before it was caught
                 stopped += 1
                 self.assertIn("stopped before tracing began", self.assert_one_line(process))
             self.assertEqual(same, status != 0, f"exit status {status}: {process.err!r}")
-            if status == 0:
+            if status == 0 and stopped:
                 break
         self.assertGreater(stopped, 0, "it was never stopped while it started")
 
@@ -227,7 +227,7 @@ class Refusals(LiveTest):
                 process = walscope.start_record(space(), file, "--postmaster", str(server.pid), name=what)
                 walscope.wait_attached(process, server.pid)
                 spoil(file)
-                self.assertEqual(process.wait(20), FAILED, process.err)
+                self.assertEqual(process.wait(), FAILED, process.err)
                 line = self.assert_one_line(process)
                 self.assertIn(file, line)
                 self.assertIn(f"somebody {what} it", line)
@@ -259,13 +259,13 @@ class Refusals(LiveTest):
         standby()
         process = walscope.start_record(space(), "/dev/full", "--postmaster", str(server.pid),
                                         "--duration", "3", name="record-full")
-        self.assertEqual(process.wait(30), FAILED, process.err)
+        self.assertEqual(process.wait(), FAILED, process.err)
         self.assertRegex(process.err, r"No space left on device")
 
     def test_stdout_that_cannot_be_written(self):
         process = space().start(["/bin/sh", "-c", 'exec "$0" sessions "$1" >/dev/full', walscope.binary(),
                                  clients_file()], name="stdout-full")
-        self.assertEqual(process.wait(20), FAILED, process.err)
+        self.assertEqual(process.wait(), FAILED, process.err)
         self.assert_one_line(process)
 
     def test_a_reader_that_goes_away_ends_trace(self):
@@ -278,7 +278,7 @@ class Refusals(LiveTest):
             server.replication_psql(["IDENTIFY_SYSTEM"], application="r_trace")
             return not trace.running
 
-        wait_for("trace to end after its reader", ended, 20, every=0.2)
+        wait_for("trace to end after its reader", ended, every=0.2)
 
     # -- usage
 
@@ -289,7 +289,7 @@ class Refusals(LiveTest):
                      ["sess", clients_file()], []):
             with self.subTest(argv=argv):
                 process = space().start([walscope.binary(), *argv], name="usage")
-                self.assertEqual(process.wait(20), USAGE, process.err)
+                self.assertEqual(process.wait(), USAGE, process.err)
                 self.assertEqual(process.out, "")
                 self.assertNotEqual(process.err, "")
                 self.assertFalse(os.path.exists(file))

@@ -9,8 +9,9 @@ import time
 
 import replication_client
 import walscope
-from cluster import Server
-from live import LiveTest, once, recording, space, wait_caught_up, wait_disconnected, wait_stuck
+from cluster import Server, lsn
+from live import (LiveTest, no_wal_of_its_own, once, recording, space, wait_caught_up, wait_disconnected,
+                  wait_stuck)
 from processes import Failure, wait_for
 
 
@@ -67,12 +68,13 @@ def wire_of(session):
 class Wire(LiveTest):
     def rest_and_end(self, server, record, ports):
         """Ends the recording while the sockets are at rest; what ss says of each."""
-        for _ in range(5):
-            before = {port: ss_at_rest(server, port) for port in ports}
-            if {port: ss(server, port) for port in ports} == before:
-                break
-        record.end()
-        after = {port: ss(server, port) for port in ports}
+        with no_wal_of_its_own(server):
+            for _ in range(5):
+                before = {port: ss_at_rest(server, port) for port in ports}
+                if {port: ss(server, port) for port in ports} == before:
+                    break
+            record.end()
+            after = {port: ss(server, port) for port in ports}
         self.assertEqual(before, after, "the sockets were not at rest")
         return before
 
@@ -142,7 +144,7 @@ class Wire(LiveTest):
         with recording(server) as record:
             client = replication_client.connect(server, application="w_tls_stream", tls=True)
             client.start(f"START_REPLICATION {wal_position(server)}")
-            server.write_wal(4)
+            client.take_until(lsn(server.write_wal(4)))
             client.take_until_quiet()
             seen = self.rest_and_end(server, record, [client.port])[client.port]
         client.close()
@@ -173,13 +175,13 @@ class Wire(LiveTest):
         server = wired()
         client = replication_client.connect(server, application="w_ran")
         client.start(f"START_REPLICATION {wal_position(server)}")
-        server.write_wal(2)
-        client.take_until_quiet()
-        before = client.bytes, client.data_messages
-        with recording(server) as record:
-            server.write_wal(3)
-            client.take_until_quiet()
-            self.rest_and_end(server, record, [client.port])
+        with no_wal_of_its_own(server):
+            client.take_until(lsn(server.write_wal(2)))
+            before = client.bytes, client.data_messages
+            with recording(server) as record:
+                client.take_until(lsn(server.write_wal(3)))
+                self.rest_and_end(server, record, [client.port])
+            self.assertFalse(client.readable(), "there was more")
         client.close()
         session = record.session(client.pid)
         self.assertIs(session["was_running"], True)
@@ -206,7 +208,7 @@ class Wire(LiveTest):
             client.start(f"START_REPLICATION {wal_position(server)}")
             middle = []
             for _ in range(3):
-                server.write_wal(1)
+                client.take_until(lsn(server.write_wal(1)))
                 client.take_until_quiet(0.8)
                 middle.append(time.time())
             client.leave()
@@ -240,31 +242,39 @@ class Wire(LiveTest):
     def test_samples_are_taken_once_a_second_when_something_changed(self):
         server = wired()
         with recording(server) as record:
+            begin = time.monotonic()
+            quiet = replication_client.connect(server, application="w_quiet")
+            met = time.monotonic() - begin
+            begin = time.monotonic()
             client = replication_client.connect(server, replication="database", database="postgres",
                                                 application="w_samples")
-            quiet = replication_client.connect(server, application="w_quiet")
-            begin = time.time()
-            while time.time() < begin + 4:
+            while time.monotonic() < begin + 4:
                 client.query("select repeat('x', 1000)")
                 time.sleep(0.05)
             client.leave()
+            lasted = time.monotonic() - begin
         quiet.close()
         samples = [entry for entry in record.view("trace") if entry["event"] == "socket"]
         busy = [entry["wire_bytes"] for entry in samples if entry["pid"] == client.pid]
-        self.assertIn(len(busy), range(2, 7))
+        self.assertIn(len(busy), range(2, int(lasted) + 3))
         self.assertEqual(busy, sorted(set(busy)))
-        # Once, or twice if it was met while it connected.
-        self.assertIn(len([entry for entry in samples if entry["pid"] == quiet.pid]), (1, 2))
+        # Once, and before if it was met while it connected.
+        self.assertIn(len([entry for entry in samples if entry["pid"] == quiet.pid]), range(1, int(met) + 3))
 
 
 class Sends(LiveTest):
+    MESSAGES = 1500  # at least
+
     def streamed(self, level, command, **how):
         """A client that streams under load; itself and its session."""
         server = wired()
         with recording(server, "--level", str(level)) as record:
             client = replication_client.connect(server, **how)
             client.start(command)
-            load = server.pgbench(3)
+            load = server.pgbench(300)
+            while client.data_messages < self.MESSAGES:
+                client.take()
+            load.signal(signal.SIGALRM)  # as if its time were over
             while load.running:
                 if client.readable(0.1):
                     client.take()
@@ -290,7 +300,6 @@ class Sends(LiveTest):
 
     def test_physical_sends_are_the_messages_the_client_got(self):
         client, session = self.physical(2)
-        self.assertGreater(client.data_messages, 500)
         self.assertEqual(session["sends"], client.data_messages)
 
     def test_physical_sends_at_level_3(self):
@@ -299,7 +308,6 @@ class Sends(LiveTest):
 
     def test_logical_sends_at_level_3_are_the_messages_the_client_got(self):
         client, session = self.logical(3)
-        self.assertGreater(client.data_messages, 500)
         self.assertEqual(session["sends"], client.data_messages)
 
     def test_sends_that_were_not_counted_are_null(self):
@@ -333,7 +341,7 @@ class Sends(LiveTest):
                     break
             load.wait()
             receiver.close()
-            server.process.wait(30)
+            server.process.wait()
         session = record.session(receiver.pid)
         self.assertEqual(session["exit"]["reason"], "shutdown")
         self.assertEqual(session["sends"], receiver.data_messages)
@@ -373,7 +381,7 @@ class Offer(LiveTest):
             clients[0].leave()
             wait_disconnected(server, clients[0].pid)
             process.signal(signal.SIGINT)
-            process.expect(0, timeout=20)
+            process.expect(0)
             clients[1].close()
         finally:
             process.close()

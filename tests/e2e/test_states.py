@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """States: blocked on a full socket and caught up differ, where pg_stat_activity shows the same."""
 
-import os
 import signal
 import subprocess
 import time
 
 import walscope
 from clients import clients
-from live import (LiveTest, STATES, once, primary, recording, standby, wait_backup_stuck, wait_caught_up,
-                  wait_stuck, walsender_pids)
-from processes import wait_for
+from live import (LiveTest, STATES, hold, no_wal_of_its_own, once, primary, recording, standby,
+                  wait_backup_stuck, wait_caught_up, wait_stuck, walsender_pids)
+from processes import alive, start_ticks, wait_for
 
 HOLD = 1.2  # s for which a state is held and watched
 
@@ -29,16 +28,13 @@ def watch(server, application, start, megabytes):
         server.write_wal(megabytes)
         if wait_stuck(server, application) != seen.pid:
             raise AssertionError(f"{application} has another walsender than before")
-        begin = time.time()
-        seen.blocked_event = server.wait_event(seen.pid)
-        time.sleep(HOLD)
-        seen.blocked = (begin, time.time())
-        client.signal(signal.SIGCONT)
-        caught_up(server, application)
-        begin = time.time()
-        time.sleep(HOLD)
-        seen.caught_up_event = server.wait_event(seen.pid)
-        seen.caught_up = (begin, time.time())
+        with no_wal_of_its_own(server):
+            seen.blocked_event = server.wait_event(seen.pid)
+            seen.blocked = hold(seen.pid, HOLD)
+            client.signal(signal.SIGCONT)
+            caught_up(server, application)
+            seen.caught_up = hold(seen.pid, HOLD)
+            seen.caught_up_event = server.wait_event(seen.pid)
         client.stop()
     return seen
 
@@ -71,25 +67,20 @@ def logical():
 
 
 class States(LiveTest):
-    def in_interval(self, seen, interval):
-        begin, end = interval
-        return seen.record.time_in(seen.pid, begin, end), end - begin
-
     def test_a_stopped_physical_receiver_is_send_blocked(self):
-        self.assert_mostly(*self.of(physical(), "blocked", "send_blocked"))
+        self.spent(physical(), "blocked", "send_blocked")
 
     def test_a_caught_up_physical_receiver_is_wait_wal(self):
-        self.assert_mostly(*self.of(physical(), "caught_up", "wait_wal"))
+        self.spent(physical(), "caught_up", "wait_wal")
 
     def test_a_stopped_logical_receiver_is_send_blocked(self):
-        self.assert_mostly(*self.of(logical(), "blocked", "send_blocked"))
+        self.spent(logical(), "blocked", "send_blocked")
 
     def test_a_caught_up_logical_receiver_is_wait_wal(self):
-        self.assert_mostly(*self.of(logical(), "caught_up", "wait_wal"))
+        self.spent(logical(), "caught_up", "wait_wal")
 
-    def of(self, seen, interval, state):
-        times, length = self.in_interval(seen, getattr(seen, interval))
-        return times, state, length
+    def spent(self, seen, window, state):
+        self.assert_mostly(seen.record, seen.pid, getattr(seen, window), state)
 
     def test_pg_stat_activity_cannot_tell_the_two_apart(self):
         seen = physical()
@@ -98,23 +89,19 @@ class States(LiveTest):
     def test_time_blocked_is_in_the_histogram(self):
         seen = physical()
         hist = seen.record.hist(seen.pid, "send_blocked_ns")
-        begin, end = seen.blocked
         self.assertEqual(hist["unit"], "ns")
-        # A checkpointer or a background writer that writes WAL meanwhile wakes the walsender: then it
-        # is two or three waits.
-        self.assertGreaterEqual(hist["max"] / 1e9, (end - begin) / 4)
-        self.assertGreaterEqual(hist["count"] * hist["mean"] / 1e9, end - begin)
+        # A checkpointer that writes WAL meanwhile wakes the walsender: then it is two or three waits.
+        self.assertGreaterEqual(hist["max"] / 1e9, seen.blocked.seconds / 4)
+        self.assertGreaterEqual(hist["count"] * hist["mean"] / 1e9, seen.blocked.seconds)
 
     def test_a_standby_at_rest_is_wait_wal_only(self):
         server = primary()
         standby()
-        with recording(server) as record:
+        with recording(server) as record, no_wal_of_its_own(server):
             pid = int(server.wait_walsender("standby")["pid"])
             wait_caught_up(server, "standby")
-            begin = time.time()
-            time.sleep(1.0)
-            end = time.time()
-        self.assert_mostly(record.time_in(pid, begin, end), "wait_wal", end - begin, 0.99)
+            window = hold(pid, 1.0)
+        self.assert_mostly(record, pid, window, "wait_wal", 0.99)
 
     def test_a_throttled_base_backup_is_in_a_backup_state(self):
         seen = clients()
@@ -134,13 +121,11 @@ class States(LiveTest):
             psql.popen.stdin.write(b"IDENTIFY_SYSTEM;\n")
             psql.popen.stdin.flush()
             wait_for("psql's answer", lambda: "systemid" in psql.out)
-            begin = time.time()
-            time.sleep(0.6)
-            end = time.time()
+            pid, = walsender_pids(server, "s_stays_idle")
+            window = hold(pid, 0.6)
             psql.popen.stdin.close()
             psql.expect()
-        pid, = walsender_pids(server, "s_stays_idle")
-        self.assert_mostly(record.time_in(pid, begin, end), "idle", end - begin, 0.99)
+        self.assert_mostly(record, pid, window, "idle", 0.99)
 
     def test_durations_of_a_session_add_up_to_its_own(self):
         seen = clients()
@@ -203,48 +188,42 @@ class Ends(LiveTest):
             client.signal(signal.SIGSTOP)
             server.write_wal(30)
             pid = wait_stuck(server, "s_terminated")
-            begin = time.time()
-            time.sleep(HOLD)
-            end = time.time()
+            ticks = start_ticks(pid)
+            window = hold(pid, HOLD)
             server.sql(f"select pg_terminate_backend({pid})")
-            said = time.time()
+            wait_for("the walsender to obey", lambda: any(
+                line.pid == pid and line.sqlstate == "57P01" for line in server.log()))
             # Mostly it cannot tell its client, whose socket is full, and stays until that is gone;
             # now and then what it has to say still fits.
-            while os.path.exists(f"/proc/{pid}") and time.time() < said + 0.5:
-                time.sleep(0.005)
-            gone = time.time()
+            said = last_seen = now = time.time()
+            while alive(pid, ticks) and now < said + 0.5:
+                last_seen, now = now, time.time()
             client.stop(signal.SIGKILL)
-            wait_for("the walsender to end", lambda: not os.path.exists(f"/proc/{pid}"))
-        self.assert_mostly(record.time_in(pid, begin, end), "send_blocked", end - begin)
+            wait_for("the walsender to end", lambda: not alive(pid, ticks))
+        self.assert_mostly(record, pid, window, "send_blocked")
         hist = record.hist(pid, "send_blocked_ns")
-        self.assertGreaterEqual(hist["count"] * hist["mean"] / 1e9, end - begin)
-        after = record.time_in(pid, said + 0.05, time.time())
-        self.assertLessEqual(set(after), {"exiting"}, "states after the FATAL")
-        self.assert_mostly(record.time_in(pid, said + 0.05, gone), "exiting", gone - said - 0.1)
+        self.assertGreaterEqual(hist["count"] * hist["mean"] / 1e9, window.seconds)
+        self.assertLessEqual(set(record.time_in(pid, said, time.time())), {"exiting"}, "states after the FATAL")
+        self.assertAlmostEqual(record.time_in(pid, said, last_seen).get("exiting", 0), last_seen - said,
+                               delta=0.001)
 
     def test_a_base_backup_terminated_while_its_client_is_stopped_was_in_backup_send(self):
         server = primary()
         with recording(server) as record:
             client, pid = self.stopped_backup(server, "s_bb_terminated")
-            begin = time.time()
-            time.sleep(HOLD)
-            end = time.time()
+            window = hold(pid, HOLD)
             server.sql(f"select pg_terminate_backend({pid})")
             client.stop(signal.SIGKILL)
             wait_for("the walsender to end", lambda: server.wait_event(pid) is None)
-        self.assert_mostly(record.time_in(pid, begin, end), "backup_send", end - begin)
+        self.assert_mostly(record, pid, window, "backup_send")
 
     def test_a_base_backup_whose_client_is_stopped_is_in_backup_send_when_the_recording_ends(self):
         server = primary()
         with recording(server) as record:
             client, pid = self.stopped_backup(server, "s_bb_stopped")
-            begin = time.time()
-            time.sleep(HOLD)
-            end = time.time()
-        self.assert_mostly(record.time_in(pid, begin, end), "backup_send", end - begin)
+            window = hold(pid, HOLD)
+        self.assert_mostly(record, pid, window, "backup_send")
         with recording(server) as record:  # and one that found it like that
-            begin = time.time()
-            time.sleep(HOLD)
-            end = time.time()
-        self.assert_mostly(record.time_in(pid, begin, end), "backup_send", end - begin)
+            window = hold(pid, HOLD)
+        self.assert_mostly(record, pid, window, "backup_send")
         client.stop(signal.SIGKILL)

@@ -11,7 +11,7 @@ import time
 import account
 import walscope
 from cluster import Server, lsn
-from live import Recording, once, space, wait_stuck, walsender_pids
+from live import Recording, Window, once, space, wait_stuck, walsender_pids
 from outside import Rest, Sampler, same_wal, writes
 from processes import wait_for
 
@@ -165,7 +165,7 @@ class Watched:
         finally:
             process.close()
         self.leave()
-        self.logs = {server: server.log() for server in servers}
+        self.logs = {server: server.log(everything=True) for server in servers}
         self.tracks = account.tracks(self.record.file)
         self.details = account.details(self.record.file)
 
@@ -402,12 +402,11 @@ class Trouble(Watched):
         begin = time.monotonic()
         p.write_wal(40)
         self.slow_from = time.time()
-        wait_stuck(p, "t_stalled")
-        self.stuck_from = time.time()
+        self.stuck = Window(wait_stuck(p, "t_stalled"))
         wait_for("the slow standby to have it all", lambda: self._caught_up("t_slow"))
         self.slow_to = time.time()
         time.sleep(max(begin + self.HOLD - time.monotonic(), 0))
-        self.stuck_to = time.time()
+        self.stuck.close()
         self.stalled.signal(signal.SIGCONT)
         wait_for("the stalled client to have it all", lambda: self._caught_up("t_stalled"))
         self._time_out()

@@ -338,8 +338,7 @@ class Trouble(LiveTest):
 
     def test_a_client_that_stalls_is_send_blocked(self):
         run = load.trouble()
-        times = run.record.time_in(run.stalled_pid, run.stuck_from, run.stuck_to)
-        self.assert_mostly(times, "send_blocked", run.stuck_to - run.stuck_from)
+        self.assert_mostly(run.record, run.stalled_pid, run.stuck, "send_blocked")
 
     def test_a_standby_behind_a_slow_link_is_send_blocked_while_that_is_full(self):
         """The link carries 10 MB in a second: all 40 MB have long been written."""
@@ -350,7 +349,8 @@ class Trouble(LiveTest):
         self.assertGreater(len(blocked), 10)
         begin, end = blocked[0].begin, blocked[-1].end
         self.assertGreater(end - begin, 1)
-        self.assert_mostly(run.record.time_in(run.first, begin, end), "send_blocked", end - begin, 0.9)
+        times = run.record.time_in(run.first, begin, end)
+        self.assertGreaterEqual(times.get("send_blocked", 0), 0.9 * (end - begin), times)
 
     def test_a_walsender_that_timed_out_and_its_successor_are_two_sessions(self):
         run = load.trouble()

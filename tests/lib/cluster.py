@@ -5,8 +5,11 @@ Each server has a data directory and a log of its own inside a `Space`, listens 
 only, asks for a password that nobody else knows, and runs as an unprivileged user (PostgreSQL refuses root).
 """
 
+import array
+import contextlib
 import csv
 import datetime
+import fcntl
 import glob
 import io
 import os
@@ -16,8 +19,9 @@ import secrets
 import shutil
 import signal
 import socket
+import termios
 
-from processes import Failure, wait_for
+from processes import Failure, alive, command_line, parents, start_ticks, stat_fields, wait_for
 
 # Part of a conninfo: the server's log shall have the plain SQL of this session, too.
 LOG_SQL = {"options": "'-c log_statement=all'"}
@@ -86,10 +90,11 @@ class LogLine:
     """One entry of a server's csv log."""
 
     def __init__(self, row):
-        stamp = datetime.datetime.strptime(row[0], "%Y-%m-%d %H:%M:%S.%f UTC")
+        stamp = datetime.datetime.fromisoformat(row[0].removesuffix(" UTC"))
         self.time = stamp.replace(tzinfo=datetime.timezone.utc).timestamp()
         self.user, self.database = row[1], row[2]
         self.pid = int(row[3]) if row[3] else None
+        self.process = row[5]  # its start and pid: what a pid is not, it is for good
         self.severity, self.sqlstate, self.message = row[11], row[12], row[13]
         self.query, self.location = row[19], row[21]
         self.application, self.backend_type = row[22], row[23]
@@ -97,6 +102,70 @@ class LogLine:
     def __repr__(self):
         return (f"{self.time:.3f} [{self.pid}] {self.application} {self.severity}: {self.sqlstate} "
                 f"{self.message}")
+
+
+class Log:
+    """What a server has logged, whoever asks: by its csv log, which is read on from where it was read to.
+
+    Lines come there by way of the server's logging process, which the load of a host may hold up, behind
+    those that logged them.
+    """
+
+    def __init__(self, path):
+        self.path, self.lines = path, []
+        self._offset = 0
+        self._logger = None  # (pid, ticks) and the descriptor of the pipe it reads
+
+    def know_logger(self, postmaster):
+        """The logging process of this postmaster, once there is one; call it while the server runs."""
+        if self._logger and alive(*self._logger[0]):
+            return
+        with contextlib.suppress(OSError):
+            pipe = os.readlink(f"/proc/{postmaster}/fd/2")
+            for pid, parent in parents().items():
+                if parent == postmaster and command_line(pid).endswith("logger"):
+                    folder = f"/proc/{pid}/fd"
+                    mine = [name for name in os.listdir(folder) if os.readlink(f"{folder}/{name}") == pipe]
+                    if mine:
+                        self._logger = (pid, start_ticks(pid)), f"{folder}/{mine[0]}"
+
+    def _is_written(self):
+        """Has the logging process written down what it was told before this call?"""
+        if not self._logger or not alive(*self._logger[0]):
+            return True
+        try:
+            pipe = os.open(self._logger[1], os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return not alive(*self._logger[0])
+        try:
+            unread = array.array("i", [0])
+            fcntl.ioctl(pipe, termios.FIONREAD, unread)
+        finally:
+            os.close(pipe)
+        fields = stat_fields(self._logger[0][0])
+        return unread[0] == 0 and (fields is None or fields[0] in "SZ")
+
+    def read(self):
+        """All lines that were logged before this call."""
+        wait_for(f"the lines of {self.path} to be written", self._is_written, every=0.001)
+        if not os.path.exists(self.path):
+            return self.lines
+        with open(self.path, "rb") as file:
+            file.seek(self._offset)
+            new = file.read()
+        new = new[:new.rfind(b"\n") + 1]
+        while new.count(b'"') % 2:  # the last entry has more lines than are there
+            new = new[:new.rfind(b"\n", 0, len(new) - 1) + 1]
+        self._offset += len(new)
+        rows = csv.reader(io.StringIO(new.decode(errors="replace"), newline=""))
+        self.lines += [LogLine(row) for row in rows if len(row) >= 24]
+        return self.lines
+
+
+def of_last_processes(lines):
+    """Without those of processes whose pid another one has got since."""
+    last = {line.pid: line.process for line in lines}
+    return [line for line in lines if last[line.pid] == line.process]
 
 
 class Server:
@@ -138,6 +207,7 @@ class Server:
         self.settings = {**self.SETTINGS, **(settings or {})}
         self.password = secrets.token_hex(16)
         self.process = None
+        self._log = Log(os.path.join(self.log_dir, "server.csv"))
 
     # -- life
 
@@ -193,6 +263,7 @@ class Server:
 
         wait_for(lambda: f"{self.name} to accept connections; its log ends:\n{self.log_tail()}", ready,
                  timeout, every=0.05)
+        self._log.know_logger(self.pid)
 
     @property
     def pid(self):
@@ -326,15 +397,13 @@ class Server:
                  f"insert into filler select repeat('w', 1000) from generate_series(1, {megabytes * 1000})")
         return self.value("select pg_current_wal_flush_lsn()")
 
-    def log(self):
-        """The csv log so far."""
-        path = os.path.join(self.log_dir, "server.csv")
-        if not os.path.exists(path):
-            return []
-        with open(path, encoding="utf-8", errors="replace", newline="") as file:
-            text = file.read()
-        text = text[:text.rfind("\n") + 1]
-        return [LogLine(row) for row in csv.reader(io.StringIO(text)) if len(row) >= 24]
+    def log(self, everything=False):
+        """The csv log so far, without the lines of processes whose pid another one has got since (pids
+        come round while tests run), or with everything."""
+        if self.process is not None and self.process.running:
+            self._log.know_logger(self.pid)
+        lines = self._log.read()
+        return list(lines) if everything else of_last_processes(lines)
 
     def log_tail(self, lines=8):
         path = os.path.join(self.log_dir, "server.log")
@@ -353,3 +422,19 @@ class Server:
                     if line.message.startswith(prefix):
                         found.append((line.time, line.message[len(prefix):]))
         return found
+
+
+class LogKept:
+    """A server whose log is what it was now: for tests that look at it when others have added to it, and
+    pids have come round."""
+
+    def __init__(self, server):
+        self._server, self._lines = server, server.log()
+
+    def log(self):
+        return self._lines
+
+    logged_commands = Server.logged_commands
+
+    def __getattr__(self, name):
+        return getattr(self._server, name)

@@ -55,7 +55,7 @@ class PidRelay:
         self._listener.close()
 
 
-def connect_with_pid(server, pid, connect, found, timeout=20):
+def connect_with_pid(server, pid, connect, found, timeout=60):
     """Calls connect(port), which starts a client on this port and waits for its end, until found() says
     that the server had a backend of this pid. Others on this host may be faster: then once more."""
 

@@ -21,6 +21,7 @@ class Client(protocol.Connection):
         self.bytes = 0  # of messages, below TLS
         self.data_messages = 0  # XLogData
         self.copied = 0  # bytes of CopyData
+        self.position = 0  # up to which a physical stream has come
         super().__init__(host, port, timeout)
 
     def _exactly(self, count):
@@ -47,6 +48,7 @@ class Client(protocol.Connection):
         inner = chr(body[0])
         if inner == "w":
             self.data_messages += 1
+            self.position = struct.unpack("!Q", body[1:9])[0] + len(body) - 25
         return inner
 
     def readable(self, seconds=0.0):
@@ -56,6 +58,11 @@ class Client(protocol.Connection):
     def take_until_quiet(self, quiet=0.4):
         """All there is, until nothing has come for a while."""
         while self.readable(quiet):
+            self.take()
+
+    def take_until(self, position):
+        """All of a physical stream up to there."""
+        while self.position < position:
             self.take()
 
     def reply(self, lsn):
@@ -68,7 +75,8 @@ class Client(protocol.Connection):
         self.send("X")
         with contextlib.suppress(EOFError, ConnectionError, OSError):
             while True:
-                self._exactly(1)
+                with contextlib.suppress(protocol.ServerError):
+                    self.take()
         self.close()
 
 
