@@ -254,13 +254,19 @@ def wait_still(what, look, still=0.4):
     return wait_for(what, stands, every=0.05)
 
 
+def sleeps(pid):
+    """One that would go on, but is not let by a busy host, stands still as well."""
+    fields = stat_fields(pid)
+    return fields is not None and fields[0] == "S"
+
+
 def wait_stuck(server, application, still=0.4):
     """Waits until a walsender's sent_lsn stands still, short of the end of WAL; returns its pid."""
 
     def behind():
         rows = server.sql("select pid, sent_lsn from pg_stat_replication where application_name = "
                           f"'{application}' and sent_lsn < pg_current_wal_flush_lsn()")
-        return rows[0] if rows else None
+        return rows[0] if rows and sleeps(rows[0][0]) else None
 
     return int(wait_still(f"the walsender of {application} to get stuck", behind, still)[0])
 
@@ -273,7 +279,8 @@ def wait_backup_stuck(server, pid, still=0.4):
 
     def waiting():
         streamed = server.sql(f"select backup_streamed from pg_stat_progress_basebackup where pid = {pid}")
-        return streamed[0][0] if streamed and server.wait_event(pid) == "ClientWrite" else None
+        stuck = streamed and server.wait_event(pid) == "ClientWrite" and sleeps(pid)
+        return streamed[0][0] if stuck else None
 
     wait_still(f"the base backup of {pid} to get stuck", waiting, still)
 
