@@ -83,6 +83,12 @@ static const struct clue clues[] = {
 	{ CONNECTION, COMM, NULL, "pq_getbyte_if_available", NULL },
 	{ CONNECTION, COMM, NULL, NULL, "could not send data to client" },
 	{ CONNECTION, COMM, NULL, NULL, "could not receive data from client" },
+	/* "SSL error: ..." (be-secure-openssl.c): what came was no record of this connection's, or
+	 * its end came without the goodbye of TLS. The read or write that failed is reported behind
+	 * it, but the first report is the one that tells why. */
+	{ CONNECTION, COMM, "08P01", "be_tls_read", NULL },
+	{ CONNECTION, COMM, "08P01", "be_tls_write", NULL },
+	{ CONNECTION, COMM, "08P01", NULL, "SSL error" },
 	/* "unexpected message type" of a client that is still there (walsender.c) */
 	{ FATAL, COMM, "08P01", "ProcessStandbyMessage", NULL },
 	{ FATAL, COMM, "08P01", NULL, "invalid message length" }, /* pq_getmessage, pqcomm.c */

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import replication_client
 from cluster import Server
 from histories import differences
 from live import LiveTest, once, primary, recording, space, wait_disconnected
@@ -23,6 +24,12 @@ def give_time(server, setting):
     server.sql(f"alter system set authentication_timeout = '{setting}'")
     server.sql("select pg_reload_conf()")
     wait_for("the setting", lambda: server.value("show authentication_timeout") == setting)
+
+
+@once
+def secured():
+    """A server that offers TLS."""
+    return replication_client.offer_tls_and_unix(Server(space(), "secured").create()).start()
 
 
 def asked_for_password(server, application):
@@ -151,6 +158,26 @@ class Goodbyes(LiveTest):
                 end = self.ending(record, client.pid, "fatal", 0 if what in ("length", "reply") else 1)
                 self.assertEqual(end["sqlstate"], "08P01")
                 self.said_in_log(server, client.pid, end)
+
+    def test_a_connection_over_tls_that_is_broken_is_lost(self):
+        """Of the same SQLSTATE as an end of file that nobody expected, and no such thing."""
+        server = secured()
+        with recording(server) as record:
+            clients = {"idle": replication_client.connect(server, application="g_tls", tls=True),
+                       "streams": replication_client.connect(server, application="g_tls_streams", tls=True)}
+            clients["streams"].start(f"START_REPLICATION {server.value('select pg_current_wal_flush_lsn()')}")
+            for client in clients.values():
+                os.write(client.socket.fileno(), b"\x17\x03\x03\0\x20" + bytes(32))  # none of its records
+                wait_disconnected(server, client.pid)
+                client.close()
+        for what, client in clients.items():
+            with self.subTest(what=what):
+                end = self.ending(record, client.pid, "connection_lost", 0)
+                line, = [line for line in server.log()
+                         if line.pid == client.pid and line.message.startswith("SSL error: ")]
+                self.assertEqual((end["sqlstate"], end["message"], end["location"]),
+                                 (line.sqlstate, line.message, line.location))
+        self.assertEqual(record.history(clients["streams"].pid)[-1]["outcome"], "error")
 
     def test_connections_found_before_they_are_let_in(self):
         server = primary()

@@ -139,6 +139,29 @@ static void a_failed_send_is_a_lost_connection(void **state)
 	assert_reason(f, WS_END_CONNECTION_LOST);
 }
 
+/* Both of 08P01, as is an unexpected EOF: the server told its log of the failed record first. */
+static void a_failure_of_tls_is_a_lost_connection(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	comm(f, "08P01", "be_tls_read", "SSL-Fehler: decryption failed or bad record mac");
+	comm(f, "08006", "pq_getbyte_if_available", "could not receive data from client: reset");
+	comm(f, "08P01", "ProcessRepliesIfAny", "unexpected EOF on standby connection");
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_CONNECTION_LOST);
+}
+
+static void a_failure_of_tls_is_known_by_its_message(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	comm(f, "08P01", NULL, "SSL error: unexpected eof while reading");
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_reason(f, WS_END_CONNECTION_LOST);
+}
+
 static void connection_to_client_lost_is_a_lost_connection(void **state)
 {
 	struct fixture *f = *state;
@@ -550,6 +573,8 @@ int main(void)
 		TEST(an_eof_in_a_transaction_is_client_eof),
 		TEST(an_eof_behind_a_failed_read_is_a_lost_connection),
 		TEST(a_failed_send_is_a_lost_connection),
+		TEST(a_failure_of_tls_is_a_lost_connection),
+		TEST(a_failure_of_tls_is_known_by_its_message),
 		TEST(connection_to_client_lost_is_a_lost_connection),
 		TEST(admin_shutdown_is_admin_terminated),
 		TEST(admin_shutdown_while_stopping_is_shutdown),
