@@ -20,6 +20,16 @@
 #define CLIENT_READ	 0x06000000U
 #define CLIENT_WRITE	 0x06000001U
 
+/*
+ * CheckpointStart and CheckpointDone, by which a base backup waits for its checkpoint, are events 4
+ * and 5 of this class in 13, 9 and 10 in 15, 11 and 12 in 17 and 18. What else of these numbers
+ * there is a base backup does not wait for, but for 4: from 15 on that is BackupWaitWalArchive. (Up
+ * to 12 it slept without an event.)
+ */
+#define CLASS_IPC	 0x08000000U
+#define CHECKPOINT_FIRST (CLASS_IPC + 5)
+#define CHECKPOINT_LAST	 (CLASS_IPC + 12)
+
 void ws_seed_view_init(struct ws_seed_view *view, const struct ws_process *process, uint64_t base,
 		       const struct ws_server_config *config, uint64_t query_address,
 		       uint64_t wait_address)
@@ -447,6 +457,9 @@ static enum ws_found judge_other(const struct ws_seed_view *view)
 
 	if (view->in_backup && view->has_wait && view->wait == CLIENT_WRITE)
 		return WS_FOUND_BACKUP_SEND;
+	if (view->in_backup && view->has_wait && view->wait >= CHECKPOINT_FIRST &&
+	    view->wait <= CHECKPOINT_LAST)
+		return WS_FOUND_BACKUP_CHECKPOINT;
 	if (view->command.len || view->in_backup)
 		return WS_FOUND_COMMAND;
 	reads = view->has_wait ? view->wait == CLIENT_READ : view->query_address && view->sleeping;

@@ -60,6 +60,8 @@ static void take_found(struct ws_machine *m, const struct ws_rec_session *r)
 		[WS_FOUND_BACKUP_SEND] = { .state = WS_STATE_BACKUP_SEND,
 					   .backup_phase = WS_BACKUP_STREAM },
 		[WS_FOUND_STARTING] = { .state = WS_STATE_STARTING },
+		[WS_FOUND_BACKUP_CHECKPOINT] = { .state = WS_STATE_BACKUP_CHECKPOINT,
+						 .backup_phase = WS_BACKUP_CHECKPOINT },
 	};
 	struct ws_session *s = &m->s;
 

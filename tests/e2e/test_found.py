@@ -424,3 +424,30 @@ class FoundAtWork(LiveTest):
             self.assertNotIn("lost", seen)
 
         self.each(check)
+
+    def test_a_base_backup_waits_for_its_checkpoint(self):
+        """A spread checkpoint takes its time, until somebody asks for one at once."""
+        server = Server(space(), "found_spread", {"checkpoint_completion_target": "0.9"}).create().start()
+        server.write_wal(20)
+        client = replication_client.connect(server, application="f_checkpoint")
+        client.send("Q", b"BASE_BACKUP (LABEL 'f', CHECKPOINT 'spread', WAIT false)\0")
+        wait_for("the backup to wait for its checkpoint",
+                 lambda: server.wait_event(client.pid) == "CheckpointDone")
+        phase = "select phase from pg_stat_progress_basebackup"
+        with recording(server) as record:
+            began = time.time()
+            time.sleep(0.6)
+            self.assertEqual(server.value(phase), "waiting for checkpoint to finish")
+            ended = time.time()
+            server.sql("checkpoint")
+            client.receive_until("Z")
+            pid = client.pid
+            client.leave()
+            wait_disconnected(server, pid)
+        server.stop()
+        self.assert_mostly(record.time_in(pid, began, ended), "backup_checkpoint", ended - began)
+        states = [entry["state"] for entry in record.timeline(pid)]
+        self.assertEqual(states[0], "backup_checkpoint", states)
+        self.assertIn("backup_read", states)
+        self.assertEqual([(entry["kind"], entry["outcome"]) for entry in record.history(pid)],
+                         [("BASE_BACKUP", "ok")])

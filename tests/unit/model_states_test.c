@@ -391,6 +391,7 @@ static void a_session_found_running_starts_in_the_state_it_was_found_in(void **s
 		{ WS_FOUND_STREAM_STANDBY, WS_STATE_WAIT_STANDBY },
 		{ WS_FOUND_STREAM_RECV, WS_STATE_RECV_BLOCKED },
 		{ WS_FOUND_BACKUP_SEND, WS_STATE_BACKUP_SEND },
+		{ WS_FOUND_BACKUP_CHECKPOINT, WS_STATE_BACKUP_CHECKPOINT },
 	};
 	struct fixture *f = *state;
 

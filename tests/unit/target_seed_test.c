@@ -280,6 +280,31 @@ static void other_commands_are_not_taken_for_a_stream(void **state)
 	play_found(play, WS_FOUND_STREAM_WAL);
 }
 
+/* wait_event.h of 15: BackupWaitWalArchive is 4, CheckpointDone 9, CheckpointStart 10; 17 has 11
+ * and 12. */
+static void a_base_backup_that_waits_for_its_checkpoint_is_told(void **state)
+{
+	static const uint32_t checkpoints[] = { 0x08000009, 0x0800000A, 0x0800000B, 0x0800000C };
+	struct play *play = *state;
+	struct server *server = &play->server;
+
+	server->query = "BASE_BACKUP ( LABEL 'x' )";
+	server->walsnd.state = WS_WALSND_BACKUP;
+	for (size_t i = 0; i < sizeof(checkpoints) / sizeof(checkpoints[0]); i++) {
+		server->wait = checkpoints[i];
+		play_found(play, WS_FOUND_BACKUP_CHECKPOINT);
+		assert_int_equal(play->seed.entry.backup.phase, WS_BACKUP_CHECKPOINT);
+	}
+	server->wait = 0x08000004;
+	play_found(play, WS_FOUND_COMMAND);
+	assert_int_equal(play->seed.entry.backup.phase, 0);
+	/* the same wait outside of a backup */
+	server->wait = checkpoints[0];
+	server->query = "CHECKPOINT";
+	server->walsnd.state = WS_WALSND_STARTUP;
+	play_found(play, WS_FOUND_COMMAND);
+}
+
 static void before_initwalsender_it_starts_if_it_waits_for_its_client(void **state)
 {
 	struct play *play = *state;
@@ -635,6 +660,7 @@ int main(void)
 		TEST(a_slot_named_logical_makes_no_logical_stream),
 		TEST(a_walsender_between_commands_is_idle),
 		TEST(other_commands_are_not_taken_for_a_stream),
+		TEST(a_base_backup_that_waits_for_its_checkpoint_is_told),
 		TEST(before_initwalsender_it_starts_if_it_waits_for_its_client),
 		TEST(another_backend_is_no_walsender),
 		TEST(a_child_that_still_has_its_parents_pid_is_no_walsender),
