@@ -22,7 +22,7 @@ PKGS := libbpf libelf libdw capstone libzstd libxxhash jansson libcap
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
 ifneq ($(SAN),)
-SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANFLAGS := -fsanitize=address,undefined$(FUZZ) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DWS_VERSION='"$(VERSION)"' $(WARN) -fno-strict-aliasing \
 	-Isrc -Ibpf -I$(BUILD) $(PKG_CFLAGS) $(SANFLAGS) $(CFLAGS)
@@ -40,10 +40,13 @@ UNIT_BIN := $(UNIT_SRC:%.c=$(BUILD)/%)
 TLIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 TOOL_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+# libFuzzer programs, built by clang: `make fuzz`.
+FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/fuzz*.c))
 # Tests that need root: built with the others, run by scripts/check alone.
 E2E_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/*_test.c))
 
-.PHONY: all help demo check unit bench faults kernels tests install clean bpf
+.PHONY: all help demo check unit bench faults kernels fuzz fuzz-programs tests install clean bpf
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -56,6 +59,7 @@ help:
 	@echo 'make unit         build and run the unit tests alone (no root)'
 	@echo 'make faults       long live tests: load, loss, kills, upgrades (root); no part of make check'
 	@echo 'make kernels      the programs on Debian'"'"'s 5.10, 6.1 and 6.12 under qemu (root); no part of make check'
+	@echo 'make fuzz         hostile binaries and recordings, FUZZ_SECONDS=30 a target; no part of make check'
 	@echo 'make bench        attach and detach times, cost per hit of each program'
 	@echo 'make install      into $$(DESTDIR)$$(PREFIX) (now: $(DESTDIR)$(PREFIX))'
 	@echo 'make clean        remove $(BUILD)/'
@@ -109,6 +113,17 @@ $(BUILD)/tests/e2e/%: $(BUILD)/tests/e2e/%.o $(BUILD)/libwalscope.a
 bpf: $(SKEL)
 tests: $(UNIT_BIN) $(TOOL_BIN) $(E2E_BIN) $(BENCH_BIN)
 
+$(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_OBJ) $(BUILD)/libwalscope.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(subst fuzzer-no-link,fuzzer,$(SANFLAGS)) $(CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+
+# The seeds of walscope's own formats.
+$(BUILD)/tests/fuzz/seeds: $(BUILD)/tests/fuzz/seeds.o $(TLIB_OBJ) $(BUILD)/libwalscope.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS:%,fuzzer-no-link=%) $(CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -lcmocka -o $@
+
+fuzz-programs: $(FUZZ_BIN) $(BUILD)/tests/fuzz/seeds
+
 # Each unit test is a program of its own; all run, then the worst result counts.
 unit: $(UNIT_BIN)
 	$(Q)rc=0; for t in $(UNIT_BIN); do $$t || rc=1; done; exit $$rc
@@ -126,6 +141,12 @@ faults:
 	./scripts/setup build run test faults
 	$(MAKE) $(BUILD)/walscope
 	WALSCOPE=$(abspath $(BUILD)/walscope) ./tests/faults/run
+
+# libFuzzer comes with clang. FUZZ_SECONDS: how long each target runs; FUZZ_TARGET: one alone.
+fuzz:
+	./scripts/setup build test fuzz
+	$(MAKE) CC=clang SAN=1 FUZZ=,fuzzer-no-link BUILD=$(BUILD)/fuzz fuzz-programs
+	./tests/fuzz/run $(BUILD)/fuzz $(FUZZ_TARGET)
 
 install: $(BUILD)/walscope
 	install -D -m 0755 $(BUILD)/walscope $(DESTDIR)$(PREFIX)/sbin/walscope

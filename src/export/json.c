@@ -81,8 +81,10 @@ json_t *ws_json_hex(uint64_t value)
 
 json_t *ws_json_real(double value, double step)
 {
-	/* Not negative, and far below 2^63 steps. */
-	return json_real((double)(uint64_t)(value / step + 0.5) * step);
+	double steps = value / step + 0.5; /* not negative */
+
+	/* A double of 2^63 steps has no fractions left; a recording may say so. */
+	return json_real(steps < 0x1p63 ? (double)(uint64_t)steps * step : value);
 }
 
 json_t *ws_json_time(const struct ws_export *ex, uint64_t mono_ns)

@@ -262,13 +262,14 @@ static void unpack_sqlstate(uint32_t packed, char out[6])
  * keeps the base name). */
 static void locate(struct ws_problem *problem, const struct ws_rec_error *rec)
 {
-	const char *file = rec->file, *slash = strrchr(rec->file, '/');
+	const char *file = rec->file, *slash;
 	char where[96] = "";
 
 	problem->location[0] = '\0';
 	problem->function[0] = '\0';
-	if (rec->h.size < sizeof(*rec)) /* the collector could not resolve it */
+	if (rec->h.size < sizeof(*rec)) /* it ends in front of `file`: it could not be resolved */
 		return;
+	slash = strrchr(file, '/');
 	if (rec->valid & WS_VALID_FUNCTION)
 		memcpy(problem->function, rec->function, sizeof(problem->function));
 	if ((rec->valid & WS_VALID_FILE) && file[0])
