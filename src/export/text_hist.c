@@ -87,6 +87,8 @@ static const char *value_text(const struct ws_metric_info *info, uint64_t value,
 static int put_summary(struct ws_buf *line, const struct ws_metric_info *info,
 		       const struct ws_hist *hist)
 {
+	/* A double this large has no fractions, and one of 2^64 is no integer any more. */
+	const double mean = ws_hist_mean(hist);
 	const struct {
 		const char *name;
 		uint64_t value;
@@ -97,7 +99,7 @@ static int put_summary(struct ws_buf *line, const struct ws_metric_info *info,
 		{ "p99", ws_hist_quantile(hist, 0.99) },
 		{ "p99.9", ws_hist_quantile(hist, 0.999) },
 		{ "max", hist->max },
-		{ "mean", (uint64_t)(ws_hist_mean(hist) + 0.5) },
+		{ "mean", mean < 0x1p63 ? (uint64_t)(mean + 0.5) : hist->max },
 	};
 	char text[32];
 

@@ -79,7 +79,7 @@ static uint64_t bucket_start(const struct ws_export *ex, const struct timeline *
 {
 	uint64_t span = ex->opt.to_ns - ex->opt.from_ns;
 
-	return ex->opt.from_ns + (uint64_t)((double)span * (double)i / (double)t->width);
+	return ex->opt.from_ns + (uint64_t)((unsigned __int128)span * i / t->width);
 }
 
 static int print_segment(struct ws_export *ex, const struct ws_session *session,
@@ -125,7 +125,7 @@ int ws_text_segment(struct ws_export *ex, const struct ws_session *session,
 	strip->bytes += s->bytes;
 	if (to > from) {
 		strip->state_ns[s->state] += to - from;
-		i = (size_t)((double)(from - ex->opt.from_ns) / (double)span * (double)t->width);
+		i = (size_t)((unsigned __int128)(from - ex->opt.from_ns) * t->width / span);
 		for (i = i ? i - 1 : 0; i < t->width && bucket_start(ex, t, i) < to; i++) {
 			uint64_t lo = bucket_start(ex, t, i), hi = bucket_start(ex, t, i + 1);
 
