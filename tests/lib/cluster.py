@@ -245,10 +245,13 @@ class Server:
                                "unix_socket_directories": "''"}.items():
                 conf.write(f"{key} = {value}\n")
 
-    def start(self, timeout=60):
-        self.process = self.space.start(
+    def launch(self):
+        return self.space.start(
             [self.program, "-D", self.data], name=self.name, user=self.user, cwd=self.dir,
             stop=signal.SIGQUIT)
+
+    def start(self, timeout=60):
+        self.process = self.launch()
         self.wait_ready(timeout)
         return self
 
