@@ -137,6 +137,17 @@ static int load_code_ranges(struct ws_image *image, struct ws_error *err)
 	return 0;
 }
 
+static int load_names(struct ws_image *image, struct ws_error *err)
+{
+	int dynamic = ws_symtab_add(&image->names, image->elf, ".dynsym", true, image);
+	int full = ws_symtab_add(&image->names, image->elf, ".symtab", false, image);
+
+	if (dynamic < 0 || full < 0 || ws_symtab_sort(&image->names))
+		return ws_error_errno(err, ENOMEM, what, image->path);
+	image->is_stripped = full == 0;
+	return 0;
+}
+
 static int load(struct ws_image *image, int fd, const char *path, struct ws_error *err)
 {
 	struct stat st;
@@ -161,7 +172,7 @@ static int load(struct ws_image *image, int fd, const char *path, struct ws_erro
 	if (check_header(image, err) || load_segments(image, err) || load_code_ranges(image, err))
 		return -1;
 	load_build_id(image);
-	if (ws_image_load_symbols(image, err) || ws_image_load_slots(image, err) ||
+	if (load_names(image, err) || ws_image_load_slots(image, err) ||
 	    ws_image_load_plt(image, err) || ws_image_load_functions(image, err))
 		return -1;
 	return 0;
@@ -183,7 +194,7 @@ int ws_image_open(struct ws_image **imagep, int fd, const char *path, const stru
 	ws_log(log, WS_LOG_DEBUG,
 	       "%s: %s, build id %s, %zu names, %zu function ranges, %zu PLT entries, %zu slots",
 	       path, ws_image_arch_name(image->arch), image->build_id[0] ? image->build_id : "none",
-	       image->symbol_count, image->function_count, image->plt_count, image->slot_count);
+	       image->names.count, image->function_count, image->plt_count, image->slot_count);
 	*imagep = image;
 	return 0;
 }
@@ -196,8 +207,7 @@ void ws_image_free(struct ws_image *image)
 		free(image->segments[i].bytes);
 	free(image->segments);
 	free(image->code);
-	free(image->symbols);
-	free(image->by_name);
+	ws_symtab_deinit(&image->names);
 	free(image->functions);
 	free(image->parts);
 	free(image->plt);
@@ -211,23 +221,7 @@ void ws_image_free(struct ws_image *image)
 Elf_Scn *ws_image_section(const struct ws_image *image, const char *name, GElf_Shdr *header,
 			  Elf_Data **data)
 {
-	Elf_Scn *scn = NULL;
-	size_t names;
-
-	if (elf_getshdrstrndx(image->elf, &names))
-		return NULL;
-	while ((scn = elf_nextscn(image->elf, scn)) != NULL) {
-		const char *this;
-
-		if (!gelf_getshdr(scn, header))
-			continue;
-		this = elf_strptr(image->elf, names, header->sh_name);
-		if (!this || strcmp(this, name) != 0 || header->sh_type == SHT_NOBITS)
-			continue;
-		*data = elf_getdata(scn, NULL);
-		return *data && (*data)->d_buf ? scn : NULL;
-	}
-	return NULL;
+	return ws_elf_section(image->elf, name, header, data);
 }
 
 long ws_image_search(const void *start, size_t count, size_t size, uint64_t address)

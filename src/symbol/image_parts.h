@@ -9,6 +9,7 @@
 #include <libelf.h>
 
 #include "symbol/image.h"
+#include "symbol/symtab.h"
 
 /* A PT_LOAD segment with its file bytes. The rest up to `memory_size` is zero (.bss). */
 struct image_segment {
@@ -40,9 +41,7 @@ struct ws_image {
 	struct ws_range *code; /* executable sections; none if the file has no section headers */
 	size_t code_count, code_cap;
 
-	struct ws_image_symbol *symbols; /* by address */
-	size_t symbol_count, symbol_cap;
-	uint32_t *by_name; /* indices into symbols, by name */
+	struct ws_symtab names; /* of .dynsym and .symtab */
 
 	struct ws_range *functions;
 	bool *parts; /* parallel to functions */
@@ -57,7 +56,6 @@ struct ws_image {
  * The loaders fill one part each. A part that is not in the file stays empty; only a part that lies
  * about itself, or exhausted memory, is an error.
  */
-int ws_image_load_symbols(struct ws_image *image, struct ws_error *err);
 int ws_image_load_slots(struct ws_image *image, struct ws_error *err);
 int ws_image_load_plt(struct ws_image *image, struct ws_error *err);
 int ws_image_load_functions(struct ws_image *image, struct ws_error *err);

@@ -206,36 +206,14 @@ const struct ws_range *ws_image_code_ranges(const struct ws_image *image, size_t
 
 const struct ws_image_symbol *ws_image_symbols(const struct ws_image *image, size_t *count)
 {
-	*count = image->symbol_count;
-	return image->symbols;
-}
-
-/* Position in by_name of the first symbol whose name is not less than `name`. */
-static size_t first_by_name(const struct ws_image *image, const char *name)
-{
-	size_t low = 0, high = image->symbol_count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (strcmp(image->symbols[image->by_name[mid]].name, name) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	*count = image->names.count;
+	return image->names.symbols;
 }
 
 const struct ws_image_symbol *ws_image_symbol_from(const struct ws_image *image, const char *prefix,
 						   size_t nth)
 {
-	size_t pos = first_by_name(image, prefix);
-	const struct ws_image_symbol *symbol;
-
-	if (nth >= image->symbol_count - pos)
-		return NULL;
-	symbol = &image->symbols[image->by_name[pos + nth]];
-	return strncmp(symbol->name, prefix, strlen(prefix)) == 0 ? symbol : NULL;
+	return ws_symtab_from(&image->names, prefix, nth);
 }
 
 const struct ws_image_symbol *ws_image_symbol(const struct ws_image *image, const char *name)
@@ -247,17 +225,7 @@ const struct ws_image_symbol *ws_image_symbol(const struct ws_image *image, cons
 
 const struct ws_image_symbol *ws_image_symbol_at(const struct ws_image *image, uint64_t vaddr)
 {
-	long i;
-
-	if (!image->symbol_count)
-		return NULL;
-	i = ws_image_search(&image->symbols->address, image->symbol_count,
-			    sizeof(image->symbols[0]), vaddr);
-	if (i < 0 || image->symbols[i].address != vaddr)
-		return NULL;
-	while (i > 0 && image->symbols[i - 1].address == vaddr)
-		i--;
-	return &image->symbols[i];
+	return ws_symtab_at(&image->names, vaddr);
 }
 
 const struct ws_range *ws_image_functions(const struct ws_image *image, size_t *count)
