@@ -22,7 +22,7 @@
 #include "base/util.h"
 #include "symbol/image_parts.h"
 
-#define CACHE_FORMAT   3 /* raise when the meaning of a line or the rules of recovery change */
+#define CACHE_FORMAT   4 /* raise when the meaning of a line or the rules of recovery change */
 #define CACHE_MAX_SIZE (256 * 1024)
 
 static void note(const struct resolver *r, const char *file, const char *why)
@@ -54,10 +54,10 @@ static int add_header(const struct resolver *r, struct ws_buf *buf)
 		names = XXH64(r->wanted[i].name, strlen(r->wanted[i].name) + 1, names);
 	return ws_buf_addf(buf,
 			   "walscope-symbols %d %s %s contents=%016" PRIx64 " names=%016" PRIx64
-			   " debug=%d recovery=%d\n",
+			   " debug=%016" PRIx64 " skip=%x\n",
 			   CACHE_FORMAT, WS_VERSION, ws_image_build_id(r->image),
-			   hash_contents(r->image), (uint64_t)names, !r->options->no_debug_info,
-			   !r->options->no_recovery);
+			   hash_contents(r->image), (uint64_t)names, ws_debug_fingerprint(r->debug),
+			   r->skip);
 }
 
 /* "NAME STATUS SOURCE ADDRESS SIZE CONFIDENCE INTO,INTO\n"; "-" where there is no `into`. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * DWARF: statics with an address, and what was inlined where. Only the units of the wanted names'
- * source files are walked; the others cost no more than their header.
+ * DWARF, of the file itself or of a debug file: statics with an address, and what was inlined
+ * where. Only the units of the wanted names' source files are walked; the others cost no more than
+ * their header.
  */
 #include "symbol/resolve_parts.h"
 
@@ -27,6 +28,8 @@ struct sighting {
 
 struct dwarf_walk {
 	struct resolver *r;
+	const struct ws_debug_file *debug;
+	enum ws_symbol_source source;
 	struct ws_dwarf_names names;
 	struct sighting *sightings; /* parallel to the wanted names */
 	const char *file;	    /* of the unit being walked */
@@ -69,9 +72,12 @@ static void saw_address(struct sighting *seen, uint64_t address, uint64_t size)
  */
 static bool is_contradicted(const struct dwarf_walk *walk, const char *name, uint64_t address)
 {
-	const struct ws_image_symbol *symbol = ws_image_symbol_at(walk->r->image, address);
+	const struct ws_symtab *names = walk->debug->names;
+	const struct ws_image_symbol *symbol = names ? ws_symtab_at(names, address) : NULL;
 	size_t len = strlen(name);
 
+	if (!symbol)
+		symbol = ws_image_symbol_at(walk->r->image, address);
 	return symbol && (strncmp(symbol->name, name, len) != 0 ||
 			  (symbol->name[len] != '\0' && symbol->name[len] != '.') ||
 			  strstr(symbol->name, ".part") || strstr(symbol->name, ".cold"));
@@ -132,7 +138,7 @@ static void walk_die(struct dwarf_walk *walk, Dwarf_Die *die, const char *functi
 		/* A function split and joined again is inlined into itself. */
 		if (i >= 0 && function && strcmp(function, walk->r->wanted[i].name) != 0) {
 			walk->sightings[i].is_inlined = true;
-			if (ws_resolver_inlined(walk->r, (size_t)i, WS_SOURCE_DWARF, function))
+			if (ws_resolver_inlined(walk->r, (size_t)i, walk->source, function))
 				walk->out_of_memory = true;
 		}
 		break;
@@ -176,15 +182,17 @@ static void walk_units(struct dwarf_walk *walk, Dwarf *dwarf)
 			continue;
 		walk->file = basename(name);
 		walk->last = dwarf_dieoffset(&die);
-		if (is_wanted_file(walk->r, walk->file))
-			walk_children(walk, &die, NULL);
+		if (!is_wanted_file(walk->r, walk->file))
+			continue;
+		walk->r->has_dwarf = true;
+		walk_children(walk, &die, NULL);
 	}
 }
 
 static void take_sightings(struct dwarf_walk *walk)
 {
 	struct resolver *r = walk->r;
-	bool has_symtab = !ws_image_is_stripped(r->image);
+	bool has_symtab = r->has_names;
 
 	for (size_t i = 0; i < r->set->count; i++) {
 		const struct sighting *seen = &walk->sightings[i];
@@ -199,26 +207,25 @@ static void take_sightings(struct dwarf_walk *walk)
 		if (seen->is_several)
 			ws_resolver_refuse(r, i, "DWARF has several bodies of this name");
 		else
-			ws_resolver_claim(r, i, WS_SOURCE_DWARF, seen->address, seen->size, 1);
+			ws_resolver_claim(r, i, walk->source, seen->address, seen->size, 1);
 	}
 }
 
-int ws_find_dwarf(struct resolver *r, struct ws_error *err)
+int ws_find_dwarf(struct resolver *r, const struct ws_debug_file *file,
+		  enum ws_symbol_source source, struct ws_error *err)
 {
-	struct dwarf_walk walk = { .r = r };
+	struct dwarf_walk walk = { .r = r, .debug = file, .source = source };
 	ws_autofree struct sighting *sightings = NULL;
-	Dwarf *dwarf = dwarf_begin_elf(r->image->elf, DWARF_C_READ, NULL);
 
-	if (!dwarf)
+	if (!file->dwarf)
 		return 0;
 	walk.sightings = sightings = calloc(r->set->count, sizeof(*sightings));
 	if (sightings) {
-		ws_dwarf_names_init(&walk.names, dwarf);
-		walk_units(&walk, dwarf);
+		ws_dwarf_names_init(&walk.names, file->dwarf);
+		walk_units(&walk, file->dwarf);
 		take_sightings(&walk);
 	}
-	dwarf_end(dwarf);
 	if (!sightings || walk.out_of_memory)
-		return ws_error_errno(err, ENOMEM, "cannot read DWARF", ws_image_path(r->image));
+		return ws_error_errno(err, ENOMEM, "cannot read DWARF", file->path);
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The names the file itself gives. */
+/* The names that the file itself gives, or a debug file of it. */
 #include "symbol/resolve_parts.h"
 
 #include <ctype.h>
@@ -9,12 +9,14 @@
  * What a compiler appends to the name of a local function:
  *   .constprop.N .isra.N      a copy specialised to its callers: the whole function
  *   .lto_priv.N .llvm.N       renamed because it crosses a unit: the whole function
+ *   .localalias               a second name for callers in its unit: the whole function
  *   .part.N .cold .cold.N     a piece of it; the rest is elsewhere
  * Several may follow each other; one piece among them makes it a piece.
  */
 static bool is_whole_function_suffix(const char *suffix)
 {
-	static const char *const whole[] = { "constprop", "isra", "lto_priv", "llvm" };
+	static const char *const whole[] = { "constprop", "isra", "lto_priv", "llvm",
+					     "localalias" };
 
 	while (*suffix == '.') {
 		size_t len = strcspn(++suffix, ".");
@@ -48,17 +50,25 @@ static bool is_candidate(const struct resolver *r, size_t i, const struct ws_ima
 	return symbol->is_function != r->wanted[i].is_variable && is_of_file(symbol, &r->wanted[i]);
 }
 
+/* A search in one table. */
+struct search {
+	struct resolver *r;
+	const struct ws_symtab *names;
+	bool dynamic;
+	enum ws_symbol_source source;
+};
+
 /* The only whole clone of a name that has no symbol of its own; *several is set if there are more.
  */
-static const struct ws_image_symbol *only_clone(const struct resolver *r, size_t i, bool *several)
+static const struct ws_image_symbol *only_clone(const struct search *s, size_t i, bool *several)
 {
-	const char *name = r->wanted[i].name;
+	const char *name = s->r->wanted[i].name;
 	const struct ws_image_symbol *found = NULL, *symbol;
 	size_t len = strlen(name);
 
 	*several = false;
-	for (size_t n = 0; (symbol = ws_image_symbol_from(r->image, name, n)) != NULL; n++) {
-		if (symbol->name[len] != '.' || !is_candidate(r, i, symbol) ||
+	for (size_t n = 0; (symbol = ws_symtab_from(s->names, name, n)) != NULL; n++) {
+		if (symbol->name[len] != '.' || !is_candidate(s->r, i, symbol) ||
 		    !is_whole_function_suffix(symbol->name + len))
 			continue;
 		*several |= found && found->address != symbol->address;
@@ -67,17 +77,16 @@ static const struct ws_image_symbol *only_clone(const struct resolver *r, size_t
 	return found;
 }
 
-static const struct ws_image_symbol *only_exact(const struct resolver *r, size_t i, bool dynamic,
-						bool *several)
+static const struct ws_image_symbol *only_exact(const struct search *s, size_t i, bool *several)
 {
-	const char *name = r->wanted[i].name;
+	const char *name = s->r->wanted[i].name;
 	const struct ws_image_symbol *found = NULL, *symbol;
 
 	*several = false;
-	for (size_t n = 0; (symbol = ws_image_symbol_from(r->image, name, n)) != NULL; n++) {
+	for (size_t n = 0; (symbol = ws_symtab_from(s->names, name, n)) != NULL; n++) {
 		if (strcmp(symbol->name, name) != 0)
 			break;
-		if (symbol->is_dynamic != dynamic || !is_candidate(r, i, symbol))
+		if (symbol->is_dynamic != s->dynamic || !is_candidate(s->r, i, symbol))
 			continue;
 		*several |= found && found->address != symbol->address;
 		found = symbol;
@@ -85,44 +94,33 @@ static const struct ws_image_symbol *only_exact(const struct resolver *r, size_t
 	return found;
 }
 
-static void find_name(struct resolver *r, size_t i, bool dynamic)
+static void find_name(const struct search *s, size_t i)
 {
-	enum ws_symbol_source source = dynamic ? WS_SOURCE_DYNSYM : WS_SOURCE_SYMTAB;
 	const struct ws_image_symbol *symbol;
 	bool several, several_clones = false;
 	double confidence = 1;
 
-	symbol = only_exact(r, i, dynamic, &several);
-	if (!symbol && !dynamic) {
-		symbol = only_clone(r, i, &several_clones);
-		confidence =
-			0.95; /* callers that need the unspecialised function may have inlined it */
+	symbol = only_exact(s, i, &several);
+	if (!symbol && !s->dynamic) {
+		symbol = only_clone(s, i, &several_clones);
+		/* Callers that need the unspecialised function may have inlined it. */
+		confidence = 0.95;
 	}
 	if (several || several_clones)
-		ws_resolver_refuse(r, i,
+		ws_resolver_refuse(s->r, i,
 				   several ? "the symbol table has several of this name"
 					   : "it was cloned more than once");
 	else if (symbol)
-		ws_resolver_claim(r, i, source, symbol->address, symbol->size, confidence);
+		ws_resolver_claim(s->r, i, s->source, symbol->address, symbol->size, confidence);
 }
 
-static int find_names(struct resolver *r, bool dynamic)
+void ws_find_names(struct resolver *r, const struct ws_symtab *names, bool dynamic,
+		   enum ws_symbol_source source)
 {
+	const struct search s = { .r = r, .names = names, .dynamic = dynamic, .source = source };
+
 	for (size_t i = 0; i < r->set->count; i++) {
 		if (ws_resolver_is_open(r, i))
-			find_name(r, i, dynamic);
+			find_name(&s, i);
 	}
-	return 0;
-}
-
-int ws_find_dynsym(struct resolver *r, struct ws_error *err)
-{
-	(void)err;
-	return find_names(r, true);
-}
-
-int ws_find_symtab(struct resolver *r, struct ws_error *err)
-{
-	(void)err;
-	return ws_image_is_stripped(r->image) ? 0 : find_names(r, false);
 }

@@ -60,6 +60,8 @@ int ws_image_load_slots(struct ws_image *image, struct ws_error *err);
 int ws_image_load_plt(struct ws_image *image, struct ws_error *err);
 int ws_image_load_functions(struct ws_image *image, struct ws_error *err);
 
+/* Its names, for who searches debug files in the same way. */
+const struct ws_symtab *ws_image_names(const struct ws_image *image);
 /* The section of this name with its data (d_size 0 for SHT_NOBITS), or NULL. */
 Elf_Scn *ws_image_section(const struct ws_image *image, const char *name, GElf_Shdr *header,
 			  Elf_Data **data);

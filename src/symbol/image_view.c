@@ -204,6 +204,11 @@ const struct ws_range *ws_image_code_ranges(const struct ws_image *image, size_t
 	return image->code;
 }
 
+const struct ws_symtab *ws_image_names(const struct ws_image *image)
+{
+	return &image->names;
+}
+
 const struct ws_image_symbol *ws_image_symbols(const struct ws_image *image, size_t *count)
 {
 	*count = image->names.count;

@@ -8,6 +8,7 @@
 #ifndef WS_SYMBOL_RESOLVE_H
 #define WS_SYMBOL_RESOLVE_H
 
+#include "symbol/debug.h"
 #include "symbol/image.h"
 
 enum ws_symbol_status {
@@ -21,10 +22,10 @@ enum ws_symbol_source {
 	WS_SOURCE_NONE = 0,
 	WS_SOURCE_SYMTAB,
 	WS_SOURCE_DYNSYM,
-	WS_SOURCE_DWARF,
-	WS_SOURCE_DEBUGLINK,
-	WS_SOURCE_MINIDEBUGINFO,
-	WS_SOURCE_DEBUGINFOD,
+	WS_SOURCE_DWARF,     /* in the file itself */
+	WS_SOURCE_DEBUGLINK, /* a separate file on this host, found by build-id or .gnu_debuglink */
+	WS_SOURCE_MINIDEBUGINFO, /* .gnu_debugdata */
+	WS_SOURCE_DEBUGINFOD,	 /* a separate file that a server had */
 	WS_SOURCE_RECOVERED,
 };
 
@@ -43,12 +44,27 @@ struct ws_symbol {
 	const char *into[WS_SYMBOL_INTO_MAX];
 };
 
+/* What a step of the chain did. */
+enum ws_step_outcome {
+	WS_STEP_NOT_NEEDED = 0, /* those before it found all there is for it to find */
+	WS_STEP_OFF,		/* switched off */
+	WS_STEP_NOTHING, /* the file has no such thing, or it was refused (the log says why) */
+	WS_STEP_DONE,
+};
+struct ws_step_report {
+	enum ws_step_outcome outcome;
+	size_t found; /* names */
+	uint64_t took_ns;
+	const char *file; /* the separate debug file; owned by the set, NULL if there is none */
+};
+
 /* What was found in one binary. */
 struct ws_symbol_set {
 	struct ws_symbol *symbols; /* sorted by name */
 	size_t count;
 	uint64_t resolve_ns; /* how long it took */
-	bool from_cache;
+	bool from_cache;     /* then no step was taken */
+	struct ws_step_report steps[WS_STEP_COUNT];
 	/* Names in `into` that are not on the wanted list; owned by the set. */
 	char **strings;
 	size_t string_count, string_cap;
@@ -57,6 +73,10 @@ struct ws_symbol_set {
 struct ws_resolve_options {
 	bool no_debug_info; /* .dynsym and recovery alone, as on a stripped production server */
 	bool no_recovery;
+	unsigned int skip; /* WS_STEP_BIT of other steps that are switched off */
+	/* The image's debug information, which others may read, too; what it skips, is skipped.
+	 * NULL: opened as by default, for the time of the call. */
+	struct ws_debug *debug;
 	/* Folder of cached answers, one file per build-id, NULL for none. A cache that is torn, of
 	 * another version of this program or for another option set is ignored and replaced. */
 	const char *cache_dir;

@@ -8,31 +8,31 @@
 #include <libelf.h>
 
 #include "symbol/resolve.h"
+#include "symbol/symtab.h"
 
 struct resolver {
 	const struct ws_image *image;
 	const struct ws_resolve_options *options;
 	const struct ws_symbol_wanted *wanted; /* parallel to set->symbols */
 	struct ws_symbol_set *set;
-	int major; /* 0 if the file is no PostgreSQL server */
+	struct ws_debug *debug;
+	unsigned int skip; /* WS_STEP_BIT of all that is switched off */
+	bool has_names;	   /* a .symtab was read, of the image or of a debug file */
+	bool has_dwarf;	   /* units of the server's own sources were */
+	int major;	   /* 0 if the file is no PostgreSQL server */
 	/* A finder saw more than one candidate: later, weaker finders must not choose one. */
 	bool *ambiguous;
 };
 
 /*
- * A step of the chain. It fills the entries of r->set that are still unknown, through
- * ws_resolver_claim; finding nothing is no error. Only exhausted memory is.
+ * The finders fill the entries of r->set that are still unknown, through ws_resolver_claim; finding
+ * nothing is no error. Only exhausted memory is.
  */
-struct ws_finder {
-	const char *name;
-	bool is_debug_info; /* switched off by no_debug_info */
-	bool is_recovery;   /* switched off by no_recovery */
-	int (*find)(struct resolver *r, struct ws_error *err);
-};
-
-int ws_find_dynsym(struct resolver *r, struct ws_error *err);
-int ws_find_symtab(struct resolver *r, struct ws_error *err);
-int ws_find_dwarf(struct resolver *r, struct ws_error *err);
+/* In a table of names; `dynamic`: among those of .dynsym, else of .symtab. */
+void ws_find_names(struct resolver *r, const struct ws_symtab *names, bool dynamic,
+		   enum ws_symbol_source source);
+int ws_find_dwarf(struct resolver *r, const struct ws_debug_file *file,
+		  enum ws_symbol_source source, struct ws_error *err);
 int ws_find_recovered(struct resolver *r, struct ws_error *err);
 
 /*
@@ -48,6 +48,8 @@ int ws_resolver_inlined(struct resolver *r, size_t i, enum ws_symbol_source sour
 			const char *into);
 /* Index of a wanted name, or -1. */
 long ws_resolver_index(const struct resolver *r, const char *name);
+/* The set's own copy of a text, NULL when memory ran out. */
+const char *ws_resolver_keep(struct resolver *r, const char *text);
 /* Should a finder look for this name? */
 bool ws_resolver_is_open(const struct resolver *r, size_t i);
 

@@ -69,8 +69,8 @@ int ws_symtab_add(struct ws_symtab *table, Elf *elf, const char *section, bool i
 		}
 		if (!is_wanted(image, &sym))
 			continue;
-		symbol = ws_array_grow(&table->symbols, &table->count, &table->cap,
-				       sizeof(*symbol));
+		symbol =
+			ws_array_grow(&table->symbols, &table->count, &table->cap, sizeof(*symbol));
 		if (!symbol || table->count > UINT32_MAX)
 			return -1;
 		symbol->name = name;

@@ -21,8 +21,9 @@ struct ws_symtab {
 Elf_Scn *ws_elf_section(Elf *elf, const char *name, GElf_Shdr *header, Elf_Data **data);
 
 /*
- * Adds the functions and variables of a section (".symtab") that lie in a segment of `image`. Returns
- * 1, 0 if the file has no such section, -1 when memory ran out. Names live as long as `elf`.
+ * Adds the functions and variables of a section (".symtab") that lie in a segment of `image`.
+ * Returns 1, 0 if the file has no such section, -1 when memory ran out. Names live as long as
+ * `elf`.
  */
 int ws_symtab_add(struct ws_symtab *table, Elf *elf, const char *section, bool is_dynamic,
 		  const struct ws_image *image);
