@@ -66,13 +66,31 @@ static int judge_plan(struct ws_doctor_server *s)
 	return 0;
 }
 
+/* Symbols, layout and plan. Returns as examine_image. */
+static int examine_code(struct ws_doctor_server *s, const struct ws_image *image,
+			struct ws_debug *debug, const struct ws_options *options)
+{
+	const struct ws_resolve_options resolve = { .debug = debug, .log = &options->log };
+	struct ws_error err = { 0 };
+
+	if (ws_resolve(image, &resolve, &s->symbols, &err) ||
+	    ws_layout_find(image, s->major, debug, &s->layout, &err))
+		return ws_problem_add_error(&s->problems, &err, "");
+	if (ws_plan_make(image, &s->symbols, &s->layout, s->major, options->level, &s->plan, &err))
+		return ws_problem_add_error(&s->problems, &err, "") || judge_plan(s) ? -1 : 0;
+	return judge_plan(s) ? -1 : 1;
+}
+
 /* Everything that can be said of a server binary without attaching. Returns 1 if it can be traced,
  * 0 if not (problems say why), -1 when memory ran out. */
 static int examine_image(struct ws_doctor_server *s, const struct ws_image *image,
 			 const struct ws_options *options)
 {
-	const struct ws_resolve_options resolve = { .log = &options->log };
-	struct ws_error err = { 0 };
+	struct ws_debug_options debug_options = { .progress = isatty(STDERR_FILENO),
+						  .log = &options->log };
+	struct ws_debug *debug;
+	char root[64];
+	int rc;
 
 	s->arch = ws_image_arch_name(ws_image_arch(image));
 	s->stripped = ws_image_is_stripped(image);
@@ -82,12 +100,16 @@ static int examine_image(struct ws_doctor_server *s, const struct ws_image *imag
 				      "name a server binary, as "
 				      "--postgres /usr/lib/postgresql/15/bin/postgres",
 				      "%s is no PostgreSQL server of version 10 or later", s->file);
-	if (ws_resolve(image, &resolve, &s->symbols, &err) ||
-	    ws_layout_find(image, s->major, false, &s->layout, &err))
-		return ws_problem_add_error(&s->problems, &err, "");
-	if (ws_plan_make(image, &s->symbols, &s->layout, s->major, options->level, &s->plan, &err))
-		return ws_problem_add_error(&s->problems, &err, "") || judge_plan(s) ? -1 : 0;
-	return judge_plan(s) ? -1 : 1;
+	if (s->process_count) {
+		snprintf(root, sizeof(root), "/proc/%u/root", s->processes[0].pid);
+		debug_options.root = root;
+	}
+	debug = ws_debug_new(image, &debug_options);
+	if (!debug)
+		return -1;
+	rc = examine_code(s, image, debug, options);
+	ws_debug_free(debug);
+	return rc;
 }
 
 /* `fd` is closed here. */

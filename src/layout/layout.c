@@ -33,15 +33,14 @@ static void set_unknown(struct ws_offsets *off)
 	memset(off, 0xff, sizeof(*off));
 }
 
-static size_t read_dwarf(const struct ws_image *image, struct ws_offsets *off)
+/* Of the file, or of the first debug file that describes any of the types. */
+static size_t read_dwarf(struct ws_debug *debug, struct ws_offsets *off)
 {
-	Dwarf *dwarf = dwarf_begin_elf(ws_image_elf(image), DWARF_C_READ, NULL);
-	size_t found;
+	const struct ws_debug_file *file = NULL;
+	size_t found = 0;
 
-	if (!dwarf)
-		return 0;
-	found = ws_layout_read_dwarf(dwarf, off);
-	dwarf_end(dwarf);
+	while (!found && (file = ws_debug_next_dwarf(debug, file)) != NULL)
+		found = ws_layout_read_dwarf(file->dwarf, off);
 	return found;
 }
 
@@ -63,7 +62,7 @@ static int fail_unsupported(const struct ws_image *image, int major, struct ws_e
 				 "scripts/layout-table");
 }
 
-int ws_layout_find(const struct ws_image *image, int major, bool no_debug_info,
+int ws_layout_find(const struct ws_image *image, int major, struct ws_debug *debug,
 		   struct ws_layout *layout, struct ws_error *err)
 {
 	const struct row *row = find_row(major, ws_image_arch(image));
@@ -73,7 +72,7 @@ int ws_layout_find(const struct ws_image *image, int major, bool no_debug_info,
 	set_unknown(&layout->off);
 	if (row)
 		layout->off = row->off;
-	if (!no_debug_info && read_dwarf(image, &layout->off) > 0)
+	if (debug && read_dwarf(debug, &layout->off) > 0)
 		layout->source = WS_LAYOUT_DWARF;
 	if (layout->source == WS_LAYOUT_NONE)
 		return fail_unsupported(image, major, err);

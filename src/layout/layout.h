@@ -2,13 +2,14 @@
 /*
  * layout.h: where the fields are in the structures of one server binary.
  *
- * From DWARF where the file has any, else from a built-in table for its major and architecture. A
- * field that neither knows is WS_UNKNOWN and is not captured.
+ * From DWARF where the file or one of its debug files has any, else from a built-in table for its
+ * major and architecture. A field that neither knows is WS_UNKNOWN and is not captured.
  */
 #ifndef WS_LAYOUT_LAYOUT_H
 #define WS_LAYOUT_LAYOUT_H
 
 #include "config.h"
+#include "symbol/debug.h"
 #include "symbol/image.h"
 
 enum ws_layout_source { WS_LAYOUT_NONE = 0, WS_LAYOUT_DWARF = 1, WS_LAYOUT_TABLE = 2 };
@@ -38,10 +39,10 @@ struct ws_layout_field {
 const struct ws_layout_field *ws_layout_fields(size_t *count);
 
 /*
- * The layout for an image. `no_debug_info`: the table alone. Fails if the major has neither
- * (the error names the major and what is supported).
+ * The layout for an image. `debug` is its debug information, NULL: the table alone. Fails if the
+ * major has neither (the error names the major and what is supported).
  */
-int ws_layout_find(const struct ws_image *image, int major, bool no_debug_info,
+int ws_layout_find(const struct ws_image *image, int major, struct ws_debug *debug,
 		   struct ws_layout *layout, struct ws_error *err);
 
 const char *ws_layout_source_name(enum ws_layout_source source); /* "dwarf", "table" */

@@ -145,29 +145,54 @@ void ws_live_warn(struct ws_live *live)
 	live->problem = (struct ws_error){ 0 };
 }
 
-/* From the executable to a plan. */
-static int prepare(struct ws_live *live, struct ws_binary *binary, struct ws_error *err)
+static int make_plan(struct ws_live *live, struct ws_binary *binary, struct ws_debug *debug,
+		     struct ws_error *err)
 {
 	const struct ws_live_options *options = live->options;
 	struct ws_layout layout;
 	char cache[512];
-	struct ws_resolve_options resolve = {
-		.no_debug_info = options->no_debug_info,
+	const struct ws_resolve_options resolve = {
+		.debug = debug,
 		.cache_dir = cache_dir(options, cache, sizeof(cache)),
 		.log = options->log,
 	};
+
+	if (ws_resolve(binary->image, &resolve, &binary->symbols, err) ||
+	    ws_layout_find(binary->image, binary->major, debug, &layout, err))
+		return -1;
+	binary->layout_source = (int)layout.source;
+	return ws_plan_make(binary->image, &binary->symbols, &layout, binary->major, options->level,
+			    &binary->plan, err);
+}
+
+/* From the executable to a plan. */
+static int prepare(struct ws_live *live, struct ws_binary *binary,
+		   const struct ws_postmaster *postmaster, struct ws_error *err)
+{
+	const struct ws_live_options *options = live->options;
+	char root[576];
+	const struct ws_debug_options debug_options = {
+		.skip = options->no_debug_info ? WS_STEPS_DEBUG_INFO : 0,
+		.root = root,
+		.progress = isatty(STDERR_FILENO),
+		.stop = options->stop,
+		.log = options->log,
+	};
+	struct ws_debug *debug;
+	int rc;
 
 	if (ws_image_open(&binary->image, binary->exe_fd, binary->exe, options->log, err))
 		return -1;
 	if (!ws_image_server_version(binary->image, binary->version, &binary->major))
 		return ws_error_set(err, "cannot trace", binary->exe,
 				    "it holds no PostgreSQL version string");
-	if (ws_resolve(binary->image, &resolve, &binary->symbols, err) ||
-	    ws_layout_find(binary->image, binary->major, options->no_debug_info, &layout, err))
-		return -1;
-	binary->layout_source = (int)layout.source;
-	return ws_plan_make(binary->image, &binary->symbols, &layout, binary->major, options->level,
-			    &binary->plan, err);
+	snprintf(root, sizeof(root), "%s/%u/root", live->proc.root, postmaster->process.pid);
+	debug = ws_debug_new(binary->image, &debug_options);
+	if (!debug)
+		return ws_error_errno(err, ENOMEM, "cannot trace", binary->exe);
+	rc = make_plan(live, binary, debug, err);
+	ws_debug_free(debug);
+	return rc;
 }
 
 static struct ws_binary *find_binary(struct ws_live *live, const struct ws_postmaster *postmaster)
@@ -217,7 +242,7 @@ static int load_binary(struct ws_live *live, struct ws_binary *binary,
 	*gone = binary->exe_fd < 0 && (why.errnum == ENOENT || why.errnum == ESRCH);
 	if (*gone)
 		return -1;
-	if (binary->exe_fd < 0 || prepare(live, binary, &why)) {
+	if (binary->exe_fd < 0 || prepare(live, binary, postmaster, &why)) {
 		postpone(live, binary, &why);
 		forget_findings(binary);
 		return 0;

@@ -65,7 +65,10 @@ static void print_plan(const struct ws_plan *plan)
 static int make_plan(const struct ws_image *image, int argc, char **argv)
 {
 	bool no_debug_info = argc > 2 && strcmp(argv[2], "-") == 0;
-	const struct ws_resolve_options options = { .no_debug_info = no_debug_info };
+	struct ws_debug *debug = ws_debug_new(
+		image,
+		&(struct ws_debug_options){ .skip = no_debug_info ? WS_STEPS_DEBUG_INFO : 0 });
+	const struct ws_resolve_options options = { .debug = debug };
 	int level = argc > 2 && !no_debug_info ? atoi(argv[2]) : 3;
 	char version[WS_VERSION_TEXT] = "";
 	struct ws_symbol_set symbols = { 0 };
@@ -75,7 +78,7 @@ static int make_plan(const struct ws_image *image, int argc, char **argv)
 	int major = 0, rc = 0;
 
 	ws_image_server_version(image, version, &major);
-	if (ws_layout_find(image, major, no_debug_info, &layout, &err) ||
+	if (!debug || ws_layout_find(image, major, debug, &layout, &err) ||
 	    ws_resolve(image, &options, &symbols, &err))
 		return fail(&err);
 	for (int i = 3; i < argc; i++)
@@ -86,6 +89,7 @@ static int make_plan(const struct ws_image *image, int argc, char **argv)
 	print_plan(&plan);
 	ws_plan_deinit(&plan);
 	ws_symbol_set_deinit(&symbols);
+	ws_debug_free(debug);
 	return rc;
 }
 

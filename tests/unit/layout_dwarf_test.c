@@ -267,6 +267,7 @@ static void a_structure_that_holds_itself_does_not_hold_the_search_up(void **sta
 /* A server in a container is opened through /proc; its path leads nowhere here, or elsewhere. */
 static void the_open_file_is_read_and_not_its_path(void **state)
 {
+	struct ws_debug *debug;
 	struct ws_layout layout;
 	struct ws_image *image;
 	struct ws_error err;
@@ -277,10 +278,12 @@ static void the_open_file_is_read_and_not_its_path(void **state)
 		open(compile("contained.so", "walsender.c", ""), O_RDONLY | O_CLOEXEC);
 
 	assert_int_equal(ws_image_open(&image, fd, "/in/a/container/postgres", NULL, &err), 0);
-	assert_int_equal(ws_layout_find(image, 99, false, &layout, &err), 0);
+	debug = ws_debug_new(image, &(struct ws_debug_options){ 0 });
+	assert_int_equal(ws_layout_find(image, 99, debug, &layout, &err), 0);
 	assert_int_equal(layout.source, WS_LAYOUT_DWARF);
 	assert_int_equal(layout.off.walsnd_state, 4);
-	assert_int_equal(ws_layout_find(image, 99, true, &layout, &err), -1);
+	assert_int_equal(ws_layout_find(image, 99, NULL, &layout, &err), -1);
+	ws_debug_free(debug);
 	ws_image_free(image);
 }
 

@@ -63,7 +63,7 @@ static void the_table_of_15_is_what_was_measured(void **state)
 	struct ws_error err = { 0 };
 
 	(void)state;
-	assert_int_equal(ws_layout_find(server, 15, true, &layout, &err), 0);
+	assert_int_equal(ws_layout_find(server, 15, NULL, &layout, &err), 0);
 	assert_int_equal(layout.source, WS_LAYOUT_TABLE);
 	assert_int_equal(layout.major, 15);
 	assert_int_equal(layout.off.walsnd_state, 4);
@@ -96,12 +96,15 @@ static void the_table_of_15_is_what_was_measured(void **state)
 static void a_stripped_server_falls_back_to_the_table(void **state)
 {
 	struct ws_layout with = { 0 }, without = { 0 };
+	struct ws_debug *debug;
 	struct ws_error err = { 0 };
 
 	(void)state;
 	assert_true(ws_image_is_stripped(server));
-	assert_int_equal(ws_layout_find(server, 15, false, &with, &err), 0);
-	assert_int_equal(ws_layout_find(server, 15, true, &without, &err), 0);
+	debug = ws_debug_new(server, &(struct ws_debug_options){ .debug_dir = "/nonexistent" });
+	assert_int_equal(ws_layout_find(server, 15, debug, &with, &err), 0);
+	assert_int_equal(ws_layout_find(server, 15, NULL, &without, &err), 0);
+	ws_debug_free(debug);
 	assert_int_equal(with.source, WS_LAYOUT_TABLE);
 	assert_memory_equal(&with.off, &without.off, sizeof(with.off));
 }
@@ -112,7 +115,7 @@ static void a_major_without_a_row_fails_and_says_what_there_is(void **state)
 	struct ws_error err = { 0 };
 
 	(void)state;
-	assert_int_equal(ws_layout_find(server, 9, true, &layout, &err), -1);
+	assert_int_equal(ws_layout_find(server, 9, NULL, &layout, &err), -1);
 	assert_non_null(strstr(err.why, "PostgreSQL 9 on x86_64"));
 	assert_non_null(strstr(err.why, "15 on x86_64"));
 	assert_true(err.fix[0] != '\0');

@@ -347,7 +347,7 @@ static int plan_server(void **state)
 	}
 	if (ws_image_open(&f->image, fd, SERVER, NULL, &err) ||
 	    ws_resolve(f->image, &options, &f->set, &err) ||
-	    ws_layout_find(f->image, 15, true, &f->layout, &err) || make(f, 15, 3, &err)) {
+	    ws_layout_find(f->image, 15, NULL, &f->layout, &err) || make(f, 15, 3, &err)) {
 		print_error("%s: %s\n", err.what, err.why);
 		return -1;
 	}
