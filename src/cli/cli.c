@@ -23,6 +23,12 @@ static const struct ws_verb verbs[] = {
 	  "Says whether walscope can trace the PostgreSQL servers of this host, which functions it "
 	  "found how, and which probes it would plant. Exit status 0 only if tracing would work.",
 	  WS_GROUP_SERVER | WS_GROUP_LIVE | WS_GROUP_TRACING | WS_GROUP_JSON, ws_cmd_doctor },
+	{ "symbols", "FILE",
+	  "where the functions of a server binary are, and a symbol file of them",
+	  "Finds the addresses of the server's functions and variables: in its symbol tables, its "
+	  "debug "
+	  "information, separate debug files, and in its code, where all names were stripped.",
+	  WS_GROUP_BINARY | WS_GROUP_JSON, ws_cmd_symbols },
 	{ "trace", "[FILE]", "events, a line each: live, or of a recording",
 	  "Prints each event as it happens, or those of a recording.",
 	  ON_RECORDINGS | WS_GROUP_DEFAULT_LIVE, ws_cmd_trace },

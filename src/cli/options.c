@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "cli/cli.h"
+#include "symbol/debug.h"
 
 #define PID_MAX	      4194304 /* PID_MAX_LIMIT, linux/threads.h */
 #define DURATION_MAX  (365ULL * 86400 * 1000000000)
@@ -33,6 +34,10 @@ enum {
 	KEY_ATTACH,
 	KEY_JSON,
 	KEY_REDACT,
+	KEY_ELF,
+	KEY_NO_DEBUG_INFO,
+	KEY_SKIP,
+	KEY_ALL,
 };
 
 #define OPTION(long_name, its_key, its_arg, its_doc)                              \
@@ -92,6 +97,18 @@ static const struct argp_option output_options[] = {
 	OPTION("output", 'o', "FILE", "The recording to write (needed)"),
 	{ 0 },
 };
+static const struct argp_option binary_options[] = {
+	OPTION("all", KEY_ALL, NULL,
+	       "All that is known in the binary, not only what walscope wants"),
+	OPTION("elf", KEY_ELF, "OUT", "Write a symbol file for gdb, perf and bpftrace"),
+	OPTION("no-debug-info", KEY_NO_DEBUG_INFO, NULL,
+	       "Neither debug information nor .symtab: as on a stripped server"),
+	OPTION("skip", KEY_SKIP, "STEP[,STEP]",
+	       "Leave out steps: dynsym, symtab, dwarf, build-id, debuglink, altlink, "
+	       "minidebuginfo, "
+	       "debuginfod, recovery"),
+	{ 0 },
+};
 static const struct argp_option common_options[] = {
 	OPTION("verbose", 'v', NULL, "Say more, shorten nothing; twice: say what was tried"),
 	OPTION("quiet", 'q', NULL, "Say nothing but warnings and errors"),
@@ -103,15 +120,11 @@ static const struct group {
 	unsigned int bit; /* 0: every command */
 	const struct argp_option *options;
 } groups[] = {
-	{ WS_GROUP_OUTPUT, output_options },
-	{ WS_GROUP_SERVER, server_options },
-	{ WS_GROUP_FILTER, filter_options },
-	{ WS_GROUP_REPLAY, replay_options },
-	{ WS_GROUP_LIVE, live_options },
-	{ WS_GROUP_TRACING, tracing_options },
-	{ WS_GROUP_REDACT, redact_options },
-	{ WS_GROUP_JSON, json_options },
-	{ 0, common_options },
+	{ WS_GROUP_OUTPUT, output_options }, { WS_GROUP_SERVER, server_options },
+	{ WS_GROUP_FILTER, filter_options }, { WS_GROUP_REPLAY, replay_options },
+	{ WS_GROUP_LIVE, live_options },     { WS_GROUP_TRACING, tracing_options },
+	{ WS_GROUP_REDACT, redact_options }, { WS_GROUP_BINARY, binary_options },
+	{ WS_GROUP_JSON, json_options },     { 0, common_options },
 };
 #define GROUP_COUNT WS_ARRAY_SIZE(groups)
 
@@ -289,6 +302,26 @@ static error_t explain(const struct parse *p, const struct argp_state *state)
 	return usage(p, option->arg ? "needs an argument" : "takes no argument", word, NULL);
 }
 
+static error_t parse_skip(const struct parse *p, const char *arg)
+{
+	const char *name = arg;
+	enum ws_step step;
+
+	do {
+		size_t len = strcspn(name, ",");
+
+		if (!ws_step_parse(name, len, &step))
+			return usage(
+				p,
+				"not a list of steps (dynsym, symtab, dwarf, build-id, debuglink, "
+				"altlink, minidebuginfo, debuginfod, recovery)",
+				"--skip", arg);
+		p->options->skip |= WS_STEP_BIT(step);
+		name += len;
+	} while (*name++ == ',');
+	return 0;
+}
+
 /* PID.STARTTICKS, as views print it: a pid alone would match nothing, in silence. */
 static error_t parse_session(const struct parse *p, const char *arg)
 {
@@ -314,6 +347,7 @@ static error_t check_once(struct parse *p, int key)
 		{ KEY_SLOT, "--slot" }, { KEY_KIND, "--kind" },
 		{ KEY_FROM, "--from" }, { KEY_TO, "--to" },
 		{ 'o', "-o" },		{ KEY_SESSION, "--session" },
+		{ KEY_ELF, "--elf" },
 	};
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(once); i++) {
@@ -363,6 +397,10 @@ static error_t parse_value(struct parse *p, int key, const char *arg)
 		return parse_attach(p, arg);
 	case 'o':
 		return parse_text(p, "-o", arg, &o->output);
+	case KEY_ELF:
+		return parse_text(p, "--elf", arg, &o->elf);
+	case KEY_SKIP:
+		return parse_skip(p, arg);
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
@@ -380,7 +418,7 @@ static error_t parse_root(int key, char *arg, struct argp_state *state)
 				state->child_inputs[i] = p;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (!(p->verb->groups & WS_GROUP_FILE))
+		if (!(p->verb->groups & (WS_GROUP_FILE | WS_GROUP_BINARY)))
 			return usage(p, "takes no operand", arg, NULL);
 		if (p->options->file)
 			return usage(p, "more than one FILE", arg, NULL);
@@ -407,6 +445,12 @@ static error_t parse_group(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_REDACT:
 		p->options->redact = true;
+		return 0;
+	case KEY_NO_DEBUG_INFO:
+		p->options->skip |= WS_STEPS_DEBUG_INFO;
+		return 0;
+	case KEY_ALL:
+		p->options->all = true;
 		return 0;
 	case 'v':
 		p->options->verbose++;
@@ -498,6 +542,9 @@ static int check(const struct parse *p)
 		return usage(p, "not together with a FILE", "--live", NULL);
 	if ((g & WS_GROUP_OUTPUT) && !o->output)
 		return usage(p, "missing: where shall the recording go?", "-o FILE", NULL);
+	if ((g & WS_GROUP_BINARY) && !o->file)
+		return usage(p, "missing: a server binary, as /usr/lib/postgresql/15/bin/postgres",
+			     "FILE", NULL);
 	if ((g & WS_GROUP_FILE) && !o->file && !o->live && !(g & WS_GROUP_DEFAULT_LIVE))
 		return usage(p, "missing (or --live)", "FILE", NULL);
 	if (optional_live && !o->live && (o->file || !(g & WS_GROUP_DEFAULT_LIVE))) {

@@ -27,6 +27,7 @@ enum ws_option_group {
 	WS_GROUP_FILE = 1 << 7,		/* a recording as operand, or --live */
 	WS_GROUP_DEFAULT_LIVE = 1 << 8, /* without a FILE it is live */
 	WS_GROUP_REDACT = 1 << 9,	/* --redact */
+	WS_GROUP_BINARY = 1 << 10,	/* a server binary as operand, and what of it */
 };
 
 /* A moment of a recording. */
@@ -61,6 +62,9 @@ struct ws_options {
 	size_t ring_bytes; /* 0: the default */
 	enum ws_attach_method attach;
 	bool redact;
+	const char *elf;	    /* symbol file to write */
+	unsigned int skip;	    /* WS_STEP_BIT of the steps not to take */
+	bool all;
 	bool json;
 	int verbose; /* number of -v */
 	bool quiet;

@@ -45,6 +45,11 @@ int ws_export_doctor(struct ws_export *ex, const struct ws_doctor *doctor)
 	return ex->format->doctor ? ex->format->doctor(ex, doctor) : 0;
 }
 
+int ws_export_symbols(struct ws_export *ex, const struct ws_symbol_report *report)
+{
+	return ex->format->symbols ? ex->format->symbols(ex, report) : 0;
+}
+
 int ws_export_end(struct ws_export *ex)
 {
 	if (ex->format->end && ex->format->end(ex))

@@ -11,6 +11,7 @@
 
 #include "export/doctor.h"
 #include "export/screen.h"
+#include "export/symbols.h"
 #include "session/model.h"
 
 enum ws_view {
@@ -20,6 +21,7 @@ enum ws_view {
 	WS_VIEW_HIST,
 	WS_VIEW_TRACE,
 	WS_VIEW_DOCTOR,
+	WS_VIEW_SYMBOLS,
 	WS_VIEW_COUNT,
 };
 
@@ -60,6 +62,7 @@ struct ws_format {
 	int (*event)(struct ws_export *ex, const struct ws_session *session,
 		     const struct ws_rec *rec);
 	int (*doctor)(struct ws_export *ex, const struct ws_doctor *doctor);
+	int (*symbols)(struct ws_export *ex, const struct ws_symbol_report *report);
 	/* After the last row. */
 	int (*end)(struct ws_export *ex);
 	/* Frees the state, also without an end. */
@@ -82,6 +85,7 @@ int ws_export_hist(struct ws_export *ex, const struct ws_session *session, enum 
 int ws_export_event(struct ws_export *ex, const struct ws_session *session,
 		    const struct ws_rec *rec);
 int ws_export_doctor(struct ws_export *ex, const struct ws_doctor *doctor);
+int ws_export_symbols(struct ws_export *ex, const struct ws_symbol_report *report);
 int ws_export_end(struct ws_export *ex);
 void ws_export_release(struct ws_export *ex);
 

@@ -366,4 +366,5 @@ const struct ws_format ws_format_json = {
 	.hist = json_hist,
 	.event = ws_json_event,
 	.doctor = ws_json_doctor,
+	.symbols = ws_json_symbols,
 };

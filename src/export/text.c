@@ -480,6 +480,7 @@ const struct ws_format ws_format_text = {
 	.hist = ws_text_hist_block,
 	.event = ws_text_event,
 	.doctor = ws_text_doctor,
+	.symbols = ws_text_symbols,
 	.end = text_end,
 	.release = text_release,
 };

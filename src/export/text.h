@@ -29,7 +29,10 @@ int ws_text_hist_block(struct ws_export *ex, const struct ws_session *session,
 		       enum ws_metric metric, const struct ws_hist *hist);
 int ws_text_event(struct ws_export *ex, const struct ws_session *session, const struct ws_rec *rec);
 int ws_text_doctor(struct ws_export *ex, const struct ws_doctor *doctor);
+int ws_text_symbols(struct ws_export *ex, const struct ws_symbol_report *report);
 
+/* "24 found (20 dynsym, 4 recovered), 5 inlined, 1 unknown; in 123 ms". */
+int ws_text_put_symbol_counts(struct ws_buf *buf, const struct ws_symbol_set *set);
 /* Local time of day, "?" if not known; for people. */
 const char *ws_text_time(const struct ws_export *ex, uint64_t mono_ns, char out[WS_TIME_TEXT]);
 /* "1234", or "1234 (56)" where the pid in the server's own namespace is another. */

@@ -96,32 +96,12 @@ static void print_privileges(struct page *p, const struct ws_doctor *d)
 	add(p, "\n");
 }
 
-/* "24 found (20 dynsym, 4 recovered), 5 inlined, 1 unknown", and by name what is not found. */
+/* How many were found how, and with -v each by name. */
 static void print_symbols(struct page *p, const struct ws_doctor_server *s)
 {
-	unsigned int by_status[WS_SYMBOL_ABSENT + 1] = { 0 };
-	unsigned int by_source[WS_SOURCE_RECOVERED + 1] = { 0 };
-	char took[WS_DURATION_TEXT];
-	const char *separator = "";
-
-	for (size_t i = 0; i < s->symbols.count; i++) {
-		const struct ws_symbol *symbol = &s->symbols.symbols[i];
-
-		by_status[symbol->status]++;
-		if (symbol->status == WS_SYMBOL_FOUND)
-			by_source[symbol->source]++;
-	}
-	add(p, "  symbols   %u found (", by_status[WS_SYMBOL_FOUND]);
-	for (int i = WS_SOURCE_SYMTAB; i <= WS_SOURCE_RECOVERED; i++) {
-		if (!by_source[i])
-			continue;
-		add(p, "%s%u %s", separator, by_source[i],
-		    ws_symbol_source_name((enum ws_symbol_source)i));
-		separator = ", ";
-	}
-	add(p, "), %u inlined, %u absent, %u unknown; in %s\n", by_status[WS_SYMBOL_INLINED],
-	    by_status[WS_SYMBOL_ABSENT], by_status[WS_SYMBOL_UNKNOWN],
-	    ws_duration_format(s->symbols.resolve_ns, took));
+	add(p, "  symbols   ");
+	p->rc = p->rc || ws_text_put_symbol_counts(&p->buf, &s->symbols) ? -1 : 0;
+	add(p, "\n");
 	for (size_t i = 0; i < s->symbols.count && p->ex->opt.screen.verbose; i++) {
 		const struct ws_symbol *symbol = &s->symbols.symbols[i];
 

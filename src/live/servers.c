@@ -95,24 +95,6 @@ int ws_live_check_postgres(const struct ws_live_options *options, struct ws_erro
 	return rc;
 }
 
-static const char *cache_dir(const struct ws_live_options *options, char *path, size_t size)
-{
-	/* With capabilities of its file, whoever runs it must not choose the addresses to probe. */
-	const char *home = secure_getenv("XDG_CACHE_HOME");
-
-	if (options->no_cache)
-		return NULL;
-	if (home && home[0] == '/')
-		snprintf(path, size, "%s/walscope", home);
-	else if (geteuid() == 0)
-		snprintf(path, size, "/var/cache/walscope");
-	else if ((home = secure_getenv("HOME")) && home[0] == '/')
-		snprintf(path, size, "%s/.cache/walscope", home);
-	else
-		return NULL;
-	return path;
-}
-
 static void binary_free(struct ws_binary *binary)
 {
 	if (!binary)
@@ -153,7 +135,7 @@ static int make_plan(struct ws_live *live, struct ws_binary *binary, struct ws_d
 	char cache[512];
 	const struct ws_resolve_options resolve = {
 		.debug = debug,
-		.cache_dir = cache_dir(options, cache, sizeof(cache)),
+		.cache_dir = options->no_cache ? NULL : ws_cache_folder(cache, sizeof(cache)),
 		.log = options->log,
 	};
 

@@ -25,6 +25,22 @@
 #define CACHE_FORMAT   4 /* raise when the meaning of a line or the rules of recovery change */
 #define CACHE_MAX_SIZE (256 * 1024)
 
+const char *ws_cache_folder(char *path, size_t size)
+{
+	/* With capabilities of its file, whoever runs it must not choose the addresses to probe. */
+	const char *home = secure_getenv("XDG_CACHE_HOME");
+
+	if (home && home[0] == '/')
+		snprintf(path, size, "%s/walscope", home);
+	else if (geteuid() == 0)
+		snprintf(path, size, "/var/cache/walscope");
+	else if ((home = secure_getenv("HOME")) && home[0] == '/')
+		snprintf(path, size, "%s/.cache/walscope", home);
+	else
+		return NULL;
+	return path;
+}
+
 static void note(const struct resolver *r, const char *file, const char *why)
 {
 	ws_log(r->options->log, WS_LOG_INFO, "symbol cache %s/%s: %s: ignored",

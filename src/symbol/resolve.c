@@ -161,6 +161,8 @@ static int read_debug_file(struct resolver *r, enum ws_step step, enum ws_symbol
 		if (!report->file)
 			return ws_error_errno(err, ENOMEM, "cannot resolve symbols", file->path);
 	}
+	if (step == WS_STEP_DWARF && !file->dwarf)
+		report->outcome = WS_STEP_NOTHING;
 	if (file->names) {
 		ws_find_names(r, file->names, false, source);
 		r->has_names = true;
@@ -274,6 +276,8 @@ static int resolve(struct resolver *r, struct ws_error *err)
 		r->major = 0;
 	mark_absent(r);
 	r->set->from_cache = ws_cache_read(r);
+	if (r->set->from_cache)
+		ws_log(r->options->log, WS_LOG_INFO, "symbol cache: all names are from there");
 	if (!r->set->from_cache) {
 		rc = run_steps(r, err);
 		if (rc == 0 && is_lasting(r))

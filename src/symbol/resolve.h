@@ -91,6 +91,9 @@ int ws_resolve(const struct ws_image *image, const struct ws_resolve_options *op
 	       struct ws_symbol_set *set, struct ws_error *err);
 void ws_symbol_set_deinit(struct ws_symbol_set *set);
 
+/* Where this user's cached answers are kept by default; NULL if there is no such place. */
+const char *ws_cache_folder(char *path, size_t size);
+
 /* The entry of a wanted name (also if unknown), NULL if the name is not on the list. */
 const struct ws_symbol *ws_symbol_find(const struct ws_symbol_set *set, const char *name);
 /* Its address if it was found, else 0. */

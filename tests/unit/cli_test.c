@@ -105,6 +105,14 @@ static void test_usage_errors_are_one_line_and_status_2(void **state)
 		  "--postmaster: given more than once" },
 		{ { "record", "-o", "x", "-o", "y" }, "-o: given more than once" },
 		{ { "doctor", "x" }, "x: takes no operand" },
+		{ { "symbols" }, "FILE: missing" },
+		{ { "symbols", "a", "b" }, "b: more than one FILE" },
+		{ { "symbols", "a", "--skip=dwarf,frob" },
+		  "--skip dwarf,frob: not a list of steps" },
+		{ { "symbols", "a", "--skip=" }, "--skip : not a list of steps" },
+		{ { "symbols", "a", "--elf=" }, "--elf: empty" },
+		{ { "symbols", "a", "--elf=x", "--elf=y" }, "--elf: given more than once" },
+		{ { "symbols", "a", "--live" }, "--live: unknown option" },
 		{ { "doctor", "--duration=1" }, "--duration: only when tracing" },
 		{ { "doctor", "--pid=1", "--postgres=x" }, "--pid: not together with --postgres" },
 	};
@@ -142,14 +150,13 @@ static char *read_page(const char *name)
 static void mentioned(void *arg, const char *name, int letter)
 {
 	const struct mention *m = arg;
-	char plain[64], man[64], minus[64] = "";
+	char plain[64], man[64] = "\\-\\-";
 
 	(void)letter;
 	snprintf(plain, sizeof(plain), "--%s", name);
-	snprintf(man, sizeof(man), "\\-\\-%s", name);
 	for (const char *c = name; *c; c++)
-		snprintf(minus + strlen(minus), sizeof(minus) - strlen(minus),
-			 *c == '-' ? "\\-" : "%c", *c);
+		snprintf(man + strlen(man), sizeof(man) - strlen(man), *c == '-' ? "\\-" : "%c",
+			 *c);
 	if (!strstr(m->text, plain) && !strstr(m->text, man)) {
 		print_error("%s: nothing about --%s\n", m->verb, name);
 		fail();
