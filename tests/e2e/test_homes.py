@@ -36,7 +36,7 @@ class Receiver:
 
     def __init__(self, server, application):
         self.server, self.application = server, application
-        self.process = server.receivewal(application)
+        self.process = server.receivewal(application, "-s", "1")
         self.inner = int(server.wait_walsender(application)["pid"])
         self.pid = server.host_pid(self.inner) if isinstance(server, Housed) else self.inner
         self.session = f"{self.pid}.{start_ticks(self.pid)}"
@@ -49,8 +49,6 @@ class Receiver:
 
 
 class Homes(LiveTest):
-    limit_s = 180
-
     def of(self, record, server, postmaster):
         return [entry for entry in record.view("sessions") if entry["postmaster_pid"] == postmaster]
 

@@ -116,10 +116,11 @@ class Log:
         self._offset = 0
         self._logger = None  # (pid, ticks) and the descriptor of the pipe it reads
 
-    def know_logger(self, postmaster):
-        """The logging process of this postmaster, once there is one; call it while the server runs."""
+    def know_logger(self, server):
+        """The logging process of a server, once there is one; call it while that runs."""
         if self._logger and alive(*self._logger[0]):
             return
+        postmaster = server.pid
         with contextlib.suppress(OSError):
             pipe = os.readlink(f"/proc/{postmaster}/fd/2")
             for pid, parent in parents().items():
@@ -266,7 +267,7 @@ class Server:
 
         wait_for(lambda: f"{self.name} to accept connections; its log ends:\n{self.log_tail()}", ready,
                  timeout, every=0.05)
-        self._log.know_logger(self.pid)
+        self._log.know_logger(self)
 
     @property
     def pid(self):
@@ -404,7 +405,7 @@ class Server:
         """The csv log so far, without the lines of processes whose pid another one has got since (pids
         come round while tests run), or with everything."""
         if self.process is not None and self.process.running:
-            self._log.know_logger(self.pid)
+            self._log.know_logger(self)
         lines = self._log.read()
         return list(lines) if everything else of_last_processes(lines)
 

@@ -176,6 +176,7 @@ def no_wal_of_its_own(server):
     """The server writes no WAL by itself while the body runs: otherwise its background writer logs the
     transactions that run, at any time up to 15 s behind whatever was written before."""
     pid = int(server.value("select pid from pg_stat_activity where backend_type = 'background writer'"))
+    pid = getattr(server, "host_pid", int)(pid)  # in a namespace of its own
     ticks = start_ticks(pid)
     if stat_fields(pid)[0] == "T":  # whoever stopped it lets it go on
         yield
