@@ -204,14 +204,14 @@ static int run(struct capture *c, struct ws_error *err)
 int ws_capture_run(const struct ws_options *options, const char *path, const char *shown,
 		   bool filtered, struct ws_capture_result *result, struct ws_error *err)
 {
-	const struct ws_filter everything = { 0 };
+	const struct ws_filter everything = { 0 }, traced = ws_filter_traced(&options->filter);
 	struct capture c = { .options = options, .path = path, .shown = shown, .result = result };
 	struct ws_sink sink = { .fn = keep, .arg = &c };
 	int rc;
 
 	*result = (struct ws_capture_result){ 0 };
 	c.progress = !options->quiet && isatty(STDERR_FILENO);
-	c.gate = ws_gate_new(filtered ? &options->filter : &everything, false, sink);
+	c.gate = ws_gate_new(filtered ? &traced : &everything, false, sink);
 	if (!c.gate)
 		return ws_error_set(err, "cannot record", shown, "out of memory");
 	rc = run(&c, err);

@@ -167,12 +167,13 @@ static enum ws_exit trace_live(const struct ws_options *options, struct ws_error
 	struct live l = { 0 };
 	struct ws_sink sink = { .fn = live_event, .arg = &l };
 	struct ws_export_options export_options = { .wall_ns = live_wall, .wall_arg = &l };
+	const struct ws_filter traced = ws_filter_traced(&options->filter);
 	enum ws_exit status;
 
 	/* Whoever reads along wants each line when it is there. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	ws_view_screen(options, &export_options);
-	l.gate = ws_gate_new(&options->filter, true, sink);
+	l.gate = ws_gate_new(&traced, true, sink);
 	if (!l.gate ||
 	    ws_export_begin(&l.ex, ws_view_format(options), WS_VIEW_TRACE, &export_options))
 		status = ws_view_output_failed(err);

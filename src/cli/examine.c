@@ -184,8 +184,9 @@ static bool owns(const struct ws_postmaster *postmaster, uint32_t pid)
 	return false;
 }
 
-/* Clusters of one binary are examined once. Not the path alone tells binaries apart: that of a
- * container is its own. Where overlayfs shows one file as two, it is examined twice. */
+/* Clusters of one binary are examined once, by whichever of its hard links they run it. The path
+ * does not tell binaries apart: that of a container is its own. Where overlayfs shows one file as
+ * two, it is examined twice. */
 static int examine_running(struct ws_doctor *d, const struct ws_proc *proc,
 			   const struct ws_postmaster *postmaster, const struct ws_options *options)
 {
@@ -196,7 +197,8 @@ static int examine_running(struct ws_doctor *d, const struct ws_proc *proc,
 	for (size_t i = 0; i < d->server_count; i++) {
 		s = &d->servers[i];
 		if (s->dev == postmaster->dev && s->ino == postmaster->ino &&
-		    strcmp(s->file, postmaster->exe) == 0 && s->deleted == postmaster->exe_deleted)
+		    s->deleted == postmaster->exe_deleted &&
+		    (s->ino || strcmp(s->file, postmaster->exe) == 0))
 			return add_process(s, postmaster) ? -1 : 1;
 	}
 	s = new_server(d, postmaster->exe);

@@ -166,12 +166,15 @@ static int set_window(struct ws_replay *s, struct ws_error *err)
 
 int ws_replay_open(struct ws_replay *s, const struct ws_options *options, struct ws_error *err)
 {
+	const struct ws_filter traced = ws_filter_traced(&options->filter);
+
 	*s = (struct ws_replay){ .options = options, .name = options->file, .fd = -1 };
 	if (options->live && record_live(s, err))
 		return -1;
 	if (scan(s, err))
 		return -1;
-	if (ws_selection_decide(&s->selection, s->model, &options->filter))
+	if (ws_selection_decide(&s->selection, s->model,
+				options->live ? &traced : &options->filter))
 		return no_memory(s, err);
 	return set_window(s, err);
 }

@@ -8,6 +8,15 @@
 
 #include "base/util.h"
 
+struct ws_filter ws_filter_traced(const struct ws_filter *f)
+{
+	struct ws_filter traced = *f;
+
+	traced.datadir = NULL;
+	traced.postgres = NULL;
+	return traced;
+}
+
 bool ws_filter_any(const struct ws_filter *f)
 {
 	return f->pid || f->postmaster_pid || f->datadir || f->postgres || f->app || f->slot ||

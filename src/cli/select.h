@@ -13,6 +13,9 @@
 /* Does a session match, by what is known of it now? More may become known later (kind, slot). */
 bool ws_filter_match(const struct ws_filter *filter, const struct ws_session *session,
 		     const struct ws_rec_server *server);
+/* What is left of the filter while tracing, where --postmaster=DATADIR and --postgres have chosen
+ * among the servers themselves: their paths may be of another mount namespace. */
+struct ws_filter ws_filter_traced(const struct ws_filter *filter);
 /* Does the filter restrict sessions at all? */
 bool ws_filter_any(const struct ws_filter *filter);
 

@@ -32,13 +32,30 @@ struct ws_binary *ws_live_binary(struct ws_live *live, uint16_t server)
 	return NULL;
 }
 
-static bool same_path(const char *a, const char *b)
+/*
+ * The directory itself tells, not its name: two containers may call theirs the same, and neither be
+ * what is here under that name. Only where nothing is here, the name is taken as the servers have
+ * it.
+ */
+static bool is_datadir(const char *path, const struct ws_postmaster *postmaster)
 {
-	struct stat sa, sb;
+	struct stat st;
 
-	if (strcmp(a, b) == 0)
+	if (postmaster->data_ino && !stat(path, &st))
+		return st.st_dev == postmaster->data_dev && st.st_ino == postmaster->data_ino;
+	return strcmp(path, postmaster->datadir) == 0;
+}
+
+/* The same for the file; one that an upgrade has replaced since is known by its former name. */
+static bool is_executable(const char *path, const struct ws_postmaster *postmaster)
+{
+	struct stat st;
+
+	if (postmaster->ino && !stat(path, &st) && st.st_dev == postmaster->dev &&
+	    st.st_ino == postmaster->ino)
 		return true;
-	return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+	return (postmaster->exe_deleted || !postmaster->ino) && !postmaster->own_mounts &&
+	       strcmp(path, postmaster->exe) == 0;
 }
 
 static bool has_child(const struct ws_postmaster *postmaster, uint32_t pid)
@@ -56,9 +73,9 @@ static bool is_wanted(const struct ws_live *live, const struct ws_postmaster *po
 
 	if (options->postmaster_pid && options->postmaster_pid != postmaster->process.pid)
 		return false;
-	if (options->datadir && !same_path(options->datadir, postmaster->datadir))
+	if (options->datadir && !is_datadir(options->datadir, postmaster))
 		return false;
-	if (options->postgres && !same_path(options->postgres, postmaster->exe))
+	if (options->postgres && !is_executable(options->postgres, postmaster))
 		return false;
 	return !options->pid || has_child(postmaster, options->pid);
 }

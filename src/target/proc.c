@@ -133,6 +133,17 @@ static uint32_t read_pid_file(struct scan *scan, uint32_t pid, char datadir[512]
 	return named;
 }
 
+/* Namespaces are compared by what the links say: "mnt:[4026531841]". */
+static bool has_own_mounts(int root, uint32_t pid)
+{
+	char path[WS_PROC_PATH], own[64], other[64];
+
+	return ws_proc_read_link(root, "self/ns/mnt", own, sizeof(own)) > 0 &&
+	       ws_proc_read_link(root, ws_proc_path(path, pid, "ns/mnt"), other, sizeof(other)) >
+		       0 &&
+	       strcmp(own, other) != 0;
+}
+
 /* The file a link of /proc leads to, whatever its path says: also a deleted one, or another
  * namespace's. */
 static void stat_exe(int root, uint32_t pid, struct ws_exe *exe)
@@ -167,6 +178,11 @@ static int add_if_postmaster(struct scan *scan, uint32_t pid, struct ws_exe *exe
 	if (fstatat(scan->root, ws_proc_path(path, pid, ""), &st, 0))
 		return 0;
 	server.uid = st.st_uid;
+	if (!fstatat(scan->root, ws_proc_path(path, pid, "cwd"), &st, 0)) {
+		server.data_dev = st.st_dev;
+		server.data_ino = st.st_ino;
+	}
+	server.own_mounts = has_own_mounts(scan->root, pid);
 	stat_exe(scan->root, pid, exe);
 	server.dev = exe->dev;
 	server.ino = exe->ino;

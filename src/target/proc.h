@@ -36,6 +36,10 @@ struct ws_postmaster {
 	char exe[512]; /* target of /proc/PID/exe, without " (deleted)" */
 	bool exe_deleted;
 	char datadir[512]; /* in the server's own mount namespace, as postmaster.pid says */
+	dev_t data_dev;	   /* of the data directory itself (/proc/PID/cwd) ... */
+	ino_t data_ino;	   /* ... 0 if it cannot be reached */
+	bool own_mounts;   /* it has another mount namespace than walscope: what its paths say
+			      is not what they say here */
 	uint64_t base;	   /* address in the process minus address in the file: first mapping of its
 			      file minus the mapping's file offset, minus the address the file itself
 			      asks for (0 in a PIE; one linked to fixed addresses has base 0). 0 also if
