@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "symbol/code_parts.h"
 
+#include <string.h>
+
 #define CALL_CLOBBERED 0x4007ffffU /* x0 to x18 and the link register, AAPCS64 */
 
 /* DWARF number: x0 to x30 are 0 to 30, sp is 31. */
@@ -72,6 +74,63 @@ static bool is_store(const cs_insn *insn)
 	return insn->mnemonic[0] == 's' && insn->mnemonic[1] == 't';
 }
 
+/* stxr w0, x1, [x2]: the first operand says whether it went well, and is no source. */
+static bool is_exclusive(const cs_insn *insn)
+{
+	return strncmp(insn->mnemonic, "stx", 3) == 0 || strncmp(insn->mnemonic, "stlx", 4) == 0;
+}
+
+/* capstone 4 takes the first operand of a comparison for written. */
+static bool is_comparison(const cs_insn *insn)
+{
+	switch (insn->id) {
+	case ARM64_INS_CMP:
+	case ARM64_INS_CMN:
+	case ARM64_INS_TST:
+	case ARM64_INS_CCMP:
+	case ARM64_INS_CCMN:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static uint8_t register_bytes(unsigned int reg)
+{
+	if ((reg >= ARM64_REG_W0 && reg <= ARM64_REG_W30) || reg == ARM64_REG_WZR ||
+	    (reg >= ARM64_REG_S0 && reg <= ARM64_REG_S31))
+		return 4;
+	if (reg >= ARM64_REG_Q0 && reg <= ARM64_REG_Q31)
+		return 16;
+	if (reg >= ARM64_REG_H0 && reg <= ARM64_REG_H31)
+		return 2;
+	return reg >= ARM64_REG_B0 && reg <= ARM64_REG_B31 ? 1 : 8;
+}
+
+/* Bytes that a load or store moves. capstone does not say: the mnemonic's ending does (ldrb, strh,
+ * ldrsw), else the register's width. */
+static uint8_t access_size(const cs_insn *insn)
+{
+	const cs_arm64 *arm = &insn->detail->arm64;
+	const char *m = insn->mnemonic;
+	size_t len = strlen(m);
+	unsigned int data = is_exclusive(insn) ? 1 : 0;
+	uint8_t size;
+
+	if (insn->id == ARM64_INS_PRFM || insn->id == ARM64_INS_PRFUM || arm->op_count <= data ||
+	    arm->operands[data].type != ARM64_OP_REG)
+		return insn->id == ARM64_INS_PRFM || insn->id == ARM64_INS_PRFUM ? 0 : 8;
+	if (m[len - 1] == 'b')
+		size = 1;
+	else if (m[len - 1] == 'h')
+		size = 2;
+	else if (m[len - 1] == 'w')
+		size = 4;
+	else
+		size = register_bytes(arm->operands[data].reg);
+	return strncmp(m, "ldp", 3) == 0 || strncmp(m, "stp", 3) == 0 ? 2 * size : size;
+}
+
 static bool page_of(const struct ws_code_pages *pages, int reg, uint64_t *page)
 {
 	if (reg < 0 || !(pages->known >> reg & 1))
@@ -96,6 +155,7 @@ static void fill_memory(const cs_insn *insn, const cs_arm64_op *op, struct ws_co
 	out->memory_reg = (int8_t)dwarf_register(op->mem.base);
 	out->base_memory = out->memory_reg >= 0 && op->mem.index == ARM64_REG_INVALID;
 	out->displacement = op->mem.disp;
+	out->access_size = access_size(insn);
 	if (!out->base_memory || !page_of(pages, out->memory_reg, &page))
 		return;
 	out->reference = page + (uint64_t)(int64_t)op->mem.disp;
@@ -114,7 +174,8 @@ void ws_code_fill_arm64(csh handle, const cs_insn *insn, struct ws_code_pages *p
 	out->kind = kind_of(insn);
 	if (cs_regs_access(handle, insn, read, &read_count, written, &write_count) == CS_ERR_OK) {
 		out->regs_read = register_mask(read, read_count);
-		out->regs_written = register_mask(written, write_count);
+		if (!is_comparison(insn))
+			out->regs_written = register_mask(written, write_count);
 	}
 	for (uint8_t i = 0; i < arm->op_count; i++) {
 		const cs_arm64_op *op = &arm->operands[i];
@@ -130,6 +191,8 @@ void ws_code_fill_arm64(csh handle, const cs_insn *insn, struct ws_code_pages *p
 	}
 	if (out->kind == WS_INSN_CALL || out->kind == WS_INSN_JUMP || out->kind == WS_INSN_BRANCH)
 		out->target = (uint64_t)out->immediate;
+	if (out->access_size && is_store(insn) && !is_exclusive(insn))
+		out->dest_reg = -1; /* it is where the value comes from */
 	if (insn->id == ARM64_INS_ADR)
 		out->reference = (uint64_t)out->immediate;
 	if (insn->id == ARM64_INS_ADD && arm->op_count == 3 && out->has_immediate &&
