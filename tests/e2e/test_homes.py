@@ -223,13 +223,20 @@ class Namespaces(Homes):
         server.shadow = installed
         server.start()
         self.assertEqual(os.readlink(f"/proc/{server.pid}/exe"), installed)
-        own = Server(space(), "of_host", installation="installation-host").create().start()
+        host = Server(space(), "of_host").create()
+        host.program = installed
+        host.start()
         file = space().file("alike.wst")
-        process = walscope.start_record(space(), file, "--postgres", installed, "--duration", "3")
+        process = walscope.start_record(space(), file, "--postgres", installed)
+        walscope.wait_attached(process, host.pid)
         ask(server, "h_alike")
-        process.expect(0)
-        self.assertEqual([entry for entry in Recording(process, file).view("sessions")
-                          if entry["postmaster_pid"] == server.pid], [])
+        of_host = ask(host, "h_of_host")
+        process.signal(signal.SIGINT)
+        self.assertIn(process.wait(60), (0, 3), process.err)
+        record = Recording(process, file)
+        self.assertEqual(self.of(record, server, server.pid), [])
+        self.assert_told_once(record, host, host.pid, of_host, "h_of_host")
+        host.stop()
         file = space().file("alike-own.wst")
         process = walscope.start_record(space(), file, "--postgres", f"/proc/{server.pid}/root{installed}")
         walscope.wait_attached(process, server.pid)
@@ -237,7 +244,6 @@ class Namespaces(Homes):
         process.signal(signal.SIGINT)
         process.expect(0)
         self.assert_told_once(Recording(process, file), server, server.pid, inner, "h_alike_own")
-        own.stop()
         server.stop()
 
 

@@ -81,9 +81,11 @@ static bool x86_changes(const struct op_insn *insn, int which)
 		strrchr(insn->mnemonic, ' ') ? strrchr(insn->mnemonic, ' ') + 1 : insn->mnemonic;
 
 	/* movsd is also the name of an SSE instruction */
-	if ((is_word_of(m, strlen(m), silently) && !strstr(op, "xmm")) ||
-	    strncmp(insn->mnemonic, "rep", 3) == 0)
+	if (is_word_of(m, strlen(m), silently) && !strstr(op, "xmm"))
 		return true;
+	if (strncmp(insn->mnemonic, "rep", 3) ==
+	    0) /* moves rdi, or rsi and rdi, and counts in rcx */
+		return which < 2;
 	if (strcmp(m, "imul") == 0 && !comma) /* into rdx and rax, as mul */
 		return is_word_of("mul", 3, silently);
 	if (is_word_of(m, strlen(m), x86_readers))

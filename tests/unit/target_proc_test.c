@@ -51,6 +51,68 @@ static void several_servers_are_found_with_their_children(void **state)
 	assert_int_equal(fx->denied, 0);
 }
 
+/* Two containers may give one name to two directories. */
+static void the_data_directory_is_told_by_the_directory_not_by_its_name(void **state)
+{
+	struct fixture *fx = *state;
+	const char *pg = "/usr/lib/postgresql/15/bin/postgres";
+	const struct shape shapes[] = {
+		{ 10, 1, NULL, "10\t1", pg, "one", MAPS("/usr/lib/postgresql/15/bin/postgres") },
+		{ 20, 1, NULL, "20\t1", pg, "two", MAPS("/usr/lib/postgresql/15/bin/postgres") },
+	};
+	struct stat st;
+
+	fixture_put_datadir(fx, "one", "1\n/srv/data\n1700000000\n5432\n");
+	fixture_put_datadir(fx, "two", "1\n/srv/data\n1700000000\n5432\n");
+	for (size_t i = 0; i < WS_ARRAY_SIZE(shapes); i++)
+		fixture_put_process(fx, &shapes[i]);
+	fixture_scan(fx);
+	assert_int_equal(fx->list.count, 2);
+	assert_string_equal(fx->list.servers[0].datadir, fx->list.servers[1].datadir);
+	assert_int_equal(stat(fixture_path(fx, "one"), &st), 0);
+	assert_int_equal(fx->list.servers[0].data_ino, st.st_ino);
+	assert_int_equal(fx->list.servers[0].data_dev, st.st_dev);
+	assert_int_equal(stat(fixture_path(fx, "two"), &st), 0);
+	assert_int_equal(fx->list.servers[1].data_ino, st.st_ino);
+}
+
+/* What the links of the namespaces say, walscope's own first; NULL: nothing. */
+static bool has_own_mounts(struct fixture *fx, const char *own, const char *server)
+{
+	const char *pg = "/usr/lib/postgresql/15/bin/postgres";
+	const struct shape shape = {
+		10, 1, NULL, "10", pg, "data", MAPS("/usr/lib/postgresql/15/bin/postgres")
+	};
+
+	fixture_put_datadir(fx, "data", "10\n/srv/data\n1700000000\n5432\n");
+	fixture_put_process(fx, &shape);
+	fixture_put_dir(fx, "proc/self");
+	fixture_put_dir(fx, "proc/self/ns");
+	fixture_put_dir(fx, "proc/10/ns");
+	if (own)
+		fixture_put_link(fx, "proc/self/ns/mnt", own);
+	if (server)
+		fixture_put_link(fx, "proc/10/ns/mnt", server);
+	fixture_scan(fx);
+	assert_int_equal(fx->list.count, 1);
+	return fx->list.servers[0].own_mounts;
+}
+
+static void another_mount_namespace_is_noted(void **state)
+{
+	assert_true(has_own_mounts(*state, "/mnt:[4026531841]", "/mnt:[4026532200]"));
+}
+
+static void walscopes_own_mount_namespace_is_not(void **state)
+{
+	assert_false(has_own_mounts(*state, "/mnt:[4026531841]", "/mnt:[4026531841]"));
+}
+
+static void a_mount_namespace_that_cannot_be_read_is_taken_for_the_own(void **state)
+{
+	assert_false(has_own_mounts(*state, "/mnt:[4026531841]", NULL));
+}
+
 static void a_deleted_executable_keeps_its_path_and_children(void **state)
 {
 	struct fixture *fx = *state;
@@ -411,6 +473,10 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(several_servers_are_found_with_their_children),
+		TEST(the_data_directory_is_told_by_the_directory_not_by_its_name),
+		TEST(another_mount_namespace_is_noted),
+		TEST(walscopes_own_mount_namespace_is_not),
+		TEST(a_mount_namespace_that_cannot_be_read_is_taken_for_the_own),
 		TEST(a_deleted_executable_keeps_its_path_and_children),
 		TEST(processes_that_vanish_are_left_out),
 		TEST(a_name_with_spaces_and_parentheses_confuses_nothing),
