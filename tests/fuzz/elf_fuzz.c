@@ -11,11 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "layout/layout.h"
 #include "probe/plan.h"
 #include "symbol/code.h"
+#include "symbol/debug.h"
+#include "symbol/list.h"
 #include "symbol/resolve.h"
 
 #define MUST(condition)                                                                 \
@@ -85,13 +89,13 @@ static void read_names(const struct ws_image *image)
 }
 
 static void plan(const struct ws_image *image, const struct ws_symbol_set *symbols, int major,
-		 bool no_debug_info)
+		 struct ws_debug *debug)
 {
 	struct ws_error err = { 0 };
 	struct ws_layout layout;
 	struct ws_plan planned;
 
-	if (ws_layout_find(image, major, no_debug_info, &layout, &err)) {
+	if (ws_layout_find(image, major, debug, &layout, &err)) {
 		must_say_why(&err);
 		return;
 	}
@@ -109,9 +113,23 @@ static void plan(const struct ws_image *image, const struct ws_symbol_set *symbo
 	ws_plan_deinit(&planned);
 }
 
-static void resolve(const struct ws_image *image, bool no_debug_info)
+static void list(const struct ws_image *image, struct ws_debug *debug,
+		 const struct ws_symbol_set *set)
 {
-	const struct ws_resolve_options options = { .no_debug_info = no_debug_info };
+	struct ws_symbol_list names = { 0 };
+	struct ws_error err = { 0 };
+
+	if (ws_symbol_list_make(image, debug, set, true, &names, &err))
+		must_say_why(&err);
+	for (size_t i = 0; i < names.count; i++)
+		MUST(names.symbols[i].name[0]);
+	ws_symbol_list_deinit(&names);
+}
+
+/* `debug` NULL: without debug information. */
+static void resolve(const struct ws_image *image, struct ws_debug *debug)
+{
+	const struct ws_resolve_options options = { .no_debug_info = !debug, .debug = debug };
 	char version[WS_VERSION_TEXT];
 	struct ws_error err = { 0 };
 	struct ws_symbol_set set;
@@ -126,14 +144,67 @@ static void resolve(const struct ws_image *image, bool no_debug_info)
 			MUST(ws_image_is_mapped(image, set.symbols[i].address));
 	}
 	ws_image_server_version(image, version, &major);
-	plan(image, &set, major, no_debug_info);
+	plan(image, &set, major, debug);
+	if (debug)
+		list(image, debug, &set);
 	ws_symbol_set_deinit(&set);
+}
+
+/* Separate files are looked for in a folder where the image is its own debug file, by its build-id:
+ * the path through which files that somebody else made come in. */
+static struct ws_debug *open_debug(const struct ws_image *image, int fd, const char *dir)
+{
+	const struct ws_debug_options options = { .debug_dir = dir,
+						  .skip = WS_STEP_BIT(WS_STEP_DEBUGINFOD) };
+	const char *id = ws_image_build_id(image);
+	char folder[128], path[512], self[64];
+	struct ws_debug *debug;
+
+	snprintf(folder, sizeof(folder), "%s/.build-id/%.2s", dir, id);
+	snprintf(path, sizeof(path), "%s/%s.debug", folder, id + 2);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (strlen(id) > 2) {
+		mkdir(folder, 0700);
+		MUST(symlink(self, path) == 0);
+	}
+	debug = ws_debug_new(image, &options);
+	MUST(debug);
+	ws_debug_next_dwarf(debug, ws_debug_next_dwarf(debug, NULL));
+	if (strlen(id) > 2) {
+		unlink(path);
+		rmdir(folder);
+	}
+	return debug;
+}
+
+static char debug_dir[] = "/tmp/walscope-fuzz-XXXXXX";
+
+static void remove_debug_dir(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/.build-id", debug_dir);
+	rmdir(path);
+	rmdir(debug_dir);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	char path[64];
+
+	(void)argc, (void)argv;
+	MUST(mkdtemp(debug_dir));
+	snprintf(path, sizeof(path), "%s/.build-id", debug_dir);
+	MUST(mkdir(path, 0700) == 0);
+	atexit(remove_debug_dir);
+	return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	ws_autoclose int fd = fuzz_file(data, size);
 	struct ws_error err = { 0 };
+	struct ws_debug *debug;
 	struct ws_image *image;
 
 	if (ws_image_open(&image, fd, "fuzz", NULL, &err)) {
@@ -142,8 +213,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	read_functions(image);
 	read_names(image);
-	resolve(image, false);
-	resolve(image, true);
+	debug = open_debug(image, fd, debug_dir);
+	resolve(image, debug);
+	ws_debug_free(debug);
+	resolve(image, NULL);
 	ws_image_free(image);
 	return 0;
 }
