@@ -68,6 +68,8 @@ static int put_head(const struct ws_export *ex, const struct ws_symbol_report *r
 
 static enum ws_color cost_color(const struct ws_entry_site *site)
 {
+	if (!site->found)
+		return WS_COLOR_NONE;
 	return site->cost == WS_COST_EMULATED ? WS_COLOR_GREEN : WS_COLOR_YELLOW;
 }
 

@@ -19,7 +19,7 @@ static uint8_t *unpack(const uint8_t *in, size_t in_size, size_t *size, const ch
 {
 	lzma_stream stream = LZMA_STREAM_INIT;
 	struct ws_buf out = { 0 };
-	lzma_ret rc;
+	lzma_ret rc = LZMA_OK;
 
 	*why = "memory exhausted";
 	if (lzma_stream_decoder(&stream, MEMORY_MAX, 0) != LZMA_OK)
@@ -27,24 +27,24 @@ static uint8_t *unpack(const uint8_t *in, size_t in_size, size_t *size, const ch
 	stream.next_in = in;
 	stream.avail_in = in_size;
 	do {
-		if (out.len >= UNPACKED_MAX) {
-			*why = "it unpacks to more than 64 MiB";
-			rc = LZMA_MEM_ERROR;
+		/* Twice as much each time, and a byte more than may be. */
+		size_t room = out.len + 65536;
+
+		if (room > UNPACKED_MAX + 1 - out.len)
+			room = UNPACKED_MAX + 1 - out.len;
+		if (!room || ws_buf_reserve(&out, room))
 			break;
-		}
-		if (ws_buf_reserve(&out, out.len + 65536)) {
-			rc = LZMA_MEM_ERROR;
-			break;
-		}
 		stream.next_out = (uint8_t *)out.data + out.len;
-		stream.avail_out = out.len + 65536;
+		stream.avail_out = room;
 		rc = lzma_code(&stream, LZMA_FINISH);
 		out.len = (size_t)((char *)stream.next_out - out.data);
-		if (rc != LZMA_OK && rc != LZMA_STREAM_END)
-			*why = "it is no valid xz";
 	} while (rc == LZMA_OK);
+	if (out.len > UNPACKED_MAX)
+		*why = "it unpacks to more than 64 MiB";
+	else if (rc != LZMA_OK && rc != LZMA_STREAM_END)
+		*why = "it is no valid xz";
 	lzma_end(&stream);
-	if (rc == LZMA_STREAM_END && out.len) {
+	if (rc == LZMA_STREAM_END && out.len && out.len <= UNPACKED_MAX) {
 		*size = out.len;
 		return (uint8_t *)out.data;
 	}

@@ -275,12 +275,97 @@ static void test_doctor_colors_end_where_they_begin(void **state)
 	print_doctor(&ws_format_text, false, true, "doctor-color.txt");
 }
 
+/* -- symbols, which has none either */
+
+static void print_symbols(const struct ws_format *format, bool color, const char *name)
+{
+	static const struct ws_symbol extra[] = {
+		{ .name = "WalSndWait", .status = WS_SYMBOL_ABSENT },
+		{ .name = "sentPtr",
+		  .status = WS_SYMBOL_FOUND,
+		  .source = WS_SOURCE_DEBUGLINK,
+		  .is_variable = true,
+		  .address = 0x88a7e8,
+		  .size = 8,
+		  .confidence = 1 },
+	};
+	const struct ws_symbol_row rows[] = {
+		{ .symbol = &symbols[0],
+		  .has_offset = true,
+		  .offset = 0x4729c0,
+		  .site = { .found = true,
+			    .offset = 0x4729c4,
+			    .cost = WS_COST_STEPPED,
+			    .instruction = "mov rax, rbx" } },
+		{ .symbol = &symbols[1] },
+		{ .symbol = &symbols[2] },
+		{ .symbol = &symbols[3],
+		  .has_offset = true,
+		  .offset = 0x429720,
+		  .site = { .found = true,
+			    .offset = 0x429720,
+			    .cost = WS_COST_EMULATED,
+			    .instruction = "push rbp" } },
+		{ .symbol = &extra[0] },
+		{ .symbol = &extra[1] },
+	};
+	const struct ws_symbol_set set = {
+		.symbols = symbols,
+		.count = 4,
+		.resolve_ns = 67500000,
+		.steps = { [WS_STEP_DYNSYM] = { WS_STEP_DONE, 1, 1000, NULL },
+			   [WS_STEP_DWARF] = { WS_STEP_OFF, 0, 0, NULL },
+			   [WS_STEP_DEBUGLINK] = { WS_STEP_DONE, 1, 2000000,
+						   "/usr/lib/debug/postgres\033.debug" } },
+	};
+	const struct ws_symbol_report report = {
+		.file = "/opt/pg\033[1m/postgres",
+		.build_id = "44c007cfee140e4c25e8a434008096828e70a92c",
+		.arch = "x86_64",
+		.version = "15.18",
+		.major = 15,
+		.stripped = true,
+		.set = &set,
+		.rows = rows,
+		.count = WS_ARRAY_SIZE(rows),
+	};
+	struct ws_export_options options = { .screen = {
+						     .width = 100, .utf8 = true, .color = color } };
+	struct ws_export ex;
+	char *text = NULL;
+	size_t size;
+
+	options.out = open_memstream(&text, &size);
+	assert_int_equal(ws_export_begin(&ex, format, WS_VIEW_SYMBOLS, &options), 0);
+	assert_int_equal(ws_export_symbols(&ex, &report), 0);
+	assert_int_equal(ws_export_end(&ex), 0);
+	ws_export_release(&ex);
+	fclose(options.out);
+	check(name, text);
+	free(text);
+}
+
+static void test_symbols_text(void **state)
+{
+	(void)state;
+	print_symbols(&ws_format_text, false, "symbols.txt");
+	print_symbols(&ws_format_text, true, "symbols-color.txt");
+}
+
+static void test_symbols_json(void **state)
+{
+	(void)state;
+	print_symbols(&ws_format_json, false, "symbols.json");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest doctor[] = {
 		cmocka_unit_test(test_doctor_text),
 		cmocka_unit_test(test_doctor_json),
 		cmocka_unit_test(test_doctor_colors_end_where_they_begin),
+		cmocka_unit_test(test_symbols_text),
+		cmocka_unit_test(test_symbols_json),
 	};
 	struct CMUnitTest tests[WS_ARRAY_SIZE(goldens)];
 	int failed;
