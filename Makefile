@@ -93,7 +93,7 @@ $(BUILD)/libwalscope.a: $(LIB_OBJ)
 
 $(BUILD)/walscope: $(BUILD)/src/main.o $(BUILD)/libwalscope.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -o $@
+	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) -Wl,--build-id $^ $(PKG_LIBS) -o $@
 
 $(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(TLIB_OBJ) $(BUILD)/libwalscope.a
 	$(call say,LINK,$@)

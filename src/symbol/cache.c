@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,17 +62,35 @@ static uint64_t hash_contents(const struct ws_image *image)
 	return hash;
 }
 
+/* The build-id of this program: rules of recovery may have changed without a new version. */
+static int own_build_id(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uint64_t *hash = arg;
+
+	(void)size;
+	for (size_t i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+
+		if (ph->p_type == PT_NOTE)
+			*hash = XXH64((const void *)(info->dlpi_addr + ph->p_vaddr), ph->p_memsz,
+				      *hash);
+	}
+	return 1; /* the first object is the program */
+}
+
 /* The first line: everything that must be the same for the answers to be the same. */
 static int add_header(const struct resolver *r, struct ws_buf *buf)
 {
 	XXH64_hash_t names = 0;
+	uint64_t program = 0;
 
 	for (size_t i = 0; i < r->set->count; i++)
 		names = XXH64(r->wanted[i].name, strlen(r->wanted[i].name) + 1, names);
+	dl_iterate_phdr(own_build_id, &program);
 	return ws_buf_addf(buf,
-			   "walscope-symbols %d %s %s contents=%016" PRIx64 " names=%016" PRIx64
-			   " debug=%016" PRIx64 " skip=%x\n",
-			   CACHE_FORMAT, WS_VERSION, ws_image_build_id(r->image),
+			   "walscope-symbols %d %s %016" PRIx64 " %s contents=%016" PRIx64
+			   " names=%016" PRIx64 " debug=%016" PRIx64 " skip=%x\n",
+			   CACHE_FORMAT, WS_VERSION, program, ws_image_build_id(r->image),
 			   hash_contents(r->image), (uint64_t)names, ws_debug_fingerprint(r->debug),
 			   r->skip);
 }

@@ -154,6 +154,12 @@ static int add_debug_files(struct ws_symbol_list *list, const struct ws_image *i
 	return 0;
 }
 
+/* .dynsym is asked first. */
+static int rank(enum ws_symbol_source source)
+{
+	return source == WS_SOURCE_DYNSYM ? WS_SOURCE_NONE : (int)source;
+}
+
 static int compare(const void *pa, const void *pb)
 {
 	const struct ws_symbol *a = pa, *b = pb;
@@ -163,7 +169,7 @@ static int compare(const void *pa, const void *pb)
 		return diff;
 	if (a->address != b->address)
 		return a->address < b->address ? -1 : 1;
-	return a->source < b->source ? -1 : a->source > b->source;
+	return rank(a->source) - rank(b->source);
 }
 
 /* One name at one address is one symbol; whoever is first in the chain has it. */
