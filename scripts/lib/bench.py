@@ -3,6 +3,7 @@
 
 import argparse
 import glob
+import json
 import os
 import re
 import shutil
@@ -18,9 +19,11 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 import processes  # noqa: E402
 from cluster import Server  # noqa: E402
 from processes import Failure, wait_for  # noqa: E402
-from walscope import start_record, wait_attached  # noqa: E402
+from walscope import binary, start_record, wait_attached  # noqa: E402
 
-GOAL = {"attach, nothing cached": 1.5, "attach, symbols cached": 0.2, "detach": 0.5}
+GOAL = {"attach, nothing cached": 1.5, "attach, symbols cached": 0.2, "detach": 0.5,
+        "resolve, CPU of all": 1.0, "resolve, cached": 0.01}
+RESOLVE_MEMORY_MB = 200
 
 
 def heading(text):
@@ -56,6 +59,31 @@ def attach_and_detach(space, server, rounds):
     row("attach, nothing cached", cold, GOAL["attach, nothing cached"])
     row("attach, symbols cached", warm, GOAL["attach, symbols cached"])
     row("detach", detach, GOAL["detach"])
+
+
+def resolution(program, cache, rounds):
+    """What finding the symbols of a server binary takes: CPU and memory of the whole program with nothing
+    cached, and the search alone, by its own clock, with the answers of the run before."""
+    command = [binary(), "symbols", program, "--json"]
+    environment = {**os.environ, "XDG_CACHE_HOME": cache}
+    cold, warm, memory = [], [], []
+    for _ in range(rounds):
+        shutil.rmtree(os.path.join(cache, "walscope"), ignore_errors=True)
+        with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        cold.append(usage.ru_utime + usage.ru_stime)
+        memory.append(usage.ru_maxrss / 1024)
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+        entry = json.loads(done.stdout)
+        if process.returncode or not entry["cached"]:
+            raise Failure(f"{' '.join(command)}: exit status {process.returncode}, cached {entry['cached']}")
+        warm.append(entry["resolve_ms"] / 1000)
+    row("resolve, CPU of all", cold, GOAL["resolve, CPU of all"])
+    row("resolve, cached", warm, GOAL["resolve, cached"])
+    print(f"{'resolve, memory':<28} most {max(memory):.0f} MB   goal {RESOLVE_MEMORY_MB} MB: "
+          f"{'met' if max(memory) <= RESOLVE_MEMORY_MB else 'MISSED'}", flush=True)
 
 
 def transactions(server, seconds):
@@ -126,6 +154,9 @@ def main():
             server.wait_walsender("standby")
             heading(f"attach and detach ({options.rounds} rounds, a running server with a standby)")
             attach_and_detach(space, server, options.rounds)
+            size = os.path.getsize(server.program) / 1e6
+            heading(f"symbols of a server of {size:.0f} MB ({options.rounds} rounds)")
+            resolution(server.program, space.folder("symbols"), options.rounds)
             heading(f"load: pgbench -N -c 4, {options.seconds} s, with a streaming standby")
             load(space, server, options.rounds, options.seconds)
             standby.stop()

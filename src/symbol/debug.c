@@ -169,9 +169,15 @@ static bool (*const find[WS_STEP_COUNT])(struct ws_debug *, struct debug_slot *)
  * type. */
 static void open_dwarf(struct ws_debug *debug, struct debug_slot *slot)
 {
+	Elf_Data *data;
+	GElf_Shdr sh;
+
 	if (slot->file.step == WS_STEP_MINIDEBUGINFO)
 		return;
 	slot->file.dwarf = dwarf_begin_elf(slot->elf.elf, DWARF_C_READ, NULL);
+	if (!slot->file.dwarf && ws_elf_section(slot->elf.elf, ".debug_info", &sh, &data))
+		ws_debug_note(debug, slot->file.step, slot->path, "its DWARF cannot be read (%s)",
+			      dwarf_errmsg(-1));
 	if (!slot->file.dwarf || ws_debug_find_alt(debug, slot))
 		return;
 	dwarf_end(slot->file.dwarf);
