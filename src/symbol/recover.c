@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The last step of the chain: names for functions whose names were stripped. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "symbol/recover_parts.h"
+
+#define NAME_MAX_LEN	96
+#define PART_CONFIDENCE 0.9
 
 /* Does the file itself call this address something else? */
 static bool is_contradicted(const struct resolver *r, uint64_t address, const char *name)
@@ -15,95 +19,150 @@ static bool is_contradicted(const struct resolver *r, uint64_t address, const ch
 	return strcmp(symbol->name, name) != 0;
 }
 
+static void claim(struct resolver *r, const char *name, const struct ws_body *body, double score)
+{
+	const struct ws_range *range = &body->evidence.range;
+	long i = ws_resolver_index(r, name);
+
+	if (i < 0 || !ws_resolver_is_open(r, (size_t)i))
+		return;
+	if (is_contradicted(r, range->start, name))
+		ws_resolver_refuse(r, (size_t)i, "the symbol table names its body otherwise");
+	else
+		ws_resolver_claim(r, (size_t)i, WS_SOURCE_RECOVERED, range->start,
+				  range->end - range->start, score);
+}
+
+/* Wanted names carry the unit they are of: another may have a static function of the same name. */
+static bool is_of_unit(const struct resolver *r, const struct ws_unit *unit, size_t f)
+{
+	const struct ws_sig_function *function = &unit->sig.functions[f];
+	long i = ws_resolver_index(r, function->name);
+
+	return i >= 0 && function->is_static && function->is_own &&
+	       (!r->wanted[i].file || strcmp(r->wanted[i].file, unit->sig.file) == 0);
+}
+
 static void claim_bodies(struct resolver *r, const struct ws_unit *unit)
 {
 	for (size_t b = 0; b < unit->count; b++) {
-		const struct ws_evidence *body = &unit->bodies[b];
-		long i = unit->names[b] && !body->name ? ws_resolver_index(r, unit->names[b]) : -1;
+		const struct ws_body *body = &unit->bodies[b];
 
-		if (i < 0 || !ws_resolver_is_open(r, (size_t)i))
-			continue;
-		if (is_contradicted(r, body->range.start, unit->names[b]))
-			ws_resolver_refuse(r, (size_t)i,
-					   "the symbol table names its body otherwise");
-		else
-			ws_resolver_claim(r, (size_t)i, WS_SOURCE_RECOVERED, body->range.start,
-					  body->range.end - body->range.start, unit->scores[b]);
+		if (body->function >= 0 && !body->evidence.name &&
+		    is_of_unit(r, unit, (size_t)body->function))
+			claim(r, unit->sig.functions[body->function].name, body, body->score);
 	}
 }
 
-/* Does this body hold the code of the signature's function? */
-static bool is_host(const struct ws_signature *sig, const struct ws_unit *unit,
-		    const struct ws_scan *scan, size_t b)
+/* NAME.part: the only body that reports as NAME and lacks nothing of it but the way past it. */
+static void claim_parts(struct resolver *r, const struct ws_unit *unit)
 {
-	const struct ws_evidence *body = &unit->bodies[b];
+	for (size_t f = 0; f < unit->sig.function_count; f++) {
+		const struct ws_sig_function *function = &unit->sig.functions[f];
+		char name[NAME_MAX_LEN];
+		long found = -1;
 
-	if (unit->names[b] && strcmp(unit->names[b], sig->name) == 0)
-		return false;
-	if (sig->reports)
-		return ws_evidence_reports(body, sig->file, sig->name);
-	return sig->keys && unit->names[b] && ws_names_has(sig->hosts, unit->names[b]) &&
-	       ws_unit_uses_all(unit, scan, body, sig->keys);
+		snprintf(name, sizeof(name), "%s.part", function->name);
+		if (!function->reports || ws_resolver_index(r, name) < 0)
+			continue;
+		for (size_t b = 0; b < unit->count; b++) {
+			if (unit->bodies[b].function >= 0 || unit->bodies[b].evidence.is_quick ||
+			    !ws_unit_may_be_part(unit, f, b))
+				continue;
+			if (found >= 0) {
+				found = -1;
+				break;
+			}
+			found = (long)b;
+		}
+		if (found >= 0)
+			claim(r, name, &unit->bodies[found], PART_CONFIDENCE);
+	}
 }
 
-/* A name without a body is inlined where its marks are, if all of these places are known by name.
+/*
+ * What only this function of the unit does: an ereport with its name, or features no other has.
+ * Returns how many marks there are; `shown` is how many of them the body shows.
  */
-static int claim_inlined(struct resolver *r, const struct ws_signature *sig,
-			 const struct ws_unit *unit, const struct ws_scan *scan)
+static size_t count_marks(const struct ws_unit *unit, size_t f, const struct ws_body *body,
+			  size_t *shown)
 {
-	long i = ws_resolver_index(r, sig->name);
+	const struct ws_sig_function *function = &unit->sig.functions[f];
+	size_t marks = function->reports;
 
-	if (i < 0 || r->ambiguous[i] || r->set->symbols[i].status == WS_SYMBOL_ABSENT ||
+	*shown = function->reports && ws_indexes_has(&body->reports, f);
+	for (size_t i = 0; !function->reports && i < function->feature_count; i++) {
+		const struct ws_sig_feature *feature = &function->features[i];
+
+		if (!feature->is_required || !unit->is_available[feature->id] ||
+		    unit->sig.uses[feature->id] != 1)
+			continue;
+		marks++;
+		for (size_t j = 0; j < body->feature_count; j++)
+			*shown += body->features[j] == feature->id;
+	}
+	return marks;
+}
+
+/* Does this body hold the code of the function, which is not its own? */
+static bool is_host(const struct ws_unit *unit, size_t f, const struct ws_body *body)
+{
+	size_t shown, marks;
+
+	if (body->function == (long)f)
+		return false;
+	marks = count_marks(unit, f, body, &shown);
+	return marks && shown == marks;
+}
+
+/* A name without a body is inlined where its marks are, if all of these places are known by name
+ * and may have it inside. */
+static int claim_inlined(struct resolver *r, const struct ws_unit *unit, size_t f)
+{
+	const struct ws_sig_unit *sig = &unit->sig;
+	long i = ws_resolver_index(r, sig->functions[f].name);
+
+	if (!is_of_unit(r, unit, f) || r->ambiguous[i] ||
+	    r->set->symbols[i].status == WS_SYMBOL_ABSENT ||
 	    r->set->symbols[i].source == WS_SOURCE_DWARF)
 		return 0;
 	for (size_t b = 0; b < unit->count; b++) {
-		if (is_host(sig, unit, scan, b) && !unit->names[b])
+		const struct ws_body *body = &unit->bodies[b];
+
+		if (is_host(unit, f, body) &&
+		    (body->function < 0 || !ws_bit(sig->functions[body->function].closure, f)))
 			return 0;
 	}
 	for (size_t b = 0; b < unit->count; b++) {
-		if (is_host(sig, unit, scan, b) &&
-		    ws_resolver_inlined(r, (size_t)i, WS_SOURCE_RECOVERED, unit->names[b]))
+		const struct ws_body *body = &unit->bodies[b];
+
+		if (is_host(unit, f, body) &&
+		    ws_resolver_inlined(r, (size_t)i, WS_SOURCE_RECOVERED,
+					sig->functions[body->function].name))
 			return -1;
 	}
 	return 0;
 }
 
-static int recover_unit(struct resolver *r, const struct ws_scan *scan, const char *file,
+static int recover_unit(struct resolver *r, const struct ws_scan *scan, size_t number,
 			struct ws_error *err)
 {
-	size_t count;
-	const struct ws_signature *signatures = ws_signatures(&count);
 	struct ws_unit unit;
 	int rc = 0;
 
-	if (ws_unit_load(&unit, scan, file, err))
+	if (ws_unit_load(&unit, scan, number, r->major, err))
 		return -1;
-	ws_log(r->options->log, WS_LOG_DEBUG, "recovery: %s: %zu functions", file, unit.count);
-	ws_unit_match(&unit, scan, r->options->log);
+	ws_log(r->options->log, WS_LOG_DEBUG, "recovery: %s: %zu functions", unit.sig.file,
+	       unit.count);
+	ws_unit_match(&unit, r->options->log);
 	claim_bodies(r, &unit);
-	for (size_t i = 0; i < count && rc == 0; i++) {
-		if (strcmp(signatures[i].file, file) == 0)
-			rc = claim_inlined(r, &signatures[i], &unit, scan);
-	}
+	claim_parts(r, &unit);
+	for (size_t f = 0; f < unit.sig.function_count && rc == 0; f++)
+		rc = claim_inlined(r, &unit, f);
 	ws_unit_deinit(&unit);
 	return rc ? ws_error_set(err, "cannot recover names", ws_image_path(r->image),
 				 "memory exhausted")
 		  : 0;
-}
-
-/* Each file of the table once; its signatures stand together. */
-static int recover_units(struct resolver *r, const struct ws_scan *scan, struct ws_error *err)
-{
-	size_t count;
-	const struct ws_signature *signatures = ws_signatures(&count);
-
-	for (size_t i = 0; i < count; i++) {
-		if (i && strcmp(signatures[i].file, signatures[i - 1].file) == 0)
-			continue;
-		if (recover_unit(r, scan, signatures[i].file, err))
-			return -1;
-	}
-	return 0;
 }
 
 int ws_find_recovered(struct resolver *r, struct ws_error *err)
@@ -111,16 +170,13 @@ int ws_find_recovered(struct resolver *r, struct ws_error *err)
 	struct ws_scan scan;
 	int rc;
 
-	if (ws_image_arch(r->image) != WS_ARCH_X86_64) {
-		ws_log(r->options->log, WS_LOG_INFO, "recovery: not for %s",
-		       ws_image_arch_name(ws_image_arch(r->image)));
-		return 0;
-	}
 	if (ws_scan_init(&scan, r->image, err))
 		return -1;
-	rc = recover_units(r, &scan, err);
+	rc = 0;
+	for (size_t u = 0; u < ws_sig_unit_count() && rc == 0; u++)
+		rc = recover_unit(r, &scan, u, err);
 	if (rc == 0)
-		rc = ws_recover_slots(r, &scan, err);
+		rc = ws_recover_send_pointers(r, &scan, err);
 	if (rc == 0)
 		rc = ws_recover_variables(r, &scan, err);
 	ws_scan_deinit(&scan);

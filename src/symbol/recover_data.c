@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Functions out of tables of pointers, and static variables by how known functions use them. */
+/* Static variables by how known functions use them. */
 #include "symbol/recover_parts.h"
 
 #include <stdlib.h>
@@ -8,86 +8,6 @@
 #include "base/util.h"
 
 #define CONFIDENCE 0.98 /* structural: one way to be right, checked from more than one side */
-#define TABLES_MAX 8
-
-/* `length` relocated pointers to starts of functions stand at `table`. */
-static bool is_function_table(const struct ws_scan *scan, uint64_t table, int length)
-{
-	for (int i = 0; i < length; i++) {
-		uint64_t value;
-		long f;
-
-		if (!ws_image_relocated(scan->image, table + (uint64_t)i * 8, &value))
-			return false;
-		f = ws_scan_index(scan, value);
-		if (f < 0 || scan->functions[f].start != value)
-			return false;
-	}
-	return true;
-}
-
-/* The table that the rule's holder points to or names, 0 if there is not exactly one. */
-static int find_table(const struct ws_scan *scan, const struct ws_slot_rule *rule, uint64_t *table,
-		      struct ws_error *err)
-{
-	const struct ws_image_symbol *holder = ws_image_symbol(scan->image, rule->holder);
-	struct ws_evidence body;
-	uint64_t value;
-	long f;
-
-	*table = 0;
-	if (!holder || !holder->is_dynamic)
-		return 0;
-	if (!holder->is_function) {
-		if (ws_image_relocated(scan->image, holder->address, &value) &&
-		    is_function_table(scan, value, rule->length))
-			*table = value;
-		return 0;
-	}
-	f = ws_scan_index(scan, holder->address);
-	if (f < 0)
-		return 0;
-	if (ws_evidence_gather(&body, scan, (size_t)f, err))
-		return -1;
-	for (size_t i = 0; i < body.reference_count; i++) {
-		value = body.references[i].address;
-		if (value == *table || !is_function_table(scan, value, rule->length))
-			continue;
-		*table = *table ? UINT64_MAX : value;
-	}
-	ws_evidence_deinit(&body);
-	if (*table == UINT64_MAX)
-		*table = 0;
-	return 0;
-}
-
-static int apply_slot_rule(struct resolver *r, const struct ws_scan *scan,
-			   const struct ws_slot_rule *rule, struct ws_error *err)
-{
-	static const struct ws_unit no_unit = { 0 };
-	long i = ws_resolver_index(r, rule->name);
-	struct ws_evidence body;
-	uint64_t table, address;
-	bool fits;
-	long f;
-
-	if (i < 0 || !ws_resolver_is_open(r, (size_t)i))
-		return 0;
-	if (find_table(scan, rule, &table, err))
-		return -1;
-	if (!table || !ws_image_relocated(scan->image, table + (uint64_t)rule->index * 8, &address))
-		return 0;
-	f = ws_scan_index(scan, address);
-	if (ws_evidence_gather(&body, scan, (size_t)f, err))
-		return -1;
-	/* An exported function in the slot is some other function that the table shares. */
-	fits = !body.name && ws_unit_uses_all(&no_unit, scan, &body, rule->must);
-	if (fits)
-		ws_resolver_claim(r, (size_t)i, WS_SOURCE_RECOVERED, address,
-				  body.range.end - body.range.start, CONFIDENCE);
-	ws_evidence_deinit(&body);
-	return 0;
-}
 
 /* How setCC reads the flags of a comparison: 1 for less, -1 for greater, 0 for anything else. */
 static int set_direction(const uint8_t *bytes, size_t size)
@@ -179,8 +99,7 @@ static void claim_if_open(struct resolver *r, const char *name, uint64_t address
 		ws_resolver_claim(r, (size_t)i, WS_SOURCE_RECOVERED, address, size, CONFIDENCE);
 }
 
-static int recover_send_pointers(struct resolver *r, const struct ws_scan *scan,
-				 struct ws_error *err)
+int ws_recover_send_pointers(struct resolver *r, const struct ws_scan *scan, struct ws_error *err)
 {
 	uint64_t pending = ws_symbol_address(r->set, "socket_is_send_pending");
 	long f = pending ? ws_scan_index(scan, pending) : -1;
@@ -199,18 +118,6 @@ static int recover_send_pointers(struct resolver *r, const struct ws_scan *scan,
 		claim_if_open(r, "PqSendPointer", found.greater, found.size);
 	}
 	return 0;
-}
-
-int ws_recover_slots(struct resolver *r, const struct ws_scan *scan, struct ws_error *err)
-{
-	size_t count;
-	const struct ws_slot_rule *rules = ws_slot_rules(&count);
-
-	for (size_t i = 0; i < count; i++) {
-		if (apply_slot_rule(r, scan, &rules[i], err))
-			return -1;
-	}
-	return recover_send_pointers(r, scan, err);
 }
 
 static bool is_used(const struct ws_evidence *body, uint64_t address, enum ws_use use, uint8_t size)

@@ -6,12 +6,12 @@
  */
 #include "symbol/recover_parts.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "symbol/image_parts.h"
 
 #define PARTS_MAX 8 /* the entry range and its cold parts */
 
@@ -127,21 +127,49 @@ static int add_call(struct gathering *g, const struct ws_insn *insn)
 }
 
 /*
- * A string that is a C identifier. The compiler may load an ereport's __func__ long before the call
- * and keep it in a register through a loop, where the arguments are not followed to; the string
- * still tells.
+ * A string. The compiler may load an ereport's __func__ long before the call and keep it in a
+ * register through a loop, where the arguments are not followed to; the string still tells.
  */
-static const char *identifier_at(const struct ws_image *image, uint64_t address)
+static const char *text_at(const struct ws_image *image, uint64_t address)
 {
-	const char *text =
-		ws_image_is_code(image, address) ? NULL : ws_image_string(image, address);
-	size_t len = 0;
+	const char *text = NULL;
 
-	if (!text || isdigit((unsigned char)text[0]))
-		return NULL;
-	while (isalnum((unsigned char)text[len]) || text[len] == '_')
-		len++;
-	return len >= 4 && text[len] == '\0' ? text : NULL;
+	if (!ws_image_is_code(image, address) && !ws_image_is_writable(image, address))
+		text = ws_image_string(image, address);
+	return text && strnlen(text, 4) == 4 ? text : NULL;
+}
+
+/* The exported variable that holds the address, or the exported function that begins there. */
+static const char *exported_at(const struct ws_image *image, uint64_t address)
+{
+	const struct ws_image_symbol *symbol;
+	size_t count;
+	long at;
+
+	symbol = ws_image_symbol_at(image, address);
+	if (symbol && symbol->is_dynamic)
+		return symbol->name;
+	symbol = ws_image_symbols(image, &count);
+	at = ws_image_search(&symbol->address, count, sizeof(*symbol), address);
+	for (; at >= 0 && symbol[at].address + symbol[at].size <= address; at--) {
+		if (symbol[at].is_dynamic)
+			return NULL;
+	}
+	return at >= 0 && symbol[at].is_dynamic && !symbol[at].is_function ? symbol[at].name : NULL;
+}
+
+/* Through a slot of the GOT, too. */
+static const char *reference_name(const struct ws_image *image, const struct ws_insn *insn)
+{
+	const char *name = exported_at(image, insn->reference);
+	uint64_t value;
+
+	if (name || !insn->reads_reference)
+		return name;
+	name = ws_image_slot_import(image, insn->reference);
+	if (!name && ws_image_is_pie(image) && ws_image_relocated(image, insn->reference, &value))
+		name = exported_at(image, value);
+	return name;
 }
 
 static int add_reference(struct gathering *g, const struct ws_insn *insn)
@@ -159,8 +187,9 @@ static int add_reference(struct gathering *g, const struct ws_insn *insn)
 	ref->size = insn->access_size;
 	ref->reads = insn->reads_reference;
 	ref->writes = insn->writes_reference;
-	if (!ref->reads && !ref->writes)
-		ref->identifier = identifier_at(g->scan->image, insn->reference);
+	ref->name = reference_name(g->scan->image, insn);
+	if (!ref->reads && !ref->writes && !ref->name)
+		ref->text = text_at(g->scan->image, insn->reference);
 	return 0;
 }
 
@@ -269,6 +298,8 @@ static int gather_part(struct gathering *g, struct ws_range part, struct ws_erro
 	if (ws_code_decode(g->scan->image, part, &code, err))
 		return -1;
 	forget_registers(g, ~0U);
+	if (part.start == g->evidence->range.start)
+		g->evidence->is_quick = ws_scan_is_quick(g->scan, &code);
 	for (size_t i = 0; i < code.count && rc == 0; i++) {
 		rc = see(g, &code.insns[i], after_report);
 		after_report = is_report(g, &code.insns[i]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Evidence against signatures. What must be there decides; the score only separates candidates that
- * pass, and where two are close there is no answer.
+ * Bodies against signatures. What a function can do at all decides whether a body may be it; the
+ * score only separates candidates that may, and where two are close there is no answer.
  */
 #include "symbol/recover_parts.h"
 
@@ -9,286 +9,306 @@
 
 #include "base/util.h"
 
-#define SCORE_MIN    0.5
-#define MARGIN_MIN   0.12
-#define ROUNDS_MAX   16
-#define NAME_MAX_LEN 80
-#define DEPTH_MAX    4 /* of functions inlined into functions that are inlined */
+#define SCORE_MIN      0.78
+#define MARGIN_MIN     0.12
+#define ELIMINATED_MIN 0.75 /* where nothing else is left */
+#define POSSIBLE_MIN   0.35 /* to be left */
+#define BITS_MIN       5    /* of evidence: less is chance */
+#define BITS_MAX       29
+#define BITS_STEP      6
 
-/* Callees that every function may have and that tell none from another. */
-static const char noise[] = "errstart errstart_cold errfinish errmsg errmsg_internal errdetail "
-			    "errdetail_internal errhint errcode "
-			    "errcode_for_file_access elog_start elog_finish s_lock "
-			    "__stack_chk_fail ExceptionalCondition "
-			    "perform_spin_delay";
+/* Bits of information of what is no feature. */
+#define STRANGER_BITS 3
+#define REPORT_BITS   6
+#define EDGE_BITS     3
+#define VARIABLE_BITS 3
 
-bool ws_evidence_reports(const struct ws_evidence *body, const char *file, const char *function)
+#define CALLEE_SHARE  0.5 /* of the bits of a feature that should have come with one */
+#define INLINED_SHARE 0.7 /* of a feature that came with an inlined function */
+
+#define WITNESSES_MIN 2 /* named functions that agree on where a variable is */
+
+static bool shows(const struct ws_body *body, size_t feature)
 {
-	for (size_t i = 0; i < body->report_count; i++) {
-		const struct ws_evidence_report *report = &body->reports[i];
-
-		if (report->function && strcmp(report->function, function) == 0 &&
-		    (!report->file || strcmp(report->file, file) == 0))
-			return true;
-	}
-	for (size_t i = 0; i < body->reference_count; i++) {
-		const char *identifier = body->references[i].identifier;
-
-		if (identifier && strcmp(identifier, function) == 0)
+	for (size_t i = 0; i < body->feature_count; i++) {
+		if (body->features[i] == feature)
 			return true;
 	}
 	return false;
 }
 
-static const char *call_name(const struct ws_unit *unit, const struct ws_evidence_call *call)
+static bool reports_fit(const struct ws_unit *unit, size_t f, const struct ws_body *body)
 {
-	long i;
+	const struct ws_sig_function *function = &unit->sig.functions[f];
 
-	if (call->name)
-		return call->name;
-	i = ws_unit_body(unit, call->target);
-	return i >= 0 ? unit->names[i] : NULL;
-}
-
-bool ws_unit_uses(const struct ws_unit *unit, const struct ws_scan *scan,
-		  const struct ws_evidence *body, const char *name)
-{
-	const struct ws_image_symbol *symbol;
-
-	for (size_t i = 0; i < body->call_count; i++) {
-		const char *callee = call_name(unit, &body->calls[i]);
-
-		if (callee && strcmp(callee, name) == 0)
-			return true;
-	}
-	symbol = ws_image_symbol(scan->image, name);
-	if (!symbol || !symbol->is_dynamic)
+	if (body->reports_stranger || (function->reports && !ws_indexes_has(&body->reports, f)))
 		return false;
-	for (size_t i = 0; i < body->reference_count; i++) {
-		if (body->references[i].address == symbol->address)
-			return true;
-	}
-	return false;
-}
-
-bool ws_unit_uses_all(const struct ws_unit *unit, const struct ws_scan *scan,
-		      const struct ws_evidence *body, const char *names)
-{
-	char name[NAME_MAX_LEN];
-
-	while (ws_names_next(&names, name, sizeof(name))) {
-		if (!ws_unit_uses(unit, scan, body, name))
+	for (size_t i = 0; i < body->reports.count; i++) {
+		if (!ws_bit(function->closure, body->reports.items[i]))
 			return false;
 	}
 	return true;
 }
 
-static const struct ws_signature *find_signature(const char *file, const char *name)
+/* Every named caller must be able to call it, every named callee must be one it can call. */
+static bool edges_fit(const struct ws_unit *unit, size_t f, const struct ws_body *body)
 {
-	size_t count;
-	const struct ws_signature *signatures = ws_signatures(&count);
+	const struct ws_sig_function *functions = unit->sig.functions;
 
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(signatures[i].name, name) == 0 && strcmp(signatures[i].file, file) == 0)
-			return &signatures[i];
-	}
-	return NULL;
-}
+	for (size_t i = 0; i < body->callers.count; i++) {
+		long caller = unit->bodies[body->callers.items[i]].function;
 
-/* May `name` stand inside a function of this signature? */
-static bool may_inline(const struct ws_signature *sig, const char *name, int depth)
-{
-	const char *names = sig->inlines;
-	char inlined[NAME_MAX_LEN];
-
-	while (ws_names_next(&names, inlined, sizeof(inlined))) {
-		const struct ws_signature *inner = find_signature(sig->file, inlined);
-
-		if (strcmp(inlined, name) == 0 ||
-		    (inner && depth < DEPTH_MAX && may_inline(inner, name, depth + 1)))
-			return true;
-	}
-	return false;
-}
-
-/* Is a call of `callee` what this function, or one that stands inside it, does? */
-static bool explains(const struct ws_signature *sig, const char *callee, int depth)
-{
-	const char *names = sig->inlines;
-	char inlined[NAME_MAX_LEN];
-
-	if (ws_names_has(sig->must, callee) || ws_names_has(sig->calls, callee) ||
-	    ws_names_has(sig->may, callee) || ws_names_has(names, callee))
-		return true;
-	while (ws_names_next(&names, inlined, sizeof(inlined))) {
-		const struct ws_signature *inner = find_signature(sig->file, inlined);
-
-		if (inner && depth < DEPTH_MAX && explains(inner, callee, depth + 1))
-			return true;
-	}
-	return false;
-}
-
-/* The name that its own reports carry. */
-static const char *report_name(const struct ws_signature *sig)
-{
-	return sig->part_of ? sig->part_of : sig->name;
-}
-
-/* May an ereport of `name` stand in this function: its own, or that of one it calls or swallows? */
-static bool may_report(const struct ws_signature *sig, const char *name)
-{
-	return strcmp(name, report_name(sig)) == 0 || may_inline(sig, name, 0) ||
-	       explains(sig, name, 0);
-}
-
-/* No ereport of another function of the unit, unless that one may be inlined here. */
-static bool reports_fit(const struct ws_signature *sig, const struct ws_evidence *body)
-{
-	for (size_t i = 0; i < body->report_count; i++) {
-		const struct ws_evidence_report *report = &body->reports[i];
-
-		if (report->function && (!report->file || strcmp(report->file, sig->file) == 0) &&
-		    !may_report(sig, report->function))
+		if (caller >= 0 && !ws_bit(functions[caller].calls, f))
 			return false;
 	}
-	for (size_t i = 0; i < body->reference_count; i++) {
-		const char *name = body->references[i].identifier;
-		const struct ws_signature *other = name ? find_signature(sig->file, name) : NULL;
+	for (size_t i = 0; i < body->takers.count; i++) {
+		long taker = unit->bodies[body->takers.items[i]].function;
 
-		if (other && other->reports && !may_report(sig, name))
+		if (taker >= 0 && !ws_bit(functions[taker].takes, f))
 			return false;
 	}
-	return !sig->reports || ws_evidence_reports(body, sig->file, report_name(sig));
-}
+	for (size_t i = 0; i < body->callees.count; i++) {
+		long callee = unit->bodies[body->callees.items[i]].function;
 
-/* The only pointer to a static function that calls of `callee` inside the unit get as this
- * argument. */
-static uint64_t handed_pointer(const struct ws_unit *unit, const char *callee, int argument)
-{
-	uint64_t pointer = 0;
-
-	for (size_t b = 0; b < unit->count; b++) {
-		const struct ws_evidence *body = &unit->bodies[b];
-
-		for (size_t i = 0; i < body->call_count; i++) {
-			const struct ws_evidence_call *call = &body->calls[i];
-			const struct ws_value *value = &call->args[argument];
-
-			if (!call->name || strcmp(call->name, callee) != 0 ||
-			    value->kind != WS_VALUE_ADDRESS)
-				continue;
-			if (pointer && pointer != value->value)
-				return 0;
-			pointer = value->value;
-		}
-	}
-	return pointer;
-}
-
-static bool handed_fits(const struct ws_signature *sig, const struct ws_unit *unit,
-			const struct ws_evidence *body)
-{
-	bool confirmed = false;
-
-	if (!sig->handed[0].callee)
-		return true;
-	for (size_t i = 0; i < WS_ARRAY_SIZE(sig->handed) && sig->handed[i].callee; i++) {
-		uint64_t pointer =
-			handed_pointer(unit, sig->handed[i].callee, sig->handed[i].argument);
-
-		if (pointer && pointer != body->range.start)
+		if (callee >= 0 && functions[callee].is_static &&
+		    !ws_bit(functions[f].closure, (size_t)callee))
 			return false;
-		confirmed |= pointer != 0;
 	}
-	return confirmed;
+	for (size_t i = 0; i < body->takes.count; i++) {
+		long taken = unit->bodies[body->takes.items[i]].function;
+
+		if (taken >= 0 && functions[taken].is_static &&
+		    !ws_bit(functions[f].takes, (size_t)taken))
+			return false;
+	}
+	return true;
 }
 
-static bool uses_any(const struct ws_unit *unit, const struct ws_scan *scan,
-		     const struct ws_evidence *body, const char *names)
+static bool may_be_copy(const struct ws_unit *unit, size_t f, size_t b)
 {
-	char name[NAME_MAX_LEN];
+	const struct ws_sig_function *function = &unit->sig.functions[f];
+	const struct ws_body *body = &unit->bodies[b];
 
-	while (ws_names_next(&names, name, sizeof(name))) {
-		if (ws_unit_uses(unit, scan, body, name))
-			return true;
-	}
-	return false;
+	return !body->evidence.name && !(body->is_taken && !function->is_taken) &&
+	       reports_fit(unit, f, body) && edges_fit(unit, f, body);
 }
 
-/* Share of what the function should call that this body calls, of names this server has. */
-static double recall(const struct ws_signature *sig, const struct ws_unit *unit,
-		     const struct ws_scan *scan, const struct ws_evidence *body)
+bool ws_unit_may_be_part(const struct ws_unit *unit, size_t f, size_t b)
 {
-	const char *lists[] = { sig->must, sig->calls };
-	size_t expected = 0, present = 0;
-
-	for (size_t l = 0; l < WS_ARRAY_SIZE(lists); l++) {
-		const char *names = lists[l];
-		char name[NAME_MAX_LEN];
-
-		while (ws_names_next(&names, name, sizeof(name))) {
-			bool uses = ws_unit_uses(unit, scan, body, name);
-
-			expected += uses || ws_image_symbol(scan->image, name);
-			present += uses;
-		}
-	}
-	return expected ? (double)present / (double)expected : 1;
+	return unit->sig.functions[f].is_static && may_be_copy(unit, f, b);
 }
 
-/* Share of the body's named callees that the function explains. */
-static double precision(const struct ws_signature *sig, const struct ws_unit *unit,
-			const struct ws_evidence *body)
+static bool is_known(const struct ws_unit *unit, size_t variable)
 {
-	size_t total = 0, explained = 0;
+	return unit->witnesses[variable] >= WITNESSES_MIN;
+}
 
-	for (size_t i = 0; i < body->call_count; i++) {
-		const char *callee = call_name(unit, &body->calls[i]);
+/* What the function does in front of its first branch, the body must do: gcc takes that away from
+ * what it splits off. */
+static bool has_head(const struct ws_unit *unit, size_t f, const struct ws_body *body)
+{
+	const struct ws_sig_function *function = &unit->sig.functions[f];
+	bool any = false;
 
-		if (!callee || ws_names_has(noise, callee))
+	for (size_t i = 0; i < function->feature_count; i++) {
+		if (!function->features[i].is_head)
 			continue;
-		total++;
-		explained += explains(sig, callee, 0);
+		if (!shows(body, function->features[i].id))
+			return false;
+		any = true;
 	}
-	return total ? (double)explained / (double)total : 1;
+	for (size_t i = 0; i < function->head_variables.count; i++) {
+		uint16_t v = function->head_variables.items[i];
+
+		if (!is_known(unit, v))
+			continue;
+		if (!ws_bit(body->variables, v))
+			return false;
+		any = true;
+	}
+	for (size_t i = 0; i < function->head_variables.count; i++) {
+		uint16_t v = function->head_variables.items[i];
+
+		if (!is_known(unit, v) && !ws_unit_names_variable(unit, body, v, any))
+			return false;
+	}
+	return true;
+}
+
+bool ws_unit_may_be(const struct ws_unit *unit, size_t f, size_t b)
+{
+	const struct ws_body *body = &unit->bodies[b];
+
+	/* The address of a part is never handed over. */
+	if (unit->sig.functions[f].is_quick && !body->is_taken &&
+	    (!body->evidence.is_quick || !has_head(unit, f, body)))
+		return false;
+	return ws_unit_may_be_part(unit, f, b);
+}
+
+/* Bits that were expected, and of these such that came. */
+struct tally {
+	double expected, came;
+};
+
+static void count(struct tally *tally, double bits, bool came)
+{
+	tally->expected += bits;
+	tally->came += came ? bits : 0;
+}
+
+/* Does it call something that has no name yet? */
+static bool calls_nameless(const struct ws_unit *unit, const struct ws_body *body)
+{
+	for (size_t i = 0; i < body->callees.count; i++) {
+		if (unit->bodies[body->callees.items[i]].function < 0)
+			return true;
+	}
+	return false;
+}
+
+/* What the function calls, the body calls, or it stands inside the body. */
+static void recall_callee(const struct ws_unit *unit, size_t c, const struct ws_body *body,
+			  struct tally *tally)
+{
+	const struct ws_sig_function *callee = &unit->sig.functions[c];
+	long b = unit->by_function[c];
+
+	if (b >= 0 && ws_indexes_has(&body->callees, (size_t)b)) {
+		count(tally, EDGE_BITS, true);
+		return;
+	}
+	if (!callee->is_required || (b < 0 && calls_nameless(unit, body)))
+		return;
+	for (size_t i = 0; i < callee->feature_count; i++) {
+		const struct ws_sig_feature *feature = &callee->features[i];
+
+		if (feature->is_required && !feature->is_callee && unit->is_available[feature->id])
+			count(tally, unit->sig.weights[feature->id] * CALLEE_SHARE,
+			      shows(body, feature->id));
+	}
+}
+
+/* Of what the function does, how much does the body do? */
+static struct tally recall(const struct ws_unit *unit, const struct ws_sig_function *function,
+			   const struct ws_body *body)
+{
+	const struct ws_sig_unit *sig = &unit->sig;
+	struct tally tally = { 0 };
+
+	for (size_t i = 0; i < function->feature_count; i++) {
+		const struct ws_sig_feature *feature = &function->features[i];
+		bool came = shows(body, feature->id);
+
+		/* What only some versions do, what this server lacks altogether, what may stand
+		 * here without a call. */
+		if (came ||
+		    (feature->is_required && !feature->is_callee &&
+		     (unit->is_available[feature->id] || sig->features[feature->id][0] == '"')))
+			count(&tally, sig->weights[feature->id], came);
+	}
+	for (size_t i = 0; i < function->variables.count; i++) {
+		uint16_t v = function->variables.items[i];
+
+		if (is_known(unit, v))
+			count(&tally, VARIABLE_BITS, ws_bit(body->variables, v));
+	}
+	for (size_t i = 0; i < function->callees.count; i++)
+		recall_callee(unit, function->callees.items[i], body, &tally);
+	return tally;
+}
+
+/* Of what the body does, how much would the function do? What it does itself counts more than what
+ * others do that may stand inside it. */
+static struct tally precision(const struct ws_unit *unit, const struct ws_sig_function *function,
+			      const struct ws_body *body, double inlined_share)
+{
+	struct tally tally = { 0 };
+
+	for (size_t i = 0; i < body->feature_count; i++) {
+		double bits = unit->sig.weights[body->features[i]];
+
+		tally.expected += bits;
+		if (ws_bit(function->own, body->features[i]))
+			tally.came += bits;
+		else if (ws_bit(function->explained, body->features[i]))
+			tally.came += bits * inlined_share;
+	}
+	for (size_t v = 0; v < unit->sig.variable_count; v++) {
+		if (is_known(unit, v) && ws_bit(body->variables, v))
+			count(&tally, VARIABLE_BITS, ws_bit(function->touches, v));
+	}
+	for (size_t i = 0; i < body->callees.count; i++) {
+		long callee = unit->bodies[body->callees.items[i]].function;
+
+		if (callee >= 0)
+			count(&tally, EDGE_BITS,
+			      ws_indexes_has(&function->callees, (size_t)callee));
+	}
+	count(&tally, STRANGER_BITS * (double)body->strangers, false);
+	return tally;
+}
+
+/* Who calls it, and to whom it is handed: best by named functions that do just that in the source,
+ * else by others that stand inside these. */
+static void count_callers(const struct ws_unit *unit, size_t f, const struct ws_body *body,
+			  struct tally *tally)
+{
+	for (size_t i = 0; i < body->callers.count; i++) {
+		long caller = unit->bodies[body->callers.items[i]].function;
+
+		if (caller >= 0 && (size_t)caller != f)
+			count(tally, EDGE_BITS,
+			      ws_indexes_has(&unit->sig.functions[caller].callees, f));
+	}
+	for (size_t i = 0; i < body->takers.count; i++) {
+		long taker = unit->bodies[body->takers.items[i]].function;
+
+		if (taker >= 0)
+			count(tally, EDGE_BITS, ws_bit(unit->sig.functions[taker].takes, f));
+	}
+}
+
+/* How alike they are, 0 to 1, and on how many bits that rests. */
+static double likeness(const struct ws_unit *unit, size_t f, size_t b, double inlined_share,
+		       double *bits)
+{
+	const struct ws_sig_function *function = &unit->sig.functions[f];
+	const struct ws_body *body = &unit->bodies[b];
+	struct tally r = recall(unit, function, body),
+		     p = precision(unit, function, body, inlined_share);
+
+	if (function->reports) {
+		count(&r, REPORT_BITS, true);
+		count(&p, REPORT_BITS, true);
+	}
+	count_callers(unit, f, body, &r);
+	*bits = r.came;
+	r.came = r.expected > 0 ? r.came / r.expected : 1;
+	p.came = p.expected > 0 ? p.came / p.expected : 1;
+	return r.came + p.came > 0 ? 2 * r.came * p.came / (r.came + p.came) : 0;
 }
 
 /* 0: this body is not that function. */
-static double score(const struct ws_signature *sig, const struct ws_unit *unit,
-		    const struct ws_scan *scan, size_t b)
+static double score(const struct ws_unit *unit, size_t f, size_t b, double bits_min)
 {
-	const struct ws_evidence *body = &unit->bodies[b];
-	double p, r;
+	double bits, alike;
 
-	if (!reports_fit(sig, body) || !handed_fits(sig, unit, body) ||
-	    !ws_unit_uses_all(unit, scan, body, sig->must) ||
-	    uses_any(unit, scan, body, sig->must_not))
+	if (!ws_unit_may_be(unit, f, b))
 		return 0;
-	p = precision(sig, unit, body);
-	r = recall(sig, unit, scan, body);
-	return p + r > 0 ? 2 * p * r / (p + r) : 0;
-}
-
-static bool is_named(const struct ws_unit *unit, const char *name)
-{
-	for (size_t b = 0; b < unit->count; b++) {
-		if (unit->names[b] && strcmp(unit->names[b], name) == 0)
-			return true;
-	}
-	return false;
+	alike = likeness(unit, f, b, INLINED_SHARE, &bits);
+	return bits >= bits_min ? alike : 0;
 }
 
 /* The body that fits best, unless another fits nearly as well. */
-static long best_body(const struct ws_signature *sig, const struct ws_unit *unit,
-		      const struct ws_scan *scan, double *best)
+static long best_body(const struct ws_unit *unit, size_t f, double bits_min, double *best)
 {
 	double second = 0;
 	long found = -1;
 
 	*best = 0;
 	for (size_t b = 0; b < unit->count; b++) {
-		double s = unit->names[b] ? 0 : score(sig, unit, scan, b);
+		double s = unit->bodies[b].function >= 0 ? 0 : score(unit, f, b, bits_min);
 
 		if (s > *best) {
 			second = *best;
@@ -301,52 +321,141 @@ static long best_body(const struct ws_signature *sig, const struct ws_unit *unit
 	return *best >= SCORE_MIN && *best - second >= MARGIN_MIN ? found : -1;
 }
 
-/* Would another name fit this body nearly as well? */
-static bool has_rival(const struct ws_signature *sig, const struct ws_unit *unit,
-		      const struct ws_scan *scan, size_t b, double best)
+/* Would another name fit this body nearly as well? The benefit of the doubt: as a part of it, or as
+ * a copy of a function that has its body elsewhere, and even of an exported one. */
+static long find_rival(const struct ws_unit *unit, size_t f, size_t b, double best)
 {
-	size_t count;
-	const struct ws_signature *signatures = ws_signatures(&count);
+	for (size_t i = 0; i < unit->sig.function_count; i++) {
+		double bits;
 
-	for (size_t i = 0; i < count; i++) {
-		if (&signatures[i] == sig || strcmp(signatures[i].file, unit->file) != 0 ||
-		    is_named(unit, signatures[i].name))
+		if (i != f && may_be_copy(unit, i, b) &&
+		    likeness(unit, i, b, unit->by_function[i] < 0 ? INLINED_SHARE : 1, &bits) >
+			    best - MARGIN_MIN)
+			return (long)i;
+	}
+	return -1;
+}
+
+static bool match_round(struct ws_unit *unit, double bits_min, const struct ws_log *log)
+{
+	bool progress = false;
+
+	for (size_t f = 0; f < unit->sig.function_count; f++) {
+		double best;
+		long b;
+
+		if (unit->by_function[f] >= 0 || !unit->sig.functions[f].is_static)
 			continue;
-		if (score(&signatures[i], unit, scan, b) > best - MARGIN_MIN)
+		b = best_body(unit, f, bits_min, &best);
+		if (b < 0 || find_rival(unit, f, (size_t)b, best) >= 0)
+			continue;
+		ws_unit_name(unit, (size_t)b, f, best);
+		progress = true;
+		ws_log(log, WS_LOG_DEBUG, "recovery: %s at 0x%llx, score %.2f",
+		       unit->sig.functions[f].name,
+		       (unsigned long long)unit->bodies[b].evidence.range.start, best);
+	}
+	return progress;
+}
+
+/* The only function that a body can be, of all that it can be with some likeness; -1 if there are
+ * several, or none. */
+static long only_function(const struct ws_unit *unit, size_t b)
+{
+	long found = -1;
+
+	for (size_t f = 0; f < unit->sig.function_count; f++) {
+		double bits;
+
+		/* What is handed over is no copy. */
+		if (unit->bodies[b].is_taken && unit->by_function[f] >= 0)
+			continue;
+		if (!may_be_copy(unit, f, b) || likeness(unit, f, b, 1, &bits) < POSSIBLE_MIN)
+			continue;
+		if (found >= 0)
+			return -1;
+		found = (long)f;
+	}
+	return found;
+}
+
+/* Are there two bodies that can be nothing but this function? Then it has copies. */
+static bool has_copies(const struct ws_unit *unit, size_t f, size_t b)
+{
+	for (size_t i = 0; i < unit->count; i++) {
+		if (i != b && unit->bodies[i].function < 0 && may_be_copy(unit, f, i) &&
+		    only_function(unit, i) == (long)f)
 			return true;
 	}
 	return false;
 }
 
-static bool match_round(struct ws_unit *unit, const struct ws_scan *scan, const struct ws_log *log)
+/* A body of the unit can be one function only: then little evidence will do. */
+static bool eliminate(struct ws_unit *unit, const struct ws_log *log)
 {
-	size_t count;
-	const struct ws_signature *signatures = ws_signatures(&count);
-	bool progress = false;
+	for (size_t b = 0; b < unit->count; b++) {
+		const struct ws_body *body = &unit->bodies[b];
+		long f = body->function < 0 && body->is_local ? only_function(unit, b) : -1;
+		double bits, alike;
 
-	for (size_t i = 0; i < count; i++) {
-		const struct ws_signature *sig = &signatures[i];
-		double best;
-		long b;
-
-		if (strcmp(sig->file, unit->file) != 0 || is_named(unit, sig->name))
+		if (f < 0 || unit->by_function[f] >= 0 || !unit->sig.functions[f].is_required ||
+		    !ws_unit_may_be(unit, (size_t)f, b) || has_copies(unit, (size_t)f, b))
 			continue;
-		b = best_body(sig, unit, scan, &best);
-		if (b < 0 || has_rival(sig, unit, scan, (size_t)b, best))
+		alike = likeness(unit, (size_t)f, b, INLINED_SHARE, &bits);
+		if (alike < ELIMINATED_MIN || bits <= 0)
 			continue;
-		unit->names[b] = sig->name;
-		unit->scores[b] = best;
-		progress = true;
-		ws_log(log, WS_LOG_DEBUG, "recovery: %s at 0x%llx, score %.2f", sig->name,
-		       (unsigned long long)unit->bodies[b].range.start, best);
+		ws_unit_name(unit, b, (size_t)f, alike);
+		ws_log(log, WS_LOG_DEBUG, "recovery: %s at 0x%llx, it can be no other, score %.2f",
+		       unit->sig.functions[f].name, (unsigned long long)body->evidence.range.start,
+		       alike);
+		return true;
 	}
-	return progress;
+	return false;
 }
 
-void ws_unit_match(struct ws_unit *unit, const struct ws_scan *scan, const struct ws_log *log)
+/* For who wonders why a name was not found. */
+static void log_best(const struct ws_unit *unit, size_t f, const struct ws_log *log)
 {
-	for (int round = 0; round < ROUNDS_MAX; round++) {
-		if (!match_round(unit, scan, log))
-			return;
+	double best = 0, second = 0;
+	size_t found = 0;
+	long rival;
+
+	for (size_t b = 0; b < unit->count; b++) {
+		double s = unit->bodies[b].function >= 0 ? 0 : score(unit, f, b, BITS_MIN);
+
+		if (s > best) {
+			second = best;
+			best = s;
+			found = b;
+		} else if (s > second) {
+			second = s;
+		}
+	}
+	rival = best > 0 ? find_rival(unit, f, found, best) : -1;
+	if (best > 0)
+		ws_log(log, WS_LOG_DEBUG,
+		       "recovery: %s is not taken: best 0x%llx, score %.2f, next %.2f, rival %s",
+		       unit->sig.functions[f].name,
+		       (unsigned long long)unit->bodies[found].evidence.range.start, best, second,
+		       rival >= 0 ? unit->sig.functions[rival].name : "none");
+	else
+		ws_log(log, WS_LOG_DEBUG, "recovery: %s: no candidate",
+		       unit->sig.functions[f].name);
+}
+
+void ws_unit_match(struct ws_unit *unit, const struct ws_log *log)
+{
+	/* What is surest comes first: it is evidence for what follows. */
+	for (double bits = BITS_MAX; bits >= BITS_MIN;) {
+		ws_unit_match_tables(unit, log);
+		ws_unit_match_variables(unit, log);
+		if (match_round(unit, bits, log) || (bits <= BITS_MIN && eliminate(unit, log)))
+			bits = BITS_MAX;
+		else
+			bits -= BITS_STEP;
+	}
+	for (size_t f = 0; f < unit->sig.function_count && log && log->level >= WS_LOG_DEBUG; f++) {
+		if (unit->by_function[f] < 0 && unit->sig.functions[f].is_own)
+			log_best(unit, f, log);
 	}
 }

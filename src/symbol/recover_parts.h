@@ -3,9 +3,9 @@
  * recover_parts.h: finding functions that have lost their names. For src/symbol/ alone.
  *
  * Three layers: a scan of all code that knows no instruction but call, jump and address operands
- * (recover_scan.c); evidence of single functions by disassembly (recover_evidence.c); and tables of
- * signatures that the evidence is matched against (recover_table.c, recover_match.c,
- * recover_data.c).
+ * (recover_scan.c); evidence of single functions by disassembly (recover_evidence.c); and
+ * signatures (recover_signature.c) that the evidence is matched against (recover_unit.c,
+ * recover_match.c, recover_data.c).
  */
 #ifndef WS_SYMBOL_RECOVER_PARTS_H
 #define WS_SYMBOL_RECOVER_PARTS_H
@@ -25,7 +25,8 @@ struct ws_scan {
 	const struct ws_image *image;
 	const struct ws_range *functions;
 	size_t count;
-	uint8_t *seen; /* parallel to functions */
+	uint8_t *seen;	/* parallel to functions */
+	uint8_t *quick; /* parallel: what is known of ways through it that call nothing */
 };
 
 int ws_scan_init(struct ws_scan *scan, const struct ws_image *image, struct ws_error *err);
@@ -35,10 +36,9 @@ long ws_scan_index(const struct ws_scan *scan, uint64_t address);
 /* Part of another function: entered with a frame, or reached by conditional jumps only. */
 bool ws_scan_is_fragment(const struct ws_scan *scan, size_t function);
 
-/* Calls fn for each function range with an operand that names one of `addresses` (sorted). A range
- * may come several times. */
-void ws_scan_references(const struct ws_scan *scan, const uint64_t *addresses, size_t count,
-			void (*fn)(void *arg, size_t function), void *arg);
+/* Is there a way from the entry to a return on which nothing is called, but functions without
+ * exported name that have one themselves? `code` is a whole function range. */
+bool ws_scan_is_quick(const struct ws_scan *scan, const struct ws_code *code);
 
 enum ws_value_kind { WS_VALUE_UNKNOWN = 0, WS_VALUE_NUMBER, WS_VALUE_ADDRESS };
 
@@ -61,7 +61,8 @@ struct ws_evidence_reference {
 	uint64_t address;
 	uint8_t size; /* of the access, 0 if only the address is taken */
 	bool reads, writes;
-	const char *identifier; /* the string there, if it could be the name of a function */
+	const char *name; /* of the exported variable or function there, or NULL */
+	const char *text; /* the string there, or NULL */
 };
 
 /* What an ereport or elog says about where it stands. */
@@ -73,6 +74,7 @@ struct ws_evidence_report {
 struct ws_evidence {
 	struct ws_range range; /* of the entry; cold parts come on top */
 	const char *name;      /* if it is exported */
+	bool is_quick;	       /* a way through it calls nothing, or functions that have one too */
 	struct ws_evidence_call *calls;
 	size_t call_count, call_cap;
 	struct ws_evidence_reference *references;
@@ -86,45 +88,99 @@ int ws_evidence_gather(struct ws_evidence *evidence, const struct ws_scan *scan,
 		       struct ws_error *err);
 void ws_evidence_deinit(struct ws_evidence *evidence);
 
+/* A growing list of indexes. */
+struct ws_indexes {
+	uint16_t *items;
+	size_t count, cap;
+};
+
 /*
- * A signature: what is known of one function from PostgreSQL's sources. Lists are names separated
- * by blanks: exported functions, imports, exported variables, and names recovered in an earlier
- * round.
+ * A signature: what one function calls, names and hands over, from object files in which nothing is
+ * inlined (signatures.inc, which scripts/signatures makes). Versions: those that the server's major
+ * is to be compared with, its own or its neighbours.
  */
-struct ws_signature {
+struct ws_sig_function {
 	const char *name;
-	const char *file;    /* base name of the unit */
-	const char *part_of; /* the compiler has split it off this function, whose name its reports
-			      * carry; NULL: a function of its own */
-	bool reports;	     /* it has an ereport or elog, which names it: no such text, no match */
-	const char *must;    /* called or referenced by every build of every major */
-	const char *must_not; /* the mark of a caller that has swallowed this function */
-	const char *calls;    /* what else it calls: raises the score */
-	const char *may;      /* neither raises nor lowers it */
-	const char *inlines;  /* functions of the unit that may stand inside it */
-	/* Its address is this argument of this call, made inside the unit: the only one so handed
-	 * over. */
-	struct {
-		const char *callee;
-		int argument;
-	} handed[2];
-	/* Inlined if all of `keys` are found inside one of `hosts`. Functions with an ereport need
-	 * no keys: their name inside another function says it. */
-	const char *keys, *hosts;
+	bool is_static;	  /* else exported, and known by its name */
+	bool is_own;	  /* of the unit's file, not of a header */
+	bool reports;	  /* an ereport or elog in it names it, in all versions */
+	bool is_quick;	  /* there is a way through it that calls nothing */
+	bool is_taken;	  /* its address is handed over somewhere in the unit */
+	bool is_required; /* all of the versions have it */
+	/* What is seen from outside: exported functions and variables, imports, strings. */
+	struct ws_sig_feature {
+		uint16_t id;	  /* index into the unit's features */
+		bool is_required; /* in all versions */
+		bool is_head;	  /* what is left of a split function lacks it */
+		bool is_callee;	  /* an exported function of the unit: it may be inlined */
+	} * features;
+	size_t feature_count, feature_cap;
+	struct ws_indexes callees, taken, tables; /* of the same unit */
+	struct ws_indexes variables;		  /* static ones, in all versions */
+	struct ws_indexes head_variables;	  /* and is_head, as above */
+	uint64_t *calls; /* bit set: functions that it may call, itself or through these */
+	/* More bit sets. What may stand inside it: itself and all that it calls and hands over. */
+	uint64_t *closure;
+	uint64_t *own;	     /* its features */
+	uint64_t *explained; /* the features of all these */
+	uint64_t *takes;     /* functions whose addresses these hand over */
+	uint64_t *touches;   /* static variables that these name */
 };
 
-const struct ws_signature *ws_signatures(size_t *count);
-
-/* A function out of a table of function pointers. */
-struct ws_slot_rule {
+/* A table of pointers: to functions, or to other tables. */
+struct ws_sig_table {
 	const char *name;
-	const char
-		*holder; /* exported variable that points to the table, or function that names it */
-	int index, length; /* position, and number of pointers the table has at least */
-	const char *must;  /* as in a signature */
+	bool is_static;
+	struct ws_sig_slot {
+		uint16_t slot;
+		int16_t function, table; /* of the same unit, -1 */
+		char *name;		 /* of another unit, else NULL */
+	} * slots;
+	size_t slot_count, slot_cap;
+	uint64_t address; /* in the server, 0: not known (yet) */
 };
 
-const struct ws_slot_rule *ws_slot_rules(size_t *count);
+struct ws_sig_unit {
+	const char *file; /* base name */
+	struct ws_sig_function *functions;
+	size_t function_count, function_cap;
+	struct ws_sig_table *tables;
+	size_t table_count, table_cap;
+	char **features; /* sorted; strings begin with '"' */
+	double *weights; /* bits of information; parallel */
+	uint16_t *uses;	 /* how many functions have it; parallel */
+	size_t feature_count, feature_cap;
+	char **variables; /* static ones; sorted */
+	size_t variable_count, variable_cap;
+	size_t function_words, feature_words, variable_words; /* of a bit set */
+};
+
+size_t ws_sig_unit_count(void);
+const char *ws_sig_unit_file(size_t unit);
+/* What functions of unit number `unit` do in servers of this major (0: any). */
+int ws_sig_unit_load(struct ws_sig_unit *sig, size_t unit, int major);
+void ws_sig_unit_deinit(struct ws_sig_unit *sig);
+long ws_sig_function(const struct ws_sig_unit *sig, const char *name); /* or -1 */
+long ws_sig_feature(const struct ws_sig_unit *sig, const char *name);  /* or -1 */
+long ws_sig_variable(const struct ws_sig_unit *sig, const char *name); /* or -1 */
+
+/* Walks the functions that the units' files define, in their order: *at begins at 0, *wanted is
+ * kept between calls. False behind the last. */
+bool ws_sig_next(size_t *at, struct ws_symbol_wanted *wanted, bool *is_static);
+
+/* A string as signatures have it: its beginning, with nothing but plain characters. */
+#define WS_SIG_STRING 32
+const char *ws_sig_string(const char *text, char out[WS_SIG_STRING]);
+
+static inline bool ws_bit(const uint64_t *set, size_t i)
+{
+	return set[i / 64] >> i % 64 & 1;
+}
+
+static inline void ws_bit_set(uint64_t *set, size_t i)
+{
+	set[i / 64] |= 1ULL << i % 64;
+}
 
 /* A variable that every one of some functions uses in one way. */
 enum ws_use { WS_USE_NONE = 0, WS_USE_READ, WS_USE_WRITE, WS_USE_ADDRESS };
@@ -142,36 +198,64 @@ struct ws_variable_rule {
 
 const struct ws_variable_rule *ws_variable_rules(size_t *count);
 
-/* One source file's functions, named and nameless. */
-struct ws_unit {
-	const char *file;
-	struct ws_evidence *bodies; /* parallel: */
-	const char **names;	    /* exported or recovered, NULL if unknown */
-	double *scores;		    /* of the recovered ones */
-	size_t count, cap;
+/* One function of the server, and its place among the others of its unit. */
+struct ws_body {
+	struct ws_evidence evidence;
+	long function;	    /* index into the signatures: by its exported name, or recovered; -1 */
+	double score;	    /* of a recovered one */
+	uint16_t *features; /* of the unit's, no repeats */
+	size_t feature_count;
+	size_t strangers; /* exported functions it calls that no function of the unit calls */
+	struct ws_indexes callees, callers, takes, takers; /* bodies */
+	struct ws_indexes reports;			   /* functions its ereports name */
+	bool reports_stranger; /* an ereport of the unit's file names none of its functions */
+	bool is_taken;	       /* its address is seen outside calls */
+	bool is_local;	       /* it lies among the unit's exported functions */
+	uint64_t *variables;   /* bit set: it names these, of those whose place is known */
 };
 
-/* A unit that cannot be told from the rest of the program is left empty. */
-int ws_unit_load(struct ws_unit *unit, const struct ws_scan *scan, const char *file,
+/* One source file's functions, named and nameless. */
+struct ws_unit {
+	const struct ws_scan *scan;
+	struct ws_sig_unit sig;
+	struct ws_body *bodies;
+	size_t count, cap;
+	uint16_t *by_scan;  /* number + 1 of the body of each of the scan's functions */
+	long *by_function;  /* body of each of the signatures' functions, -1 */
+	bool *is_available; /* parallel to the features: this server has it at all */
+	/* Parallel to the variables: where they are, 0 if that is not known, and how many named
+	 * functions agree on it. */
+	uint64_t *addresses;
+	uint8_t *witnesses;
+};
+
+/* Loads what can be reached from the exported functions and tables of the unit. */
+int ws_unit_load(struct ws_unit *unit, const struct ws_scan *scan, size_t number, int major,
 		 struct ws_error *err);
 void ws_unit_deinit(struct ws_unit *unit);
+/* Where each body stands among the others; once, when all are loaded. */
+int ws_unit_connect(struct ws_unit *unit);
 /* Names what can be named, in rounds, since names found in one are evidence in the next. */
-void ws_unit_match(struct ws_unit *unit, const struct ws_scan *scan, const struct ws_log *log);
+void ws_unit_match(struct ws_unit *unit, const struct ws_log *log);
+/* Tables whose place follows from named functions, and the functions in their slots. */
+void ws_unit_match_tables(struct ws_unit *unit, const struct ws_log *log);
+/* Static variables whose place follows from the named functions that name them. */
+void ws_unit_match_variables(struct ws_unit *unit, const struct ws_log *log);
+/* Does the body name a variable whose place is not known: all places where it may be, or any? */
+bool ws_unit_names_variable(const struct ws_unit *unit, const struct ws_body *body, size_t variable,
+			    bool any_will_do);
+/* May this body be that function? No regard to likeness. */
+bool ws_unit_may_be(const struct ws_unit *unit, size_t function, size_t body);
+/* As the above, but for a body that lacks the way on which nothing is called: a part of it. */
+bool ws_unit_may_be_part(const struct ws_unit *unit, size_t function, size_t body);
 /* The body at an address, or -1. */
 long ws_unit_body(const struct ws_unit *unit, uint64_t address);
-/* Does the body call or reference something of this name? */
-bool ws_unit_uses(const struct ws_unit *unit, const struct ws_scan *scan,
-		  const struct ws_evidence *body, const char *name);
-bool ws_unit_uses_all(const struct ws_unit *unit, const struct ws_scan *scan,
-		      const struct ws_evidence *body, const char *names);
-/* Does an ereport in the body, or a string it names, say that it stands in this function? */
-bool ws_evidence_reports(const struct ws_evidence *body, const char *file, const char *function);
+void ws_unit_name(struct ws_unit *unit, size_t body, size_t function, double score);
 
-/* Walks a list of names: `*at` starts as the list (may be NULL); false at its end. */
-bool ws_names_next(const char **at, char *name, size_t size);
-bool ws_names_has(const char *names, const char *name);
+bool ws_indexes_add(struct ws_indexes *list, size_t value); /* no repeats; false: no memory */
+bool ws_indexes_has(const struct ws_indexes *list, size_t value);
 
-int ws_recover_slots(struct resolver *r, const struct ws_scan *scan, struct ws_error *err);
+int ws_recover_send_pointers(struct resolver *r, const struct ws_scan *scan, struct ws_error *err);
 int ws_recover_variables(struct resolver *r, const struct ws_scan *scan, struct ws_error *err);
 
 #endif

@@ -166,7 +166,9 @@ int ws_scan_init(struct ws_scan *scan, const struct ws_image *image, struct ws_e
 	*scan = (struct ws_scan){ .image = image };
 	scan->functions = ws_image_functions(image, &scan->count);
 	scan->seen = calloc(scan->count + 1, 1);
-	if (!scan->seen || (scan->count && !starts_init(&starts, scan->functions, scan->count))) {
+	scan->quick = calloc(scan->count + 1, 1);
+	if (!scan->seen || !scan->quick ||
+	    (scan->count && !starts_init(&starts, scan->functions, scan->count))) {
 		ws_scan_deinit(scan);
 		return ws_error_errno(err, ENOMEM, "cannot scan the code", ws_image_path(image));
 	}
@@ -186,58 +188,6 @@ int ws_scan_init(struct ws_scan *scan, const struct ws_image *image, struct ws_e
 void ws_scan_deinit(struct ws_scan *scan)
 {
 	free(scan->seen);
-	scan->seen = NULL;
-}
-
-static bool is_listed(const uint64_t *addresses, size_t count, uint64_t address)
-{
-	size_t low = 0, high = count;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (addresses[mid] == address)
-			return true;
-		if (addresses[mid] < address)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return false;
-}
-
-/* Does any position of the code, taken as an operand, name one of the addresses? */
-static bool range_references(const struct ws_scan *scan, const struct ws_range *range,
-			     const uint64_t *addresses, size_t count)
-{
-	bool is_pie = ws_image_is_pie(scan->image);
-	size_t size;
-	const uint8_t *code = ws_image_bytes(scan->image, range->start, &size);
-
-	if (!code)
-		return false;
-	if (size > range->end - range->start)
-		size = range->end - range->start;
-	for (size_t at = 1; at + 4 <= size; at++) {
-		uint64_t target;
-		int32_t disp;
-
-		memcpy(&disp, code + at, sizeof(disp));
-		target = range->start + at + 4 + (uint64_t)(int64_t)disp;
-		if (target >= addresses[0] && target <= addresses[count - 1] &&
-		    is_listed(addresses, count, target))
-			return true;
-		if (!is_pie && is_listed(addresses, count, (uint32_t)disp))
-			return true;
-	}
-	return false;
-}
-
-void ws_scan_references(const struct ws_scan *scan, const uint64_t *addresses, size_t count,
-			void (*fn)(void *arg, size_t function), void *arg)
-{
-	for (size_t f = 0; count && f < scan->count; f++) {
-		if (range_references(scan, &scan->functions[f], addresses, count))
-			fn(arg, f);
-	}
+	free(scan->quick);
+	scan->seen = scan->quick = NULL;
 }

@@ -307,6 +307,7 @@ int ws_resolve(const struct ws_image *image, const struct ws_resolve_options *op
 	};
 	struct ws_debug *own = NULL;
 	uint64_t start = ws_clock_mono_ns();
+	ws_autofree struct ws_symbol_wanted *all = NULL;
 	ws_autofree bool *ambiguous = NULL;
 	size_t count;
 	int rc = -1;
@@ -315,10 +316,10 @@ int ws_resolve(const struct ws_image *image, const struct ws_resolve_options *op
 	if (!r.debug)
 		own = r.debug = ws_debug_new(
 			image, &(struct ws_debug_options){ .skip = r.skip, .log = options->log });
-	r.wanted = ws_symbol_wanted(&count);
+	r.wanted = options->all ? all = ws_symbol_wanted_all(&count) : ws_symbol_wanted(&count);
 	r.ambiguous = ambiguous = calloc(count, sizeof(bool));
 	*set = (struct ws_symbol_set){ 0 };
-	if (!r.debug || !ambiguous || set_init(set, r.wanted, count))
+	if (!r.debug || !r.wanted || !ambiguous || set_init(set, r.wanted, count))
 		ws_error_errno(err, ENOMEM, "cannot resolve symbols", ws_image_path(image));
 	else
 		rc = resolve(&r, err);

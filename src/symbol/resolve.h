@@ -77,6 +77,9 @@ struct ws_resolve_options {
 	/* The image's debug information, which others may read, too; what it skips, is skipped.
 	 * NULL: opened as by default, for the time of the call. */
 	struct ws_debug *debug;
+	/* Not only the wanted names, but every static function of the replication's source files.
+	 */
+	bool all;
 	/* Folder of cached answers, one file per build-id, NULL for none. A cache that is torn, of
 	 * another version of this program or for another option set is ignored and replaced. */
 	const char *cache_dir;
@@ -107,6 +110,10 @@ struct ws_symbol_wanted {
 	const char *file; /* base name of the source file that defines it ("walsender.c") */
 };
 const struct ws_symbol_wanted *ws_symbol_wanted(size_t *count);
+/* These and every static function that recovery knows, sorted by name; the caller frees the array.
+ * Where several files have a function of one name, the wanted one or none is listed. NULL: memory
+ * ran out. */
+struct ws_symbol_wanted *ws_symbol_wanted_all(size_t *count);
 
 const char *ws_symbol_status_name(enum ws_symbol_status status); /* "found", ... */
 const char *ws_symbol_source_name(enum ws_symbol_source source); /* "dynsym", ... , "" for none */

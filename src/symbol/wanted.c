@@ -7,7 +7,10 @@
  * into the callers; symbol tables have it as NAME.part.0. Wanted only where all that matters is
  * behind that test, and never taken for NAME.
  */
-#include "symbol/resolve.h"
+#include <stdlib.h>
+#include <string.h>
+
+#include "symbol/recover_parts.h"
 
 #include "base/util.h"
 
@@ -133,4 +136,114 @@ const struct ws_symbol_wanted *ws_symbol_wanted(size_t *count)
 {
 	*count = WS_ARRAY_SIZE(wanted);
 	return wanted;
+}
+
+struct listed {
+	struct ws_symbol_wanted wanted;
+	bool is_static;
+};
+
+static int compare_listed(const void *pa, const void *pb)
+{
+	const struct listed *a = pa, *b = pb;
+
+	return strcmp(a->wanted.name, b->wanted.name);
+}
+
+/* postgres.c is recovered for the sake of those on the list. */
+static bool is_replication(const char *file)
+{
+	return strcmp(file, "postgres.c") != 0;
+}
+
+/* A name with a namesake in another file would need more than a name, unless one took over from the
+ * other: a function that has moved. */
+static bool merge_namesakes(struct listed *one, const struct listed *other)
+{
+	const struct ws_symbol_wanted *first = &one->wanted, *second = &other->wanted;
+
+	if (first->first_major > second->first_major) {
+		first = &other->wanted;
+		second = &one->wanted;
+	}
+	if (!first->last_major || first->last_major > second->first_major)
+		return false;
+	one->wanted = (struct ws_symbol_wanted){ first->name, false, first->first_major,
+						 second->last_major, NULL };
+	one->is_static |= other->is_static;
+	return true;
+}
+
+static const struct ws_symbol_wanted *find_wanted(const char *name)
+{
+	for (size_t i = 0; i < WS_ARRAY_SIZE(wanted); i++) {
+		if (strcmp(wanted[i].name, name) == 0)
+			return &wanted[i];
+	}
+	return NULL;
+}
+
+static struct listed *list_functions(size_t *count)
+{
+	struct listed *all = NULL, next = { 0 };
+	size_t cap = 0, at = 0;
+
+	while (ws_sig_next(&at, &next.wanted, &next.is_static)) {
+		struct listed *added;
+
+		if (!is_replication(next.wanted.file) || find_wanted(next.wanted.name))
+			continue;
+		added = ws_array_grow(&all, count, &cap, sizeof(*all));
+		if (!added) {
+			free(all);
+			return NULL;
+		}
+		*added = next;
+	}
+	qsort(all, *count, sizeof(*all), compare_listed);
+	return all;
+}
+
+/* Static ones whose name means one function. */
+static size_t keep_statics(struct listed *all, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0, next; i < count; i = next) {
+		bool is_one = true;
+
+		for (next = i + 1; next < count && compare_listed(&all[i], &all[next]) == 0; next++)
+			is_one &= merge_namesakes(&all[i], &all[next]);
+		if (is_one && all[i].is_static)
+			all[kept++] = all[i];
+	}
+	return kept;
+}
+
+static int compare_wanted(const void *pa, const void *pb)
+{
+	const struct ws_symbol_wanted *a = pa, *b = pb;
+
+	return strcmp(a->name, b->name);
+}
+
+struct ws_symbol_wanted *ws_symbol_wanted_all(size_t *count)
+{
+	size_t listed_count = 0;
+	ws_autofree struct listed *listed = list_functions(&listed_count);
+	struct ws_symbol_wanted *all;
+
+	*count = 0;
+	if (!listed)
+		return NULL;
+	listed_count = keep_statics(listed, listed_count);
+	all = calloc(listed_count + WS_ARRAY_SIZE(wanted), sizeof(*all));
+	if (!all)
+		return NULL;
+	for (size_t i = 0; i < listed_count; i++)
+		all[(*count)++] = listed[i].wanted;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(wanted); i++)
+		all[(*count)++] = wanted[i];
+	qsort(all, *count, sizeof(*all), compare_wanted);
+	return all;
 }
