@@ -56,6 +56,7 @@ static int resolve(struct run *run, struct ws_error *err)
 	if (!run->debug)
 		return ws_error_errno(err, ENOMEM, "cannot resolve symbols", options->file);
 	resolve_options.debug = run->debug;
+	resolve_options.all = everything;
 	/* Who asks for the steps wants to see them taken. */
 	if (!everything && !options->verbose)
 		resolve_options.cache_dir = ws_cache_folder(cache, sizeof(cache));

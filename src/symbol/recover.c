@@ -19,18 +19,18 @@ static bool is_contradicted(const struct resolver *r, uint64_t address, const ch
 	return strcmp(symbol->name, name) != 0;
 }
 
-static void claim(struct resolver *r, const char *name, const struct ws_body *body, double score)
+static bool claim(struct resolver *r, const char *name, const struct ws_body *body, double score)
 {
 	const struct ws_range *range = &body->evidence.range;
 	long i = ws_resolver_index(r, name);
 
 	if (i < 0 || !ws_resolver_is_open(r, (size_t)i))
-		return;
-	if (is_contradicted(r, range->start, name))
-		ws_resolver_refuse(r, (size_t)i, "the symbol table names its body otherwise");
-	else
-		ws_resolver_claim(r, (size_t)i, WS_SOURCE_RECOVERED, range->start,
-				  range->end - range->start, score);
+		return false;
+	if (!is_contradicted(r, range->start, name))
+		return ws_resolver_claim(r, (size_t)i, WS_SOURCE_RECOVERED, range->start,
+					 range->end - range->start, score);
+	ws_resolver_refuse(r, (size_t)i, "the symbol table names its body otherwise");
+	return false;
 }
 
 /* Wanted names carry the unit they are of: another may have a static function of the same name. */
@@ -55,7 +55,7 @@ static void claim_bodies(struct resolver *r, const struct ws_unit *unit)
 }
 
 /* NAME.part: the only body that reports as NAME and lacks nothing of it but the way past it. */
-static void claim_parts(struct resolver *r, const struct ws_unit *unit)
+static int claim_parts(struct resolver *r, const struct ws_unit *unit)
 {
 	for (size_t f = 0; f < unit->sig.function_count; f++) {
 		const struct ws_sig_function *function = &unit->sig.functions[f];
@@ -75,44 +75,61 @@ static void claim_parts(struct resolver *r, const struct ws_unit *unit)
 			}
 			found = (long)b;
 		}
-		if (found >= 0)
-			claim(r, name, &unit->bodies[found], PART_CONFIDENCE);
+		/* What the part was split off stands in its callers. */
+		if (found >= 0 && claim(r, name, &unit->bodies[found], PART_CONFIDENCE) &&
+		    is_of_unit(r, unit, f) &&
+		    ws_resolver_inlined(r, (size_t)ws_resolver_index(r, function->name),
+					WS_SOURCE_RECOVERED, name))
+			return -1;
 	}
+	return 0;
 }
 
-/*
- * What only this function of the unit does: an ereport with its name, or features no other has.
- * Returns how many marks there are; `shown` is how many of them the body shows.
- */
-static size_t count_marks(const struct ws_unit *unit, size_t f, const struct ws_body *body,
-			  size_t *shown)
+/* Could the feature have come into this body with another function than f? */
+static bool has_other_source(const struct ws_unit *unit, size_t f, const struct ws_body *body,
+			     size_t feature)
 {
-	const struct ws_sig_function *function = &unit->sig.functions[f];
-	size_t marks = function->reports;
+	const struct ws_sig_function *functions = unit->sig.functions;
 
-	*shown = function->reports && ws_indexes_has(&body->reports, f);
-	for (size_t i = 0; !function->reports && i < function->feature_count; i++) {
-		const struct ws_sig_feature *feature = &function->features[i];
-
-		if (!feature->is_required || !unit->is_available[feature->id] ||
-		    unit->sig.uses[feature->id] != 1)
-			continue;
-		marks++;
-		for (size_t j = 0; j < body->feature_count; j++)
-			*shown += body->features[j] == feature->id;
+	for (size_t i = 0; i < unit->sig.function_count; i++) {
+		if (i != f && ws_bit(functions[i].own, feature) &&
+		    (body->function < 0 || ws_bit(functions[body->function].closure, i)))
+			return true;
 	}
-	return marks;
+	return false;
 }
 
-/* Does this body hold the code of the function, which is not its own? */
+static bool shows(const struct ws_body *body, size_t feature)
+{
+	for (size_t i = 0; i < body->feature_count; i++) {
+		if (body->features[i] == feature)
+			return true;
+	}
+	return false;
+}
+
+/* Does this body, which is not its own, hold the code of the function? An ereport says so by name;
+ * else there must be marks that come with nothing else, and all of them. */
 static bool is_host(const struct ws_unit *unit, size_t f, const struct ws_body *body)
 {
-	size_t shown, marks;
+	const struct ws_sig_function *function = &unit->sig.functions[f];
+	bool marked = false;
 
 	if (body->function == (long)f)
 		return false;
-	marks = count_marks(unit, f, body, &shown);
-	return marks && shown == marks;
+	if (function->reports)
+		return ws_indexes_has(&body->reports, f);
+	for (size_t i = 0; i < function->feature_count; i++) {
+		const struct ws_sig_feature *feature = &function->features[i];
+
+		if (!feature->is_required || !unit->is_available[feature->id] ||
+		    has_other_source(unit, f, body, feature->id))
+			continue;
+		if (!shows(body, feature->id))
+			return false;
+		marked = true;
+	}
+	return marked;
 }
 
 /* A name without a body is inlined where its marks are, if all of these places are known by name
@@ -156,7 +173,7 @@ static int recover_unit(struct resolver *r, const struct ws_scan *scan, size_t n
 	       unit.count);
 	ws_unit_match(&unit, r->options->log);
 	claim_bodies(r, &unit);
-	claim_parts(r, &unit);
+	rc = claim_parts(r, &unit);
 	for (size_t f = 0; f < unit.sig.function_count && rc == 0; f++)
 		rc = claim_inlined(r, &unit, f);
 	ws_unit_deinit(&unit);

@@ -9,10 +9,11 @@
 
 #include "base/util.h"
 
-#define SCORE_MIN      0.78
+#define SCORE_MIN      0.65
 #define MARGIN_MIN     0.12
 #define ELIMINATED_MIN 0.75 /* where nothing else is left */
 #define POSSIBLE_MIN   0.35 /* to be left */
+#define RECALL_MIN     0.8  /* minor releases add more than they take away */
 #define BITS_MIN       5    /* of evidence: less is chance */
 #define BITS_MAX       29
 #define BITS_STEP      6
@@ -269,35 +270,44 @@ static void count_callers(const struct ws_unit *unit, size_t f, const struct ws_
 	}
 }
 
-/* How alike they are, 0 to 1, and on how many bits that rests. */
-static double likeness(const struct ws_unit *unit, size_t f, size_t b, double inlined_share,
-		       double *bits)
+struct likeness {
+	double alike;  /* 0 to 1: between the two below */
+	double recall; /* of what the function does, the body does; bits: that much came */
+	double precision;
+	double bits;
+};
+
+static struct likeness likeness(const struct ws_unit *unit, size_t f, size_t b,
+				double inlined_share)
 {
 	const struct ws_sig_function *function = &unit->sig.functions[f];
 	const struct ws_body *body = &unit->bodies[b];
 	struct tally r = recall(unit, function, body),
 		     p = precision(unit, function, body, inlined_share);
+	struct likeness like = { 0 };
 
 	if (function->reports) {
 		count(&r, REPORT_BITS, true);
 		count(&p, REPORT_BITS, true);
 	}
 	count_callers(unit, f, body, &r);
-	*bits = r.came;
-	r.came = r.expected > 0 ? r.came / r.expected : 1;
-	p.came = p.expected > 0 ? p.came / p.expected : 1;
-	return r.came + p.came > 0 ? 2 * r.came * p.came / (r.came + p.came) : 0;
+	like.bits = r.came;
+	like.recall = r.expected > 0 ? r.came / r.expected : 1;
+	like.precision = p.expected > 0 ? p.came / p.expected : 1;
+	if (like.recall + like.precision > 0)
+		like.alike = 2 * like.recall * like.precision / (like.recall + like.precision);
+	return like;
 }
 
 /* 0: this body is not that function. */
 static double score(const struct ws_unit *unit, size_t f, size_t b, double bits_min)
 {
-	double bits, alike;
+	struct likeness like;
 
 	if (!ws_unit_may_be(unit, f, b))
 		return 0;
-	alike = likeness(unit, f, b, INLINED_SHARE, &bits);
-	return bits >= bits_min ? alike : 0;
+	like = likeness(unit, f, b, INLINED_SHARE);
+	return like.bits >= bits_min && like.recall >= RECALL_MIN ? like.alike : 0;
 }
 
 /* The body that fits best, unless another fits nearly as well. */
@@ -326,11 +336,10 @@ static long best_body(const struct ws_unit *unit, size_t f, double bits_min, dou
 static long find_rival(const struct ws_unit *unit, size_t f, size_t b, double best)
 {
 	for (size_t i = 0; i < unit->sig.function_count; i++) {
-		double bits;
+		double share = unit->by_function[i] < 0 ? INLINED_SHARE : 1;
 
 		if (i != f && may_be_copy(unit, i, b) &&
-		    likeness(unit, i, b, unit->by_function[i] < 0 ? INLINED_SHARE : 1, &bits) >
-			    best - MARGIN_MIN)
+		    likeness(unit, i, b, share).alike > best - MARGIN_MIN)
 			return (long)i;
 	}
 	return -1;
@@ -365,12 +374,10 @@ static long only_function(const struct ws_unit *unit, size_t b)
 	long found = -1;
 
 	for (size_t f = 0; f < unit->sig.function_count; f++) {
-		double bits;
-
 		/* What is handed over is no copy. */
 		if (unit->bodies[b].is_taken && unit->by_function[f] >= 0)
 			continue;
-		if (!may_be_copy(unit, f, b) || likeness(unit, f, b, 1, &bits) < POSSIBLE_MIN)
+		if (!may_be_copy(unit, f, b) || likeness(unit, f, b, 1).alike < POSSIBLE_MIN)
 			continue;
 		if (found >= 0)
 			return -1;
@@ -396,18 +403,18 @@ static bool eliminate(struct ws_unit *unit, const struct ws_log *log)
 	for (size_t b = 0; b < unit->count; b++) {
 		const struct ws_body *body = &unit->bodies[b];
 		long f = body->function < 0 && body->is_local ? only_function(unit, b) : -1;
-		double bits, alike;
+		struct likeness like;
 
 		if (f < 0 || unit->by_function[f] >= 0 || !unit->sig.functions[f].is_required ||
 		    !ws_unit_may_be(unit, (size_t)f, b) || has_copies(unit, (size_t)f, b))
 			continue;
-		alike = likeness(unit, (size_t)f, b, INLINED_SHARE, &bits);
-		if (alike < ELIMINATED_MIN || bits <= 0)
+		like = likeness(unit, (size_t)f, b, INLINED_SHARE);
+		if (like.alike < ELIMINATED_MIN || like.bits <= 0)
 			continue;
-		ws_unit_name(unit, b, (size_t)f, alike);
+		ws_unit_name(unit, b, (size_t)f, like.alike);
 		ws_log(log, WS_LOG_DEBUG, "recovery: %s at 0x%llx, it can be no other, score %.2f",
 		       unit->sig.functions[f].name, (unsigned long long)body->evidence.range.start,
-		       alike);
+		       like.alike);
 		return true;
 	}
 	return false;

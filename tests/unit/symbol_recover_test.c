@@ -153,7 +153,6 @@ static void a_body_that_names_another_function_is_rejected(void **state)
 	ws_symbol_set_deinit(&set);
 }
 
-/* A pqcomm.c in miniature; the comparison comes in every order and width. */
 /* A postgres.c in miniature: the test of am_walsender in the caller, where gcc puts it when it
  * splits the function, or in the function. */
 static const char postgres_source[] =
@@ -170,7 +169,11 @@ static const char postgres_source[] =
 	"part(char type) __asm__(\"forbidden_in_wal_sender.part.0\");\n"
 	"static void part(char type) {\n"
 	"#endif\n"
-	"	if (errstart(type)) { errmsg(\"x\");\n"
+	"	if (errstart(type)) { if (type == 'F')\n"
+	"		errmsg(\"fastpath function calls not supported in a replication "
+	"connection\");\n"
+	"	else errmsg(\"extended query protocol not supported in a replication "
+	"connection\");\n"
 	"		errfinish(__FILE__, __LINE__, \"forbidden_in_wal_sender\"); } }\n"
 	"API int PostgresMain(int type)\n"
 	"{\n"
@@ -227,6 +230,7 @@ static void a_part_is_told_from_the_function_it_was_split_off(void **state)
 	}
 }
 
+/* A pqcomm.c in miniature; the comparison comes in every order and width. */
 static void the_order_of_the_send_pointers_is_read_from_the_comparison(void **state)
 {
 	static const char source[] =
