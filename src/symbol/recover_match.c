@@ -91,6 +91,7 @@ static bool may_be_copy(const struct ws_unit *unit, size_t f, size_t b)
 	const struct ws_body *body = &unit->bodies[b];
 
 	return !body->evidence.name && !(body->is_taken && !function->is_taken) &&
+	       !(body->callers.count && !function->is_called) &&
 	       reports_fit(unit, f, body) && edges_fit(unit, f, body);
 }
 

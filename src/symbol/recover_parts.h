@@ -106,6 +106,7 @@ struct ws_sig_function {
 	bool reports;	  /* an ereport or elog in it names it, in all versions */
 	bool is_quick;	  /* there is a way through it that calls nothing */
 	bool is_taken;	  /* its address is handed over somewhere in the unit */
+	bool is_called;	  /* some function of the unit calls it */
 	bool is_required; /* all of the versions have it */
 	/* What is seen from outside: exported functions and variables, imports, strings. */
 	struct ws_sig_feature {

@@ -317,6 +317,8 @@ static int add_feature(struct ws_sig_unit *sig, struct ws_sig_function *function
 	feature->is_head = is_required && token->is_head;
 	own = token->kind ? -1 : ws_sig_function(sig, token->name);
 	feature->is_callee = own >= 0;
+	if (own >= 0)
+		sig->functions[own].is_called = true;
 	return own < 0 || ws_indexes_add(&function->callees, (size_t)own) ? 0 : -1;
 }
 
@@ -350,6 +352,8 @@ static int add_token(struct ws_sig_unit *sig, struct ws_sig_function *function,
 		return 0;
 	if (token->kind == '&')
 		sig->functions[i].is_taken = true;
+	else
+		sig->functions[i].is_called = true;
 	return ws_indexes_add(token->kind == '=' ? &function->callees : &function->taken, (size_t)i)
 		       ? 0
 		       : -1;

@@ -34,13 +34,16 @@ static const char walsender_source[] =
 	"API long GetCurrentTimestamp(void) { return sink; }\n"
 	"API void resetStringInfo(void) { sink++; }\n"
 	"API void enlargeStringInfo(void) { sink++; }\n"
-	"#define REPORT(name) do { if (errstart(1)) { errmsg(\"x\"); \\\n"
+	"API void ProcessConfigFile(void) { sink++; }\n"
+	"API void SyncRepInitConfig(void) { sink++; }\n"
+	"API void WalSndSetState(int state) { sink = state; }\n"
+	"#define REPORT(name, text) do { if (errstart(1)) { errmsg(text); \\\n"
 	"	errfinish(__FILE__, __LINE__, name); } } while (0)\n"
 	"OWN void WalSndShutdown(void) { whereToSendOutput = 0; proc_exit(0); }\n"
 	"OWN void WalSndWait(long timeout)\n"
 	"{\n"
 	"#ifdef FOREIGN\n"
-	"	REPORT(\"SomebodyElse\");\n"
+	"	REPORT(\"SomebodyElse\", \"x\");\n"
 	"#endif\n"
 	"	ModifyWaitEvent(); if (WaitEventSetWait(timeout) == 1) proc_exit(1);\n"
 	"}\n"
@@ -54,7 +57,7 @@ static const char walsender_source[] =
 	"}\n"
 	"OWN void WalSndKeepalive(int reply)\n"
 	"{\n"
-	"	REPORT(\"WalSndKeepalive\");\n"
+	"	REPORT(\"WalSndKeepalive\", \"sending replication keepalive\");\n"
 	"	resetStringInfo(); enlargeStringInfo(); sink = GetCurrentTimestamp();\n"
 	"	((void (**)(void))PqCommMethods)[1]();\n"
 	"}\n"
@@ -65,15 +68,23 @@ static const char walsender_source[] =
 	"	((void (**)(void))PqCommMethods)[0]();\n"
 	"	if (sink) WalSndShutdown();\n"
 	"}\n"
+	"OWN void WalSndLoop(void)\n"
+	"{\n"
+	"	REPORT(\"WalSndLoop\", \"\\\"%s\\\" has now caught up with upstream server\");\n"
+	"	ProcessConfigFile(); SyncRepInitConfig(); WalSndSetState(3);\n"
+	"	WalSndWait(1); decoy(2); WalSndKeepaliveIfNecessary(); sink = "
+	"GetCurrentTimestamp();\n"
+	"	((void (**)(void))PqCommMethods)[1]();\n"
+	"}\n"
 	"API int exec_replication_command(const char *text)\n"
 	"{\n"
-	"	REPORT(\"exec_replication_command\");\n"
-	"	WalSndWait(1); decoy(2); WalSndKeepaliveIfNecessary(); return 1;\n"
+	"	REPORT(\"exec_replication_command\", \"x\");\n"
+	"	WalSndLoop(); return 1;\n"
 	"}\n"
 	"int main(void) { return exec_replication_command(\"\"); }\n";
 
-static const char *const fixture_names[] = { "WalSndShutdown", "WalSndWait", "WalSndKeepalive",
-					     "WalSndKeepaliveIfNecessary" };
+static const char *const fixture_names[] = { "WalSndLoop", "WalSndShutdown", "WalSndWait",
+					     "WalSndKeepalive", "WalSndKeepaliveIfNecessary" };
 
 /* Resolves the stripped copy; `truth` gets the addresses the symbol table had. */
 static void recover_fixture(const char *flags, struct ws_symbol_set *set,
