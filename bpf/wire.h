@@ -109,6 +109,7 @@ enum ws_found {
 	WS_FOUND_BACKUP_SEND = 8, /* in BASE_BACKUP, handing bytes to the client */
 	WS_FOUND_STARTING = 9,	  /* waiting for its client to tell who he is */
 	WS_FOUND_BACKUP_CHECKPOINT = 10, /* in BASE_BACKUP, waiting for its checkpoint */
+	WS_FOUND_BACKUP_ARCHIVE = 11,	 /* in BASE_BACKUP, waiting for its WAL to be archived */
 };
 
 struct ws_rec_session {

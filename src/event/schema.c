@@ -51,9 +51,9 @@ static const char *const session_flags[] = { "database", "running",  "tls",
 static const char *const session_valid[] = { "user", "database", "application_name", "client",
 					     "port", "ns_pid",	 "postmaster_pid",   "tls" };
 static const char *const found_names[] = {
-	"unknown",	 "idle",	"command",	    "stream_wal",
-	"stream_socket", "stream_busy", "stream_standby",   "stream_recv",
-	"backup_send",	 "starting",	"backup_checkpoint"
+	"unknown",	 "idle",	"command",	     "stream_wal",
+	"stream_socket", "stream_busy", "stream_standby",    "stream_recv",
+	"backup_send",	 "starting",	"backup_checkpoint", "backup_wait_archive"
 };
 /* walsnd_state of a session holds the state plus one: 0 is "could not be read". */
 static const char *const found_state_names[] = { NULL,	    "startup",	 "backup",

@@ -354,6 +354,10 @@ static void fill_entry(const struct ws_seed_view *view, struct ws_seed *seed, ui
 		entry->backup.phase = WS_BACKUP_CHECKPOINT;
 		entry->backup.h.time_ns = now;
 	}
+	if (view->found == WS_FOUND_BACKUP_ARCHIVE) {
+		entry->backup.phase = WS_BACKUP_WAIT_ARCHIVE;
+		entry->backup.h.time_ns = now;
+	}
 	if (view->in_stream)
 		fill_stream(view, entry);
 	entry->seq = record_count(seed);

@@ -29,6 +29,8 @@
 #define CLASS_IPC	 0x08000000U
 #define CHECKPOINT_FIRST (CLASS_IPC + 5)
 #define CHECKPOINT_LAST	 (CLASS_IPC + 12)
+/* From 15 on, in 13 CheckpointDone. */
+#define ARCHIVE_WAIT (CLASS_IPC + 4)
 
 void ws_seed_view_init(struct ws_seed_view *view, const struct ws_process *process, uint64_t base,
 		       const struct ws_server_config *config, uint64_t query_address,
@@ -460,6 +462,9 @@ static enum ws_found judge_other(const struct ws_seed_view *view)
 	if (view->in_backup && view->has_wait && view->wait >= CHECKPOINT_FIRST &&
 	    view->wait <= CHECKPOINT_LAST)
 		return WS_FOUND_BACKUP_CHECKPOINT;
+	if (view->in_backup && view->has_wait && view->wait == ARCHIVE_WAIT &&
+	    view->config->site_addr[WS_SITE_BACKUP_WAIT_ARCHIVE]) /* of 15 and later only */
+		return WS_FOUND_BACKUP_ARCHIVE;
 	if (view->command.len || view->in_backup)
 		return WS_FOUND_COMMAND;
 	reads = view->has_wait ? view->wait == CLIENT_READ : view->query_address && view->sleeping;

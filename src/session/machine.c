@@ -62,6 +62,8 @@ static void take_found(struct ws_machine *m, const struct ws_rec_session *r)
 		[WS_FOUND_STARTING] = { .state = WS_STATE_STARTING },
 		[WS_FOUND_BACKUP_CHECKPOINT] = { .state = WS_STATE_BACKUP_CHECKPOINT,
 						 .backup_phase = WS_BACKUP_CHECKPOINT },
+		[WS_FOUND_BACKUP_ARCHIVE] = { .state = WS_STATE_BACKUP_WAIT_ARCHIVE,
+					      .backup_phase = WS_BACKUP_WAIT_ARCHIVE },
 	};
 	struct ws_session *s = &m->s;
 

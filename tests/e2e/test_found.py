@@ -449,3 +449,35 @@ class FoundAtWork(LiveTest):
         self.assertIn("backup_read", states)
         self.assertEqual([(entry["kind"], entry["outcome"]) for entry in record.history(pid)],
                          [("BASE_BACKUP", "ok")])
+
+    def test_a_base_backup_waits_for_its_wal_to_be_archived(self):
+        server = Server(space(), "found_archive", {"archive_mode": "on", "archive_command": "'false'"})
+        server.create().start()
+        client = replication_client.connect(server, application="f_archive")
+        pid = client.pid
+        client.send("Q", b"BASE_BACKUP (LABEL 'f', CHECKPOINT 'fast', WAIT true)\0")
+        client.take_until_quiet()  # the server has to get rid of its files first
+        phase = f"select phase from pg_stat_progress_basebackup where pid = {pid}"
+
+        def waits():
+            while client.readable():
+                client.take()
+            return server.wait_event(pid) == "BackupWaitWalArchive"
+
+        wait_for("the backup to wait for the archive", waits)
+        self.assertEqual(server.value(phase), "waiting for wal archiving to finish")
+        with recording(server) as record:
+            window = hold(pid, 0.6)
+            self.assertEqual(server.value(phase), "waiting for wal archiving to finish")
+            server.sql("alter system set archive_command = 'true'")
+            server.sql("select pg_reload_conf()")
+            client.receive_until("Z")
+            client.leave()
+            wait_disconnected(server, pid)
+        server.stop()
+        self.assert_mostly(record, pid, window, "backup_wait_archive")
+        states = [entry["state"] for entry in record.timeline(pid)]
+        self.assertEqual(states[0], "backup_wait_archive", states)
+        self.assertNotIn("unknown", states)
+        self.assertEqual([(entry["kind"], entry["outcome"]) for entry in record.history(pid)],
+                         [("BASE_BACKUP", "ok")])

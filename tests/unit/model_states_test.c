@@ -392,6 +392,7 @@ static void a_session_found_running_starts_in_the_state_it_was_found_in(void **s
 		{ WS_FOUND_STREAM_RECV, WS_STATE_RECV_BLOCKED },
 		{ WS_FOUND_BACKUP_SEND, WS_STATE_BACKUP_SEND },
 		{ WS_FOUND_BACKUP_CHECKPOINT, WS_STATE_BACKUP_CHECKPOINT },
+		{ WS_FOUND_BACKUP_ARCHIVE, WS_STATE_BACKUP_WAIT_ARCHIVE },
 	};
 	struct fixture *f = *state;
 

@@ -295,14 +295,32 @@ static void a_base_backup_that_waits_for_its_checkpoint_is_told(void **state)
 		play_found(play, WS_FOUND_BACKUP_CHECKPOINT);
 		assert_int_equal(play->seed.entry.backup.phase, WS_BACKUP_CHECKPOINT);
 	}
-	server->wait = 0x08000004;
-	play_found(play, WS_FOUND_COMMAND);
-	assert_int_equal(play->seed.entry.backup.phase, 0);
 	/* the same wait outside of a backup */
 	server->wait = checkpoints[0];
 	server->query = "CHECKPOINT";
 	server->walsnd.state = WS_WALSND_STARTUP;
 	play_found(play, WS_FOUND_COMMAND);
+}
+
+/* The same number is CheckpointDone in 13, where no function tells of a wait for the archive. */
+static void
+a_base_backup_that_waits_for_the_archive_is_told_where_the_event_means_that(void **state)
+{
+	struct play *play = *state;
+	struct server *server = &play->server;
+
+	server->query = "BASE_BACKUP ( LABEL 'x' )";
+	server->walsnd.state = WS_WALSND_BACKUP;
+	server->wait = 0x08000004;
+	play->config.site_addr[WS_SITE_BACKUP_WAIT_ARCHIVE] = 0x1000;
+	play_found(play, WS_FOUND_BACKUP_ARCHIVE);
+	assert_int_equal(play->seed.entry.backup.phase, WS_BACKUP_WAIT_ARCHIVE);
+	server->walsnd.state = WS_WALSND_STARTUP;
+	play_found(play, WS_FOUND_COMMAND);
+	server->walsnd.state = WS_WALSND_BACKUP;
+	play->config.site_addr[WS_SITE_BACKUP_WAIT_ARCHIVE] = 0;
+	play_found(play, WS_FOUND_COMMAND);
+	assert_int_equal(play->seed.entry.backup.phase, 0);
 }
 
 static void before_initwalsender_it_starts_if_it_waits_for_its_client(void **state)
@@ -661,6 +679,7 @@ int main(void)
 		TEST(a_walsender_between_commands_is_idle),
 		TEST(other_commands_are_not_taken_for_a_stream),
 		TEST(a_base_backup_that_waits_for_its_checkpoint_is_told),
+		TEST(a_base_backup_that_waits_for_the_archive_is_told_where_the_event_means_that),
 		TEST(before_initwalsender_it_starts_if_it_waits_for_its_client),
 		TEST(another_backend_is_no_walsender),
 		TEST(a_child_that_still_has_its_parents_pid_is_no_walsender),
