@@ -72,7 +72,9 @@ static __always_inline void session_tls(struct ws_entry *e, struct ws_rec_sessio
 static __always_inline void session_who(struct ws_entry *e, struct ws_rec_session *r, __u16 flags)
 {
 	__u64 port = read_pointer(e, cfg.var.my_proc_port);
-	__u32 null = flags & WS_SESSION_UNPARSED ? 0 : ~0U;
+	/* Who named no user is refused for that; the server's log has no user then, not an empty
+	 * one. */
+	__u32 null = flags & WS_SESSION_UNPARSED ? 0 : ~(__u32)WS_VALID_USER;
 
 	if (port) {
 		r->valid |= port_string(e, r->user, WS_NAME_LEN, port, cfg.off.port_user,

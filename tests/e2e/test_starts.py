@@ -36,9 +36,12 @@ def door():
     with open(os.path.join(server.data, "pg_hba.conf"), "w", encoding="utf-8") as hba:
         hba.write("local all,replication postgres scram-sha-256\n"
                   "host all,replication postgres 127.0.0.1/32 scram-sha-256\n"
-                  "host all guest 127.0.0.1/32 scram-sha-256\n")
+                  "host all guest 127.0.0.1/32 scram-sha-256\n"
+                  "host replication barred 127.0.0.1/32 reject\n"
+                  "host all,replication plain 127.0.0.1/32 scram-sha-256\n")
     server.start()
-    server.sql("create role guest login replication")
+    server.sql("create role guest login replication; create role barred login replication;"
+               f"create role plain login password '{server.password}'")
     return server
 
 
@@ -47,7 +50,7 @@ def fatal_line(server, message, since):
     def found():
         lines = [line for line in server.log() if line.time >= since - 0.01 and line.severity == "FATAL"
                  and message in line.message]
-        return lines and lines[0]
+        return lines and lines[-1]  # it is logged before the client is told
 
     line = wait_for(f"a FATAL with {message!r} in the log of {server.name}", found)
     line.since = since
@@ -129,6 +132,120 @@ class Starts(LiveTest):
         self.assertEqual(error.fields["sqlstate"], "28000")
         session = self.expect_refused(record, error, line)
         self.assertEqual((session["user"], session["application_name"]), ("guest", "s_hba"))
+
+    def test_a_connection_that_pg_hba_rejects_is_a_refused_session(self):
+        server = door()
+        with recording(server) as record:
+            error, line = self.refuse(server, "pg_hba.conf rejects replication connection", user="barred",
+                                      replication="true", application_name="s_reject")
+        self.assertEqual(error.fields["sqlstate"], "28000")
+        session = self.expect_refused(record, error, line)
+        self.assertEqual((session["user"], session["application_name"], session["replication"]),
+                         ("barred", "s_reject", "physical"))
+        self.assertIsNone(session["start_phases"]["init_postgres_ns"], "it came no further")
+
+    def test_a_role_that_may_not_replicate_is_a_refused_session(self):
+        server = door()
+        for replication, database in (("true", None), ("database", "postgres")):
+            with self.subTest(replication=replication):
+                parameters = {"database": database} if database else {}
+                with recording(server) as record:
+                    error, line = self.refuse(server, "replication role", password=server.password,
+                                              user="plain", replication=replication,
+                                              application_name="s_plain", **parameters)
+                self.assertEqual(error.fields["sqlstate"], "42501")
+                session = self.expect_refused(record, error, line)
+                self.assertEqual((session["user"], session["database"], session["application_name"]),
+                                 ("plain", database, "s_plain"))
+                # The password was right: it got that far.
+                self.assertGreater(session["start_phases"]["authentication_ns"], 0)
+
+    def test_a_server_with_too_many_connections_refuses_sessions(self):
+        """Connections that tell nothing of themselves take the places (MaxLivePostmasterChildren)."""
+        server = Server(space(), "crowded", {
+            "max_connections": "4", "superuser_reserved_connections": "0", "max_wal_senders": "2",
+            "autovacuum_max_workers": "1", "max_worker_processes": "0",
+            "max_logical_replication_workers": "0", "authentication_timeout": "'600s'"}).create().start()
+        places = 2 * (4 + 1 + 1 + 2 + 0)
+        with recording(server) as record, contextlib.ExitStack() as silent:
+            before = children(server)
+            for _ in range(places):
+                silent.enter_context(Connection("127.0.0.1", server.port))
+            wait_for("the server to be full", lambda: len(children(server) - before) >= places)
+            pids = children(server) - before
+            error, line = self.refuse(server, "too many clients", user="postgres", replication="true",
+                                      application_name="s_crowd")
+            plain, plain_line = self.refuse(server, "too many clients", user="postgres",
+                                            database="postgres")
+        self.assertEqual((error.fields["sqlstate"], plain.fields["sqlstate"]), ("53300", "53300"))
+        session = self.expect_refused(record, error, line)
+        self.assertEqual((session["user"], session["application_name"], session["replication"],
+                          session["postmaster_pid"]), ("postgres", "s_crowd", "physical", server.pid))
+        self.assertEqual(record.sessions(plain_line.pid), [])
+        self.assertEqual([pid for pid in pids if record.sessions(pid)], [], "those that said nothing")
+        server.stop()
+
+    # -- start-up packets that the server takes for none, by what it had read before it said so
+
+    def refuse_packet(self, server, message, parameters, **how):
+        since = time.time()
+        with Connection("127.0.0.1", server.port) as client, self.assertRaises(ServerError) as caught:
+            client.startup_packet(parameters, **how)
+            client.receive()
+        return caught.exception, fatal_line(server, message, since)
+
+    def test_a_packet_with_something_behind_its_end_is_a_refused_session(self):
+        """Its parameters had been read: it was to be a walsender."""
+        server = primary()
+        parameters = {"user": "postgres", "application_name": "s_behind_end"}
+        with recording(server) as record:
+            error, line = self.refuse_packet(server, "invalid startup packet layout",
+                                             {**parameters, "replication": "database"}, end=b"\0more")
+            _, plain = self.refuse_packet(server, "invalid startup packet layout", parameters,
+                                          end=b"\0more")
+        self.assertEqual(error.fields["sqlstate"], "08P01")
+        session = self.expect_refused(record, error, line)
+        self.assertEqual((session["user"], session["application_name"], session["replication"]),
+                         ("postgres", "s_behind_end", "database"))
+        self.assertNotEqual(plain.pid, line.pid)
+        self.assertEqual(record.sessions(plain.pid), [])
+
+    def user_in_log(self, server, pid):
+        """What the csv log has in its column of the user, as it is written: nothing for none, "" for an
+        empty one."""
+        with open(server._log.path, encoding="utf-8") as file:  # pylint: disable=protected-access
+            lines = [line.split(",") for line in file]
+        seen = {fields[1] for fields in lines if len(fields) > 3 and fields[3] == str(pid)
+                and "no PostgreSQL user name" in ",".join(fields)}
+        self.assertEqual(len(seen), 1, seen)
+        return seen.pop()
+
+    def test_a_packet_without_a_user_is_a_refused_session(self):
+        """A user that was not named is not known; one that was named "" is that."""
+        server = primary()
+        message = "no PostgreSQL user name specified"
+        with recording(server) as record:
+            none = self.refuse_packet(server, message, {"replication": "true", "application_name": "s_none"})
+            empty = self.refuse_packet(server, message, {"user": "", "replication": "true",
+                                                         "application_name": "s_empty"})
+        for (error, line), written, user in ((none, "", None), (empty, '""', "")):
+            with self.subTest(user=user):
+                self.assertEqual(error.fields["sqlstate"], "28000")
+                self.assertEqual(self.user_in_log(server, line.pid), written)
+                self.assertEqual(self.expect_refused(record, error, line)["user"], user)
+
+    def test_a_packet_of_another_protocol_is_no_session(self):
+        """The server does not read what else is in it."""
+        server = primary()
+        with recording(server) as record:
+            error, line = self.refuse_packet(server, "unsupported frontend protocol",
+                                             {"user": "postgres", "replication": "true"}, version=4 << 16)
+            with connect(server, application="s_proper") as client:
+                pid = client.pid
+            wait_disconnected(server, pid)
+        self.assertEqual((error.fields["sqlstate"], line.backend_type), ("0A000", "not initialized"))
+        self.assertEqual([entry["pid"] for entry in record.view("sessions")
+                          if entry["pid"] in (line.pid, pid)], [pid])
 
     def test_a_database_that_is_not_there_is_a_refused_session(self):
         server = primary()

@@ -119,13 +119,16 @@ class Connection:
         context.verify_mode = ssl.CERT_NONE
         self.socket = context.wrap_socket(self.socket)
 
-    def startup(self, **parameters):
-        """The start-up packet, its parameters in this order."""
-        body = struct.pack("!I", PROTOCOL_3)
+    def startup_packet(self, parameters, version=PROTOCOL_3, end=b"\0"):
+        """A start-up packet, its parameters in this order; it may be none that the server takes."""
+        body = struct.pack("!I", version)
         for key, value in parameters.items():
             body += key.encode() + b"\0" + str(value).encode() + b"\0"
-        body += b"\0"
+        body += end
         self.socket.sendall(struct.pack("!I", len(body) + 4) + body)
+
+    def startup(self, **parameters):
+        self.startup_packet(parameters)
 
     def wait_password_request(self):
         """Reads the request for a password (SCRAM-SHA-256)."""
