@@ -7,6 +7,7 @@ import signal
 import walscope
 from clients import clients
 from cluster import Server
+from histories import differences
 from live import (LiveTest, no_wal_of_its_own, once, primary, recording, space, wait_caught_up,
                   wait_disconnected)
 from processes import alive, start_ticks, wait_for
@@ -153,6 +154,7 @@ class Ends(LiveTest):
                     cause, = [event["cause"] for event in events
                               if event["event"] == "ending" and event["pid"] == pid]
                     self.assertEqual(cause, "client_eof")
+        self.assertEqual(differences(server, record), [])
 
     def test_a_replication_timeout(self):
         server = primary()
@@ -168,6 +170,7 @@ class Ends(LiveTest):
         self.assertTrue(any("replication timeout" in line.message for line in server.log()
                             if line.pid == pid))
         self.ending(record, pid, "replication_timeout", 0, 0)
+        self.assertEqual(differences(server, record), [])
 
     # -- the server
 

@@ -4,12 +4,15 @@
 import contextlib
 import os
 import signal
+import socket
+import ssl
+import struct
 import time
 
 import replication_client
 from cluster import Server
 from histories import differences
-from live import LiveTest, once, primary, recording, space, wait_disconnected
+from live import (LiveTest, no_wal_of_its_own, once, primary, recording, space, wait_disconnected, wait_stuck)
 from processes import alive, start_ticks, wait_for
 from protocol import Connection, ServerError, connect
 
@@ -61,6 +64,39 @@ def streaming(server, application, **parameters):
     client.send("Q", f"START_REPLICATION {position}\0".encode())
     client.receive_until("W")
     return client
+
+
+def say_goodbye_to_tls(client):
+    """The close_notify of TLS, then FIN. It does not wait for the server's."""
+    client.socket.setblocking(False)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.socket.unwrap()
+    client.socket.shutdown(socket.SHUT_WR)
+
+
+def finish(client):
+    """FIN, whatever has not been read yet."""
+    client.socket.shutdown(socket.SHUT_WR)  # of TCP alone
+
+
+def reset(client):
+    """RST."""
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+class Tampered:
+    """A recording whose history tells of no errors at the ends of commands."""
+
+    def __init__(self, record):
+        self._record = record
+
+    def view(self, name):
+        entries = [dict(entry) for entry in self._record.view(name)]
+        for entry in entries:
+            if name == "history" and entry["command"] is not None:
+                entry.update(outcome="ok", severity=None, sqlstate=None, message=None, location=None)
+        return entries
 
 
 def wait_gone(pid, ticks):
@@ -178,6 +214,87 @@ class Goodbyes(LiveTest):
                 self.assertEqual((end["sqlstate"], end["message"], end["location"]),
                                  (line.sqlstate, line.message, line.location))
         self.assertEqual(record.history(clients["streams"].pid)[-1]["outcome"], "error")
+
+    def test_a_client_that_vanishes_from_a_connection_over_tls(self):
+        """Whether that is an end or a loss is for the server to say: TLS has a goodbye of its own."""
+        server = secured()
+        ways = {"goodbye": say_goodbye_to_tls, "fin": finish, "rst": reset}
+        clients = {}
+        with recording(server) as record, no_wal_of_its_own(server):
+            for what in ways:
+                idle = replication_client.connect(server, application=f"g_tls_idle_{what}", tls=True)
+                idle.query("IDENTIFY_SYSTEM")
+                stream = replication_client.connect(server, application=f"g_tls_stream_{what}", tls=True)
+                position = server.value("select pg_current_wal_flush_lsn()")
+                stream.start(f"START_REPLICATION {position}")
+                stream.take_until_quiet()
+                clients[what] = {"idle": idle, "stream": stream}
+            for what, way in ways.items():
+                for client in clients[what].values():
+                    way(client)
+                    wait_disconnected(server, client.pid)
+                    client.close()
+        log = server.log()
+        for what in ways:
+            for situation, client in clients[what].items():
+                with self.subTest(way=what, situation=situation):
+                    said = [line for line in log if line.pid == client.pid and line.severity == "LOG"
+                            and line.sqlstate != "00000"]
+                    lost = any(line.message.startswith(("SSL error: ", "could not receive"))
+                               for line in said)
+                    if what != "fin":  # there OpenSSL decides
+                        self.assertEqual(lost, what == "rst", said)
+                    self.assertTrue(said or situation == "idle", "a stream's end is always logged")
+                    end = self.ending(record, client.pid, "connection_lost" if lost else "client_eof", 0)
+                    told = (said[0].sqlstate, said[0].message, said[0].location) if said else (None,) * 3
+                    self.assertEqual((end["sqlstate"], end["message"], end["location"]), told)
+                    last = record.history(client.pid)[-1]
+                    if situation == "stream":
+                        self.assertEqual((last["outcome"], last["sqlstate"], last["message"],
+                                          last["location"]), ("error", *told))
+                    else:
+                        self.assertEqual((last["command"], last["outcome"]), ("IDENTIFY_SYSTEM", "ok"))
+        self.assertEqual(differences(server, record), [])
+
+    def test_logical_walsenders_that_time_out(self):
+        """One has nothing to send, and one cannot send what it has; neither is answered."""
+        server = secured()
+        quick = {"options": "-c wal_sender_timeout=1500"}
+        clients = {}
+        with recording(server) as record:
+            for what in ("waits", "stuck"):
+                name = f"g_logical_{what}"
+                server.create_logical_slot(name)
+                client = replication_client.connect(server, "database", name, database="postgres",
+                                                    **(quick if what == "waits" else {}))
+                clients[what] = client.start(f"START_REPLICATION SLOT {name} LOGICAL 0/0")
+            wait_disconnected(server, clients["waits"].pid)
+            server.sql("select pg_logical_emit_message(false, 'g', repeat('x', 1000000)) "
+                       "from generate_series(1, 40)")
+            wait_stuck(server, "g_logical_stuck")
+            server.sql("alter system set wal_sender_timeout = '1500ms'")
+            server.sql("select pg_reload_conf()")
+            try:
+                wait_disconnected(server, clients["stuck"].pid)
+            finally:
+                server.sql("alter system reset wal_sender_timeout")
+                server.sql("select pg_reload_conf()")
+            for what, client in clients.items():
+                client.close()
+                server.sql(f"select pg_drop_replication_slot('g_logical_{what}')")
+        for what, client in clients.items():
+            with self.subTest(what=what):
+                line, = [line for line in server.log() if line.pid == client.pid
+                         and line.message == "terminating walsender process due to replication timeout"]
+                end = self.ending(record, client.pid, "replication_timeout", 0)
+                last = record.history(client.pid)[-1]
+                for seen in (end, last):
+                    self.assertEqual((seen["severity"], seen["sqlstate"], seen["message"], seen["location"]),
+                                     (line.severity, line.sqlstate, line.message, line.location))
+                self.assertEqual((last["kind"], last["outcome"], record.session(client.pid)["kind"]),
+                                 ("START_REPLICATION", "error", "logical"))
+        self.assertEqual(differences(server, record), [])
+        self.assertEqual(len(differences(server, Tampered(record))), 2)
 
     def test_connections_found_before_they_are_let_in(self):
         server = primary()

@@ -4,6 +4,8 @@
 The log has each replication command that could be read (log_replication_commands), plain SQL of sessions that
 asked for log_statement=all, and each error (verbose, csv). It has no line for a command with a syntax error,
 for SQL on a physical walsender, and for a message of the extended protocol, but the errors of all of them.
+A COMMERROR, which the log calls LOG, that was raised while a command ran ended it; the first one counts, unless a
+FATAL follows.
 """
 
 import logs
@@ -16,17 +18,22 @@ class _Log:
     """What the log has of one walsender."""
 
     def __init__(self, lines):
-        self.commands, self.errors, self.fatals = [], [], []
+        self.commands, self.errors = [], []
         self.logs_sql = any(line.message.startswith("statement: ") for line in lines)
+        broken = False  # by a COMMERROR, the last one of the errors
         for line in lines:
             command = logs.command_in(line)
             if command is not None:
                 self.commands.append((line.time, command))
             told = (line.sqlstate, line.message, line.location)
-            if line.severity == "ERROR":
+            if line.severity in ("ERROR", "FATAL"):
+                if broken and line.query:
+                    self.errors.pop()
                 self.errors.append(told)
-            elif line.severity == "FATAL":
-                self.fatals.append(told)
+                broken = False
+            elif logs.is_commerror_in_command(line) and not broken:
+                self.errors.append(told)
+                broken = True
 
 
 def _unlogged(entry, log):
@@ -59,11 +66,7 @@ def _commands(name, entries, log, partial):
 def _errors(name, entries, log, partial):
     seen = [(entry["sqlstate"], entry["message"], entry["location"]) for entry in entries
             if entry["sqlstate"] is not None]
-    expected = log.errors
-    if seen != expected and seen and log.fatals and seen[-1] == log.fatals[-1]:
-        seen = seen[:-1]  # the FATAL that ended the process ended its command
-    if partial:
-        expected = expected[:len(seen)]
+    expected = log.errors[:len(seen)] if partial else log.errors
     return [] if seen == expected else [f"{name}: errors {seen}, logged {expected}"]
 
 

@@ -7,8 +7,6 @@ Wants log_replication_commands, log_error_verbosity=verbose, and log_statement=a
 import walscope
 
 _PREFIXES = ("received replication command: ", "statement: ")
-# Functions that log the end of a session at COMMERROR, which the log calls LOG.
-_ENDING = ("WalSndCheckTimeOut,", "ProcessRepliesIfAny,")
 
 
 class Logged:
@@ -18,9 +16,20 @@ class Logged:
         self.text, self.time = text, time
         self.error = None  # (sqlstate, message, location)
         self.error_time = None
+        self.commerror = False
 
     def __repr__(self):
         return f"{self.time:.3f} {self.text!r} {self.error or ''}"
+
+
+def is_commerror_in_command(line):
+    """Was this logged at COMMERROR, which the log calls LOG, while a command ran? It ends the command.
+
+    What else is logged at LOG has no SQLSTATE; of COMMERRORs only the replication timeout has none
+    (WalSndCheckTimeOut, walsender.c). Between commands there is no query.
+    """
+    return (line.severity == "LOG" and bool(line.query)
+            and (line.sqlstate != "00000" or line.location.startswith("WalSndCheckTimeOut,")))
 
 
 def command_in(line):
@@ -46,15 +55,19 @@ def logged(lines, pid):
         text = command_in(line)
         if text is not None:
             commands.append(Logged(text, line.time))
-        ending = line.severity == "LOG" and line.location.startswith(_ENDING)
+        ending = is_commerror_in_command(line)
         if not ending and line.severity not in ("ERROR", "FATAL", "PANIC"):
             continue
         last = commands[-1] if commands else None
-        if not (last and last.error is None and line.query and line.query == last.text):
+        mine = last and line.query and line.query == last.text
+        if mine and ending and last.error:
+            continue  # its callers say what it meant to them
+        if not (mine and (last.error is None or last.commerror)):
             last = Logged(line.query or None, line.time)
             (commands if line.severity == "ERROR" or line.query else outside).append(last)
         last.error = (line.sqlstate, line.message, line.location)
         last.error_time = line.time
+        last.commerror = ending  # unless a FATAL follows
     return commands, outside
 
 
