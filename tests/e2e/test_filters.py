@@ -112,7 +112,7 @@ class Filters(LiveTest):
                 watcher.record.close()
                 watcher.trace.close()
         for (options, _, names), (record, trace) in zip(filters, seen):
-            with self.subTest(options):
+            with self.subTest(options=options):
                 self.expect_only(pids, names, record, trace)
 
     def expect_only(self, pids, names, record, trace):
