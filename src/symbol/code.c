@@ -40,6 +40,25 @@ static void mark_branch_targets(struct ws_code *code)
 	}
 }
 
+/* One instruction, or what stands where none is known: on aarch64 all have four bytes, so that what
+ * follows is found all the same. False at the end. */
+static bool next_insn(csh handle, enum ws_arch arch, const uint8_t **bytes, size_t *size,
+		      uint64_t *address, cs_insn *insn)
+{
+	if (cs_disasm_iter(handle, bytes, size, address, insn))
+		return true;
+	if (arch != WS_ARCH_AARCH64 || *size < 4)
+		return false;
+	insn->id = 0;
+	insn->address = *address;
+	insn->size = 4;
+	memcpy(insn->bytes, *bytes, 4);
+	*bytes += 4;
+	*size -= 4;
+	*address += 4;
+	return true;
+}
+
 static int decode(csh handle, cs_insn *insn, const struct ws_image *image, const uint8_t *bytes,
 		  size_t size, struct ws_code *code)
 {
@@ -48,7 +67,7 @@ static int decode(csh handle, cs_insn *insn, const struct ws_image *image, const
 	uint64_t address = code->range.start;
 	size_t cap = 0;
 
-	while (cs_disasm_iter(handle, &bytes, &size, &address, insn)) {
+	while (next_insn(handle, arch, &bytes, &size, &address, insn)) {
 		struct ws_insn *out =
 			ws_array_grow(&code->insns, &code->count, &cap, sizeof(*code->insns));
 
@@ -58,10 +77,14 @@ static int decode(csh handle, cs_insn *insn, const struct ws_image *image, const
 		out->size = (uint8_t)insn->size;
 		out->cost = ws_code_cost(arch, insn->bytes, insn->size);
 		out->memory_reg = out->dest_reg = -1;
-		if (arch == WS_ARCH_X86_64)
+		if (!insn->id)
+			out->regs_read = out->regs_written = ~0U;
+		else if (arch == WS_ARCH_X86_64)
 			ws_code_fill_x86(handle, insn, image, out);
 		else
 			ws_code_fill_arm64(handle, insn, &pages, out);
+		if (!insn->id)
+			pages.known = 0;
 	}
 	return 0;
 }

@@ -37,6 +37,7 @@ struct ws_insn {
 	uint64_t target;    /* of a direct call, jump or branch, else 0 */
 	uint64_t reference; /* address a rip-relative (adrp+add/ldr) operand names, else 0 */
 	bool reads_reference, writes_reference; /* a memory access, not a lea */
+	bool is_pair;	     /* aarch64: the access is one of two registers, half each */
 	uint8_t access_size; /* bytes the memory operand reads or writes, 0 if none (lea, nop) */
 	uint32_t regs_read, regs_written; /* bit n: DWARF register number n (0 rax, 1 rdx, 2 rcx, 3
 					     rbx, 4 rsi, 5 rdi, 6 rbp, 7 rsp, 8..15 r8..r15) */
@@ -56,7 +57,8 @@ struct ws_code {
 };
 
 /* Decodes one range of an image. Undecodable bytes end the list early: *code is what came before.
- * Fails for what is not in the file, or too large (4 MiB) to be a function. */
+ * (Not on aarch64: there an unknown instruction reads and writes all registers.) Fails for what is
+ * not in the file, or too large (4 MiB) to be a function. */
 int ws_code_decode(const struct ws_image *image, struct ws_range range, struct ws_code *code,
 		   struct ws_error *err);
 void ws_code_deinit(struct ws_code *code);

@@ -6,8 +6,10 @@
 #include "base/util.h"
 #include "symbol/recover_parts.h"
 
-#define NAME_MAX_LEN	96
-#define PART_CONFIDENCE 0.9
+#define NAME_MAX_LEN	    96
+#define PART_CONFIDENCE	    0.9
+#define VARIABLE_CONFIDENCE 0.95
+#define WITNESSES_MIN	    2 /* named functions that agree on where a variable is */
 
 /* Does the file itself call this address something else? */
 static bool is_contradicted(const struct resolver *r, uint64_t address, const char *name)
@@ -51,6 +53,44 @@ static void claim_bodies(struct resolver *r, const struct ws_unit *unit)
 		if (body->function >= 0 && !body->evidence.name &&
 		    is_of_unit(r, unit, (size_t)body->function))
 			claim(r, unit->sig.functions[body->function].name, body, body->score);
+	}
+}
+
+/* Bytes that the named functions read or write of a variable; 0 if they do neither, or differ. */
+static uint8_t variable_size(const struct ws_unit *unit, uint64_t address)
+{
+	uint8_t size = 0;
+
+	for (size_t b = 0; b < unit->count; b++) {
+		const struct ws_evidence *evidence = &unit->bodies[b].evidence;
+
+		for (size_t i = 0; i < evidence->reference_count; i++) {
+			const struct ws_evidence_reference *ref = &evidence->references[i];
+
+			if (ref->address != address || !ref->size)
+				continue;
+			if (size && size != ref->size)
+				return 0;
+			size = ref->size;
+		}
+	}
+	return size;
+}
+
+/* Static variables that are wanted. */
+static void claim_variables(struct resolver *r, const struct ws_unit *unit)
+{
+	for (size_t i = 0; i < r->set->count; i++) {
+		const struct ws_symbol_wanted *wanted = &r->wanted[i];
+		long v = wanted->is_variable && wanted->file &&
+					 strcmp(wanted->file, unit->sig.file) == 0
+				 ? ws_sig_variable(&unit->sig, wanted->name)
+				 : -1;
+
+		if (v >= 0 && unit->witnesses[v] >= WITNESSES_MIN && ws_resolver_is_open(r, i))
+			ws_resolver_claim(r, i, WS_SOURCE_RECOVERED, unit->addresses[v],
+					  variable_size(unit, unit->addresses[v]),
+					  VARIABLE_CONFIDENCE);
 	}
 }
 
@@ -173,6 +213,7 @@ static int recover_unit(struct resolver *r, const struct ws_scan *scan, size_t n
 	       unit.count);
 	ws_unit_match(&unit, r->options->log);
 	claim_bodies(r, &unit);
+	claim_variables(r, &unit);
 	rc = claim_parts(r, &unit);
 	for (size_t f = 0; f < unit.sig.function_count && rc == 0; f++)
 		rc = claim_inlined(r, &unit, f);

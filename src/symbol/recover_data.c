@@ -161,8 +161,8 @@ static uint64_t match_variable(const struct ws_image *image, const struct ws_var
 	for (size_t i = 0; i < bodies[0].reference_count; i++) {
 		uint64_t address = bodies[0].references[i].address;
 
-		if (address == found || !is_static_data(image, address) ||
-		    !fits_rule(rule, bodies, address))
+		if (address == found || bodies[0].references[i].is_anchor ||
+		    !is_static_data(image, address) || !fits_rule(rule, bodies, address))
 			continue;
 		if (found)
 			return 0;

@@ -20,6 +20,8 @@ struct gathering {
 	const struct ws_scan *scan;
 	struct ws_value registers[32];
 	struct ws_value pushed; /* by the latest push */
+	/* aarch64: number + 1 of the reference that put an address into this register */
+	size_t made_by[32];
 	struct ws_range parts[PARTS_MAX];
 	size_t part_count;
 };
@@ -159,37 +161,81 @@ static const char *exported_at(const struct ws_image *image, uint64_t address)
 }
 
 /* Through a slot of the GOT, too. */
-static const char *reference_name(const struct ws_image *image, const struct ws_insn *insn)
+static const char *reference_name(const struct ws_image *image, uint64_t address, bool reads)
 {
-	const char *name = exported_at(image, insn->reference);
+	const char *name = exported_at(image, address);
 	uint64_t value;
 
-	if (name || !insn->reads_reference)
+	if (name || !reads)
 		return name;
-	name = ws_image_slot_import(image, insn->reference);
-	if (!name && ws_image_is_pie(image) && ws_image_relocated(image, insn->reference, &value))
+	name = ws_image_slot_import(image, address);
+	if (!name && ws_image_is_pie(image) && ws_image_relocated(image, address, &value))
 		name = exported_at(image, value);
 	return name;
 }
 
-static int add_reference(struct gathering *g, const struct ws_insn *insn)
+/*
+ * aarch64 code takes one address (gcc's section anchors) and adds to it for all that lies around
+ * it: what is there itself is not meant.
+ */
+static void drop_anchor(struct gathering *g, const struct ws_insn *insn)
+{
+	struct ws_evidence_reference *references = g->evidence->references;
+	uint32_t read = insn->regs_read;
+	int base = insn->memory_reg;
+
+	if (base < 0 && read && !(read & (read - 1)))
+		base = __builtin_ctz(read);
+	if (base < 0 || !g->made_by[base])
+		return;
+	references[g->made_by[base] - 1].is_anchor = true;
+	references[g->made_by[base] - 1].name = references[g->made_by[base] - 1].text = NULL;
+}
+
+static void forget_makers(struct gathering *g, uint32_t mask)
+{
+	for (int i = 0; i < 32; i++) {
+		if (mask >> i & 1)
+			g->made_by[i] = 0;
+	}
+}
+
+static struct ws_evidence_reference *new_reference(struct gathering *g, const struct ws_insn *insn,
+						   uint64_t address, uint8_t size)
 {
 	struct ws_evidence *ev = g->evidence;
-	struct ws_evidence_reference *ref;
+	struct ws_evidence_reference *ref = ws_array_grow(&ev->references, &ev->reference_count,
+							  &ev->reference_cap, sizeof(*ref));
 
-	if (!insn->reference || !ws_image_is_mapped(g->scan->image, insn->reference))
-		return 0;
-	ref = ws_array_grow(&ev->references, &ev->reference_count, &ev->reference_cap,
-			    sizeof(*ref));
 	if (!ref)
-		return -1;
-	ref->address = insn->reference;
-	ref->size = insn->access_size;
+		return NULL;
+	ref->address = address;
+	ref->size = size;
 	ref->reads = insn->reads_reference;
 	ref->writes = insn->writes_reference;
-	ref->name = reference_name(g->scan->image, insn);
+	ref->name = reference_name(g->scan->image, address, ref->reads);
 	if (!ref->reads && !ref->writes && !ref->name)
-		ref->text = text_at(g->scan->image, insn->reference);
+		ref->text = text_at(g->scan->image, address);
+	return ref;
+}
+
+static int add_reference(struct gathering *g, const struct ws_insn *insn)
+{
+	bool is_arm64 = ws_image_arch(g->scan->image) == WS_ARCH_AARCH64;
+	uint8_t size = insn->is_pair ? insn->access_size / 2 : insn->access_size;
+
+	if (!insn->reference || !ws_image_is_mapped(g->scan->image, insn->reference)) {
+		forget_makers(g, insn->regs_written);
+		return 0;
+	}
+	if (is_arm64)
+		drop_anchor(g, insn);
+	if (!new_reference(g, insn, insn->reference, size) ||
+	    (insn->is_pair && !new_reference(g, insn, insn->reference + size, size)))
+		return -1;
+	forget_makers(g, insn->regs_written);
+	if (is_arm64 && insn->dest_reg >= 0 && insn->memory_reg < 0)
+		g->made_by[insn->dest_reg] = g->evidence->reference_count;
 	return 0;
 }
 
@@ -247,6 +293,12 @@ static void follow_value(struct gathering *g, const struct ws_insn *insn)
 		g->registers[insn->dest_reg] = value;
 }
 
+/* A callee may change all but rbx, rbp, rsp, r12 to r15 (x19 to x29, sp). */
+static uint32_t call_clobbered(const struct gathering *g)
+{
+	return ws_image_arch(g->scan->image) == WS_ARCH_AARCH64 ? 0x4007ffffU : 0x00000f37U;
+}
+
 static int see(struct gathering *g, const struct ws_insn *insn, bool after_report)
 {
 	if (insn->is_branch_target)
@@ -256,9 +308,8 @@ static int see(struct gathering *g, const struct ws_insn *insn, bool after_repor
 	case WS_INSN_CALL_INDIRECT:
 		if (add_call(g, insn))
 			return -1;
-		/* The callee may change all but rbx, rbp, rsp, r12 to r15 (x19 to x29, sp). */
-		forget_registers(g, ws_image_arch(g->scan->image) == WS_ARCH_AARCH64 ? 0x4007ffffU
-										     : 0x00000f37U);
+		forget_registers(g, call_clobbered(g));
+		forget_makers(g, call_clobbered(g));
 		g->pushed = (struct ws_value){ 0 };
 		return add_reference(g, insn);
 	case WS_INSN_JUMP:

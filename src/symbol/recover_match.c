@@ -91,8 +91,8 @@ static bool may_be_copy(const struct ws_unit *unit, size_t f, size_t b)
 	const struct ws_body *body = &unit->bodies[b];
 
 	return !body->evidence.name && !(body->is_taken && !function->is_taken) &&
-	       !(body->callers.count && !function->is_called) &&
-	       reports_fit(unit, f, body) && edges_fit(unit, f, body);
+	       !(body->callers.count && !function->is_called) && reports_fit(unit, f, body) &&
+	       edges_fit(unit, f, body);
 }
 
 bool ws_unit_may_be_part(const struct ws_unit *unit, size_t f, size_t b)

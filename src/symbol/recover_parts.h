@@ -61,6 +61,7 @@ struct ws_evidence_reference {
 	uint64_t address;
 	uint8_t size; /* of the access, 0 if only the address is taken */
 	bool reads, writes;
+	bool is_anchor;	  /* aarch64: other addresses are made of it */
 	const char *name; /* of the exported variable or function there, or NULL */
 	const char *text; /* the string there, or NULL */
 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The whole code at a glance, without disassembling it: every position is tried as the 32-bit
- * displacement of a call, jump or address operand. A position that is none of these hits the start
- * of one of some 17,000 functions with a chance of 4e-6; the flags tolerate that, and whoever needs
- * more disassembles the function in question.
+ * The whole code at a glance, without disassembling it. On x86-64 every position is tried as the
+ * 32-bit displacement of a call, jump or address operand. A position that is none of these hits the
+ * start of one of some 17,000 functions with a chance of 4e-6; the flags tolerate that, and whoever
+ * needs more disassembles the function in question.
  */
 #include "symbol/recover_parts.h"
 
@@ -104,6 +104,73 @@ static void scan_range_x86(struct ws_scan *scan, const struct starts *starts,
 	}
 }
 
+/* The displacement in `bits` bits at `shift` of an instruction word, in units of four bytes. */
+static uint64_t branch_target(uint64_t at, uint32_t word, int shift, int bits)
+{
+	int64_t disp = (int64_t)((uint64_t)word << (64 - shift - bits)) >> (64 - bits);
+
+	return at + (uint64_t)(disp * 4);
+}
+
+/* ADRP: the page of an address. ADR: the address. */
+static uint64_t adr_target(uint64_t at, uint32_t word)
+{
+	uint64_t raw = (word >> 3 & 0x1ffffc) | (word >> 29 & 3);
+	int64_t disp = (int64_t)(raw << 43) >> 43;
+
+	return word >> 31 ? (at & ~0xfffULL) + ((uint64_t)disp << 12) : at + (uint64_t)disp;
+}
+
+/* What an adrp left in a register is added to soon, or not at all. */
+#define ADRP_DISTANCE 16 /* instructions */
+
+struct adrp {
+	uint64_t at, page;
+};
+
+/* Arm's Architecture Reference Manual, C4.1 (A64 instruction set encoding). */
+static void scan_word_arm64(struct ws_scan *scan, const struct starts *starts, uint64_t at,
+			    uint32_t word, struct adrp registers[32])
+{
+	const struct adrp *base = &registers[word >> 5 & 31];
+
+	if ((word & 0xfc000000) == 0x94000000) /* bl */
+		mark(scan, starts, branch_target(at, word, 0, 26), WS_SEEN_CALLED);
+	else if ((word & 0xfc000000) == 0x14000000) /* b */
+		mark(scan, starts, branch_target(at, word, 0, 26), WS_SEEN_JUMPED);
+	else if ((word & 0xff000010) == 0x54000000 || (word & 0x7e000000) == 0x34000000)
+		/* b.cond, cbz, cbnz */
+		mark(scan, starts, branch_target(at, word, 5, 19), WS_SEEN_BRANCHED);
+	else if ((word & 0x7e000000) == 0x36000000) /* tbz, tbnz */
+		mark(scan, starts, branch_target(at, word, 5, 14), WS_SEEN_BRANCHED);
+	else if ((word & 0x9f000000) == 0x10000000) /* adr */
+		mark(scan, starts, adr_target(at, word), WS_SEEN_TAKEN);
+	else if ((word & 0x9f000000) == 0x90000000) /* adrp */
+		registers[word & 31] = (struct adrp){ at, adr_target(at, word) };
+	else if ((word & 0xffc00000) == 0x91000000 && base->at &&
+		 at - base->at <= ADRP_DISTANCE * 4) /* add, 64 bits, immediate */
+		mark(scan, starts, base->page + (word >> 10 & 0xfff), WS_SEEN_TAKEN);
+}
+
+static void scan_range_arm64(struct ws_scan *scan, const struct starts *starts,
+			     const struct ws_range *range)
+{
+	struct adrp registers[32] = { 0 };
+	size_t size;
+	const uint8_t *code = ws_image_bytes(scan->image, range->start, &size);
+
+	if (!code)
+		return;
+	if (size > range->end - range->start)
+		size = range->end - range->start;
+	for (size_t at = 0; at + 4 <= size; at += 4) {
+		uint32_t word;
+
+		memcpy(&word, code + at, sizeof(word));
+		scan_word_arm64(scan, starts, range->start + at, word, registers);
+	}
+}
+
 /* Tables of functions. */
 static void scan_slots(struct ws_scan *scan, const struct starts *starts)
 {
@@ -175,8 +242,12 @@ int ws_scan_init(struct ws_scan *scan, const struct ws_image *image, struct ws_e
 	if (!scan->count)
 		return 0;
 	code = ws_image_code_ranges(image, &code_count);
-	for (size_t i = 0; i < code_count; i++)
-		scan_range_x86(scan, &starts, &code[i]);
+	for (size_t i = 0; i < code_count; i++) {
+		if (ws_image_arch(image) == WS_ARCH_AARCH64)
+			scan_range_arm64(scan, &starts, &code[i]);
+		else
+			scan_range_x86(scan, &starts, &code[i]);
+	}
 	scan_slots(scan, &starts);
 	if (!ws_image_is_pie(image))
 		scan_words(scan, &starts);

@@ -9,8 +9,8 @@
 
 static bool is_static_data(const struct ws_image *image, const struct ws_evidence_reference *ref)
 {
-	return !ref->name && !ref->text && ws_image_is_mapped(image, ref->address) &&
-	       !ws_image_is_code(image, ref->address);
+	return !ref->name && !ref->text && !ref->is_anchor &&
+	       ws_image_is_mapped(image, ref->address) && !ws_image_is_code(image, ref->address);
 }
 
 static bool refers(const struct ws_body *body, uint64_t address)
