@@ -147,28 +147,6 @@ static void set_page(struct ws_code_pages *pages, int reg, uint64_t page)
 	pages->known |= 1U << reg;
 }
 
-/* Bytes that a load or store moves: what its name says, else the width of its registers. */
-static uint8_t access_size(const cs_insn *insn)
-{
-	const cs_arm64_op *first = &insn->detail->arm64.operands[0];
-	const char *name = insn->mnemonic;
-	size_t len = strlen(name);
-	bool is_word = first->type == ARM64_OP_REG &&
-		       ((first->reg >= ARM64_REG_W0 && first->reg <= ARM64_REG_W30) ||
-			first->reg == ARM64_REG_WZR);
-	uint8_t size = is_word ? 4 : 8;
-
-	if (first->type != ARM64_OP_REG || dwarf_register(first->reg) < 0)
-		size = first->reg == ARM64_REG_XZR ? 8 : is_word ? 4 : 0;
-	if (len && name[len - 1] == 'b')
-		return 1;
-	if (len && name[len - 1] == 'h')
-		return 2;
-	if (len > 1 && strcmp(name + len - 2, "sw") == 0)
-		return 4;
-	return len && name[len - 1] == 'p' ? size * 2 : size;
-}
-
 static void fill_memory(const cs_insn *insn, const cs_arm64_op *op, struct ws_code_pages *pages,
 			struct ws_insn *out)
 {
@@ -183,7 +161,6 @@ static void fill_memory(const cs_insn *insn, const cs_arm64_op *op, struct ws_co
 	out->reference = page + (uint64_t)(int64_t)op->mem.disp;
 	out->writes_reference = is_store(insn);
 	out->reads_reference = !out->writes_reference;
-	out->access_size = access_size(insn);
 	out->is_pair = insn->id == ARM64_INS_LDP || insn->id == ARM64_INS_STP;
 }
 
