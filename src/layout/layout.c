@@ -46,18 +46,22 @@ static size_t read_dwarf(struct ws_debug *debug, struct ws_offsets *off)
 
 static int fail_unsupported(const struct ws_image *image, int major, struct ws_error *err)
 {
-	char supported[128] = "";
-	size_t len = 0;
+	enum ws_arch arch = ws_image_arch(image);
+	int first = 0, last = 0;
 
-	for (size_t i = 0; i < WS_ARRAY_SIZE(rows) && len < sizeof(supported); i++)
-		len += (size_t)snprintf(supported + len, sizeof(supported) - len, "%s%d on %s",
-					i ? ", " : "", rows[i].major,
-					ws_image_arch_name(rows[i].arch));
+	for (size_t i = 0; i < WS_ARRAY_SIZE(rows); i++) {
+		if (rows[i].arch != arch)
+			continue;
+		if (!first || rows[i].major < first)
+			first = rows[i].major;
+		if (rows[i].major > last)
+			last = rows[i].major;
+	}
 	ws_error_set(
 		err, "no layout of the server's structures", ws_image_path(image),
 		"it has no debug information, and PostgreSQL %d on %s is not among the built-in "
-		"ones (%s)",
-		major, ws_image_arch_name(ws_image_arch(image)), supported);
+		"ones (%d to %d)",
+		major, ws_image_arch_name(arch), first, last);
 	return ws_error_fix(err, "use a server with debug information, or add its row with "
 				 "scripts/layout-table");
 }

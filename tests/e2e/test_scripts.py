@@ -30,6 +30,10 @@ class Scripts(LiveTest):
                             env={"PATH": f"{folder}:{os.environ['PATH']}"})
         self.assertIn("nothing to install", setup.err)
 
+    def test_the_table_of_layouts_is_what_its_script_makes(self):
+        with open(f"{ROOT}/src/layout/tables.inc", encoding="ascii") as file:
+            self.assertEqual(space().run([f"{ROOT}/scripts/layout-table"], name="layout-table").out, file.read())
+
     def test_demo_shows_all_views_and_leaves_nothing(self):
         process = demo("demo", "--seconds", "5")
         self.assertEqual(process.wait(120), 0, process.err)

@@ -11,12 +11,13 @@ KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 class Archive:
-    """The packages of one suite, on demand with its security updates."""
+    """The packages of one suite, on demand with its security updates. `folder`: where they are kept, else
+    in the space."""
 
-    def __init__(self, space, suite, security=False):
-        self.space, self.suite, self.dir = space, suite, space.folder(f"archive-{suite}")
+    def __init__(self, space, suite, security=False, folder=None):
+        self.space, self.suite, self.dir = space, suite, folder or space.folder(f"archive-{suite}")
         for path in ("lists/partial", "cache/archives/partial", "parts"):
-            os.makedirs(os.path.join(self.dir, path))
+            os.makedirs(os.path.join(self.dir, path), exist_ok=True)
         with open(os.path.join(self.dir, "sources.list"), "w", encoding="ascii") as file:
             file.write(f"deb [signed-by={KEYS}] http://deb.debian.org/debian {suite} main\n")
             if security:
@@ -25,6 +26,7 @@ class Archive:
             file.write(f'''Dir::Etc::sourcelist "{self.dir}/sources.list";
 Dir::Etc::sourceparts "{self.dir}/parts";
 Dir::State::lists "{self.dir}/lists";
+Dir::State::status "/dev/null";
 Dir::Cache "{self.dir}/cache";
 APT::Sandbox::User "root";
 Acquire::Languages "none";
@@ -53,6 +55,32 @@ APT::Update::Error-Mode "any";
 
     def newest(self, name):
         return self.versions(name)[0]
+
+    def dependencies(self, names):
+        """Of each package: what it depends on by name; of alternatives the last one."""
+        found, of, taken = {name: [] for name in names}, None, None
+        for line in self._apt("apt-cache", "depends", "--important", *names).splitlines():
+            word = re.fullmatch(r"(\S+)|( \||  )(?:Pre)?Depends: (\S+)|    (\S+)", line)
+            if not word:
+                taken = None
+            elif word[1]:
+                of, taken = word[1], None
+            elif word[3]:
+                # A virtual package is in <>; the lines behind it name those that provide it.
+                taken = None if word[2] == " |" or not word[3].startswith("<") else of
+                if word[2] == "  " and not word[3].startswith("<"):
+                    found.setdefault(of, []).append(word[3])
+            elif taken:
+                found.setdefault(taken, []).append(word[4])
+                taken = None
+        return found
+
+    def fetch(self, names):
+        """Downloads the newest version of each; returns the packages' files."""
+        self._apt("apt-get", "download", "-q", *names)
+        files = {path.split("_")[0]: os.path.join(self.dir, path) for path in os.listdir(self.dir)
+                 if path.endswith(".deb")}
+        return [files[name] for name in names]
 
     def unpack(self, name, version):
         """Downloads and unpacks; returns the folder in which the package's files are."""

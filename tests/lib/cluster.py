@@ -10,7 +10,6 @@ import contextlib
 import csv
 import datetime
 import fcntl
-import glob
 import io
 import os
 import pwd
@@ -21,45 +20,36 @@ import signal
 import socket
 import termios
 
+import installation
 from processes import Failure, alive, command_line, parents, start_ticks, stat_fields, wait_for
 
 # Part of a conninfo: the server's log shall have the plain SQL of this session, too.
 LOG_SQL = {"options": "'-c log_statement=all'"}
 
-_PROGRAMS = ("postgres", "initdb", "psql", "pgbench", "pg_basebackup", "pg_receivewal", "pg_recvlogical")
-
 
 def find_server():
-    """(bin directory, major version) of the newest complete installation."""
-    found = []
-    for path in glob.glob("/usr/lib/postgresql/*/bin"):
-        major = path.split("/")[4]
-        if major.isdigit() and all(os.access(f"{path}/{name}", os.X_OK) for name in _PROGRAMS):
-            found.append((int(major), path))
-    if not found:
-        raise Failure("no PostgreSQL server below /usr/lib/postgresql: run scripts/setup")
-    major, path = max(found)
-    return path, major
+    """(bin directory, major version) of the installation the tests run with."""
+    found = installation.selected()
+    return found.path(found.bin), found.major
 
 
-def own_installation(space, name="installation", binary=None):
-    """(program, bin directory, major version) of a server whose executable is a copy of its own, of
-    `binary` if that is given.
+def own_installation(space, name="installation", binary=None, origin=None):
+    """(program, origin) of a server whose executable is a copy of its own, of `binary` if that is given.
 
     Probes are planted by file: those planted in the copy are in no other server of this host, and
     those that somebody else plants in the installed file are not in the copy. The server finds
-    everything else relative to its executable: links lead back to the installation.
+    everything else relative to its executable: links lead back to the installation, in its root.
     """
-    bin_dir, major = find_server()
+    origin = origin or installation.selected()
     root = space.file(name)
-    program = f"{root}{bin_dir}/postgres"
+    program = f"{root}{origin.bin}/postgres"
     if not os.path.exists(program):
-        os.makedirs(f"{root}{bin_dir}")
+        os.makedirs(f"{root}{origin.bin}")
         os.makedirs(f"{root}/usr/share/postgresql")
-        os.symlink(f"/usr/lib/postgresql/{major}/lib", f"{root}/usr/lib/postgresql/{major}/lib")
-        os.symlink(f"/usr/share/postgresql/{major}", f"{root}/usr/share/postgresql/{major}")
-        shutil.copy(binary or f"{bin_dir}/postgres", program)
-    return program, bin_dir, major
+        os.symlink(f"/usr/lib/postgresql/{origin.major}/lib", f"{root}/usr/lib/postgresql/{origin.major}/lib")
+        os.symlink(f"/usr/share/postgresql/{origin.major}", f"{root}/usr/share/postgresql/{origin.major}")
+        shutil.copy(binary or origin.path(f"{origin.bin}/postgres"), program)
+    return program, origin
 
 
 def server_user():
@@ -197,9 +187,11 @@ class Server:
         "log_disconnections": "on",
     }
 
-    def __init__(self, space, name, settings=None, installation="installation", binary=None):
+    def __init__(self, space, name, settings=None, installation="installation", binary=None, origin=None):
         self.space, self.name = space, name
-        self.program, self.bin, self.major = own_installation(space, installation, binary)
+        self.program, self.origin = own_installation(space, installation, binary, origin)
+        self.bin, self.major = self.origin.bin, self.origin.major
+        self.root = self.origin.enter(space.dir)
         self.user = server_user()
         self.dir = space.folder(name, self.user)
         self.data = os.path.join(self.dir, "data")
@@ -221,7 +213,8 @@ class Server:
         if self.user:
             os.chown(secret, self.user.pw_uid, self.user.pw_gid)
         self.run(["initdb", "-D", self.data, "-U", "postgres", "-A", "scram-sha-256", f"--pwfile={secret}",
-                  "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"], timeout=120)
+                  "-E", "UTF8", "--locale=C", "--no-sync",
+                  *(["--no-instructions"] if self.major >= 14 else [])], timeout=120)
         os.unlink(secret)
         self._configure()
         return self
@@ -249,7 +242,7 @@ class Server:
     def launch(self):
         return self.space.start(
             [self.program, "-D", self.data], name=self.name, user=self.user, cwd=self.dir,
-            stop=signal.SIGQUIT)
+            stop=signal.SIGQUIT, root=self.root)
 
     def start(self, timeout=60):
         self.process = self.launch()
@@ -296,12 +289,13 @@ class Server:
         """Starts one of PostgreSQL's programs as the server's user."""
         options["env"] = {"PGPASSWORD": self.password, **options.get("env", {})}
         return self.space.start([f"{self.bin}/{argv[0]}", *argv[1:]], name=name or argv[0], user=self.user,
-                                cwd=self.dir, **options)
+                                cwd=self.dir, root=self.root, **options)
 
     def run(self, argv, status=0, timeout=60, **options):
         options["env"] = {"PGPASSWORD": self.password, **options.get("env", {})}
         return self.space.run([f"{self.bin}/{argv[0]}", *argv[1:]], status=status, timeout=timeout,
-                              name=options.pop("name", argv[0]), user=self.user, cwd=self.dir, **options)
+                              name=options.pop("name", argv[0]), user=self.user, cwd=self.dir, root=self.root,
+                              **options)
 
     def _psql_options(self):
         return ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d",

@@ -19,6 +19,7 @@ import time
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_CLONE_NEWNS, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x20000, 0x1000, 0x4000, 0x40000
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
@@ -119,25 +120,52 @@ def command_line(pid):
     return "(gone)"
 
 
+def _mount(source, target, flags):
+    if _libc.mount(source.encode(), target.encode(), None, ctypes.c_ulong(flags), None) != 0:
+        raise OSError(ctypes.get_errno(), f"mount on {target}")
+
+
+def enter_root(root, shared):
+    """Makes a folder this process's root, in a mount namespace of its own, which ends with it and its
+    children. The `shared` folders and files of the host appear in it under their own names."""
+    if _libc.unshare(_CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    _mount("none", "/", _MS_REC | _MS_PRIVATE)
+    for path in shared:
+        _mount(path, root + path, _MS_BIND | _MS_REC)
+    os.chroot(root)
+
+
 class Process:
-    """One started program. Its output goes to files; `out` and `err` read what has come so far."""
+    """One started program. Its output goes to files; `out` and `err` read what has come so far. `root`: the
+    arguments of enter_root(), for a program in a root of its own."""
 
     def __init__(self, argv, folder, name, *, user=None, env=None, stdin=None, cwd=None,
-                 stop=signal.SIGTERM, grace=10.0):
+                 stop=signal.SIGTERM, grace=10.0, root=None):
         self.argv = [str(word) for word in argv]
         self.name = name
         self.stop_signal = stop
         self.grace = grace
         self.out_path = os.path.join(folder, name + ".out")
         self.err_path = os.path.join(folder, name + ".err")
-        as_user = {} if user is None else {
+        as_user = {} if user is None or root else {
             "user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
         environment.update(LC_ALL="C.UTF-8", PGTZ="UTC", **(env or {}))
         if user is not None:
             environment["HOME"] = folder
 
+        def in_root():
+            enter_root(*root)
+            os.chdir(cwd or folder)
+            if user is not None:
+                os.setgroups([])
+                os.setgid(user.pw_gid)
+                os.setuid(user.pw_uid)
+
         def in_child():
+            if root:
+                in_root()
             _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL if stop is None else stop), 0, 0, 0)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Members of PostgreSQL's structures, in their order, by major: what scripts/layout-table computes the
+offsets from.
+
+A member is (name, type) or (name, type, first major that has it, last one); None: no limit. A structure ends
+where the members anybody wants do, but for those whose size is asked for.
+
+From the headers of the majors 10 to 18 (of 13, 15, 17 and 18 also from debug information:
+`scripts/layout-table --against`): replication/walsender_private.h, libpq/libpq-be.h, utils/elog.h,
+replication/slot.h, replication/logical.h, replication/output_plugin.h, lib/stringinfo.h, storage/latch.h
+(storage/waiteventset.h from 18 on).
+"""
+
+MAJORS = range(10, 19)
+
+# (size, alignment); the processors differ in what a spinlock is (storage/s_lock.h).
+TYPES = {
+    "bool": (1, 1), "char": (1, 1), "int": (4, 4), "uint32": (4, 4), "uint64": (8, 8), "pointer": (8, 8),
+    "NameData": (64, 1),
+    "SockAddr": (136, 8),  # struct sockaddr_storage (128, aligned to 8) and a socklen_t
+    "slock_t": {"WS_ARCH_X86_64": (1, 1), "WS_ARCH_AARCH64": (4, 4)},
+}
+
+STRUCTURES = {
+    "WalSnd": [
+        ("pid", "int"), ("state", "int"), ("sentPtr", "uint64"), ("needreload", "bool"), ("write", "uint64"),
+        ("flush", "uint64"), ("apply", "uint64"), ("writeLag", "uint64"), ("flushLag", "uint64"),
+        ("applyLag", "uint64"), ("sync_standby_priority", "int", 13, None), ("mutex", "slock_t"),
+        ("latch", "pointer", None, 17), ("sync_standby_priority", "int", None, 12),
+        ("replyTime", "uint64", 12, None), ("kind", "int", 16, None),
+    ],
+    "Port": [
+        ("sock", "int"), ("noblock", "bool"), ("proto", "uint32"), ("laddr", "SockAddr"), ("raddr", "SockAddr"),
+        ("remote_host", "pointer"), ("remote_hostname", "pointer"), ("remote_hostname_resolv", "int"),
+        ("remote_hostname_errcode", "int"), ("remote_port", "pointer"),
+        ("canAcceptConnections", "int", None, 16), ("local_host", "char[64]", 18, None),
+        ("database_name", "pointer"), ("user_name", "pointer"), ("cmdline_options", "pointer"),
+        ("guc_options", "pointer"), ("application_name", "pointer", 12, None), ("hba", "pointer"),
+        ("authn_id", "pointer", 14, 15),
+        ("default_keepalives_idle", "int"), ("default_keepalives_interval", "int"),
+        ("default_keepalives_count", "int"), ("default_tcp_user_timeout", "int", 12, None),
+        ("keepalives_idle", "int"), ("keepalives_interval", "int"), ("keepalives_count", "int"),
+        ("tcp_user_timeout", "int", 12, None),
+        ("scram_ClientKey", "char[32]", 18, None), ("scram_ServerKey", "char[32]", 18, None),
+        ("has_scram_keys", "bool", 18, None),
+        ("gss", "pointer"), ("ssl_in_use", "bool"),
+    ],
+    "ErrorData": [
+        ("elevel", "int"), ("output_to_server", "bool"), ("output_to_client", "bool"),
+        ("show_funcname", "bool", None, 13), ("hide_stmt", "bool"), ("hide_ctx", "bool"),
+        ("filename", "pointer"), ("lineno", "int"), ("funcname", "pointer"), ("domain", "pointer"),
+        ("context_domain", "pointer"), ("sqlerrcode", "int"), ("message", "pointer"), ("detail", "pointer"),
+        ("detail_log", "pointer"), ("hint", "pointer"), ("context", "pointer"),
+        ("backtrace", "pointer", 13, None), ("message_id", "pointer"), ("schema_name", "pointer"),
+        ("table_name", "pointer"), ("column_name", "pointer"), ("datatype_name", "pointer"),
+        ("constraint_name", "pointer"), ("cursorpos", "int"), ("internalpos", "int"),
+        ("internalquery", "pointer"), ("saved_errno", "int"), ("assoc_context", "pointer"),
+    ],
+    "ReplicationSlot": [
+        ("mutex", "slock_t"), ("in_use", "bool"), ("active_pid", "int"), ("just_dirtied", "bool"),
+        ("dirty", "bool"), ("effective_xmin", "uint32"), ("effective_catalog_xmin", "uint32"),
+        ("data", "ReplicationSlotPersistentData"),
+    ],
+    "ReplicationSlotPersistentData": [
+        ("name", "NameData"), ("database", "uint32"), ("persistency", "int"), ("xmin", "uint32"),
+        ("catalog_xmin", "uint32"), ("restart_lsn", "uint64"),
+    ],
+    "OutputPluginCallbacks": [
+        ("startup_cb", "pointer"), ("begin_cb", "pointer"), ("change_cb", "pointer"),
+        ("truncate_cb", "pointer", 11, None), ("commit_cb", "pointer"), ("message_cb", "pointer"),
+        ("filter_by_origin_cb", "pointer"), ("shutdown_cb", "pointer"),
+        ("two_phase_and_stream_cbs", "pointer[13]", 14, None),
+    ],
+    "OutputPluginOptions": [("output_type", "int"), ("receive_rewrites", "bool", 11, None)],
+    "LogicalDecodingContext": [
+        ("context", "pointer"), ("slot", "pointer"), ("reader", "pointer"), ("reorder", "pointer"),
+        ("snapshot_builder", "pointer"), ("fast_forward", "bool", 11, None),
+        ("callbacks", "OutputPluginCallbacks"), ("options", "OutputPluginOptions"),
+        ("output_plugin_options", "pointer"), ("prepare_write", "pointer"), ("write", "pointer"),
+        ("update_progress", "pointer"), ("out", "pointer"),
+    ],
+    "StringInfoData": [("data", "pointer"), ("len", "int")],
+    "WaitEvent": [("pos", "int"), ("events", "uint32")],
+}
+
+# Values of macros (utils/elog.h) and enumerators: (value, first major, last one). From 14 on
+# WARNING_CLIENT_ONLY takes 20.
+NUMBERS = {
+    "COMMERROR": [(16, None, None)],
+    "ERROR": [(20, None, 13), (21, 14, None)],
+    "FATAL": [(21, None, 13), (22, 14, None)],
+    "PANIC": [(22, None, 13), (23, 14, None)],
+    # utils/activity/wait_event_names.txt: of class Client the seventh
+    "WAIT_EVENT_WAIT_FOR_STANDBY_CONFIRMATION": [(0x06000006, 17, None)],
+}
