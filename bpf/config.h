@@ -51,7 +51,14 @@ enum ws_site {
 	WS_SITE_INITIALIZED = 36,
 	WS_SITE_MESSAGE_REFUSED = 37,
 	WS_SITE_ENDING = 38, /* WalSndKill */
-	WS_SITE_COUNT = 39,
+	/* up to 13 the three waits of a walsender are calls of their own */
+	WS_SITE_LOOP_WAIT_START = 39, /* WalSndLoop */
+	WS_SITE_LOOP_WAIT_END = 40,
+	WS_SITE_WRITE_WAIT_START = 41, /* ProcessPendingWrites */
+	WS_SITE_WRITE_WAIT_END = 42,
+	WS_SITE_WAL_WAIT_START = 43, /* WalSndWaitForWal */
+	WS_SITE_WAL_WAIT_END = 44,
+	WS_SITE_COUNT = 45,
 };
 
 #define WS_UNKNOWN \

@@ -170,8 +170,7 @@ static __always_inline void on_FLUSH_END(struct pt_regs *ctx)
 	advance(e, bpf_ktime_get_ns(), WS_STAGE_TAIL);
 }
 
-/* WalSndWait's entry (the call of WaitLatchOrSocket up to 13). */
-static __always_inline void on_WAIT_START(struct pt_regs *ctx)
+static __always_inline void wait_start(struct pt_regs *ctx)
 {
 	/* Read before anything is decided: the compiler would choose between addresses in the
 	 * context, which the verifier refuses. */
@@ -239,7 +238,7 @@ static __always_inline bool wait_result(struct pt_regs *ctx, struct ws_entry *e,
 			 frame + cfg.wait_event_disp + cfg.off.wait_event_events);
 }
 
-static __always_inline void on_WAIT_END(struct pt_regs *ctx)
+static __always_inline void wait_end(struct pt_regs *ctx)
 {
 	__u32 pid = current_tgid(), events = 0;
 	struct ws_entry *e = session_of(pid);
@@ -251,6 +250,48 @@ static __always_inline void on_WAIT_END(struct pt_regs *ctx)
 		e->turn.woke = events;
 		e->turn.h.flags |= WS_TURN_WOKE;
 	}
+}
+
+/* WalSndWait's entry, and behind the wait in it. */
+static __always_inline void on_WAIT_START(struct pt_regs *ctx)
+{
+	wait_start(ctx);
+}
+
+static __always_inline void on_WAIT_END(struct pt_regs *ctx)
+{
+	wait_end(ctx);
+}
+
+/* Around each call of WaitLatchOrSocket, up to 13. */
+static __always_inline void on_LOOP_WAIT_START(struct pt_regs *ctx)
+{
+	wait_start(ctx);
+}
+
+static __always_inline void on_LOOP_WAIT_END(struct pt_regs *ctx)
+{
+	wait_end(ctx);
+}
+
+static __always_inline void on_WRITE_WAIT_START(struct pt_regs *ctx)
+{
+	wait_start(ctx);
+}
+
+static __always_inline void on_WRITE_WAIT_END(struct pt_regs *ctx)
+{
+	wait_end(ctx);
+}
+
+static __always_inline void on_WAL_WAIT_START(struct pt_regs *ctx)
+{
+	wait_start(ctx);
+}
+
+static __always_inline void on_WAL_WAIT_END(struct pt_regs *ctx)
+{
+	wait_end(ctx);
 }
 
 static __always_inline void replies_end(void)

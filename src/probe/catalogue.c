@@ -12,8 +12,19 @@
  * flush_if_writable, 0x20 putmessage, the same in 10 to 18.
  *
  * may_join: LogicalDecodingProcessRecord is skipped when XLogReadRecord has no record, putmessage
- * when the backup goes to the server's own disk. Both join straight behind the call; there the
- * programs see that no such stage was begun.
+ * when the backup goes to the server's own disk, a wait when there is nothing to wait for,
+ * InitWalSender by backends that are no walsenders. All join straight behind the call; there the
+ * programs see that no such stage was begun, or no such session.
+ *
+ * replies_end: the compiler may make two of the one call in WalSndWaitForWal, the other one behind
+ * the reading of a changed configuration file (Debian's 17.12). It comes later in the code. The
+ * time of one decode after such a change counts as replies.
+ *
+ * Up to 14 (replication/basebackup.c) the phases of a backup are reported from inside
+ * perform_base_backup. It starts the backup, which waits for the checkpoint, stops it, which waits
+ * for the archive, and opens pg_wal only when it sends WAL.
+ *
+ * WalSndResourceCleanup is ReleaseAuxProcessResources from 18 on.
  *
  * backup_done is not basebackup_progress_done: that is still exported, but no longer called, in
  * minors that end the progress report in bbsink_progress's cleanup (15.20 does, 15.18 does not).
@@ -171,6 +182,78 @@ static const struct ws_probe catalogue[] = {
 		.walsender_only = true,
 	},
 	{
+		.site = WS_SITE_LOOP_WAIT_START,
+		.name = "loop_wait_start",
+		.function = "WalSndLoop",
+		.kind = WS_SITE_CALL,
+		.callee = "WaitLatchOrSocket",
+		.captures = "socket events, timeout, wait event (args 2, 4 and 5)",
+		.level = 2,
+		.last_major = 13,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_LOOP_WAIT_END,
+		.name = "loop_wait_end",
+		.function = "WalSndLoop",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "WaitLatchOrSocket",
+		.may_join = true,
+		.captures = "result: events",
+		.wants_result = true,
+		.level = 2,
+		.last_major = 13,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_WRITE_WAIT_START,
+		.name = "write_wait_start",
+		.function = "ProcessPendingWrites",
+		.kind = WS_SITE_CALL,
+		.callee = "WaitLatchOrSocket",
+		.captures = "socket events, timeout, wait event (args 2, 4 and 5)",
+		.level = 2,
+		.last_major = 13,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_WRITE_WAIT_END,
+		.name = "write_wait_end",
+		.function = "ProcessPendingWrites",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "WaitLatchOrSocket",
+		.may_join = true,
+		.captures = "result: events",
+		.wants_result = true,
+		.level = 2,
+		.last_major = 13,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_WAL_WAIT_START,
+		.name = "wal_wait_start",
+		.function = "logical_read_xlog_page",
+		.kind = WS_SITE_CALL,
+		.callee = "WaitLatchOrSocket",
+		.captures = "socket events, timeout, wait event (args 2, 4 and 5)",
+		.level = 2,
+		.last_major = 13,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_WAL_WAIT_END,
+		.name = "wal_wait_end",
+		.function = "logical_read_xlog_page",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "WaitLatchOrSocket",
+		.may_join = true,
+		.captures = "result: events",
+		.wants_result = true,
+		.level = 2,
+		.last_major = 13,
+		.walsender_only = true,
+	},
+	{
 		.site = WS_SITE_REPLIES,
 		.name = "replies",
 		.function = "ProcessRepliesIfAny",
@@ -185,6 +268,7 @@ static const struct ws_probe catalogue[] = {
 		.function = "logical_read_xlog_page",
 		.kind = WS_SITE_AFTER_CALL,
 		.callee = "ProcessRepliesIfAny",
+		.pick = WS_PICK_FIRST,
 		.captures = "",
 		.level = 2,
 		.walsender_only = true,
@@ -294,6 +378,55 @@ static const struct ws_probe catalogue[] = {
 	{
 		.site = WS_SITE_BACKUP_CHECKPOINT,
 		.name = "backup_checkpoint",
+		.function = "perform_base_backup",
+		.stand_in = "SendBaseBackup",
+		.kind = WS_SITE_CALL,
+		.callee = "do_pg_start_backup",
+		.captures = "",
+		.level = 1,
+		.last_major = 14,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_BACKUP_ESTIMATE,
+		.name = "backup_estimate",
+		.function = "perform_base_backup",
+		.stand_in = "SendBaseBackup",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "do_pg_start_backup",
+		.may_join = true,
+		.captures = "",
+		.level = 1,
+		.last_major = 14,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_BACKUP_WAIT_ARCHIVE,
+		.name = "backup_wait_archive",
+		.function = "perform_base_backup",
+		.stand_in = "SendBaseBackup",
+		.kind = WS_SITE_CALL,
+		.callee = "do_pg_stop_backup",
+		.captures = "",
+		.level = 1,
+		.last_major = 14,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_BACKUP_WAL,
+		.name = "backup_wal",
+		.function = "perform_base_backup",
+		.stand_in = "SendBaseBackup",
+		.kind = WS_SITE_CALL,
+		.callee = "AllocateDir",
+		.captures = "",
+		.level = 1,
+		.last_major = 14,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_BACKUP_CHECKPOINT,
+		.name = "backup_checkpoint",
 		.function = "basebackup_progress_wait_checkpoint",
 		.kind = WS_SITE_ENTRY,
 		.captures = "",
@@ -364,6 +497,19 @@ static const struct ws_probe catalogue[] = {
 		.captures = "",
 		.level = 1,
 		.first_major = 13,
+		.last_major = 17,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_BACKUP_DONE,
+		.name = "backup_done",
+		.function = "perform_base_backup",
+		.stand_in = "SendBaseBackup",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "ReleaseAuxProcessResources",
+		.captures = "",
+		.level = 1,
+		.first_major = 18,
 		.walsender_only = true,
 	},
 	{
@@ -392,6 +538,7 @@ static const struct ws_probe catalogue[] = {
 		.function = "PostgresMain",
 		.kind = WS_SITE_AFTER_CALL,
 		.callee = "InitWalSender",
+		.may_join = true,
 		.captures = "am_cascading_walsender",
 		.level = 1,
 		.walsender_only = true,

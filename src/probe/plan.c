@@ -217,6 +217,28 @@ static void plan_in_body(const struct planner *p, struct ws_planned *planned,
 		note_wait_event(p, body, &choice);
 }
 
+static bool is_in_major(const struct ws_probe *probe, int major)
+{
+	return major >= probe->first_major && (!probe->last_major || major <= probe->last_major);
+}
+
+/* One entry per site: of its rows the one for this major, the first one if there is none. */
+static void list_sites(struct planner *p, const struct ws_probe *probes, size_t count)
+{
+	struct ws_plan *plan = p->plan;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t at = 0;
+
+		while (at < plan->count && plan->sites[at].probe->site != probes[i].site)
+			at++;
+		if (at == plan->count)
+			plan->sites[plan->count++].probe = &probes[i];
+		else if (is_in_major(&probes[i], p->major))
+			plan->sites[at].probe = &probes[i];
+	}
+}
+
 static void plan_site(const struct planner *p, struct ws_planned *planned)
 {
 	const struct ws_probe *probe = planned->probe;
@@ -225,7 +247,7 @@ static void plan_site(const struct planner *p, struct ws_planned *planned)
 	struct ws_error err = { 0 };
 	struct ws_body body;
 
-	if (p->major < probe->first_major || (probe->last_major && p->major > probe->last_major)) {
+	if (!is_in_major(probe, p->major)) {
 		planned->status = WS_PLAN_NOT_IN_MAJOR;
 		return;
 	}
@@ -304,10 +326,8 @@ int ws_plan_make(const struct ws_image *image, const struct ws_symbol_set *symbo
 	plan->sites = calloc(count, sizeof(*plan->sites));
 	if (!plan->sites)
 		return ws_error_errno(err, ENOMEM, what, ws_image_path(image));
-	plan->count = count;
-	for (size_t i = 0; i < count; i++)
-		plan->sites[i].probe = &probes[i];
-	for (size_t i = 0; i < count; i++)
+	list_sites(&p, probes, count);
+	for (size_t i = 0; i < plan->count; i++)
 		plan_site(&p, &plan->sites[i]);
 	fill_config(&p, layout);
 	return check_required(&p, err);

@@ -24,11 +24,12 @@ enum ws_call_pick {
 	WS_PICK_ONLY = 0,	/* there must be exactly one */
 	WS_PICK_BEHIND_POINTER, /* the one straight behind a call through a function pointer of the
 				   caller's own (send_data), not through a table */
+	WS_PICK_FIRST,		/* the first by address: the compiler may have made copies of it */
 	WS_PICK_BEHIND_FALSE,	/* the first call in the block that is entered only when `condition`
 				   returned false */
 };
 
-/* One row of the catalogue. */
+/* One row of the catalogue. A site may have several, for different majors. */
 struct ws_probe {
 	enum ws_site site;
 	const char *name;     /* "command_end": as doctor prints it */
@@ -78,7 +79,7 @@ struct ws_planned {
 };
 
 struct ws_plan {
-	struct ws_planned *sites; /* one per row of the catalogue, in its order */
+	struct ws_planned *sites; /* one per site, in the order of the catalogue */
 	size_t count;
 	size_t planted;
 	int level;

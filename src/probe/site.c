@@ -272,6 +272,8 @@ static bool pick_call(const struct search *s, bool *wanted)
 			continue;
 		s->choice->call_index = i;
 		count++;
+		if (probe->pick == WS_PICK_FIRST)
+			break;
 	}
 	if (count == 1)
 		return true;
