@@ -105,7 +105,8 @@ def ns_pid(pid):
 
 def linked_installation(space, name, link, of="installation-linked"):
     """An installation whose executable is one of `of`'s: by `link` (os.symlink or os.link)."""
-    program, bin_dir, major = own_installation(space, of)
+    program, origin = own_installation(space, of)
+    bin_dir, major = origin.bin, origin.major
     root = space.file(name)
     os.makedirs(f"{root}{bin_dir}")
     os.makedirs(f"{root}/usr/share/postgresql")

@@ -112,7 +112,7 @@ static void the_tables_of_other_majors_are_what_was_measured(void **state)
 		struct ws_layout layout;
 		struct ws_error err = { 0 };
 
-		assert_int_equal(ws_layout_find(server, measured[i].major, true, &layout, &err), 0);
+		assert_int_equal(ws_layout_find(server, measured[i].major, NULL, &layout, &err), 0);
 		assert_int_equal(layout.off.walsnd_apply_lag, 64);
 		assert_int_equal(layout.off.walsnd_reply_time, measured[i].reply_time);
 		assert_int_equal(layout.off.port_remote_host, 288);
@@ -136,7 +136,7 @@ static void each_supported_major_has_a_row(void **state)
 		struct ws_layout layout;
 		struct ws_error err = { 0 };
 
-		assert_int_equal(ws_layout_find(server, major, true, &layout, &err), 0);
+		assert_int_equal(ws_layout_find(server, major, NULL, &layout, &err), 0);
 		assert_int_equal(layout.off.walsnd_sent, 8);
 		/* added to the struct in 12, as was what a standby says about the time */
 		assert_int_equal(layout.off.port_application == WS_UNKNOWN, major < 12);
