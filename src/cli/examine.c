@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "probe/kernel.h"
 #include "target/proc.h"
 
 /* Are there servers of this user and none of others', as far as can be seen? */
@@ -274,6 +275,10 @@ int ws_examine(const struct ws_options *options, struct ws_doctor *d)
 	d->privileges.root = geteuid() == 0;
 	usable = options->filter.postgres ? examine_named(d, options) : examine_all(d, options);
 	if (usable < 0 || examine_privileges(d))
+		return -1;
+	/* Where "no server is running" may mean that those of the host are not seen. */
+	if (ws_kernel_has_other_pids() &&
+	    ws_problem_add(&d->problems, WS_KERNEL_PIDS_FIX, "%s", WS_KERNEL_PIDS_WHY))
 		return -1;
 	/* A kernel that refuses for lack of privileges is one problem, not two. */
 	if (d->kernel.problem[0] && !d->problems.count &&

@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "live/private.h"
 #include "live/redact.h"
+#include "probe/kernel.h"
 #include "probe/privileges.h"
 #include "session/redact.h"
 
@@ -299,6 +300,10 @@ static int set_up(struct ws_live *live, struct ws_error *err)
 
 	if (ws_live_check_postgres(live->options, err))
 		return -1;
+	if (ws_kernel_has_other_pids()) {
+		ws_error_set(err, "cannot trace", NULL, "%s", WS_KERNEL_PIDS_WHY);
+		return ws_error_fix(err, "%s", WS_KERNEL_PIDS_FIX);
+	}
 	if (live->options->redact) {
 		live->redact = ws_redact_new(ordered);
 		if (!live->redact)

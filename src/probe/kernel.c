@@ -201,6 +201,18 @@ static bool lockdown_is_confidential(void)
 	return f && fgets(line, sizeof(line), f) && strstr(line, "[confidentiality]");
 }
 
+/* The initial namespace's number is the same on all kernels (PROC_PID_INIT_INO of
+ * include/linux/proc_ns.h), and of every other one another. */
+bool ws_kernel_has_other_pids(void)
+{
+	static const char initial[] = "pid:[4026531836]";
+	char link[64];
+	ssize_t len = readlink("/proc/self/ns/pid", link, sizeof(link));
+
+	return len > 0 &&
+	       ((size_t)len != strlen(initial) || memcmp(link, initial, (size_t)len) != 0);
+}
+
 /* Puts the first thing that is missing into words. */
 static void __attribute__((format(printf, 3, 4)))
 complain(struct ws_kernel_features *f, const char *fix, const char *problem, ...)

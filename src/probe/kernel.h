@@ -23,4 +23,17 @@ bool ws_kernel_has_uprobe_multi(void);
 /* May this process have perf events of uprobes? Returns 0, or the errno that says why not. */
 int ws_kernel_try_uprobe_perf(void);
 
+/*
+ * Does walscope run in a pid namespace of its own, as in a container? The programs tell processes
+ * by the numbers of the host, and what is found in /proc has other ones there: sessions could not
+ * be told by both. Servers may be in any namespace.
+ */
+bool ws_kernel_has_other_pids(void);
+#define WS_KERNEL_PIDS_WHY                                                                    \
+	"walscope is in a pid namespace of its own, where processes have other numbers than " \
+	"the kernel's programs see"
+#define WS_KERNEL_PIDS_FIX                                                                \
+	"run it on the host, servers in containers are found from there; or: docker run " \
+	"--pid=host"
+
 #endif

@@ -215,6 +215,20 @@ class Namespaces(Homes):
         receiver.process.stop()
         server.stop()
 
+    def test_walscope_itself_in_a_pid_namespace_says_where_to_run_it(self):
+        """It would see other pids in /proc than the kernel's programs do."""
+        inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", walscope.binary()]
+        file = space().file("inside.wst")
+        for argv in (["record", "-o", file, "--duration", "1"], ["trace", "--duration", "1"]):
+            with self.subTest(command=argv[0]):
+                process = space().start([*inside, *argv], name="inside")
+                self.assertEqual(process.wait(20), 1, process.err)
+                self.assertIn("pid namespace", self.assert_one_line(process))
+                self.assertIn("--pid=host", process.err)
+        self.assertFalse(os.path.exists(file))
+        told = space().run([*inside, "doctor", "--json"], status=1, name="inside").out
+        self.assertIn("--pid=host", "".join(entry["fix"] for entry in json.loads(told)["problems"]))
+
     def test_a_file_of_the_host_is_not_taken_for_a_containers_file_of_that_name(self):
         """The path is the same in both, the file is not."""
         installed = f"{find_server()[0]}/postgres"
