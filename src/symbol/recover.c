@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "symbol/image_parts.h"
 #include "symbol/recover_parts.h"
 
 #define NAME_MAX_LEN	    96
@@ -201,13 +202,34 @@ static int claim_inlined(struct resolver *r, const struct ws_unit *unit, size_t 
 	return 0;
 }
 
+/* "PostgreSQL 15.18 on x86_64-pc-linux-gnu, compiled by Debian clang version 14.0.6, 64-bit" */
+static bool is_clangs(const struct ws_image *image)
+{
+	static const char mark[] = "PostgreSQL ", compiler[] = ", compiled by ", clang[] = "clang";
+
+	for (size_t i = 0; i < image->segment_count; i++) {
+		const struct image_segment *seg = &image->segments[i];
+		const uint8_t *p = seg->bytes, *end = seg->bytes + seg->file_size;
+
+		while ((p = memmem(p, (size_t)(end - p), mark, strlen(mark))) != NULL) {
+			size_t len = strnlen((const char *)p, (size_t)(end - p));
+			const uint8_t *by = memmem(p, len, compiler, strlen(compiler));
+
+			if (by)
+				return memmem(by, len - (size_t)(by - p), clang, strlen(clang));
+			p += len;
+		}
+	}
+	return false;
+}
+
 static int recover_unit(struct resolver *r, const struct ws_scan *scan, size_t number,
-			struct ws_error *err)
+			bool is_clang, struct ws_error *err)
 {
 	struct ws_unit unit;
 	int rc = 0;
 
-	if (ws_unit_load(&unit, scan, number, r->major, err))
+	if (ws_unit_load(&unit, scan, number, r->major, is_clang, err))
 		return -1;
 	ws_log(r->options->log, WS_LOG_DEBUG, "recovery: %s: %zu functions", unit.sig.file,
 	       unit.count);
@@ -225,6 +247,7 @@ static int recover_unit(struct resolver *r, const struct ws_scan *scan, size_t n
 
 int ws_find_recovered(struct resolver *r, struct ws_error *err)
 {
+	bool is_clang = is_clangs(r->image);
 	struct ws_scan scan;
 	int rc;
 
@@ -232,7 +255,7 @@ int ws_find_recovered(struct resolver *r, struct ws_error *err)
 		return -1;
 	rc = 0;
 	for (size_t u = 0; u < ws_sig_unit_count() && rc == 0; u++)
-		rc = recover_unit(r, &scan, u, err);
+		rc = recover_unit(r, &scan, u, is_clang, err);
 	if (rc == 0)
 		rc = ws_recover_send_pointers(r, &scan, err);
 	if (rc == 0)

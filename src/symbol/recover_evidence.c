@@ -24,6 +24,7 @@ struct gathering {
 	size_t made_by[32];
 	struct ws_range parts[PARTS_MAX];
 	size_t part_count;
+	bool is_head; /* no branch yet */
 };
 
 /*
@@ -213,6 +214,7 @@ static struct ws_evidence_reference *new_reference(struct gathering *g, const st
 	ref->size = size;
 	ref->reads = insn->reads_reference;
 	ref->writes = insn->writes_reference;
+	ref->is_head = g->is_head;
 	ref->name = reference_name(g->scan->image, address, ref->reads);
 	if (!ref->reads && !ref->writes && !ref->name)
 		ref->text = text_at(g->scan->image, address);
@@ -314,6 +316,7 @@ static int see(struct gathering *g, const struct ws_insn *insn, bool after_repor
 		return add_reference(g, insn);
 	case WS_INSN_JUMP:
 	case WS_INSN_BRANCH:
+		g->is_head = false;
 		if (follow_jump(g, insn, after_report))
 			return -1;
 		if (insn->kind == WS_INSN_JUMP)
@@ -370,6 +373,7 @@ int ws_evidence_gather(struct ws_evidence *evidence, const struct ws_scan *scan,
 	*evidence = (struct ws_evidence){ .range = scan->functions[function] };
 	evidence->name = callee_name(&g, evidence->range.start);
 	g.parts[g.part_count++] = evidence->range;
+	g.is_head = true;
 	for (size_t i = 0; i < g.part_count; i++) {
 		if (gather_part(&g, g.parts[i], err)) {
 			ws_evidence_deinit(evidence);

@@ -110,6 +110,7 @@ static bool is_known(const struct ws_unit *unit, size_t variable)
 static bool has_head(const struct ws_unit *unit, size_t f, const struct ws_body *body)
 {
 	const struct ws_sig_function *function = &unit->sig.functions[f];
+	size_t unknown = 0;
 	bool any = false;
 
 	for (size_t i = 0; i < function->feature_count; i++) {
@@ -122,12 +123,13 @@ static bool has_head(const struct ws_unit *unit, size_t f, const struct ws_body 
 	for (size_t i = 0; i < function->head_variables.count; i++) {
 		uint16_t v = function->head_variables.items[i];
 
-		if (!is_known(unit, v))
-			continue;
-		if (!ws_bit(body->variables, v))
+		unknown += !is_known(unit, v);
+		if (is_known(unit, v) && !ws_bit(body->variables, v))
 			return false;
-		any = true;
 	}
+	any |= unknown < function->head_variables.count;
+	if (!unknown || ws_unit_heads_agree(unit, function, body))
+		return true;
 	for (size_t i = 0; i < function->head_variables.count; i++) {
 		uint16_t v = function->head_variables.items[i];
 
@@ -141,8 +143,8 @@ bool ws_unit_may_be(const struct ws_unit *unit, size_t f, size_t b)
 {
 	const struct ws_body *body = &unit->bodies[b];
 
-	/* The address of a part is never handed over. */
-	if (unit->sig.functions[f].is_quick && !body->is_taken &&
+	/* The address of a part is never handed over, and clang makes none. */
+	if (unit->sig.functions[f].is_quick && !body->is_taken && !unit->is_clang &&
 	    (!body->evidence.is_quick || !has_head(unit, f, body)))
 		return false;
 	return ws_unit_may_be_part(unit, f, b);
@@ -159,11 +161,32 @@ static void count(struct tally *tally, double bits, bool came)
 	tally->came += came ? bits : 0;
 }
 
-/* Does it call something that has no name yet? */
-static bool calls_nameless(const struct ws_unit *unit, const struct ws_body *body)
+/* Of what the function does itself, how much does the body do? */
+static struct tally own_recall(const struct ws_unit *unit, const struct ws_sig_function *function,
+			       const struct ws_body *body)
+{
+	struct tally tally = { 0 };
+
+	for (size_t i = 0; i < function->feature_count; i++) {
+		const struct ws_sig_feature *feature = &function->features[i];
+
+		if (feature->is_required && !feature->is_callee && unit->is_available[feature->id])
+			count(&tally, unit->sig.weights[feature->id], shows(body, feature->id));
+	}
+	return tally;
+}
+
+/* Does it call something without a name that may be this function? */
+static bool may_call(const struct ws_unit *unit, size_t f, const struct ws_body *body)
 {
 	for (size_t i = 0; i < body->callees.count; i++) {
-		if (unit->bodies[body->callees.items[i]].function < 0)
+		uint16_t b = body->callees.items[i];
+		struct tally tally;
+
+		if (unit->bodies[b].function >= 0 || !reports_fit(unit, f, &unit->bodies[b]))
+			continue;
+		tally = own_recall(unit, &unit->sig.functions[f], &unit->bodies[b]);
+		if (tally.came >= tally.expected / 2)
 			return true;
 	}
 	return false;
@@ -175,20 +198,17 @@ static void recall_callee(const struct ws_unit *unit, size_t c, const struct ws_
 {
 	const struct ws_sig_function *callee = &unit->sig.functions[c];
 	long b = unit->by_function[c];
+	struct tally inlined;
 
 	if (b >= 0 && ws_indexes_has(&body->callees, (size_t)b)) {
 		count(tally, EDGE_BITS, true);
 		return;
 	}
-	if (!callee->is_required || (b < 0 && calls_nameless(unit, body)))
+	if (!callee->is_required || (b < 0 && may_call(unit, c, body)))
 		return;
-	for (size_t i = 0; i < callee->feature_count; i++) {
-		const struct ws_sig_feature *feature = &callee->features[i];
-
-		if (feature->is_required && !feature->is_callee && unit->is_available[feature->id])
-			count(tally, unit->sig.weights[feature->id] * CALLEE_SHARE,
-			      shows(body, feature->id));
-	}
+	inlined = own_recall(unit, callee, body);
+	tally->expected += inlined.expected * CALLEE_SHARE;
+	tally->came += inlined.came * CALLEE_SHARE;
 }
 
 /* Of what the function does, how much does the body do? */

@@ -61,6 +61,7 @@ struct ws_evidence_reference {
 	uint64_t address;
 	uint8_t size; /* of the access, 0 if only the address is taken */
 	bool reads, writes;
+	bool is_head;	  /* in front of the first branch */
 	bool is_anchor;	  /* aarch64: other addresses are made of it */
 	const char *name; /* of the exported variable or function there, or NULL */
 	const char *text; /* the string there, or NULL */
@@ -224,6 +225,7 @@ struct ws_unit {
 	size_t count, cap;
 	uint16_t *by_scan;  /* number + 1 of the body of each of the scan's functions */
 	long *by_function;  /* body of each of the signatures' functions, -1 */
+	bool is_clang;	    /* it was compiled by clang, which does not split functions */
 	bool *is_available; /* parallel to the features: this server has it at all */
 	/* Parallel to the variables: where they are, 0 if that is not known, and how many named
 	 * functions agree on it. */
@@ -233,7 +235,7 @@ struct ws_unit {
 
 /* Loads what can be reached from the exported functions and tables of the unit. */
 int ws_unit_load(struct ws_unit *unit, const struct ws_scan *scan, size_t number, int major,
-		 struct ws_error *err);
+		 bool is_clang, struct ws_error *err);
 void ws_unit_deinit(struct ws_unit *unit);
 /* Where each body stands among the others; once, when all are loaded. */
 int ws_unit_connect(struct ws_unit *unit);
@@ -246,6 +248,10 @@ void ws_unit_match_variables(struct ws_unit *unit, const struct ws_log *log);
 /* Does the body name a variable whose place is not known: all places where it may be, or any? */
 bool ws_unit_names_variable(const struct ws_unit *unit, const struct ws_body *body, size_t variable,
 			    bool any_will_do);
+/* Is what the body reads of static variables in front of its first branch as much as the function
+ * does there, and may it be the same? */
+bool ws_unit_heads_agree(const struct ws_unit *unit, const struct ws_sig_function *function,
+			 const struct ws_body *body);
 /* May this body be that function? No regard to likeness. */
 bool ws_unit_may_be(const struct ws_unit *unit, size_t function, size_t body);
 /* As the above, but for a body that lacks the way on which nothing is called: a part of it. */

@@ -147,12 +147,12 @@ static void enqueue_exported(struct loading *l)
 }
 
 int ws_unit_load(struct ws_unit *unit, const struct ws_scan *scan, size_t number, int major,
-		 struct ws_error *err)
+		 bool is_clang, struct ws_error *err)
 {
 	struct loading l = { .unit = unit, .scan = scan };
 	int rc = -1;
 
-	*unit = (struct ws_unit){ .scan = scan };
+	*unit = (struct ws_unit){ .scan = scan, .is_clang = is_clang };
 	l.is_queued = calloc(scan->count + 1, 1);
 	l.queue = calloc(scan->count + 1, sizeof(l.queue[0]));
 	unit->by_scan = calloc(scan->count + 1, sizeof(unit->by_scan[0]));

@@ -131,3 +131,53 @@ bool ws_unit_names_variable(const struct ws_unit *unit, const struct ws_body *bo
 	}
 	return named;
 }
+
+/* Do all named functions that name the one name the other? */
+static bool may_be_variable(const struct ws_unit *unit, size_t v, uint64_t address)
+{
+	for (size_t f = 0; f < unit->sig.function_count; f++) {
+		const struct ws_sig_function *function = &unit->sig.functions[f];
+		long b = unit->by_function[f];
+
+		if (b >= 0 &&
+		    (refers(&unit->bodies[b], address) ? !ws_bit(function->touches, v)
+						       : ws_indexes_has(&function->variables, v)))
+			return false;
+	}
+	return true;
+}
+
+static bool may_be_head(const struct ws_unit *unit, const struct ws_sig_function *function,
+			uint64_t address)
+{
+	for (size_t i = 0; i < function->head_variables.count; i++) {
+		uint16_t v = function->head_variables.items[i];
+
+		if (unit->addresses[v] == address || may_be_variable(unit, v, address))
+			return true;
+	}
+	return false;
+}
+
+bool ws_unit_heads_agree(const struct ws_unit *unit, const struct ws_sig_function *function,
+			 const struct ws_body *body)
+{
+	const struct ws_evidence *evidence = &body->evidence;
+	size_t found = 0;
+
+	for (size_t i = 0; i < evidence->reference_count; i++) {
+		const struct ws_evidence_reference *ref = &evidence->references[i];
+		bool is_new = true;
+
+		if (!ref->is_head || !is_static_data(unit->scan->image, ref))
+			continue;
+		for (size_t j = 0; j < i; j++)
+			is_new &= evidence->references[j].address != ref->address;
+		if (!is_new)
+			continue;
+		if (!may_be_head(unit, function, ref->address))
+			return false;
+		found++;
+	}
+	return found == function->head_variables.count;
+}
