@@ -58,7 +58,11 @@ enum ws_site {
 	WS_SITE_WRITE_WAIT_END = 42,
 	WS_SITE_WAL_WAIT_START = 43, /* WalSndWaitForWal */
 	WS_SITE_WAL_WAIT_END = 44,
-	WS_SITE_COUNT = 45,
+	/* up to 14 */
+	WS_SITE_BACKUP_PUT = 45, /* in sendFile: a piece of a file to the client */
+	WS_SITE_BACKUP_PUT_END = 46,
+	WS_SITE_BACKUP_PROGRESS = 47, /* update_basebackup_progress: it was handed over */
+	WS_SITE_COUNT = 48,
 };
 
 #define WS_UNKNOWN \

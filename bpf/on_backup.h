@@ -36,8 +36,17 @@ static __always_inline void on_BACKUP_ESTIMATE(struct pt_regs *ctx)
 	backup_phase(WS_BACKUP_ESTIMATE);
 }
 
-/* bbsink_copystream_archive_contents(sink, len). The first chunk begins the streaming; chunks of
- * the WAL phase (BASE_BACKUP with WAL) belong to that. */
+/* The first chunk begins the streaming; chunks of the WAL phase (BASE_BACKUP with WAL) belong to
+ * that. */
+static __always_inline void stream_begin(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	if (e->backup.phase >= WS_BACKUP_STREAM)
+		return;
+	e->flags |= WS_ENTRY_IN_BACKUP;
+	backup_emit(e, pid, WS_BACKUP_STREAM, now);
+}
+
+/* bbsink_copystream_archive_contents(sink, len). */
 static __always_inline void on_BACKUP_CHUNK(struct pt_regs *ctx)
 {
 	__u32 pid = current_tgid();
@@ -47,10 +56,7 @@ static __always_inline void on_BACKUP_CHUNK(struct pt_regs *ctx)
 	if (!e)
 		return;
 	now = bpf_ktime_get_ns();
-	if (e->backup.phase < WS_BACKUP_STREAM) {
-		e->flags |= WS_ENTRY_IN_BACKUP;
-		backup_emit(e, pid, WS_BACKUP_STREAM, now);
-	}
+	stream_begin(e, pid, now);
 	e->backup.chunks++;
 	e->backup.bytes += WS_ARG2(ctx);
 	if (cfg.site_addr[WS_SITE_BACKUP_CHUNK_END])
@@ -59,7 +65,7 @@ static __always_inline void on_BACKUP_CHUNK(struct pt_regs *ctx)
 		backup_emit(e, pid, e->backup.phase, now);
 }
 
-static __always_inline void on_BACKUP_CHUNK_END(struct pt_regs *ctx)
+static __always_inline void chunk_end(void)
 {
 	__u32 pid = current_tgid();
 	struct ws_entry *e = session_of(pid);
@@ -70,6 +76,48 @@ static __always_inline void on_BACKUP_CHUNK_END(struct pt_regs *ctx)
 	now = bpf_ktime_get_ns();
 	e->backup.send_ns += now - e->backup_mark_ns;
 	e->backup_mark_ns = 0;
+	if (now - e->backup.h.time_ns >= BACKUP_EVERY_NS)
+		backup_emit(e, pid, e->backup.phase, now);
+}
+
+static __always_inline void on_BACKUP_CHUNK_END(struct pt_regs *ctx)
+{
+	chunk_end();
+}
+
+/* Up to 14, the call of pq_putmessage in sendFile, by which nearly all of a backup goes out. */
+static __always_inline void on_BACKUP_PUT(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u64 now;
+
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	stream_begin(e, pid, now);
+	if (cfg.site_addr[WS_SITE_BACKUP_PUT_END])
+		e->backup_mark_ns = now;
+}
+
+static __always_inline void on_BACKUP_PUT_END(struct pt_regs *ctx)
+{
+	chunk_end();
+}
+
+/* update_basebackup_progress(delta): what was handed over, headers and padding, too. */
+static __always_inline void on_BACKUP_PROGRESS(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u64 now;
+
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	stream_begin(e, pid, now);
+	e->backup.chunks++;
+	e->backup.bytes += WS_ARG1(ctx);
 	if (now - e->backup.h.time_ns >= BACKUP_EVERY_NS)
 		backup_emit(e, pid, e->backup.phase, now);
 }

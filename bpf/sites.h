@@ -25,6 +25,9 @@
 	X(BACKUP_ESTIMATE)     \
 	X(BACKUP_CHUNK)        \
 	X(BACKUP_CHUNK_END)    \
+	X(BACKUP_PUT)          \
+	X(BACKUP_PUT_END)      \
+	X(BACKUP_PROGRESS)     \
 	X(BACKUP_WAIT_ARCHIVE) \
 	X(BACKUP_WAL)          \
 	X(BACKUP_DONE)         \

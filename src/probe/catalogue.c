@@ -24,6 +24,9 @@
  * perform_base_backup. It starts the backup, which waits for the checkpoint, stops it, which waits
  * for the archive, and opens pg_wal only when it sends WAL.
  *
+ * Of the calls of putmessage in sendFile the first is the one in its loop; the others send what
+ * fills up a file that became shorter.
+ *
  * WalSndResourceCleanup is ReleaseAuxProcessResources from 18 on.
  *
  * backup_done is not basebackup_progress_done: that is still exported, but no longer called, in
@@ -465,6 +468,42 @@ static const struct ws_probe catalogue[] = {
 		.captures = "",
 		.level = 2,
 		.first_major = 15,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_BACKUP_PUT,
+		.name = "backup_put",
+		.function = "sendFile",
+		.kind = WS_SITE_CALL,
+		.callee = "PqCommMethods+0x20",
+		.pick = WS_PICK_FIRST,
+		.captures = "",
+		.level = 2,
+		.last_major = 14,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_BACKUP_PUT_END,
+		.name = "backup_put_end",
+		.function = "sendFile",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "PqCommMethods+0x20",
+		.pick = WS_PICK_FIRST,
+		.captures = "",
+		.level = 2,
+		.last_major = 14,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_BACKUP_PROGRESS,
+		.name = "backup_progress",
+		.function = "update_basebackup_progress",
+		.kind = WS_SITE_ENTRY,
+		.captures = "delta (arg 1)",
+		.args = ARG(1),
+		.level = 2,
+		.first_major = 13,
+		.last_major = 14,
 		.walsender_only = true,
 	},
 	{

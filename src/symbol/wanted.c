@@ -125,10 +125,12 @@ static const struct ws_symbol_wanted wanted[] = {
 	FUNCTION("proc_exit", "ipc.c", 10),
 	FUNCTION("secure_read", "be-secure.c", 10),
 	FUNCTION("secure_write", "be-secure.c", 10),
+	FUNCTION("sendFile", "basebackup.c", 10),
 	VARIABLE("sentPtr", "walsender.c", 10),
 	FUNCTION("socket_flush", "pqcomm.c", 10),
 	FUNCTION("socket_flush_if_writable", "pqcomm.c", 10),
 	FUNCTION("socket_is_send_pending", "pqcomm.c", 10),
+	FUNCTION_UNTIL("update_basebackup_progress", "basebackup.c", 13, 14),
 	VARIABLE("wal_sender_timeout", "walsender.c", 10),
 };
 
