@@ -9,12 +9,12 @@
 
 #include "base/util.h"
 
-#define SCORE_MIN      0.65
+#define SCORE_MIN      0.6
 #define MARGIN_MIN     0.12
 #define ELIMINATED_MIN 0.75 /* where nothing else is left */
 #define POSSIBLE_MIN   0.35 /* to be left */
-#define RECALL_MIN     0.8  /* minor releases add more than they take away */
-#define BITS_MIN       5    /* of evidence: less is chance */
+#define RECALL_MIN     0.6
+#define BITS_MIN       5 /* of evidence: less is chance */
 #define BITS_MAX       29
 #define BITS_STEP      6
 
@@ -366,6 +366,20 @@ static long find_rival(const struct ws_unit *unit, size_t f, size_t b, double be
 	return -1;
 }
 
+/* Is there a nameless body that looks more like it, but cannot be it? Then what is known of the
+ * function, or of that body, is not to be relied on. */
+static bool is_outdone(const struct ws_unit *unit, size_t f, size_t b, double best)
+{
+	for (size_t i = 0; i < unit->count; i++) {
+		const struct ws_body *body = &unit->bodies[i];
+
+		if (i != b && body->function < 0 && !body->evidence.name &&
+		    likeness(unit, f, i, INLINED_SHARE).alike > best)
+			return true;
+	}
+	return false;
+}
+
 static bool match_round(struct ws_unit *unit, double bits_min, const struct ws_log *log)
 {
 	bool progress = false;
@@ -377,7 +391,8 @@ static bool match_round(struct ws_unit *unit, double bits_min, const struct ws_l
 		if (unit->by_function[f] >= 0 || !unit->sig.functions[f].is_static)
 			continue;
 		b = best_body(unit, f, bits_min, &best);
-		if (b < 0 || find_rival(unit, f, (size_t)b, best) >= 0)
+		if (b < 0 || find_rival(unit, f, (size_t)b, best) >= 0 ||
+		    is_outdone(unit, f, (size_t)b, best))
 			continue;
 		ws_unit_name(unit, (size_t)b, f, best);
 		progress = true;
