@@ -189,7 +189,8 @@ void ws_code_fill_arm64(csh handle, const cs_insn *insn, struct ws_code_pages *p
 			out->has_immediate = true;
 			out->immediate = op->imm;
 			if (op->shift.type == ARM64_SFT_LSL) /* add x0, x0, #1, lsl #12 */
-				out->immediate <<= op->shift.value;
+				out->immediate =
+					(int64_t)((uint64_t)op->imm << (op->shift.value & 63));
 		}
 	}
 	if (out->kind == WS_INSN_CALL || out->kind == WS_INSN_JUMP || out->kind == WS_INSN_BRANCH)
