@@ -171,6 +171,13 @@ static uint64_t match_variable(const struct ws_image *image, const struct ws_var
 	return found;
 }
 
+/* On aarch64 an address may be one to which more is added, and which is itself that of something
+ * else (gcc's section anchors): where only the address is taken, that cannot be told. */
+static bool can_be_told(const struct resolver *r, const struct ws_variable_rule *rule)
+{
+	return rule->uses[0].use != WS_USE_ADDRESS || ws_image_arch(r->image) == WS_ARCH_X86_64;
+}
+
 static int apply_variable_rule(struct resolver *r, const struct ws_scan *scan,
 			       const struct ws_variable_rule *rule, struct ws_error *err)
 {
@@ -180,7 +187,7 @@ static int apply_variable_rule(struct resolver *r, const struct ws_scan *scan,
 	uint64_t address;
 	int rc = 0;
 
-	if (i < 0 || !ws_resolver_is_open(r, (size_t)i))
+	if (i < 0 || !ws_resolver_is_open(r, (size_t)i) || !can_be_told(r, rule))
 		return 0;
 	for (size_t u = 0; u < WS_USES_MAX && rule->uses[u].use && complete && rc == 0; u++) {
 		const char *name = rule->uses[u].function;
