@@ -229,7 +229,7 @@ class Clients(LiveTest):
 
     def check_subscription(self, application, table):
         seen = clients()
-        self.assertIn("logical replication worker for subscription", seen.worker_line)
+        self.assertRegex(seen.worker_line, "logical replication (apply )?worker for subscription")  # 17: apply
         sync = [pid for pid in range_of(seen) if any(
             text.startswith(f"COPY public.{table} ") for _, text in seen.server.logged_commands(pid))]
         self.assertEqual(len(sync), 1, "by the server's log")

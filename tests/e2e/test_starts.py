@@ -295,8 +295,7 @@ class Starts(LiveTest):
         os.unlink(os.path.join(server.data, "standby.signal"))
         with open(os.path.join(server.data, "recovery.signal"), "w", encoding="ascii"):
             pass
-        server.process = server.space.start([server.program, "-D", server.data], name=server.name,
-                                            user=server.user, cwd=server.dir, stop=signal.SIGQUIT)
+        server.process = server.launch()
         wait_for("the server to listen", lambda: any("listening on" in line.message
                                                      for line in server.log()))
         with recording(server) as record:
@@ -388,7 +387,7 @@ class Starts(LiveTest):
         for command in ("sessions", "history"):
             seen = space().run([walscope.binary(), command, record.file, "-v"], name=f"text-{command}").out
             self.assertEqual(ERROR.findall(seen), [("FATAL", "22023", message)], seen)
-            self.assertRegex(seen, r"LOCATION: {2}ProcessStartupPacket, postmaster.c:\d+")
+            self.assertRegex(seen, r"LOCATION: {2}ProcessStartupPacket, (postmaster|backend_startup).c:\d+")
 
     # -- what is a walsender
 

@@ -223,7 +223,12 @@ class Ends(LiveTest):
             client, pid = self.stopped_backup(server, "s_bb_stopped")
             window = hold(pid, HOLD)
         self.assert_mostly(record, pid, window, "backup_send")
-        with recording(server) as record:  # and one that found it like that
+        client.stop(signal.SIGKILL)
+
+    def test_a_base_backup_found_with_its_client_stopped_is_in_backup_send(self):
+        server = primary()
+        client, pid = self.stopped_backup(server, "s_bb_found")
+        with recording(server) as record:
             window = hold(pid, HOLD)
         self.assert_mostly(record, pid, window, "backup_send")
         client.stop(signal.SIGKILL)
