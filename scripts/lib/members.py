@@ -36,7 +36,7 @@ STRUCTURES = {
         ("canAcceptConnections", "int", None, 16), ("local_host", "char[64]", 18, None),
         ("database_name", "pointer"), ("user_name", "pointer"), ("cmdline_options", "pointer"),
         ("guc_options", "pointer"), ("application_name", "pointer", 12, None), ("hba", "pointer"),
-        ("authn_id", "pointer", 14, 15),
+        ("authn_id", "pointer", 14, 15), ("SessionStartTime", "uint64", None, 11),
         ("default_keepalives_idle", "int"), ("default_keepalives_interval", "int"),
         ("default_keepalives_count", "int"), ("default_tcp_user_timeout", "int", 12, None),
         ("keepalives_idle", "int"), ("keepalives_interval", "int"), ("keepalives_count", "int"),

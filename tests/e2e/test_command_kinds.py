@@ -129,9 +129,11 @@ def copy_in(connection):
     connection.receive_until("Z")
 
 
-def run(connection, commands):
+def run(connection, commands, major):
     told = []
     for text, kind in commands:
+        if text.startswith("READ_REPLICATION_SLOT") and major < 15:
+            kind = "SQL"  # an unknown first word, which such a server takes for SQL
         told.append(Told(text, kind))
         with timed(told[-1]):
             if text == COPY_IN:
@@ -203,11 +205,18 @@ def copy_done(seen):
         leave(seen, connection)
 
 
+def slow_backup(server, wait=True):
+    """The command of a base backup that takes long, in the major's grammar."""
+    if server.major < 15:
+        return f"BASE_BACKUP LABEL 'k' FAST {'' if wait else 'NOWAIT '}MAX_RATE 1024"
+    return f"BASE_BACKUP (LABEL 'k', CHECKPOINT 'fast', MAX_RATE 1024{'' if wait else ', WAIT 0'})"
+
+
 def aborted_backup(seen):
     """The client of a base backup goes away in the middle of it."""
     with connect(seen.server, application="k_abort") as connection:
         seen.pids["abort"] = connection.pid
-        connection.send("Q", b"BASE_BACKUP (LABEL 'k', CHECKPOINT 'fast', MAX_RATE 1024, WAIT 0)\0")
+        connection.send("Q", f"{slow_backup(seen.server, wait=False)}\0".encode())
         connection.receive_until("H")
         seen.aborted = time.time()
     wait_disconnected(seen.server, seen.pids["abort"])
@@ -225,7 +234,7 @@ def kinds():
                 ("physical", PHYSICAL_COMMANDS, {"replication": "true"})):
             with connect(server, application=f"k_{name}", options=LOGGED, **how) as connection:
                 seen.pids[name] = connection.pid
-                seen.told[name] = run(connection, commands)
+                seen.told[name] = run(connection, commands, server.major)
                 leave(seen, connection)
         copy_done(seen)
         aborted_backup(seen)
@@ -245,7 +254,7 @@ def kinds():
             cancelled(seen, "cancel_stream", connection, start, streaming(connection, "streaming"))
         with connect(server, application="k_cancel_backup") as connection:
             cancelled(seen, "cancel_backup", connection,
-                      "BASE_BACKUP (LABEL 'k', CHECKPOINT 'fast', MAX_RATE 1024)",
+                      slow_backup(server),
                       streaming(connection, "backup"))
         seen.end = time.time()
     seen.server = LogKept(server)
@@ -287,7 +296,8 @@ class CommandKinds(LiveTest):
         places = {error.location for error in errors}
         self.assertGreaterEqual(len(places), 15, places)
         files = {error.fields["file"] for error in errors}
-        self.assertEqual([each.error for each in told if each.text == to_server(kinds().server)], [None])
+        if primary().major >= 15:  # the grammar is not older
+            self.assertEqual([each.error for each in told if each.text == to_server(kinds().server)], [None])
         self.assertLessEqual({"test_decoding.c", "pl_exec.c", "slot.c", "scan.l", "nbtinsert.c"}, files)
         self.assertIn("gr\u00fc\u00dfe", next(
             entry["message"] for entry in entries if entry["sqlstate"] == "22007"))
@@ -331,7 +341,10 @@ class CommandKinds(LiveTest):
 
     def test_a_base_backup_whose_client_went_away(self):
         seen = kinds()
-        entry, = self.entries("abort")
+        entries = self.entries("abort")
+        # 13 reports what failed and that the client is gone, later ones the latter alone.
+        self.assertEqual(len(entries), 1 if primary().major >= 14 else 2, entries)
+        entry = entries[-1]
         logged = [(line.sqlstate, line.message, line.location) for line in seen.server.log()
                   if line.pid == seen.pids["abort"] and line.severity in ("ERROR", "FATAL")]
         self.assertEqual(entry["outcome"], "error")
