@@ -62,8 +62,8 @@ struct ws_options {
 	size_t ring_bytes; /* 0: the default */
 	enum ws_attach_method attach;
 	bool redact;
-	const char *elf;	    /* symbol file to write */
-	unsigned int skip;	    /* WS_STEP_BIT of the steps not to take */
+	const char *elf;   /* symbol file to write */
+	unsigned int skip; /* WS_STEP_BIT of the steps not to take */
 	bool all;
 	bool json;
 	int verbose; /* number of -v */

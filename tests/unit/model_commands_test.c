@@ -128,7 +128,8 @@ static void an_error_whose_text_never_comes_closes_the_command_all_the_same(void
 	assert_int_equal(command(f, 1)->outcome, WS_OUTCOME_OK);
 }
 
-/* The record ends in front of the file's name; what is behind it is nobody's (SAN=1 sees a look). */
+/* The record ends in front of the file's name; what is behind it is nobody's (SAN=1 sees a look).
+ */
 static void an_error_from_the_kernel_alone_has_no_location(void **state)
 {
 	struct fixture *f = *state;
