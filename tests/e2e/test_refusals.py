@@ -8,7 +8,7 @@ import time
 
 import walscope
 from clients import clients
-from cluster import server_user
+from cluster import own_installation, server_user
 from live import LiveTest, may_run_as_other_user, primary, space, standby
 from processes import wait_for
 
@@ -79,11 +79,13 @@ class Refusals(LiveTest):
     # -- servers
 
     def test_record_without_a_server_waits_and_ends_well_with_no_session(self):
+        """Of a binary that no server runs: others may run on this host."""
         file = space().file("no-server.wst")
-        process = space().start(in_own_pid_namespace(
-            [walscope.binary(), "record", "-o", file, "--duration", "1"]), name="record-alone",
-            stop=signal.SIGTERM)
+        program, _ = own_installation(space(), "installation-idle")
+        process = space().start([walscope.binary(), "record", "-o", file, "--postgres", program,
+                                 "--duration", "1"], name="record-alone", stop=signal.SIGTERM)
         self.assertEqual(process.wait(), 0, process.err)
+        self.assertIn("waiting for one", process.err)
         self.assertEqual(walscope.view(space(), "sessions", file), [])
 
     def test_doctor_without_a_server_says_so(self):
