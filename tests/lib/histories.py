@@ -5,7 +5,7 @@ The log has each replication command that could be read (log_replication_command
 asked for log_statement=all, and each error (verbose, csv). It has no line for a command with a syntax error,
 for SQL on a physical walsender, and for a message of the extended protocol, but the errors of all of them.
 A COMMERROR, which the log calls LOG, that was raised while a command ran ended it; the first one counts, unless a
-FATAL follows.
+FATAL follows. One behind the ERROR that ended the command came of telling the client so.
 """
 
 import logs
@@ -21,17 +21,20 @@ class _Log:
         self.commands, self.errors = [], []
         self.logs_sql = any(line.message.startswith("statement: ") for line in lines)
         broken = False  # by a COMMERROR, the last one of the errors
+        failed = None  # the text of the command whose ERROR was the last one of the errors
         for line in lines:
             command = logs.command_in(line)
             if command is not None:
                 self.commands.append((line.time, command))
+                failed = None
             told = (line.sqlstate, line.message, line.location)
             if line.severity in ("ERROR", "FATAL"):
                 if broken and line.query:
                     self.errors.pop()
                 self.errors.append(told)
                 broken = False
-            elif logs.is_commerror_in_command(line) and not broken:
+                failed = line.query if line.severity == "ERROR" else None
+            elif logs.is_commerror_in_command(line) and not broken and line.query != failed:
                 self.errors.append(told)
                 broken = True
 

@@ -18,9 +18,10 @@ PROGRAMS = ("postgres", "initdb", "psql", "pgbench", "pg_basebackup", "pg_receiv
 SUITES = {13: "bullseye", 15: "bookworm", 17: "trixie", 18: "forky"}
 
 # Of what the packages depend on only libraries are wanted and the time zones. No test compiles queries, so
-# LLVM is not fetched. initdb runs the server by a shell, which nothing names as all systems have it.
+# LLVM is not fetched. initdb runs the server by a shell, and tests have the server run commands: what all systems
+# have nothing names.
 _WANTED = re.compile(r"lib(?!llvm|perl|python)\S+|zlib1g|tzdata")
-_SHELL = "dash"
+_BASICS = ("dash", "coreutils")
 _SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/dev", "/proc")
 
 
@@ -99,7 +100,7 @@ def packaged(major):
             os.makedirs(f"{new}/.archive")
             archive = Archive(space, SUITES[major], folder=f"{new}/.archive")
             _unpack(space, archive,
-                    _closure(archive, [f"postgresql-{major}", f"postgresql-client-{major}", _SHELL]), new)
+                    _closure(archive, [f"postgresql-{major}", f"postgresql-client-{major}", *_BASICS]), new)
             shutil.rmtree(f"{new}/.archive")
             os.rename(new, root)
     return Installation(major, f"/usr/lib/postgresql/{major}/bin", root)
