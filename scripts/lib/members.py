@@ -5,8 +5,8 @@ offsets from.
 A member is (name, type) or (name, type, first major that has it, last one); None: no limit. A structure ends
 where the members anybody wants do, but for those whose size is asked for.
 
-From the headers of the majors 10 to 18 (of 13, 15, 17 and 18 also from debug information:
-`scripts/layout-table --against`): replication/walsender_private.h, libpq/libpq-be.h, utils/elog.h,
+From the headers of the majors 10 to 18 (13, 15, 17 and 18 were held against debug information, with
+`scripts/layout-table --against`; the others were not): replication/walsender_private.h, libpq/libpq-be.h, utils/elog.h,
 replication/slot.h, replication/logical.h, replication/output_plugin.h, lib/stringinfo.h, storage/latch.h
 (storage/waiteventset.h from 18 on).
 """
