@@ -146,11 +146,12 @@ class Starts(LiveTest):
 
     def test_a_role_that_may_not_replicate_is_a_refused_session(self):
         server = door()
+        words = "permission denied to start WAL sender" if server.major >= 16 else "replication role"
         for replication, database in (("true", None), ("database", "postgres")):
             with self.subTest(replication=replication):
                 parameters = {"database": database} if database else {}
                 with recording(server) as record:
-                    error, line = self.refuse(server, "replication role", password=server.password,
+                    error, line = self.refuse(server, words, password=server.password,
                                               user="plain", replication=replication,
                                               application_name="s_plain", **parameters)
                 self.assertEqual(error.fields["sqlstate"], "42501")
