@@ -13,8 +13,9 @@
  *
  * may_join: LogicalDecodingProcessRecord is skipped when XLogReadRecord has no record, putmessage
  * when the backup goes to the server's own disk, a wait when there is nothing to wait for,
- * InitWalSender by backends that are no walsenders. All join straight behind the call; there the
- * programs see that no such stage was begun, or no such session.
+ * InitWalSender by backends that are no walsenders (where both ways join, each passes the site once
+ * in its life). All join straight behind the call; there the programs see that no such stage was
+ * begun, or no such session.
  *
  * replies_end: the compiler may make two of the one call in WalSndWaitForWal, the other one behind
  * the reading of a changed configuration file (Debian's 17.12). It comes later in the code. The
@@ -580,7 +581,6 @@ static const struct ws_probe catalogue[] = {
 		.may_join = true,
 		.captures = "am_cascading_walsender",
 		.level = 1,
-		.walsender_only = true,
 	},
 	{
 		.site = WS_SITE_MESSAGE_REFUSED,
