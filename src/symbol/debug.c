@@ -118,11 +118,6 @@ void ws_debug_free(struct ws_debug *debug)
 	free(debug);
 }
 
-const struct ws_image *ws_debug_image(const struct ws_debug *debug)
-{
-	return debug->image;
-}
-
 bool ws_debug_skips(const struct ws_debug *debug, enum ws_step step)
 {
 	return debug->options.skip & WS_STEP_BIT(step);

@@ -71,7 +71,6 @@ struct ws_debug_file {
 struct ws_debug *ws_debug_new(const struct ws_image *image, const struct ws_debug_options *options);
 void ws_debug_free(struct ws_debug *debug);
 
-const struct ws_image *ws_debug_image(const struct ws_debug *debug);
 bool ws_debug_skips(const struct ws_debug *debug, enum ws_step step);
 
 /* The file of a step (DWARF, BUILD_ID, DEBUGLINK, MINIDEBUGINFO, DEBUGINFOD); NULL if there is
