@@ -389,6 +389,9 @@ void ws_command_finish(struct ws_machine *m)
 {
 	struct ws_command command;
 
+	/* Nothing behind the gap says that it still runs. */
+	if (m->command.gap)
+		close_lost(m, m->command.known_ns);
 	if (ws_session_command(&m->s, &command))
 		tell(m, &command);
 }

@@ -232,6 +232,34 @@ static void an_exit_right_behind_a_gap_proves_nothing(void **state)
 	assert_int_equal(f->o->commands[0].c.outcome, WS_OUTCOME_LOST);
 }
 
+static void a_command_not_seen_again_behind_a_gap_is_lost(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t known;
+
+	start_streaming(f, 0, 1000);
+	known = f->tape.now_ns;
+	after(f, 10);
+	gap(f, known, 1);
+	after(f, 10);
+	ws_model_finish(f->o->model, f->tape.now_ns);
+	assert_int_equal(f->o->command_count, 1);
+	assert_int_equal(f->o->commands[0].c.outcome, WS_OUTCOME_LOST);
+	assert_int_equal(f->o->commands[0].c.end_ns, known);
+}
+
+static void a_stream_seen_again_behind_a_gap_is_still_running(void **state)
+{
+	struct fixture *f = *state;
+
+	start_streaming(f, 0, 1000);
+	gap(f, f->tape.now_ns, 1);
+	turn(f, 0, WS_WAIT_WAL);
+	ws_model_finish(f->o->model, f->tape.now_ns);
+	assert_int_equal(f->o->command_count, 1);
+	assert_int_equal(f->o->commands[0].c.outcome, WS_OUTCOME_RUNNING);
+}
+
 static void a_stream_seen_again_behind_a_gap_is_still_the_same(void **state)
 {
 	struct fixture *f = *state;
@@ -307,6 +335,8 @@ int main(void)
 		TEST(a_missed_exit_ends_the_session_for_an_unknown_reason),
 		TEST(a_missed_exit_is_a_loss_even_if_no_record_was_made),
 		TEST(an_exit_right_behind_a_gap_proves_nothing),
+		TEST(a_command_not_seen_again_behind_a_gap_is_lost),
+		TEST(a_stream_seen_again_behind_a_gap_is_still_running),
 		TEST(a_stream_seen_again_behind_a_gap_is_still_the_same),
 		TEST(no_interval_is_measured_across_a_gap),
 		TEST(a_backup_behind_a_gap_splits_only_known_time),

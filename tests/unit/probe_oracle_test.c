@@ -96,7 +96,7 @@ static void compile_arm64(char *path, size_t size)
 {
 	static const char command[] = "clang --target=aarch64-linux-gnu -w -O2 -fPIC -shared "
 				      "-nostdlib -fuse-ld=lld -D_GNU_SOURCE "
-				      "-idirafter /usr/include/$(uname -m)-linux-gnu -Isrc -Ibpf "
+				      "-isystem /usr/aarch64-linux-gnu/include -Isrc -Ibpf "
 				      "-o %s src/session/*.c src/export/*.c "
 				      "src/event/schema.c src/stats/*.c src/base/*.c";
 	char line[1024];
