@@ -29,7 +29,7 @@ int each_task(struct bpf_iter__task *ctx)
 	rec.h.time_ns = bpf_ktime_get_ns();
 	if (!socket_counters(&rec, task, e->sock))
 		return 0;
-	rec.h.size = sizeof(rec);
+	rec.h.size = WS_SOCKET_SHORT_SIZE;
 	rec.h.kind = WS_KIND_SOCKET;
 	rec.h.pid = pid;
 	rec.h.start_ns = e->start_ns;

@@ -45,7 +45,11 @@ enum ws_kind {
 	WS_KIND_STOP = 67,   /* the recording ended in good order */
 	WS_KIND_NOTE = 68,   /* something the collector wants kept: a probe that never fired, ... */
 	WS_KIND_SOCKET = 69, /* the counters of a session's TCP socket */
-	WS_KIND_COLLECTOR_LAST = WS_KIND_SOCKET,
+	WS_KIND_SAMPLE = 70, /* what scheduler, memory and storage say of a session's process */
+	WS_KIND_BLOCKED = 71,  /* a session waits for what no probe shows, or does so no more */
+	WS_KIND_DECODING = 72, /* what a logical session's memory says of its decoding */
+	WS_KIND_CLUSTER = 73,  /* what a server's shared memory and files say of it */
+	WS_KIND_COLLECTOR_LAST = WS_KIND_CLUSTER,
 	WS_KIND_MAX = 128,
 };
 
@@ -377,6 +381,7 @@ enum ws_backup_phase {
 	WS_BACKUP_WAIT_ARCHIVE = 5,
 	WS_BACKUP_WAL = 6,
 	WS_BACKUP_DONE = 7,
+	WS_BACKUP_MANIFEST = 8, /* sending the manifest */
 };
 
 /* In phase STREAM a record is made at least every 100 ms; send_ns is the part of the time since the
@@ -477,6 +482,148 @@ struct ws_rec_socket {
 	__u64 retrans_bytes; /* bytes_retrans */
 	__u32 unsent_bytes;  /* write_seq - snd_nxt: in the send queue, not sent once */
 	__u32 srtt_us;	     /* smoothed round-trip time */
+	/* Recordings of before have none of what follows. Times in us since the connection began
+	 * (tcp_chrono: in jiffies, so steps of up to 10 ms); of the busy time, how long the
+	 * receiver's window and how long the own send buffer was what held the data back. */
+	__u64 busy_us;
+	__u64 rwnd_limited_us;
+	__u64 sndbuf_limited_us;
+	__u64 ack_age_us;      /* since the peer's last packet came in (rcv_tstamp) */
+	__u32 in_flight_bytes; /* snd_nxt - snd_una: sent, not acknowledged */
+	__u32 min_rtt_us;
+	__u32 rto_us;
+	__u32 window_bytes; /* snd_wnd: the receiver's */
+	__u32 mss_bytes;
+	__u32 cwnd; /* packets */
+	__u32 in_flight_packets;
+	__u32 total_retrans; /* packets retransmitted since the connection began */
+	__u32 sndbuf_bytes;  /* sk_sndbuf */
+	__u32 queued_bytes;  /* sk_wmem_queued, with the kernel's overhead */
+	__u8 tcp_state;	     /* TCP_ESTABLISHED = 1, ... */
+	__u8 timer;	     /* enum ws_tcp_timer */
+	__u8 backoff;	     /* of that timer: doublings */
+	__u8 retransmits;    /* time-outs in a row without an acknowledgement */
+	__u8 probes;	     /* window probes in a row without an answer */
+	__u8 ca_state;	     /* TCP_CA_Open = 0, Disorder, CWR, Recovery, Loss */
+	__u8 reserved[2];
+};
+#define WS_SOCKET_SHORT_SIZE offsetof(struct ws_rec_socket, busy_us)
+
+/* icsk_pending of inet_connection_sock.h, in our own numbers. */
+enum ws_tcp_timer {
+	WS_TCP_TIMER_NONE = 0,
+	WS_TCP_TIMER_RETRANSMIT = 1, /* also the early and the tail loss ones */
+	WS_TCP_TIMER_PERSIST = 2,    /* zero-window probes */
+	WS_TCP_TIMER_OTHER = 3,
+};
+
+enum ws_sample_valid {
+	WS_SAMPLE_TARGET = 1 << 0,
+	WS_SAMPLE_PENDING = 1 << 1,
+	WS_SAMPLE_UNIX = 1 << 2, /* the client's connection is a Unix socket */
+	WS_SAMPLE_THROTTLED = 1 << 3,
+	WS_SAMPLE_RSS = 1 << 4,
+	WS_SAMPLE_DELAY = 1 << 5, /* the kernel keeps run_delay_ns */
+	WS_SAMPLE_READ = 1 << 6,  /* the kernel keeps read_bytes */
+};
+
+/*
+ * Taken about once a second of each session, if something changed. Counters are since the process
+ * began (struct task_struct), and of its main thread alone.
+ */
+struct ws_rec_sample {
+	struct ws_rec h;	 /* the session; no number of its sequence */
+	__u64 run_ns;		 /* on a CPU: se.sum_exec_runtime */
+	__u64 run_delay_ns;	 /* runnable, and waiting for a CPU: sched_info.run_delay */
+	__u64 read_bytes;	 /* read from storage: ioac.read_bytes */
+	__u64 throttled_ns;	 /* its control group was out of CPU quota: cpu.stat */
+	__u64 target_lsn;	 /* up to where there is WAL to send, as its last turn saw it */
+	__u64 rss_bytes;	 /* memory of its own and shared with the server */
+	__u32 pending_bytes;	 /* in the server's own output buffer, not handed to the socket */
+	__u32 unix_queued_bytes; /* Unix: handed to the socket, not read by the peer */
+	__u32 unix_sndbuf_bytes; /* how much may be */
+	__u32 unix_packets;	 /* Unix: pieces in the peer's queue */
+	__u32 valid;		 /* enum ws_sample_valid */
+	__u8 task_state;	 /* as in /proc/PID/stat: 'R', 'S', 'D', 'T', 't', ... */
+	__u8 reserved;
+	__u16 reserved2;
+};
+
+/* What no site in walsender-only code shows. */
+enum ws_blocked_on {
+	WS_BLOCKED_NOTHING = 0,
+	WS_BLOCKED_LOCK = 1,	     /* a heavyweight lock: another transaction, a relation */
+	WS_BLOCKED_CLIENT_WRITE = 2, /* secure_write: the socket takes no more */
+	WS_BLOCKED_CLIENT_READ = 3,  /* secure_read, in the middle of a message */
+	WS_BLOCKED_THROTTLE = 4,     /* BASE_BACKUP sleeps for MAX_RATE */
+	WS_BLOCKED_STOPPED = 5,	     /* SIGSTOP, or a debugger */
+	WS_BLOCKED_SYNC_REP = 6,     /* waits for a synchronous standby itself */
+};
+
+/*
+ * Sampled about ten times a second from the server's own wait_event_info and from the scheduler,
+ * and told when it changes: begins with one of these records, ends with the next of the session, or
+ * with any record the session itself makes.
+ */
+struct ws_rec_blocked {
+	struct ws_rec h;  /* the session; no number of its sequence */
+	__u32 on;	  /* enum ws_blocked_on */
+	__u32 wait_event; /* PostgreSQL's wait_event_info; numbers differ by major */
+	__u64 since_ns;	  /* it began behind this time; 0: not known, h.time_ns then */
+	__u32 xid;	  /* LOCK: the transaction waited for, 0 if it is none or not known */
+	__u32 holder_pid; /* LOCK: a process that holds it, 0: not known */
+};
+
+/* Of the LogicalDecodingContext, its ReorderBuffer and its slot; taken about once a second, if
+ * something changed. Counters are of this stream (struct ReorderBuffer, 14 and later; 0 before). */
+struct ws_rec_decoding {
+	struct ws_rec h;     /* the session; no number of its sequence */
+	__u64 read_lsn;	     /* end of the last record decoded: reader->EndRecPtr */
+	__u64 restart_lsn;   /* of the slot */
+	__u64 confirmed_lsn; /* likewise: confirmed_flush */
+	__u64 buffer_bytes;  /* changes held in memory: ReorderBuffer.size */
+	__u64 spill_txns, spill_count, spill_bytes;
+	__u64 stream_txns, stream_count, stream_bytes;
+	__u64 total_txns, total_bytes;
+	__u32 catalog_xmin; /* of the slot */
+	__u32 valid;	    /* enum ws_decoding_valid */
+};
+enum ws_decoding_valid {
+	WS_DECODING_READ = 1 << 0,
+	WS_DECODING_SLOT = 1 << 1,
+	WS_DECODING_BUFFER = 1 << 2,
+	WS_DECODING_STATS = 1 << 3, /* spill_*, stream_* and total_* */
+};
+
+enum ws_cluster_valid {
+	WS_CLUSTER_STATE = 1 << 0,
+	WS_CLUSTER_SYNC = 1 << 1,  /* sync_waiters and sync_walsenders */
+	WS_CLUSTER_NAMES = 1 << 2, /* sync_names */
+	WS_CLUSTER_FLUSH = 1 << 3,
+};
+
+/* DBState of pg_control.h (10 to 18), plus one; 0 if it could not be read. */
+enum ws_db_state {
+	WS_DB_STARTUP = 1,
+	WS_DB_SHUTDOWNED = 2,
+	WS_DB_SHUTDOWNED_IN_RECOVERY = 3,
+	WS_DB_SHUTDOWNING = 4,
+	WS_DB_IN_CRASH_RECOVERY = 5,
+	WS_DB_IN_ARCHIVE_RECOVERY = 6,
+	WS_DB_IN_PRODUCTION = 7,
+};
+
+#define WS_SYNC_NAMES_LEN 256
+
+/* Taken about once a second of each server that is traced, if something changed. */
+struct ws_rec_cluster {
+	struct ws_rec h;       /* h.pid: the postmaster, h.start_ns 0, h.server its number */
+	__u64 flush_lsn;       /* WAL flushed here; on a standby replayed */
+	__u32 db_state;	       /* enum ws_db_state: of pg_control */
+	__u32 sync_waiters;    /* backends that wait for synchronous replication */
+	__u32 sync_walsenders; /* walsenders that match synchronous_standby_names */
+	__u32 valid;	       /* enum ws_cluster_valid */
+	char sync_names[WS_SYNC_NAMES_LEN]; /* synchronous_standby_names, cut if longer */
 };
 
 struct ws_rec_server {
@@ -550,7 +697,12 @@ _Static_assert(sizeof(struct ws_rec_gap) == 64, "wire format");
 _Static_assert(sizeof(struct ws_rec_exit) == 64, "wire format");
 _Static_assert(sizeof(struct ws_rec_text_sum) == 120, "wire format");
 _Static_assert(sizeof(struct ws_rec_signal) == 72, "wire format");
-_Static_assert(sizeof(struct ws_rec_socket) == 72, "wire format");
+_Static_assert(WS_SOCKET_SHORT_SIZE == 72, "wire format");
+_Static_assert(sizeof(struct ws_rec_socket) == 152, "wire format");
+_Static_assert(sizeof(struct ws_rec_sample) == 104, "wire format");
+_Static_assert(sizeof(struct ws_rec_blocked) == 56, "wire format");
+_Static_assert(sizeof(struct ws_rec_decoding) == 136, "wire format");
+_Static_assert(sizeof(struct ws_rec_cluster) == 56 + WS_SYNC_NAMES_LEN, "wire format");
 _Static_assert(WS_KIND_KERNEL_LAST < WS_STOP_KINDS, "wire format");
 _Static_assert(sizeof(struct ws_rec_stop) == 48 + 3 * WS_STOP_KINDS * 8, "wire format");
 #endif

@@ -34,6 +34,11 @@
 		.valid_offset = offsetof(struct rec, word), .valid_size = MEMBER_SIZE(rec, word), \
 		.valid_mask = bit                                                                 \
 	}
+#define HIDDEN_FLAGS(rec, member, json, list)                                             \
+	{                                                                                 \
+		.name = json, .type = WS_FIELD_FLAGS, PLACE(rec, member), .hidden = true, \
+		.names = list, .name_count = WS_ARRAY_SIZE(list)                          \
+	}
 /* Words that only the collector reads. */
 #define HIDDEN_WORDS(rec, member)                                                               \
 	{                                                                                       \
@@ -65,12 +70,7 @@ static const struct ws_field session_fields[] = {
 	{ .name = "base", .type = WS_FIELD_UINT, PLACE(ws_rec_session, base), .hidden = true },
 	NUMBER_IF(UINT, ws_rec_session, ns_pid, "ns_pid", valid, WS_VALID_NS_PID),
 	NUMBER_IF(UINT, ws_rec_session, postmaster_pid, "postmaster_pid", valid, WS_VALID_PARENT),
-	{ .name = "valid",
-	  .type = WS_FIELD_FLAGS,
-	  PLACE(ws_rec_session, valid),
-	  .hidden = true,
-	  .names = session_valid,
-	  .name_count = WS_ARRAY_SIZE(session_valid) },
+	HIDDEN_FLAGS(ws_rec_session, valid, "valid", session_valid),
 	{ .name = "found",
 	  .type = WS_FIELD_ENUM,
 	  PLACE(ws_rec_session, found),
@@ -136,12 +136,7 @@ static const struct ws_field error_fields[] = {
 	NAMED(ENUM, ws_rec_error, elevel, "elevel", elevel_names),
 	NUMBER_IF(SQLSTATE, ws_rec_error, sqlstate, "sqlstate", valid, WS_VALID_SQLSTATE),
 	NUMBER_IF(UINT, ws_rec_error, line, "line", valid, WS_VALID_LINE),
-	{ .name = "valid",
-	  .type = WS_FIELD_FLAGS,
-	  PLACE(ws_rec_error, valid),
-	  .hidden = true,
-	  .names = error_valid,
-	  .name_count = WS_ARRAY_SIZE(error_valid) },
+	HIDDEN_FLAGS(ws_rec_error, valid, "valid", error_valid),
 	{ .name = "file_addr",
 	  .type = WS_FIELD_UINT,
 	  PLACE(ws_rec_error, file_addr),
@@ -236,7 +231,8 @@ static const struct ws_field keepalive_fields[] = {
 };
 
 static const char *const backup_phase_names[] = {
-	NULL, "begin", "checkpoint", "estimate", "stream", "wait_archive", "wal", "done",
+	NULL,		"begin", "checkpoint", "estimate", "stream",
+	"wait_archive", "wal",	 "done",       "manifest",
 };
 
 static const struct ws_field backup_fields[] = {
@@ -384,6 +380,32 @@ static const struct ws_field stop_fields[] = {
 #undef BY_KIND
 };
 
+/* enum of include/net/tcp_states.h, and enum tcp_ca_state of linux/tcp.h */
+static const char *const tcp_state_names[] = {
+	NULL,	     "established", "syn_sent",	  "syn_recv", "fin_wait1", "fin_wait2",
+	"time_wait", "close",	    "close_wait", "last_ack", "listen",	   "closing"
+};
+static const char *const tcp_timer_names[] = { "none", "retransmit", "persist", "other" };
+static const char *const ca_state_names[] = { "open", "disorder", "cwr", "recovery", "loss" };
+static const char *const sample_valid[] = {
+	"target", "pending", "unix", "throttled", "rss", "delay", "read",
+};
+static const char *const blocked_names[] = {
+	"nothing", "lock", "client_write", "client_read", "throttle", "stopped", "sync_rep",
+};
+static const char *const decoding_valid[] = { "read", "slot", "buffer", "stats" };
+static const char *const cluster_valid[] = { "state", "sync", "names", "flush" };
+static const char *const db_state_names[] = {
+	NULL,
+	"starting_up",
+	"shut_down",
+	"shut_down_in_recovery",
+	"shutting_down",
+	"in_crash_recovery",
+	"in_archive_recovery",
+	"in_production",
+};
+
 static const struct ws_field socket_fields[] = {
 	NUMBER(UINT, ws_rec_socket, wire_bytes, "wire_bytes"),
 	NUMBER(UINT, ws_rec_socket, acked_bytes, "acked_bytes"),
@@ -391,6 +413,83 @@ static const struct ws_field socket_fields[] = {
 	NUMBER(UINT, ws_rec_socket, retrans_bytes, "retrans_bytes"),
 	NUMBER(UINT, ws_rec_socket, unsent_bytes, "unsent_bytes"),
 	NUMBER(UINT, ws_rec_socket, srtt_us, "srtt_us"),
+	NUMBER(UINT, ws_rec_socket, busy_us, "busy_us"),
+	NUMBER(UINT, ws_rec_socket, rwnd_limited_us, "rwnd_limited_us"),
+	NUMBER(UINT, ws_rec_socket, sndbuf_limited_us, "sndbuf_limited_us"),
+	NUMBER(UINT, ws_rec_socket, ack_age_us, "ack_age_us"),
+	NUMBER(UINT, ws_rec_socket, in_flight_bytes, "in_flight_bytes"),
+	NUMBER_OR(UINT, ws_rec_socket, min_rtt_us, "min_rtt_us", ZERO),
+	NUMBER(UINT, ws_rec_socket, rto_us, "rto_us"),
+	NUMBER(UINT, ws_rec_socket, window_bytes, "window_bytes"),
+	NUMBER(UINT, ws_rec_socket, mss_bytes, "mss_bytes"),
+	NUMBER(UINT, ws_rec_socket, cwnd, "cwnd"),
+	NUMBER(UINT, ws_rec_socket, in_flight_packets, "in_flight_packets"),
+	NUMBER(UINT, ws_rec_socket, total_retrans, "total_retrans"),
+	NUMBER(UINT, ws_rec_socket, sndbuf_bytes, "sndbuf_bytes"),
+	NUMBER(UINT, ws_rec_socket, queued_bytes, "queued_bytes"),
+	NAMED(ENUM, ws_rec_socket, tcp_state, "tcp_state", tcp_state_names),
+	NAMED(ENUM, ws_rec_socket, timer, "timer", tcp_timer_names),
+	NUMBER(UINT, ws_rec_socket, backoff, "backoff"),
+	NUMBER(UINT, ws_rec_socket, retransmits, "retransmits"),
+	NUMBER(UINT, ws_rec_socket, probes, "probes"),
+	NAMED(ENUM, ws_rec_socket, ca_state, "ca_state", ca_state_names),
+	RESERVED(ws_rec_socket, reserved),
+};
+
+static const struct ws_field sample_fields[] = {
+	NUMBER(DURATION, ws_rec_sample, run_ns, "run_ns"),
+	NUMBER_IF(DURATION, ws_rec_sample, run_delay_ns, "run_delay_ns", valid, WS_SAMPLE_DELAY),
+	NUMBER_IF(UINT, ws_rec_sample, read_bytes, "read_bytes", valid, WS_SAMPLE_READ),
+	NUMBER_IF(DURATION, ws_rec_sample, throttled_ns, "throttled_ns", valid,
+		  WS_SAMPLE_THROTTLED),
+	NUMBER_IF(LSN, ws_rec_sample, target_lsn, "target_lsn", valid, WS_SAMPLE_TARGET),
+	NUMBER_IF(UINT, ws_rec_sample, rss_bytes, "rss_bytes", valid, WS_SAMPLE_RSS),
+	NUMBER_IF(UINT, ws_rec_sample, pending_bytes, "pending_bytes", valid, WS_SAMPLE_PENDING),
+	NUMBER_IF(UINT, ws_rec_sample, unix_queued_bytes, "unix_queued_bytes", valid,
+		  WS_SAMPLE_UNIX),
+	NUMBER_IF(UINT, ws_rec_sample, unix_sndbuf_bytes, "unix_sndbuf_bytes", valid,
+		  WS_SAMPLE_UNIX),
+	NUMBER_IF(UINT, ws_rec_sample, unix_packets, "unix_packets", valid, WS_SAMPLE_UNIX),
+	HIDDEN_FLAGS(ws_rec_sample, valid, "valid", sample_valid),
+	NUMBER(UINT, ws_rec_sample, task_state, "task_state"),
+	RESERVED(ws_rec_sample, reserved),
+	RESERVED(ws_rec_sample, reserved2),
+};
+
+static const struct ws_field blocked_fields[] = {
+	NAMED(ENUM, ws_rec_blocked, on, "on", blocked_names),
+	NUMBER(UINT, ws_rec_blocked, wait_event, "wait_event"),
+	NUMBER_OR(TIME, ws_rec_blocked, since_ns, "since", ZERO),
+	NUMBER_OR(UINT, ws_rec_blocked, xid, "xid", ZERO),
+	NUMBER_OR(UINT, ws_rec_blocked, holder_pid, "holder_pid", ZERO),
+};
+
+static const struct ws_field decoding_fields[] = {
+#define IF(kind, member, json, bit) NUMBER_IF(kind, ws_rec_decoding, member, json, valid, bit)
+	IF(LSN, read_lsn, "lsn", WS_DECODING_READ),
+	IF(LSN, restart_lsn, "restart_lsn", WS_DECODING_SLOT),
+	IF(LSN, confirmed_lsn, "confirmed_lsn", WS_DECODING_SLOT),
+	IF(UINT, buffer_bytes, "buffer_bytes", WS_DECODING_BUFFER),
+	IF(UINT, spill_txns, "spill_txns", WS_DECODING_STATS),
+	IF(UINT, spill_count, "spill_count", WS_DECODING_STATS),
+	IF(UINT, spill_bytes, "spill_bytes", WS_DECODING_STATS),
+	IF(UINT, stream_txns, "stream_txns", WS_DECODING_STATS),
+	IF(UINT, stream_count, "stream_count", WS_DECODING_STATS),
+	IF(UINT, stream_bytes, "stream_bytes", WS_DECODING_STATS),
+	IF(UINT, total_txns, "total_txns", WS_DECODING_STATS),
+	IF(UINT, total_bytes, "total_bytes", WS_DECODING_STATS),
+	IF(UINT, catalog_xmin, "catalog_xmin", WS_DECODING_SLOT),
+	HIDDEN_FLAGS(ws_rec_decoding, valid, "valid", decoding_valid),
+#undef IF
+};
+
+static const struct ws_field cluster_fields[] = {
+	NUMBER_IF(LSN, ws_rec_cluster, flush_lsn, "lsn", valid, WS_CLUSTER_FLUSH),
+	NAMED(ENUM, ws_rec_cluster, db_state, "db_state", db_state_names),
+	NUMBER_IF(UINT, ws_rec_cluster, sync_waiters, "sync_waiters", valid, WS_CLUSTER_SYNC),
+	NUMBER_IF(UINT, ws_rec_cluster, sync_walsenders, "sync_walsenders", valid, WS_CLUSTER_SYNC),
+	HIDDEN_FLAGS(ws_rec_cluster, valid, "valid", cluster_valid),
+	NUMBER_IF(STRING, ws_rec_cluster, sync_names, "sync_names", valid, WS_CLUSTER_NAMES),
 };
 
 static const struct ws_field note_fields[] = {
@@ -522,8 +621,28 @@ static const struct ws_kind_info kinds[] = {
 	{ .kind = WS_KIND_SOCKET,
 	  .name = "socket",
 	  .help = "the counters of a session's TCP socket",
-	  SIZE(sizeof(struct ws_rec_socket)),
+	  SIZES(WS_SOCKET_SHORT_SIZE, sizeof(struct ws_rec_socket)),
 	  FIELDS(socket_fields) },
+	{ .kind = WS_KIND_SAMPLE,
+	  .name = "sample",
+	  .help = "what scheduler, memory and storage say of a session's process",
+	  SIZE(sizeof(struct ws_rec_sample)),
+	  FIELDS(sample_fields) },
+	{ .kind = WS_KIND_BLOCKED,
+	  .name = "blocked",
+	  .help = "a session waits for what no probe shows, or does so no more",
+	  SIZE(sizeof(struct ws_rec_blocked)),
+	  FIELDS(blocked_fields) },
+	{ .kind = WS_KIND_DECODING,
+	  .name = "decoding",
+	  .help = "how far a logical session has decoded, and what it holds",
+	  SIZE(sizeof(struct ws_rec_decoding)),
+	  FIELDS(decoding_fields) },
+	{ .kind = WS_KIND_CLUSTER,
+	  .name = "cluster",
+	  .help = "a server's state, and who waits for synchronous replication",
+	  SIZE(sizeof(struct ws_rec_cluster)),
+	  FIELDS(cluster_fields) },
 };
 
 const struct ws_kind_info *ws_kinds(size_t *count)

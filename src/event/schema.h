@@ -64,6 +64,11 @@ struct ws_kind_info {
 /* NULL for an unknown kind. */
 const struct ws_kind_info *ws_kind_info(uint16_t kind);
 const struct ws_kind_info *ws_kind_by_name(const char *name);
+/* Taken from outside the session, which comes in anywhere, also between pieces of its texts. */
+static inline bool ws_kind_is_sampled(uint16_t kind)
+{
+	return kind >= WS_KIND_SOCKET && kind <= WS_KIND_DECODING;
+}
 /* All kinds, by number. */
 const struct ws_kind_info *ws_kinds(size_t *count);
 

@@ -437,6 +437,58 @@ static void print_socket(struct line *l, const struct ws_rec *rec)
 	add_duration(l, " round trip ", (uint64_t)r->srtt_us * 1000);
 }
 
+static void print_sample(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_sample *r = (const void *)rec;
+
+	if (r->task_state >= 'A' && r->task_state <= 'z')
+		add(l, "%c", r->task_state);
+	add_duration(l, " ran ", r->run_ns);
+	if (r->valid & WS_SAMPLE_DELAY)
+		add_duration(l, " waited for a CPU ", r->run_delay_ns);
+	if (r->valid & WS_SAMPLE_TARGET)
+		add_lsn(l, " to send up to ", r->target_lsn);
+}
+
+static void print_blocked(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_blocked *r = (const void *)rec;
+
+	add_enum(l, rec, "on");
+	if (r->xid)
+		add(l, " transaction %u", r->xid);
+	if (r->holder_pid)
+		add(l, " of process %u", r->holder_pid);
+}
+
+static void print_decoding(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_decoding *r = (const void *)rec;
+	char held[WS_BYTES_TEXT], spilled[WS_BYTES_TEXT];
+
+	if (r->valid & WS_DECODING_READ)
+		add_lsn(l, "at ", r->read_lsn);
+	if (r->valid & WS_DECODING_SLOT) {
+		add_lsn(l, " confirmed ", r->confirmed_lsn);
+		add_lsn(l, " restart ", r->restart_lsn);
+	}
+	if (r->valid & WS_DECODING_BUFFER)
+		add(l, " holds %s", ws_bytes_format(r->buffer_bytes, held));
+	if (r->spill_bytes)
+		add(l, " spilled %s", ws_bytes_format(r->spill_bytes, spilled));
+}
+
+static void print_cluster(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_cluster *r = (const void *)rec;
+
+	add_enum(l, rec, "db_state");
+	if (r->valid & WS_CLUSTER_FLUSH)
+		add_lsn(l, " at ", r->flush_lsn);
+	if (r->valid & WS_CLUSTER_SYNC && r->sync_waiters)
+		add(l, " %u wait for a synchronous standby", r->sync_waiters);
+}
+
 static void print_note(struct line *l, const struct ws_rec *rec)
 {
 	size_t len;
@@ -476,6 +528,10 @@ static const struct printer {
 	{ WS_KIND_STOP, WS_COLOR_DIM, false, print_stop },
 	{ WS_KIND_NOTE, WS_COLOR_DIM, false, print_note },
 	{ WS_KIND_SOCKET, WS_COLOR_DIM, true, print_socket },
+	{ WS_KIND_SAMPLE, WS_COLOR_DIM, true, print_sample },
+	{ WS_KIND_BLOCKED, WS_COLOR_YELLOW, false, print_blocked },
+	{ WS_KIND_DECODING, WS_COLOR_DIM, true, print_decoding },
+	{ WS_KIND_CLUSTER, WS_COLOR_DIM, true, print_cluster },
 };
 
 static const struct printer *find_printer(uint16_t kind)
@@ -542,8 +598,8 @@ static int print_waiting(struct ws_export *ex, const struct ws_session *session,
 int ws_text_event(struct ws_export *ex, const struct ws_session *session, const struct ws_rec *rec)
 {
 	struct trace_state *state = ex->state;
-	/* The collector samples sockets at any time, also between a command and its text. */
-	bool aside = rec->kind == WS_KIND_SOCKET, is_text = rec->kind == WS_KIND_TEXT;
+	/* The collector takes samples at any time, also between a command and its text. */
+	bool aside = ws_kind_is_sampled(rec->kind), is_text = rec->kind == WS_KIND_TEXT;
 	struct waiting *w = rec->start_ns && !aside ? find_waiting(state, rec) : NULL;
 
 	if (w) {

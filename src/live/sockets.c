@@ -60,7 +60,7 @@ static int tell(struct ws_live *live, struct ws_rec_socket *now, bool fresh)
 		*now = *last;
 		return 0;
 	}
-	return ws_order_feed(live->order, now, sizeof(*now));
+	return ws_order_feed(live->order, now, now->h.size);
 }
 
 int ws_live_emit_sockets(struct ws_live *live, bool fresh)

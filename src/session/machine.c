@@ -10,6 +10,7 @@
 
 #include "base/util.h"
 #include "event/order.h"
+#include "event/schema.h"
 
 static void enter(struct ws_machine *m, enum ws_state state, const struct ws_rec *rec)
 {
@@ -251,6 +252,11 @@ static void on_socket(struct ws_machine *m, const struct ws_rec *rec)
 	ws_wire_sample(m, r->wire_bytes, r->acked_bytes);
 }
 
+static void on_blocked(struct ws_machine *m, const struct ws_rec *rec)
+{
+	ws_blocked_feed(m, (const struct ws_rec_blocked *)rec);
+}
+
 static void on_turn(struct ws_machine *m, const struct ws_rec *rec)
 {
 	ws_turn_feed(m, (const struct ws_rec_turn *)rec);
@@ -284,6 +290,7 @@ static void on_backup(struct ws_machine *m, const struct ws_rec *rec)
 		[WS_BACKUP_WAIT_ARCHIVE] = WS_STATE_BACKUP_WAIT_ARCHIVE,
 		[WS_BACKUP_WAL] = WS_STATE_BACKUP_WAL,
 		[WS_BACKUP_DONE] = WS_STATE_COMMAND,
+		[WS_BACKUP_MANIFEST] = WS_STATE_BACKUP_MANIFEST,
 	};
 	const struct ws_rec_backup *r = (const struct ws_rec_backup *)rec;
 
@@ -424,7 +431,8 @@ static const struct handler handlers[WS_KIND_MAX] = {
 	[WS_KIND_PHASE] = { on_phase, sizeof(struct ws_rec_phase) },
 	[WS_KIND_MESSAGE] = { on_message, sizeof(struct ws_rec_message) },
 	[WS_KIND_GAP] = { on_gap, sizeof(struct ws_rec_gap) },
-	[WS_KIND_SOCKET] = { on_socket, sizeof(struct ws_rec_socket) },
+	[WS_KIND_SOCKET] = { on_socket, WS_SOCKET_SHORT_SIZE },
+	[WS_KIND_BLOCKED] = { on_blocked, sizeof(struct ws_rec_blocked) },
 };
 
 void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec)
@@ -433,12 +441,15 @@ void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec)
 
 	if (m->ended || !h->fn || rec->size < h->size)
 		return;
-	if (rec->kind == WS_KIND_SOCKET) { /* comes in anywhere, also between pieces of a text */
+	if (ws_kind_is_sampled(rec->kind)) {
 		h->fn(m, rec);
 		return;
 	}
-	if (rec->kind < WS_KIND_SERVER && m->model->inside)
-		m->s.events++;
+	if (rec->kind < WS_KIND_SERVER) {
+		ws_blocked_over(m, rec->time_ns);
+		if (m->model->inside)
+			m->s.events++;
+	}
 	/* Behind a gap the rest of a text may follow. */
 	if (rec->kind != WS_KIND_TEXT && rec->kind != WS_KIND_TEXT_SUM &&
 	    rec->kind != WS_KIND_GAP && (m->problem.set || m->command.open))

@@ -6,6 +6,7 @@
  *   machine.c   from records to states
  *   turn.c      the same for the turns of the send loop
  *   timeline.c  accounts for time, makes segments
+ *   blocked.c   what was sampled from outside, and is cut out of the time around it
  *   command.c   commands, their texts and outcomes, errors
  *   exit.c      why a session ended
  *   start.c     how long the phases of its start took
@@ -88,6 +89,14 @@ struct ws_client {
 	bool more_steps;
 };
 
+/* [from_ns, to_ns) in which the session was blocked; to_ns is UINT64_MAX while it is. */
+struct ws_stretch {
+	enum ws_blocked_on on;
+	uint64_t from_ns, to_ns;
+	bool signalled; /* it was told to stop at from_ns */
+	char detail[64];
+};
+
 struct ws_machine {
 	struct ws_id id;
 	TAILQ_ENTRY(ws_machine) open; /* while `is_open` */
@@ -95,10 +104,11 @@ struct ws_machine {
 	struct ws_session s;
 	struct ws_model *model;
 
-	uint64_t carried_bytes;	   /* of this window, of a slice that lies before it */
-	struct ws_segment segment; /* not yet told; start_ns == end_ns: none */
-	char detail[2][128];	   /* texts of its and the next slice's */
-
+	uint64_t carried_bytes;	      /* of this window, of a slice that lies before it */
+	struct ws_segment segment;    /* not yet told; start_ns == end_ns: none */
+	char detail[2][128];	      /* texts of its and the next slice's */
+	struct ws_stretch *stretches; /* in order of time, those that are not accounted for */
+	size_t stretch_count, stretch_cap;
 	unsigned int detail_turn;
 	const char *state_detail; /* of the current state, NULL for none */
 	bool ended;
@@ -223,6 +233,19 @@ static inline bool ws_timeline_wanted(const struct ws_machine *m)
 {
 	return m->model->observer.segment != NULL;
 }
+
+/* blocked.c */
+void ws_blocked_feed(struct ws_machine *m, const struct ws_rec_blocked *rec);
+/* Signals that stop a process, or let it go on. */
+bool ws_blocked_is_signal(uint32_t signal);
+void ws_blocked_signal(struct ws_machine *m, const struct ws_rec_signal *rec);
+/* It made a record itself. */
+void ws_blocked_over(struct ws_machine *m, uint64_t time_ns);
+/* Cuts a slice of `state` that begins at from_ns short: to what is in front of the first stretch
+ * that can have been in it, or to that stretch, with its state and detail. False: it is whole. */
+bool ws_blocked_cut(struct ws_machine *m, enum ws_state state, uint64_t from_ns,
+		    struct ws_slice *slice);
+void ws_blocked_deinit(struct ws_machine *m);
 
 /* command.c */
 void ws_command_begin(struct ws_machine *m, const struct ws_rec *rec);

@@ -40,6 +40,7 @@ static void free_machine(struct ws_machine *m)
 	for (int i = 0; i < WS_METRIC_COUNT; i++)
 		ws_hist_deinit(&m->s.hist[i]);
 	ws_command_deinit(m);
+	ws_blocked_deinit(m);
 	free(m);
 }
 
@@ -124,7 +125,7 @@ static void feed_session(struct ws_model *model, const struct ws_rec *rec)
 }
 
 /* Says something of a session that is known, and never that there is one. */
-static void feed_socket(struct ws_model *model, const struct ws_rec *rec)
+static void feed_sampled(struct ws_model *model, const struct ws_rec *rec)
 {
 	struct ws_id *id = ws_idmap_find(&model->by_id, rec->pid, rec->start_ns);
 
@@ -194,10 +195,14 @@ static void feed_signal(struct ws_model *model, const struct ws_rec *rec)
 	if (rec->size < sizeof(*r))
 		return;
 	id = ws_idmap_find(&model->by_id, r->target_pid, r->target_start_ns);
-	if (id)
-		ws_exit_add_signal(machine_of_id(id), r);
-	else
+	if (!id) {
 		ask_postmaster(model, r);
+		return;
+	}
+	if (ws_blocked_is_signal(r->signal))
+		ws_blocked_signal(machine_of_id(id), r);
+	else
+		ws_exit_add_signal(machine_of_id(id), r);
 }
 
 static void feed_slot(struct ws_model *model, const struct ws_rec *rec)
@@ -270,7 +275,8 @@ int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
 			model->redacted = true;
 		break;
 	case WS_KIND_SOCKET:
-		feed_socket(model, rec);
+	case WS_KIND_BLOCKED:
+		feed_sampled(model, rec);
 		break;
 	case WS_KIND_SIGNAL:
 		feed_signal(model, rec);

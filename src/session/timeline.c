@@ -48,7 +48,7 @@ static void show(struct ws_machine *m, const struct ws_slice *slice, uint64_t fr
 		segment->detail = slice->detail;
 }
 
-void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice)
+static void fill(struct ws_machine *m, const struct ws_slice *slice)
 {
 	const struct ws_model *model = m->model;
 	uint64_t from = m->s.accounted_ns, to = slice->until_ns;
@@ -69,6 +69,31 @@ void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice)
 	m->s.state_ns[slice->state] += to - from;
 	if (model->observer.segment)
 		show(m, slice, from, to);
+}
+
+void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice)
+{
+	/* What was sent, and from where to where, goes with the last part. */
+	struct ws_slice part = {
+		.state = slice->state,
+		.until_ns = slice->until_ns,
+		.lsn_from = slice->lsn_from,
+		.lsn_to = slice->lsn_from,
+		.detail = slice->detail,
+	};
+
+	while (m->stretch_count && m->s.accounted_ns < slice->until_ns &&
+	       ws_blocked_cut(m, slice->state, m->s.accounted_ns, &part)) {
+		if (part.until_ns >= slice->until_ns)
+			break;
+		fill(m, &part);
+		part.state = slice->state;
+		part.until_ns = slice->until_ns;
+		part.detail = slice->detail;
+	}
+	part.lsn_to = slice->lsn_to;
+	part.bytes = slice->bytes;
+	fill(m, &part);
 }
 
 void ws_timeline_enter(struct ws_machine *m, enum ws_state state, uint64_t time_ns)

@@ -275,9 +275,17 @@ int ws_tape_socket(struct ws_tape *tape, uint64_t wire, uint64_t acked)
 		.sent_bytes = acked,
 		.unsent_bytes = (uint32_t)(wire - acked),
 		.srtt_us = 120,
+		.tcp_state = 1,
 	};
 
 	return send_head(tape, &rec.h, WS_KIND_SOCKET, sizeof(rec), 0);
+}
+
+int ws_tape_blocked(struct ws_tape *tape, enum ws_blocked_on on, uint64_t since_ns)
+{
+	struct ws_rec_blocked rec = { .on = on, .since_ns = since_ns };
+
+	return send_head(tape, &rec.h, WS_KIND_BLOCKED, sizeof(rec), 0);
 }
 
 int ws_tape_gap(struct ws_tape *tape, uint64_t from_ns, uint64_t to_ns, uint64_t lost,

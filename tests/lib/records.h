@@ -82,6 +82,7 @@ int ws_tape_slot(struct ws_tape *tape, uint32_t by_pid, const char *message);
 int ws_tape_gap(struct ws_tape *tape, uint64_t from_ns, uint64_t to_ns, uint64_t lost,
 		enum ws_gap_cause cause);
 int ws_tape_socket(struct ws_tape *tape, uint64_t wire, uint64_t acked);
+int ws_tape_blocked(struct ws_tape *tape, enum ws_blocked_on on, uint64_t since_ns);
 int ws_tape_clock(struct ws_tape *tape, int64_t wall_ns, uint64_t boot_ns);
 int ws_tape_server(struct ws_tape *tape, uint32_t postmaster_pid, const char *version);
 

@@ -44,6 +44,10 @@ static const struct {
 	{ WS_KIND_STOP, sizeof(struct ws_rec_stop), false },
 	{ WS_KIND_NOTE, sizeof(struct ws_rec_note), true },
 	{ WS_KIND_SOCKET, sizeof(struct ws_rec_socket), false },
+	{ WS_KIND_SAMPLE, sizeof(struct ws_rec_sample), false },
+	{ WS_KIND_BLOCKED, sizeof(struct ws_rec_blocked), false },
+	{ WS_KIND_DECODING, sizeof(struct ws_rec_decoding), false },
+	{ WS_KIND_CLUSTER, sizeof(struct ws_rec_cluster), false },
 };
 
 static char *slurp(const char *path)
