@@ -228,6 +228,7 @@ static void on_stream(struct ws_machine *m, const struct ws_rec *rec)
 	ws_command_streams(m);
 	m->reply_ns = 0;
 	m->replied = true;
+	ws_lag_begin(m, r->sent_lsn);
 	m->streamed = true;
 	s->kind =
 		rec->flags & WS_STREAM_LOGICAL ? WS_SESSION_KIND_LOGICAL : WS_SESSION_KIND_PHYSICAL;
@@ -348,6 +349,7 @@ static void end_session(struct ws_machine *m, uint64_t end_ns)
 	if (!m->deferred)
 		tell_session(m);
 	ws_command_release(m);
+	ws_lag_deinit(m);
 }
 
 static void on_ending(struct ws_machine *m, const struct ws_rec *rec)
@@ -378,6 +380,7 @@ void ws_machine_gap(struct ws_machine *m, const struct ws_rec_gap *gap)
 	m->wait_lost = true;
 	m->quiet_ns = 0;
 	m->reply_ns = 0;
+	ws_lag_begin(m, 0);
 	m->backup_phase = 0;
 	m->hole = true;
 	m->start_lost |= !m->s.first_command_ns;

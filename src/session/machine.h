@@ -14,6 +14,7 @@
  *   pattern.c   how its commands are written
  *   slot.c      what the server says about taking its slot away
  *   metrics.c   histograms
+ *   lag.c       how long what was sent takes to be confirmed
  */
 #ifndef WS_SESSION_MACHINE_H
 #define WS_SESSION_MACHINE_H
@@ -97,6 +98,18 @@ struct ws_stretch {
 	char detail[64];
 };
 
+/* `lsn` was reached at this time: what lies before it was sent by then. */
+struct ws_mark {
+	uint64_t lsn, time_ns;
+};
+struct ws_lags {
+	struct ws_mark *marks; /* a ring; NULL before the first */
+	size_t first, count;
+	uint32_t stride, in_last; /* positions that one mark stands for; those in the last */
+	uint64_t known_from;	  /* when what lies before this was sent is not known any more */
+	bool known;		  /* is known_from? */
+};
+
 struct ws_machine {
 	struct ws_id id;
 	TAILQ_ENTRY(ws_machine) open; /* while `is_open` */
@@ -124,6 +137,7 @@ struct ws_machine {
 	bool replied;	    /* what a reply says can be compared with the one before */
 	bool woke_by_death; /* the last wait ended with WL_POSTMASTER_DEATH */
 	struct ws_decoding decoding;
+	struct ws_lags lags;
 	bool sampled; /* the socket's counters were: what they were last */
 	uint64_t wire_last, acked_last;
 	uint32_t backup_phase; /* enum ws_backup_phase, 0 for none */
@@ -332,9 +346,17 @@ void ws_wire_turn(struct ws_machine *m, const struct ws_rec_turn *rec);
 void ws_wire_sample(struct ws_machine *m, uint64_t wire, uint64_t acked);
 void ws_wire_end(struct ws_machine *m, uint64_t wire, uint64_t acked);
 
+/* lag.c */
+/* It begins to send here; 0: that is not known. */
+void ws_lag_begin(struct ws_machine *m, uint64_t lsn);
+void ws_lag_sent(struct ws_machine *m, const struct ws_rec_turn *rec);
+void ws_lag_reply(struct ws_machine *m, const struct ws_rec_turn *rec);
+void ws_lag_deinit(struct ws_machine *m); /* nothing more is sent */
+
 /* metrics.c */
 void ws_metrics_turn(struct ws_machine *m, const struct ws_rec_turn *rec, bool reply);
 void ws_metrics_command(struct ws_machine *m, uint64_t duration_ns);
+void ws_metrics_lag(struct ws_machine *m, enum ws_metric metric, uint64_t ns);
 void ws_metrics_stream_end(struct ws_machine *m);
 
 #endif

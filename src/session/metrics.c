@@ -105,29 +105,11 @@ static void add_decode(struct ws_machine *m, const struct ws_rec_turn *rec)
 	m->decoding.ns += ns[WS_STAGE_DECODE];
 }
 
-static void add_lag(struct ws_machine *m, enum ws_metric metric, uint64_t *known, uint64_t lsn,
-		    int64_t lag_us)
-{
-	/* WalSnd keeps a lag until the next one is measured: only a position that moved says
-	 * something new. Of a session found running the first reply may repeat one. */
-	bool moved = lsn > *known && m->replied;
-
-	*known = lsn;
-	if (moved && lag_us >= 0)
-		add(m, metric, (uint64_t)lag_us * 1000);
-}
-
 static void add_reply(struct ws_machine *m, const struct ws_rec_turn *rec)
 {
-	struct ws_session *s = &m->s;
-
 	if (m->reply_ns && rec->h.time_ns > m->reply_ns)
 		add(m, WS_METRIC_REPLY_INTERVAL_NS, rec->h.time_ns - m->reply_ns);
 	m->reply_ns = rec->h.time_ns;
-	add_lag(m, WS_METRIC_WRITE_LAG_NS, &s->write_lsn, rec->write_lsn, rec->write_lag_us);
-	add_lag(m, WS_METRIC_FLUSH_LAG_NS, &s->flush_lsn, rec->flush_lsn, rec->flush_lag_us);
-	add_lag(m, WS_METRIC_APPLY_LAG_NS, &s->apply_lsn, rec->apply_lsn, rec->apply_lag_us);
-	m->replied = true;
 }
 
 /* Before the machine takes the turn in: m->wait is still what the record before announced. */
@@ -144,6 +126,11 @@ void ws_metrics_turn(struct ws_machine *m, const struct ws_rec_turn *rec, bool r
 		add_decode(m, rec);
 	if (reply)
 		add_reply(m, rec);
+}
+
+void ws_metrics_lag(struct ws_machine *m, enum ws_metric metric, uint64_t ns)
+{
+	add(m, metric, ns);
 }
 
 void ws_metrics_command(struct ws_machine *m, uint64_t duration_ns)

@@ -41,6 +41,7 @@ static void free_machine(struct ws_machine *m)
 		ws_hist_deinit(&m->s.hist[i]);
 	ws_command_deinit(m);
 	ws_blocked_deinit(m);
+	ws_lag_deinit(m);
 	free(m);
 }
 

@@ -183,6 +183,9 @@ enum ws_start_phase {
 	WS_START_COUNT,
 };
 
+/* What a standby confirms. */
+enum ws_lag { WS_LAG_WRITE = 0, WS_LAG_FLUSH, WS_LAG_APPLY, WS_LAG_COUNT };
+
 /* A stretch of one state. */
 struct ws_segment {
 	enum ws_state state;
@@ -246,6 +249,9 @@ struct ws_session {
 	uint64_t state_ns[WS_STATE_COUNT];
 	enum ws_walsnd_state walsnd_state;
 	uint64_t sent_lsn, write_lsn, flush_lsn, apply_lsn;
+	/* From sending the position confirmed last to its confirmation; for bits of has_lag. */
+	uint64_t lag_ns[WS_LAG_COUNT];
+	uint32_t has_lag; /* 1 << enum ws_lag */
 	struct ws_hist hist[WS_METRIC_COUNT];
 	void *impl; /* the machine's own */
 	/* Where the states begin: fork_ns, or where the session was first seen if it already ran or
@@ -313,6 +319,10 @@ uint64_t ws_model_lost(const struct ws_model *model); /* records known to be mis
 bool ws_session_command(const struct ws_session *session, struct ws_command *command);
 /* The error (FATAL or COMMERROR) a session ended with; false if there is none. */
 bool ws_session_error(const struct ws_session *session, struct ws_report *report);
+/* How long ago the first byte was sent that is not confirmed yet; 0 if all is. False if that is not
+ * known, or the client never confirms (its position is 0/0). */
+bool ws_session_lag(const struct ws_session *session, enum ws_lag lag, uint64_t now_ns,
+		    uint64_t *ns);
 /* "startup_packet", ... */
 const char *ws_start_phase_name(enum ws_start_phase phase);
 /* How long a phase of the start took; false if its begin or its end was not seen. */

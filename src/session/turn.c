@@ -183,8 +183,12 @@ void ws_turn_feed(struct ws_machine *m, const struct ws_rec_turn *r)
 	if (r->begin_ns > rec->time_ns) /* nothing of it can be believed */
 		return;
 	ws_metrics_turn(m, r, reply);
-	if (reply)
+	/* The reply was read first: it cannot confirm what this turn sends. */
+	if (reply) {
+		ws_lag_reply(m, r);
 		ws_client_listens(m, r->apply_lsn);
+	}
+	ws_lag_sent(m, r);
 	/* XLogSend* runs in the loop only; other turns come from decoding in
 	 * CREATE_REPLICATION_SLOT. */
 	if (!m->in_loop && r->sends) {
