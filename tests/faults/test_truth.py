@@ -249,10 +249,12 @@ class Truth(LiveTest):
 
     @always
     def test_lags_of_its_own_are_those_of_the_server_where_that_has_any(self, run):
-        """The server measures from reading a position, and clears what it knows when a standby idles."""
+        """Of physical standbys: for logical ones the server remembers one position a second."""
         metrics = ("write_lag_ns", "flush_lag_ns", "apply_lag_ns")
         checked = 0
         for pid, row, _ in run.at_rest:
+            if run.record.session(pid)["kind"] != "physical":
+                continue
             known = [0, 0, 0]
             lags = [[], [], []]
             for reply in run.details[pid].replies:
@@ -267,7 +269,7 @@ class Truth(LiveTest):
                     self.assertLess(abs(seen["p50"] - median), max(median / 2, 500_000),
                                     f"{name_of(row)} {metric}: {seen['p50']}, the server's {median}")
                     checked += 1
-        self.assertGreater(checked, 3)
+        self.assertGreaterEqual(checked, 1)
 
     @always
     def test_histories_agree_with_the_servers_logs(self, run):
