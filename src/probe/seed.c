@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "probe/plausible.h"
 #include "probe/seed_view.h"
 #include "target/memory.h"
 
@@ -56,29 +57,34 @@ static enum look unreadable(const struct ws_seed_view *view, const char *name, s
 	return LOOK_BAD;
 }
 
-static enum look implausible(const struct ws_seed_view *view, struct ws_error *err,
-			     const char *name, int64_t value, const char *wanted)
+/* Holds a value against the rules. False: it is implausible; error filled. */
+static bool check(const struct ws_seed_view *view, enum ws_check which,
+		  const struct ws_value *value, struct ws_error *err)
 {
-	char where[32];
+	const struct ws_witness witness = { .pid = view->process->ns_pid,
+					    .walsender = true,
+					    .database = view->database };
+	char text[WS_CHECK_TEXT], where[32];
 
+	if (ws_plausible(which, value, &witness))
+		return true;
 	ws_error_set(err, what, where_pid(view, where),
-		     "%s is %" PRId64 ", not %s: addresses or layout are of another server", name,
-		     value, wanted);
+		     "%s: addresses or layout are of another server",
+		     ws_check_explain(which, value, &witness, text));
 	ws_error_fix(err, "%s", see_doctor);
-	return LOOK_AGAIN;
+	return false;
 }
 
-static enum look no_text(const struct ws_seed_view *view, struct ws_error *err, const char *name,
-			 const char *value)
+static bool check_number(const struct ws_seed_view *view, enum ws_check which, uint64_t number,
+			 struct ws_error *err)
 {
-	char where[32];
+	return check(view, which, &(struct ws_value){ .number = number }, err);
+}
 
-	ws_error_set(
-		err, what, where_pid(view, where),
-		"%s is \"%.40s\", which it cannot be: addresses or layout are of another server",
-		name, value);
-	ws_error_fix(err, "%s", see_doctor);
-	return LOOK_AGAIN;
+static bool check_text(const struct ws_seed_view *view, enum ws_check which, const char *text,
+		       size_t room, struct ws_error *err)
+{
+	return check(view, which, &(struct ws_value){ .text = text, .room = room }, err);
 }
 
 /*
@@ -102,7 +108,7 @@ static enum look look_at_process(struct ws_seed_view *view, struct ws_error *err
 	const struct ws_variables *var = &view->config->var;
 	int32_t own = (int32_t)view->process->ns_pid, pid = 0;
 	uint8_t walsender = 0;
-	char wanted[16], where[32];
+	char where[32];
 
 	if (!var->my_proc_pid || !var->am_walsender) {
 		ws_error_set(err, what, where_pid(view, where), "the address of %s is not known",
@@ -113,51 +119,34 @@ static enum look look_at_process(struct ws_seed_view *view, struct ws_error *err
 		return unreadable(view, "MyProcPid", err);
 	if (pid != own && is_newborn(view, pid))
 		return LOOK_OTHER;
-	if (pid != own) {
-		snprintf(wanted, sizeof(wanted), "%d", own);
-		return implausible(view, err, "MyProcPid", pid, wanted);
-	}
+	if (!check_number(view, WS_CHECK_PID, (uint32_t)pid, err))
+		return LOOK_AGAIN;
 	if (!ws_seed_view_variable(view, var->am_walsender, &walsender, sizeof(walsender)))
 		return unreadable(view, "am_walsender", err);
-	if (walsender > 1)
-		return implausible(view, err, "am_walsender", walsender, "0 or 1");
+	if (!check_number(view, WS_CHECK_WALSENDER, walsender, err))
+		return LOOK_AGAIN;
 	if (!walsender)
 		return LOOK_OTHER;
 	if (var->am_db_walsender &&
 	    !ws_seed_view_variable(view, var->am_db_walsender, &view->database, 1))
 		return unreadable(view, "am_db_walsender", err);
-	if (view->database > 1)
-		return implausible(view, err, "am_db_walsender", view->database, "0 or 1");
-	return LOOK_DONE;
-}
-
-/* Smaller than the first segment a cluster writes, or beyond what one can write in its life. */
-static bool is_odd_lsn(uint64_t lsn)
-{
-	return lsn && (lsn < 0x100000 || lsn >> 56);
+	return check_number(view, WS_CHECK_DB_WALSENDER, view->database, err) ? LOOK_DONE
+									      : LOOK_AGAIN;
 }
 
 static enum look look_at_walsnd(struct ws_seed_view *view, struct ws_error *err)
 {
 	struct ws_seed_walsnd *snd = &view->walsnd;
-	int32_t own = (int32_t)view->process->ns_pid;
-	char wanted[16];
 
 	if (!ws_seed_view_walsnd(view))
 		return unreadable(view, "MyWalSnd", err);
 	if (!snd->address)
 		return LOOK_DONE;
-	if (snd->pid != own) {
-		snprintf(wanted, sizeof(wanted), "%d", own);
-		return implausible(view, err, "MyWalSnd->pid", snd->pid, wanted);
-	}
-	if (snd->has_state && snd->state > WS_WALSND_STOPPING)
-		return implausible(view, err, "MyWalSnd->state", snd->state, "0 to 4");
+	if (!check_number(view, WS_CHECK_WALSND_PID, (uint32_t)snd->pid, err) ||
+	    (snd->has_state && !check_number(view, WS_CHECK_WALSND_STATE, snd->state, err)))
+		return LOOK_AGAIN;
 	/* The other positions are the client's claim and may be anything. */
-	if (is_odd_lsn(snd->sent))
-		return implausible(view, err, "MyWalSnd->sentPtr", (int64_t)snd->sent,
-				   "a position in the WAL");
-	return LOOK_DONE;
+	return check_number(view, WS_CHECK_WALSND_SENT, snd->sent, err) ? LOOK_DONE : LOOK_AGAIN;
 }
 
 static enum look look_once(struct ws_seed_view *view, struct ws_error *err)
@@ -175,10 +164,12 @@ static enum look look_once(struct ws_seed_view *view, struct ws_error *err)
 		return look;
 	ws_seed_view_wait(view);
 	ws_seed_view_cascading(view);
-	if (!ws_seed_view_slot(view))
-		return no_text(view, err, "MyReplicationSlot->data.name", view->slot);
-	if (!ws_seed_view_port(view))
-		return no_text(view, err, "MyProcPort->remote_host", view->host);
+	ws_seed_view_slot(view);
+	if (view->has_slot && !check_text(view, WS_CHECK_SLOT, view->slot, sizeof(view->slot), err))
+		return LOOK_AGAIN;
+	ws_seed_view_port(view);
+	if (!check_text(view, WS_CHECK_HOST, view->host, sizeof(view->host), err))
+		return LOOK_AGAIN;
 	if (!ws_seed_view_command(view)) {
 		errno = ENOMEM;
 		return unreadable(view, "debug_query_string", err);

@@ -145,18 +145,7 @@ void ws_seed_view_cascading(struct ws_seed_view *view)
 			  cascading == 1;
 }
 
-/* ReplicationSlotValidateName of slot.c: lower case letters, digits, underscores, 1 to 63 of them.
- */
-static bool is_slot_name(const char name[WS_NAME_LEN])
-{
-	size_t len = strnlen(name, WS_NAME_LEN);
-
-	if (!len || len == WS_NAME_LEN)
-		return false;
-	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == len;
-}
-
-bool ws_seed_view_slot(struct ws_seed_view *view)
+void ws_seed_view_slot(struct ws_seed_view *view)
 {
 	uint32_t name = view->config->off.slot_name, oid;
 	struct {
@@ -167,24 +156,20 @@ bool ws_seed_view_slot(struct ws_seed_view *view)
 
 	if (!read_pointer(view, view->config->var.my_replication_slot, &slot)) {
 		view->unreadable++;
-		return true;
+		return;
 	}
 	if (!slot || name == WS_UNKNOWN)
-		return true;
+		return;
 	if (!read_at(view, slot + name, &data, sizeof(data))) {
 		view->unreadable++;
-		return true;
+		return;
 	}
 	memcpy(view->slot, data.name, sizeof(view->slot));
-	view->slot[WS_NAME_LEN - 1] = '\0';
-	if (!is_slot_name(data.name))
-		return false;
 	/* ReplicationSlotPersistentData of slot.h, 9.4 to 18: the database follows the name, and is
 	 * InvalidOid in a physical slot (SlotIsPhysical). */
 	memcpy(&oid, &data.database, sizeof(oid));
 	view->has_slot = true;
 	view->slot_logical = oid != 0;
-	return true;
 }
 
 static bool is_text(const char *text, size_t len, bool lines)
@@ -278,19 +263,17 @@ static void read_connection(struct ws_seed_view *view, uint64_t port)
 	}
 }
 
-bool ws_seed_view_port(struct ws_seed_view *view)
+void ws_seed_view_port(struct ws_seed_view *view)
 {
 	const struct ws_offsets *off = &view->config->off;
 	uint64_t port;
 
 	if (!read_pointer(view, view->config->var.my_proc_port, &port) || !port) {
 		view->unreadable++;
-		return true;
+		return;
 	}
-	/* The server makes the address itself; the rest was chosen by people, who may like control
-	 * characters: such a value is left out, but proves nothing. */
-	if (!read_name(view, port, off->port_remote_host, false, WS_VALID_HOST, view->host))
-		return false;
+	/* What people chose may have control characters: such a value is left out. */
+	read_name(view, port, off->port_remote_host, false, WS_VALID_HOST, view->host);
 	read_port_number(view, port);
 	read_connection(view, port);
 	if (!read_name(view, port, off->port_user, false, WS_VALID_USER, view->user))
@@ -300,7 +283,6 @@ bool ws_seed_view_port(struct ws_seed_view *view)
 	if (!read_name(view, port, off->port_application, true, WS_VALID_APPLICATION,
 		       view->application))
 		view->application[0] = '\0';
-	return true;
 }
 
 /* PostgreSQL takes no message that is longer (MaxAllocSize, memutils.h). */

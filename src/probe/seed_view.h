@@ -75,10 +75,10 @@ bool ws_seed_view_walsnd(struct ws_seed_view *view);
 void ws_seed_view_wait(struct ws_seed_view *view);
 /* Whether the server is a standby; what cannot be read, or is no truth value, is not known. */
 void ws_seed_view_cascading(struct ws_seed_view *view);
-/* False if what should be the name of a slot cannot be one. */
-bool ws_seed_view_slot(struct ws_seed_view *view);
-/* User, database and so on. False if what should be an address is no text. */
-bool ws_seed_view_port(struct ws_seed_view *view);
+/* The name of its slot, as it stands in memory, for has_slot: it need not end. */
+void ws_seed_view_slot(struct ws_seed_view *view);
+/* User, database and so on. What is there, but no text, is left out, but for `host`. */
+void ws_seed_view_port(struct ws_seed_view *view);
 /* False if memory ran out. Nothing readable, or no text: no command. */
 bool ws_seed_view_command(struct ws_seed_view *view);
 
