@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "probe/crosscheck.h"
 #include "probe/kernel.h"
 #include "target/proc.h"
 
@@ -185,6 +186,31 @@ static bool owns(const struct ws_postmaster *postmaster, uint32_t pid)
 	return false;
 }
 
+/* Does the layout fit the memory of this server? Returns as examine_image. */
+static int cross_check(struct ws_doctor_server *s, const struct ws_proc *proc,
+		       const struct ws_postmaster *postmaster)
+{
+	const struct ws_crosscheck c = {
+		.proc = proc,
+		.postmaster = postmaster,
+		.config = &s->plan.config,
+		.slot_ctl = ws_symbol_address(&s->symbols, "ReplicationSlotCtl"),
+	};
+	const struct ws_misfit_server server = {
+		.file = s->file,
+		.build_id = s->build_id,
+		.source = s->layout.source,
+		.major = s->major,
+	};
+	struct ws_misfit misfit;
+	struct ws_error err;
+
+	if (!ws_crosscheck(&c, &misfit))
+		return 1;
+	ws_misfit_error(&misfit, &server, "cannot trace", &err);
+	return ws_problem_add_error(&s->problems, &err, "");
+}
+
 /* Clusters of one binary are examined once, by whichever of its hard links they run it. The path
  * does not tell binaries apart: that of a container is its own. Where overlayfs shows one file as
  * two, it is examined twice. */
@@ -193,14 +219,16 @@ static int examine_running(struct ws_doctor *d, const struct ws_proc *proc,
 {
 	struct ws_doctor_server *s;
 	struct ws_error err;
-	int fd;
+	int fd, rc;
 
 	for (size_t i = 0; i < d->server_count; i++) {
 		s = &d->servers[i];
 		if (s->dev == postmaster->dev && s->ino == postmaster->ino &&
 		    s->deleted == postmaster->exe_deleted &&
 		    (s->ino || strcmp(s->file, postmaster->exe) == 0))
-			return add_process(s, postmaster) ? -1 : 1;
+			return add_process(s, postmaster) ? -1
+			       : s->plan.count		  ? cross_check(s, proc, postmaster)
+							  : 1;
 	}
 	s = new_server(d, postmaster->exe);
 	if (!s || add_process(s, postmaster))
@@ -211,7 +239,8 @@ static int examine_running(struct ws_doctor *d, const struct ws_proc *proc,
 	fd = ws_proc_open_exe(proc, postmaster->process.pid, &err);
 	if (fd < 0)
 		return ws_problem_add_error(&s->problems, &err, "sudo walscope doctor");
-	return examine_file(s, fd, options);
+	rc = examine_file(s, fd, options);
+	return rc > 0 ? cross_check(s, proc, postmaster) : rc;
 }
 
 static int explain_none(struct ws_doctor *d, const struct ws_options *options, unsigned int denied)

@@ -79,6 +79,20 @@ bool ws_title_takes_slots(const char *title);
 /* Opens /proc/PID/exe for reading: works for deleted binaries and other mount namespaces. */
 int ws_proc_open_exe(const struct ws_proc *proc, uint32_t pid, struct ws_error *err);
 
+/*
+ * What the kernel and the files say, to hold the contents of a server's memory against.
+ */
+/* The `base` of a process, as of a postmaster. False if it is gone or cannot be looked at. */
+bool ws_proc_base(const struct ws_proc *proc, uint32_t pid, uint64_t *base);
+/* Is this descriptor of the process a socket? 1 yes, 0 no, -1 it cannot be told. */
+int ws_proc_is_socket(const struct ws_proc *proc, uint32_t pid, int descriptor);
+/*
+ * An LSN that no WAL of a postmaster's server is beyond: the end of the highest segment in pg_wal,
+ * which the server makes before it writes to it (xlog.c, XLogFileInit). Asked for behind a position
+ * was read, it bounds that. 0 if it cannot be told.
+ */
+uint64_t ws_proc_wal_end(const struct ws_proc *proc, uint32_t postmaster);
+
 /* Boot id (36 characters and NUL). */
 #define WS_BOOT_ID_TEXT 37
 int ws_proc_boot_id(const struct ws_proc *proc, char boot_id[WS_BOOT_ID_TEXT],
