@@ -154,16 +154,21 @@ static const char *const walsnd_state_names[] = { "startup", "backup", "catchup"
 						  "stopping" };
 
 static const struct ws_field state_fields[] = {
-	NAMED(ENUM, ws_rec_state, from, "from", walsnd_state_names),
+	{ .name = "from",
+	  .type = WS_FIELD_ENUM,
+	  PLACE(ws_rec_state, from),
+	  .names = walsnd_state_names,
+	  .name_count = WS_ARRAY_SIZE(walsnd_state_names),
+	  .unknown = WS_UNKNOWN_MINUS_ONE },
 	NAMED(ENUM, ws_rec_state, to, "to", walsnd_state_names),
-	NUMBER(LSN, ws_rec_state, sent_lsn, "lsn"),
+	NUMBER_OR(LSN, ws_rec_state, sent_lsn, "lsn", ZERO),
 };
 
 static const char *const stream_flags[] = { "logical", "slot" };
 
 static const struct ws_field stream_fields[] = {
 	NAMED(FLAGS, ws_rec_stream, h.flags, "flags", stream_flags),
-	NUMBER(LSN, ws_rec_stream, sent_lsn, "lsn"),
+	NUMBER_OR(LSN, ws_rec_stream, sent_lsn, "lsn", ZERO),
 	NUMBER_IF(STRING, ws_rec_stream, slot, "slot", h.flags, WS_STREAM_SLOT),
 };
 
@@ -181,8 +186,8 @@ static const char *const wl_names[] = { "latch", "socket_readable", "socket_writ
 static const struct ws_field turn_fields[] = {
 	NAMED(FLAGS, ws_rec_turn, h.flags, "flags", turn_flags),
 	NUMBER(TIME, ws_rec_turn, begin_ns, "begin"),
-	NUMBER(LSN, ws_rec_turn, lsn_from, "lsn_from"),
-	NUMBER(LSN, ws_rec_turn, lsn_to, "lsn"),
+	NUMBER_OR(LSN, ws_rec_turn, lsn_from, "lsn_from", ZERO),
+	NUMBER_OR(LSN, ws_rec_turn, lsn_to, "lsn", ZERO),
 	{ .name = "stage_ns",
 	  .type = WS_FIELD_DURATION,
 	  .offset = offsetof(struct ws_rec_turn, stage_ns),
@@ -225,7 +230,7 @@ static const struct ws_field turn_fields[] = {
 };
 
 static const struct ws_field keepalive_fields[] = {
-	NUMBER(LSN, ws_rec_keepalive, lsn, "lsn"),
+	NUMBER_OR(LSN, ws_rec_keepalive, lsn, "lsn", ZERO),
 	NUMBER(UINT, ws_rec_keepalive, request_reply, "request_reply"),
 	RESERVED(ws_rec_keepalive, reserved),
 };

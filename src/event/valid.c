@@ -31,6 +31,14 @@ uint64_t ws_field_load(const struct ws_field *field, const struct ws_rec *rec, u
 	return value;
 }
 
+/* Minus one in a field of its size. */
+static bool is_minus_one(const struct ws_field *field, uint64_t value)
+{
+	uint64_t mask = field->size < sizeof(value) ? (1ULL << (8 * field->size)) - 1 : UINT64_MAX;
+
+	return (value & mask) == mask;
+}
+
 static bool is_unknown_value(const struct ws_field *field, const struct ws_rec *rec)
 {
 	switch (field->unknown) {
@@ -39,7 +47,7 @@ static bool is_unknown_value(const struct ws_field *field, const struct ws_rec *
 			return !*((const char *)rec + field->offset);
 		return ws_field_load(field, rec, 0) == 0;
 	case WS_UNKNOWN_MINUS_ONE:
-		return ws_field_load(field, rec, 0) == UINT64_MAX;
+		return is_minus_one(field, ws_field_load(field, rec, 0));
 	default:
 		return false;
 	}
@@ -107,6 +115,8 @@ static bool field_valid(const struct ws_field *field, const struct ws_rec *rec, 
 		if (value < field->name_count && field->names[value])
 			return true;
 		if (value == 0 && field->unknown == WS_UNKNOWN_ZERO)
+			return true;
+		if (field->unknown == WS_UNKNOWN_MINUS_ONE && is_minus_one(field, value))
 			return true;
 		return unsound(why, why_size, "%s cannot be %llu", field->name,
 			       (unsigned long long)value);

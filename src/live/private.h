@@ -9,6 +9,7 @@
 
 #include "event/ring.h"
 #include "live/live.h"
+#include "probe/crosscheck.h"
 #include "probe/plan.h"
 #include "symbol/resolve.h"
 #include "target/proc.h"
@@ -30,7 +31,8 @@ struct ws_binary {
 	/* What keeps it from being traced may be over later: tried again, ever more seldom. */
 	unsigned int failures;
 	uint64_t retry_ns;
-	char reported[256]; /* the cause that was reported last, once */
+	char reported[256];  /* the cause that was reported last, once */
+	uint32_t distrusted; /* fields that its layout has wrong: bits of enum ws_check */
 };
 
 /* A postmaster that was looked at; a wanted one was announced by a server record. */
@@ -125,6 +127,29 @@ int ws_live_emit_gap(struct ws_live *live, enum ws_gap_cause cause, uint64_t fro
 		     uint64_t count);
 /* No record of this session has arrived, and none would be wanted: it is not missed either. */
 bool ws_live_is_strange(struct ws_live *live, uint32_t pid, const struct ws_entry *entry);
+
+/* distrust.c: does the layout of a binary fit a server that runs it? False: `why` is filled. */
+bool ws_live_fits(struct ws_live *live, const struct ws_binary *binary,
+		  const struct ws_postmaster *postmaster, struct ws_misfit *misfit,
+		  struct ws_error *why);
+/* This field of a binary that is traced is unknown from now on. Said once by binary, here and in
+ * the recording. -1: the sink said so. */
+int ws_live_distrust(struct ws_live *live, struct ws_binary *binary,
+		     const struct ws_misfit *misfit);
+/* The records with fields that can be implausible. */
+union ws_live_room {
+	struct ws_rec rec;
+	struct ws_rec_session session;
+	struct ws_rec_state state;
+	struct ws_rec_stream stream;
+	struct ws_rec_turn turn;
+	struct ws_rec_keepalive keepalive;
+	struct ws_rec_error error;
+};
+/* The record itself, or a copy in `room` whose implausible fields are unknown. NULL: the sink said
+ * so. */
+const struct ws_rec *ws_live_doubt(struct ws_live *live, const struct ws_rec *rec,
+				   union ws_live_room *room);
 
 /* seeds.c: walsenders found running whose entries are made. Nothing may be taken out of the ring
  * until they are told of. */

@@ -209,6 +209,7 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 {
 	struct ws_live *live = arg;
 	const struct ws_rec *rec = data;
+	union ws_live_room room;
 	struct ws_rec_text_sum sum;
 	struct ws_rec_signal signal;
 	struct ws_rec_error full;
@@ -234,6 +235,9 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 			return 0;
 		}
 	}
+	data = ws_live_doubt(live, rec, &room);
+	if (!data)
+		return -1;
 	if (rec->kind == WS_KIND_ERROR && rec->size == WS_ERROR_WIRE_SIZE) {
 		complete_error(live, data, &full);
 		data = &full;

@@ -12,9 +12,11 @@
 static int feed_seed(void *arg, const struct ws_rec *rec)
 {
 	struct ws_live *live = arg;
+	union ws_live_room room;
 
 	ws_live_count_made(live, rec);
-	return ws_order_feed(live->order, rec, rec->size);
+	rec = ws_live_doubt(live, rec, &room);
+	return rec ? ws_order_feed(live->order, rec, rec->size) : -1;
 }
 
 /* Gives the programs its entry. 1, or 0 if it is not to be told of, as they follow it already or

@@ -205,8 +205,10 @@ static struct ws_binary *find_binary(struct ws_live *live, const struct ws_postm
 	return NULL;
 }
 
-/* Says once what keeps a binary from being traced, and when to try again. */
-static void postpone(struct ws_live *live, struct ws_binary *binary, const struct ws_error *why)
+/* Says once what keeps a binary from being traced, and when to try again. `what` tells causes apart
+ * whose words differ from one look to the next. */
+static void postpone_for(struct ws_live *live, struct ws_binary *binary, const struct ws_error *why,
+			 const char *what)
 {
 	unsigned int shift =
 		binary->failures < RETRY_SHIFT_MAX ? binary->failures : RETRY_SHIFT_MAX;
@@ -214,9 +216,14 @@ static void postpone(struct ws_live *live, struct ws_binary *binary, const struc
 	binary->server = 0;
 	binary->failures++;
 	binary->retry_ns = ws_clock_mono_ns() + (RETRY_NS << shift);
-	if (strcmp(binary->reported, why->why) != 0)
+	if (strcmp(binary->reported, what) != 0)
 		ws_live_report(live, why);
-	snprintf(binary->reported, sizeof(binary->reported), "%s", why->why);
+	snprintf(binary->reported, sizeof(binary->reported), "%s", what);
+}
+
+static void postpone(struct ws_live *live, struct ws_binary *binary, const struct ws_error *why)
+{
+	postpone_for(live, binary, why, why->why);
 }
 
 /* What a failed attempt has found out is not relied on in the next. */
@@ -234,6 +241,7 @@ static void forget_findings(struct ws_binary *binary)
 static int load_binary(struct ws_live *live, struct ws_binary *binary,
 		       const struct ws_postmaster *postmaster, bool *gone)
 {
+	struct ws_misfit misfit;
 	struct ws_error why;
 
 	if (binary->exe_fd < 0)
@@ -243,6 +251,11 @@ static int load_binary(struct ws_live *live, struct ws_binary *binary,
 		return -1;
 	if (binary->exe_fd < 0 || prepare(live, binary, postmaster, &why)) {
 		postpone(live, binary, &why);
+		forget_findings(binary);
+		return 0;
+	}
+	if (!ws_live_fits(live, binary, postmaster, &misfit, &why)) {
+		postpone_for(live, binary, &why, ws_check_field(misfit.check));
 		forget_findings(binary);
 		return 0;
 	}
@@ -342,6 +355,8 @@ static int announce(struct ws_live *live, const struct ws_postmaster *postmaster
 {
 	struct ws_binary *binary = find_binary(live, postmaster);
 	bool is_new = !binary || !binary->server, gone = false;
+	struct ws_misfit misfit;
+	struct ws_error why;
 	int rc;
 
 	if (!binary)
@@ -352,6 +367,11 @@ static int announce(struct ws_live *live, const struct ws_postmaster *postmaster
 		return gone ? 0 : -1;
 	if (!binary->server || ws_live_stopped(live))
 		return 0;
+	/* Others are traced by it: this one is, too, but what is wrong is not believed of either.
+	 */
+	if (!is_new && !ws_live_fits(live, binary, postmaster, &misfit, &why) &&
+	    ws_live_distrust(live, binary, &misfit))
+		return -1;
 	rc = follow(live, postmaster, binary, is_new);
 	if (rc <= 0)
 		return rc;
