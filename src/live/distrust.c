@@ -60,6 +60,7 @@ int ws_live_distrust(struct ws_live *live, struct ws_binary *binary, const struc
 /* A record, and what is to be held against it. */
 struct doubt {
 	struct ws_live *live;
+	struct ws_binary *binary;
 	struct ws_rec *rec;
 	struct ws_witness witness;
 };
@@ -158,7 +159,8 @@ static bool take_sent(struct doubt *d, struct ws_value *value)
 	const struct ws_rec_stream *rec = (const struct ws_rec_stream *)d->rec;
 	struct ws_entry entry;
 
-	d->witness.database = rec->h.flags & WS_STREAM_LOGICAL;
+	d->witness.database =
+		rec->h.flags & WS_STREAM_LOGICAL || !d->binary->plan.config.var.xlog_send_logical;
 	if (!d->witness.database && rec->sent_lsn >= WS_LSN_ORDINARY &&
 	    ws_tracer_entry(d->live->tracer, rec->h.pid, &entry) &&
 	    entry.start_ns == rec->h.start_ns)
@@ -242,13 +244,14 @@ static const struct {
 	{ WS_KIND_ERROR, WS_CHECK_SQLSTATE, take_sqlstate, forget_sqlstate },
 };
 
-static struct ws_witness know(const struct ws_rec *rec)
+static struct ws_witness know(const struct ws_binary *binary, const struct ws_rec *rec)
 {
 	struct ws_witness witness = { .walsender = true };
 
 	if (rec->kind != WS_KIND_SESSION)
 		return witness;
-	witness.database = rec->flags & WS_SESSION_DATABASE;
+	witness.database =
+		rec->flags & WS_SESSION_DATABASE || !binary->plan.config.var.am_db_walsender;
 	/* Of one that was refused it is not known how far it came, and one found running may not
 	 * have come so far; that was looked at, and no more is known of it now. */
 	witness.parsed =
@@ -273,7 +276,7 @@ static bool is_whole(const struct ws_rec *rec)
 }
 
 /* Holds one field of a record against its rule, unless it is not believed any more. */
-static int judge(struct doubt *d, struct ws_binary *binary, size_t row)
+static int judge(struct doubt *d, size_t row)
 {
 	struct ws_misfit misfit = { .check = rows[row].check, .pid = d->rec->pid };
 	struct ws_value value;
@@ -282,24 +285,25 @@ static int judge(struct doubt *d, struct ws_binary *binary, size_t row)
 	    ws_plausible(rows[row].check, &value, &d->witness))
 		return 0;
 	ws_check_explain(rows[row].check, &value, &d->witness, misfit.text);
-	return ws_live_distrust(d->live, binary, &misfit);
+	return ws_live_distrust(d->live, d->binary, &misfit);
 }
 
 const struct ws_rec *ws_live_doubt(struct ws_live *live, const struct ws_rec *rec,
 				   union ws_live_room *room)
 {
 	struct ws_binary *binary = ws_live_binary(live, rec->server);
-	struct doubt d = { .live = live, .rec = &room->rec, .witness = know(rec) };
+	struct doubt d = { .live = live, .rec = &room->rec, .binary = binary };
 
 	if (!binary || !is_whole(rec) || rec->size > sizeof(*room))
 		return rec;
+	d.witness = know(binary, rec);
 	memcpy(room, rec, rec->size);
 	for (size_t i = 0; i < WS_ARRAY_SIZE(rows); i++) {
 		const uint32_t bit = 1U << rows[i].check;
 
 		if (rows[i].kind != rec->kind)
 			continue;
-		if (!(binary->distrusted & bit) && judge(&d, binary, i))
+		if (!(binary->distrusted & bit) && judge(&d, i))
 			return NULL;
 		if (binary->distrusted & bit)
 			rows[i].forget(d.rec);

@@ -251,7 +251,7 @@ void ws_misfit_error(const struct ws_misfit *misfit, const struct ws_misfit_serv
 	ws_error_set(err, what, where, "%s: the layout %s %d does not fit", misfit->text,
 		     dwarf ? "in the debug information of" : "that is built in for", server->major);
 	ws_error_fix(err, "%s, or report build-id %s",
-		     dwarf ? "remove debug files of another build, or use --no-debug-info"
+		     dwarf ? "remove the debug file that is of another build"
 			   : "install the server's debug symbols",
 		     server->build_id[0] ? server->build_id : "(none)");
 }

@@ -41,9 +41,11 @@ static bool is_position(const struct ws_value *value, const struct ws_witness *w
 {
 	uint64_t lsn = value->number;
 
-	if (lsn && (lsn < 0x100000 || lsn >> 56))
+	if (!lsn || witness->database)
+		return true;
+	if (lsn < 0x100000 || lsn >> 56)
 		return false;
-	return witness->database || !witness->wal_end || lsn < WS_LSN_ORDINARY ||
+	return !witness->wal_end || lsn < WS_LSN_ORDINARY ||
 	       lsn - WS_LSN_ORDINARY <= witness->wal_end;
 }
 
