@@ -50,7 +50,7 @@ int ws_live_distrust(struct ws_live *live, struct ws_binary *binary, const struc
 	binary->distrusted |= 1U << misfit->check;
 	if (!first)
 		return 0;
-	ws_misfit_error(misfit, &server, "cannot believe what is read of the server: unknown now",
+	ws_misfit_error(misfit, &server, "a field cannot be believed and is unknown from now on",
 			&why);
 	ws_live_report(live, &why);
 	ws_error_format(&why, line, sizeof(line));

@@ -245,9 +245,11 @@ void ws_misfit_error(const struct ws_misfit *misfit, const struct ws_misfit_serv
 		     const char *what, struct ws_error *err)
 {
 	bool dwarf = server->source == WS_LAYOUT_DWARF;
-	char where[560];
+	char where[560], at[24] = "";
 
-	snprintf(where, sizeof(where), "%.480s (pid %" PRIu32 ")", server->file, misfit->pid);
+	if (misfit->address)
+		snprintf(at, sizeof(at), " at 0x%" PRIx64, misfit->address);
+	snprintf(where, sizeof(where), "%.460s (pid %" PRIu32 "%s)", server->file, misfit->pid, at);
 	ws_error_set(err, what, where, "%s: the layout %s %d does not fit", misfit->text,
 		     dwarf ? "in the debug information of" : "that is built in for", server->major);
 	ws_error_fix(err, "%s, or report build-id %s",

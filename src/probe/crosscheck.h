@@ -22,8 +22,8 @@ struct ws_crosscheck {
 /* A value that no healthy server has. */
 struct ws_misfit {
 	enum ws_check check;
-	uint32_t pid; /* in whose memory */
-	uint64_t address;
+	uint32_t pid;		  /* in whose memory */
+	uint64_t address;	  /* where it was read, 0: not known */
 	char text[WS_CHECK_TEXT]; /* "MyProcPort->user_name is ..., not ..." */
 };
 
@@ -41,7 +41,7 @@ struct ws_misfit_server {
 	enum ws_layout_source source;
 	int major;
 };
-/* "cannot trace: FILE (pid N): FIELD is VALUE at ADDRESS, not WANTED: ...; what to do" */
+/* "cannot trace: FILE (pid N at ADDRESS): FIELD is VALUE, not WANTED: ...; what to do" */
 void ws_misfit_error(const struct ws_misfit *misfit, const struct ws_misfit_server *server,
 		     const char *what, struct ws_error *err);
 

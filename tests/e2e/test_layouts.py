@@ -12,12 +12,13 @@ import platform
 import re
 import signal
 import subprocess
+import time
 import zlib
 
 import walscope
 from cluster import Server
-from live import LiveTest, Recording, once, primary, space, wait_disconnected, walsender_pids
-from processes import wait_for
+from live import LiveTest, Recording, once, primary, space, standby, wait_disconnected, walsender_pids
+from processes import command_line, parents, wait_for
 from traces import breakpoints
 
 TABLES = os.path.join(walscope.ROOT, "src", "layout", "tables.inc")
@@ -163,7 +164,7 @@ class Layouts(LiveTest):
 
     def test_what_does_not_fit_of_a_session_that_starts_later_is_null_and_told_once(self):
         server = wrong_port()
-        wait_for("no backend but the server's own", lambda: not server_has_clients(server))
+        wait_for("no backend but the server's own", lambda: not client_pids(server))
         file = space().file("l_later.wst")
         process = walscope.start_record(space(), file, "--postmaster", str(server.pid))
         walscope.wait_attached(process, server.pid)
@@ -186,18 +187,69 @@ class Layouts(LiveTest):
         self.assertEqual(len([text for text in told if "does not fit" in text]), 1, told)
 
 
-def server_has_clients(server):
-    """Has the postmaster a child that serves a client? By the children's titles."""
-    for pid in os.listdir("/proc"):
-        if not pid.isdigit():
-            continue
-        try:
-            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-                parent = int(file.read().rsplit(")", 1)[1].split()[1])
-            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
-                title = file.read()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if parent == server.pid and "127.0.0.1(" in title:
-            return True
-    return False
+class Healthy(LiveTest):
+    def accepts(self, *servers, before=lambda: None):
+        """doctor finds nothing wrong with the layouts of these servers, which it looks at."""
+        process = space().start([walscope.binary(), "doctor", "--json"], name="doctor-healthy")
+        while process.running:
+            before()
+        process.wait(60)
+        report = json.loads(process.out)
+        seen = {item["pid"] for entry in report["servers"] for item in entry["processes"]}
+        self.assertLessEqual({server.pid for server in servers}, seen)
+        files = {server.program for server in servers}
+        problems = [item["what"] for entry in report["servers"] if entry["file"] in files
+                    for item in entry["problems"]]
+        self.assertEqual([text for text in problems if "does not fit" in text], [])
+
+    def test_a_server_without_walsenders_and_slots(self):
+        server = Server(space(), "bare", installation="installation-healthy", settings={
+            "wal_level": "minimal", "max_wal_senders": "0", "max_replication_slots": "0"}).create().start()
+        self.accepts(server)
+        sleeper = start_sleeper(server)
+        wait_for("its backend", lambda: client_pids(server))
+        self.accepts(server)
+        sleeper.close()
+        server.stop()
+
+    def test_a_standby_with_a_walsender_of_its_own(self):
+        server, receiver = standby(), standby().receivewal("l_cascaded")
+        server.wait_walsender("l_cascaded")
+        self.accepts(primary(), server)
+        receiver.stop()
+
+    def test_a_server_that_crashes_restarts_and_is_connected_to_all_the_time(self):
+        """Its backends are killed as fast as they come, so that doctor meets it at any stage of all that."""
+        server = Server(space(), "crashing", installation="installation-healthy").create().start()
+        server.sql("select pg_create_physical_replication_slot('l_first'), "
+                   "pg_create_physical_replication_slot('l_gone'), pg_drop_replication_slot('l_gone')")
+        crashes, folder = [], space().folder("l_crashing.wal", server.user)
+
+        def crash():
+            clients = [start_sleeper(server), server.start_program(
+                ["pg_receivewal", "-D", folder, "--no-loop", "--no-sync", "-d",
+                 server.conninfo(application="l_crashing")], name="l_crashing", stop=signal.SIGINT)]
+            while all(client.running for client in clients) and len(client_pids(server)) < len(clients):
+                time.sleep(0.01)
+            for pid in client_pids(server)[-1:]:
+                crashes.append(pid)
+                os.kill(pid, signal.SIGSEGV)
+            for client in clients:
+                client.close()
+
+        for _ in range(4):
+            self.accepts(server, before=crash)
+        self.assertGreater(len(crashes), 3)
+        server.wait_ready()
+        server.stop()
+
+
+def start_sleeper(server):
+    return server.start_program(["psql", "-X", "-d", server.conninfo(application="l_sleeper", database="postgres"),
+                                 "-c", "select pg_sleep(30)"], name="l_sleeper")
+
+
+def client_pids(server):
+    """The postmaster's children that serve clients, by their titles."""
+    return [pid for pid, parent in parents().items()
+            if parent == server.pid and "127.0.0.1(" in command_line(pid)]

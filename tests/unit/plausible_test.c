@@ -448,9 +448,9 @@ static void a_value_that_is_plausible_a_moment_later_is(void **state)
 
 static void the_error_names_what_to_do(void **state)
 {
-	const struct ws_misfit misfit = { .check = WS_CHECK_TLS,
-					  .pid = 33,
-					  .text = "MyProcPort->ssl_in_use is 112, not 0 or 1" };
+	struct ws_misfit misfit = { .check = WS_CHECK_TLS,
+				    .pid = 33,
+				    .text = "MyProcPort->ssl_in_use is 112, not 0 or 1" };
 	struct ws_misfit_server server = { "/bin/postgres", "abcd", WS_LAYOUT_TABLE, 15 };
 	struct ws_error err;
 
@@ -461,7 +461,9 @@ static void the_error_names_what_to_do(void **state)
 	assert_non_null(strstr(err.fix, "debug symbols"));
 	assert_non_null(strstr(err.fix, "abcd"));
 	server.source = WS_LAYOUT_DWARF;
+	misfit.address = 0x7ffd10;
 	ws_misfit_error(&misfit, &server, "cannot trace", &err);
+	assert_string_equal(err.where, "/bin/postgres (pid 33 at 0x7ffd10)");
 	assert_non_null(strstr(err.fix, "remove the debug file"));
 }
 
