@@ -46,7 +46,7 @@ def door():
 
 
 def fatal_line(server, message, since):
-    """The FATAL of this message in the server's log."""
+    """The FATAL of this message in the server's log, once its process has ended."""
     def found():
         lines = [line for line in server.log() if line.time >= since - 0.01 and line.severity == "FATAL"
                  and message in line.message]
@@ -54,6 +54,7 @@ def fatal_line(server, message, since):
 
     line = wait_for(f"a FATAL with {message!r} in the log of {server.name}", found)
     line.since = since
+    wait_for(f"the end of {line.pid}", lambda: line.pid not in parents())
     return line
 
 
