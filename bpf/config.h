@@ -196,7 +196,19 @@ struct ws_entry {
 	__u64 walsnd;		     /* MyWalSnd's value once it was seen, 0 before */
 	__s32 sock;		     /* Port.sock; -1: not known */
 	__u32 postmaster_pid;	     /* its parent */
+	/* Level 3: written by the scheduler's programs, which may interrupt the session's own ...
+	 */
+	__u64 runnable_ns; /* since when it waits for a CPU, 0: it does not */
+	__u64 off_cpu_ns[WS_STAGE_COUNT];
+	__u64 off_cpu_sum_ns;
+	/* ... which write these: what of it was told. */
+	__u64 off_cpu_told_ns;
+	struct ws_rec_off_cpu off_cpu;
+	__u64 off_cpu_before_ns[WS_STAGE_COUNT];
 };
+
+/* Less time without a CPU is not worth a record. */
+#define WS_OFF_CPU_MIN_NS 100000
 
 #define WS_SESSIONS_MAX	   4096
 #define WS_POSTMASTERS_MAX 1024

@@ -138,10 +138,28 @@ static __always_inline void turn_reset(struct ws_entry *e, __u64 now)
 	t->timeout_ms = 0;
 }
 
+/* How long it waited for a CPU: in front of the record that tells of that time. */
+static __always_inline void off_cpu_emit(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	__u64 sum = e->off_cpu_sum_ns, ns;
+	int i;
+
+	if (sum - e->off_cpu_told_ns < WS_OFF_CPU_MIN_NS)
+		return;
+	e->off_cpu_told_ns = sum;
+	for (i = 0; i < WS_STAGE_COUNT; i++) {
+		ns = e->off_cpu_ns[i];
+		e->off_cpu.stage_ns[i] = ns - e->off_cpu_before_ns[i];
+		e->off_cpu_before_ns[i] = ns;
+	}
+	emit(&e->off_cpu.h, e, pid, WS_KIND_OFF_CPU, sizeof(e->off_cpu), now);
+}
+
 /* Sends what the turn holds. `advance` must have been called with the same `now`, so that the
  * stages add up to time_ns - begin_ns. */
 static __always_inline void turn_emit(struct ws_entry *e, __u32 pid, __u64 now)
 {
+	off_cpu_emit(e, pid, now);
 	if (e->turn.h.flags & WS_TURN_REPLY)
 		emit(&e->turn.h, e, pid, WS_KIND_TURN, sizeof(e->turn), now);
 	else
@@ -155,6 +173,7 @@ static __always_inline void backup_emit(struct ws_entry *e, __u32 pid, __u32 pha
 {
 	struct ws_rec_backup *b = &e->backup;
 
+	off_cpu_emit(e, pid, now);
 	b->phase = phase;
 	emit(&b->h, e, pid, WS_KIND_BACKUP, sizeof(*b), now);
 	b->chunks = 0;

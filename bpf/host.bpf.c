@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * host.bpf.c: loaded once. Owns the maps, and sees sessions end: whatever kills a walsender, its
- * exit passes here, and who sends it the signal that does.
+ * exit passes here, and who sends it the signal that does. At level 3 it sees them wait for a CPU.
  */
 #include "emit.h"
 #include "socket.h"
@@ -65,6 +65,7 @@ int on_exit(void *ctx)
 	rec.signal = code & 0x7f;
 	rec.lost = e->lost;
 	rec.unreadable = e->unreadable;
+	off_cpu_emit(e, pid, now);
 	size = exit_socket(&rec, task, e->sock);
 	emit(&rec.h, e, pid, WS_KIND_EXIT, size, now);
 	/* User space deletes it: only then are its counters known to have been read. */
@@ -159,5 +160,59 @@ int on_signal(struct bpf_raw_tracepoint_args *ctx)
 	account(NULL, WS_KIND_SIGNAL,
 		bpf_ringbuf_output(&rb, &rec, sizeof(rec),
 				   wake_flags(ring_unread(), sizeof(rec))) != 0);
+	return 0;
+}
+
+/* The session of a thread, NULL for any other: only the main thread is the walsender. */
+static __always_inline struct ws_entry *session_of_task(struct task_struct *task)
+{
+	__u32 pid = BPF_CORE_READ(task, pid);
+	struct ws_entry *e;
+
+	if (!pid || pid != (__u32)BPF_CORE_READ(task, tgid))
+		return NULL;
+	e = bpf_map_lookup_elem(&sessions, &pid);
+	if (!e || e->flags & WS_ENTRY_DEAD || !began_at(e, BPF_CORE_READ(task, start_boottime)))
+		return NULL;
+	return e;
+}
+
+/* Its state when it was switched off: 0 is TASK_RUNNING (task_struct.state up to 5.13). */
+static __always_inline bool is_runnable(struct task_struct *task)
+{
+	const struct task_struct___before_5_14 *old = (void *)task;
+
+	if (bpf_core_field_exists(task->__state))
+		return !BPF_CORE_READ(task, __state);
+	return !BPF_CORE_READ(old, state);
+}
+
+SEC("raw_tp/sched_wakeup")
+int on_wakeup(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct ws_entry *e = session_of_task((struct task_struct *)ctx->args[0]);
+
+	if (e)
+		e->runnable_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* (preempt, prev, next): the first one is true if prev was to go on, whatever its state says. */
+SEC("raw_tp/sched_switch")
+int on_switch(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *prev = (struct task_struct *)ctx->args[1];
+	struct ws_entry *e = session_of_task(prev);
+	__u64 ns;
+
+	if (e)
+		e->runnable_ns = ctx->args[0] || is_runnable(prev) ? bpf_ktime_get_ns() : 0;
+	e = session_of_task((struct task_struct *)ctx->args[2]);
+	if (!e || !e->runnable_ns)
+		return 0;
+	ns = bpf_ktime_get_ns() - e->runnable_ns;
+	e->runnable_ns = 0;
+	e->off_cpu_ns[e->stage & (WS_STAGE_COUNT - 1)] += ns;
+	e->off_cpu_sum_ns += ns;
 	return 0;
 }

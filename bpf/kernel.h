@@ -67,6 +67,11 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	__u64 start_boottime;
+	unsigned int __state;
+} __attribute__((preserve_access_index));
+
+struct task_struct___before_5_14 {
+	long state;
 } __attribute__((preserve_access_index));
 
 struct seq_file;

@@ -222,6 +222,7 @@ static __always_inline void command_end(__u32 how)
 	if (how == WS_COMMAND_IS_SQL)
 		e->flags |= WS_ENTRY_IN_COMMAND;
 	rec.how = how;
+	off_cpu_emit(e, pid, now);
 	emit(&rec.h, e, pid, WS_KIND_COMMAND_END, sizeof(rec), now);
 }
 

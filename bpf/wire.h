@@ -37,7 +37,8 @@ enum ws_kind {
 	WS_KIND_SIGNAL = 16,	/* a deadly signal was sent to a walsender or a postmaster */
 	WS_KIND_SLOT = 17,	/* a server process reported that it takes a slot away */
 	WS_KIND_ENDING = 18,	/* WalSndKill: proc_exit runs */
-	WS_KIND_KERNEL_LAST = WS_KIND_ENDING,
+	WS_KIND_OFF_CPU = 19,	/* it could run, and waited for a CPU (level 3) */
+	WS_KIND_KERNEL_LAST = WS_KIND_OFF_CPU,
 
 	WS_KIND_SERVER = 64, /* identity of a server binary and its postmaster */
 	WS_KIND_GAP = 65,    /* events known to be missing */
@@ -366,6 +367,16 @@ struct ws_rec_turn {
 #define WS_WL_TIMEOUT	       0x08
 #define WS_WL_POSTMASTER_DEATH 0x10
 
+/*
+ * How long the session was runnable and not running since the record of this kind before it, by the
+ * stage it was in; outside the send loop that is WS_STAGE_OTHER. Comes in front of the record that
+ * tells of that time (turn, backup, command_end, exit), and not for less than 100 us.
+ */
+struct ws_rec_off_cpu {
+	struct ws_rec h;
+	__u64 stage_ns[WS_STAGE_COUNT];
+};
+
 struct ws_rec_keepalive {
 	struct ws_rec h;
 	__u64 lsn; /* WalSnd's sentPtr */
@@ -693,6 +704,7 @@ _Static_assert(offsetof(struct ws_rec_turn, stage_ns) == 56, "wire format");
 _Static_assert(offsetof(struct ws_rec_turn, write_lsn) == 168, "wire format");
 _Static_assert(sizeof(struct ws_rec_turn) == 224, "wire format");
 _Static_assert(sizeof(struct ws_rec_backup) == 56, "wire format");
+_Static_assert(sizeof(struct ws_rec_off_cpu) == 96, "wire format");
 _Static_assert(sizeof(struct ws_rec_gap) == 64, "wire format");
 _Static_assert(sizeof(struct ws_rec_exit) == 64, "wire format");
 _Static_assert(sizeof(struct ws_rec_text_sum) == 120, "wire format");

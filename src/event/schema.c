@@ -235,6 +235,16 @@ static const struct ws_field keepalive_fields[] = {
 	RESERVED(ws_rec_keepalive, reserved),
 };
 
+static const struct ws_field off_cpu_fields[] = {
+	{ .name = "stage_ns",
+	  .type = WS_FIELD_DURATION,
+	  .offset = offsetof(struct ws_rec_off_cpu, stage_ns),
+	  .size = 8,
+	  .count = WS_STAGE_COUNT,
+	  .names = stage_names,
+	  .name_count = WS_ARRAY_SIZE(stage_names) },
+};
+
 static const char *const backup_phase_names[] = {
 	NULL,		"begin", "checkpoint", "estimate", "stream",
 	"wait_archive", "wal",	 "done",       "manifest",
@@ -597,6 +607,11 @@ static const struct ws_kind_info kinds[] = {
 	  .help = "the walsender is about to exit",
 	  SIZE(sizeof(struct ws_rec_ending)),
 	  FIELDS(ending_fields) },
+	{ .kind = WS_KIND_OFF_CPU,
+	  .name = "off_cpu",
+	  .help = "how long the session could run, and waited for a CPU",
+	  SIZE(sizeof(struct ws_rec_off_cpu)),
+	  FIELDS(off_cpu_fields) },
 	{ .kind = WS_KIND_SERVER,
 	  .name = "server",
 	  .help = "a server binary and its postmaster",

@@ -437,6 +437,16 @@ static void print_socket(struct line *l, const struct ws_rec *rec)
 	add_duration(l, " round trip ", (uint64_t)r->srtt_us * 1000);
 }
 
+static void print_off_cpu(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_off_cpu *r = (const void *)rec;
+	uint64_t sum = 0;
+
+	for (int i = 0; i < WS_STAGE_COUNT; i++)
+		sum += r->stage_ns[i];
+	add_duration(l, "waited for a CPU ", sum);
+}
+
 static void print_sample(struct line *l, const struct ws_rec *rec)
 {
 	const struct ws_rec_sample *r = (const void *)rec;
@@ -522,6 +532,7 @@ static const struct printer {
 	{ WS_KIND_SIGNAL, WS_COLOR_RED, false, print_signal },
 	{ WS_KIND_SLOT, WS_COLOR_RED, false, print_slot },
 	{ WS_KIND_ENDING, WS_COLOR_CYAN, false, print_ending },
+	{ WS_KIND_OFF_CPU, WS_COLOR_YELLOW, false, print_off_cpu },
 	{ WS_KIND_SERVER, WS_COLOR_DIM, false, print_server },
 	{ WS_KIND_GAP, WS_COLOR_RED, false, print_gap },
 	{ WS_KIND_CLOCK, WS_COLOR_DIM, true, NULL },

@@ -133,7 +133,22 @@ static void attach_signals(struct ws_tracer *t)
 		       strerror(errno));
 }
 
-static int load_host(struct ws_tracer *t, size_t ring_bytes, struct ws_error *err)
+/* One without the other tells nothing. */
+static void attach_scheduler(struct ws_tracer *t)
+{
+	struct bpf_link *wakeup = bpf_program__attach(t->host->progs.on_wakeup);
+	struct bpf_link *change = wakeup ? bpf_program__attach(t->host->progs.on_switch) : NULL;
+
+	t->host->links.on_wakeup = wakeup;
+	t->host->links.on_switch = change;
+	if (!change)
+		ws_log(t->log, WS_LOG_WARN,
+		       "cannot attach to the scheduler (raw tracepoints sched_wakeup and "
+		       "sched_switch): %s; time spent waiting for a CPU is not told apart",
+		       strerror(errno));
+}
+
+static int load_host(struct ws_tracer *t, size_t ring_bytes, bool scheduler, struct ws_error *err)
 {
 	ws_autofree char *log = calloc(1, VERIFIER_LOG_BYTES);
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .kernel_log_buf = log,
@@ -150,6 +165,10 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, struct ws_error *er
 		return ws_error_errno(err, -ret, "cannot size the ring buffer", NULL);
 	t->host->rodata->ring_watermark = ring_bytes / 4;
 	bpf_program__set_autoattach(t->host->progs.on_signal, false);
+	bpf_program__set_autoattach(t->host->progs.on_wakeup, false);
+	bpf_program__set_autoattach(t->host->progs.on_switch, false);
+	bpf_program__set_autoload(t->host->progs.on_wakeup, scheduler);
+	bpf_program__set_autoload(t->host->progs.on_switch, scheduler);
 	ret = host_bpf__load(t->host);
 	if (ret < 0)
 		return load_error(err, "host", -ret, log);
@@ -158,6 +177,8 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, struct ws_error *er
 		return ws_error_errno(err, -ret, "cannot attach to the end of processes",
 				      "raw tracepoint sched_process_exit");
 	attach_signals(t);
+	if (scheduler)
+		attach_scheduler(t);
 	return 0;
 }
 
@@ -258,7 +279,7 @@ int ws_tracer_new(struct ws_tracer **tracer, const struct ws_tracer_options *opt
 	libbpf_set_print(NULL);
 	t->log = options->log;
 	if (choose_method(t, options->method, err) < 0 || raise_descriptors(t->method, err) < 0 ||
-	    load_host(t, ring_bytes, err) < 0) {
+	    load_host(t, ring_bytes, options->scheduler, err) < 0) {
 		ws_tracer_free(t);
 		return -1;
 	}

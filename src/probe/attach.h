@@ -27,6 +27,7 @@ enum ws_attach_method {
 struct ws_tracer_options {
 	size_t ring_bytes; /* a power of two, a multiple of the page size; 0: 16 MiB */
 	enum ws_attach_method method;
+	bool scheduler; /* sees walsenders wait for a CPU: costs each switch of the host a little */
 	const struct ws_log *log;
 };
 

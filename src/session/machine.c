@@ -253,6 +253,14 @@ static void on_socket(struct ws_machine *m, const struct ws_rec *rec)
 	ws_wire_sample(m, r->wire_bytes, r->acked_bytes);
 }
 
+static void on_off_cpu(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_off_cpu *r = (const struct ws_rec_off_cpu *)rec;
+
+	memcpy(m->off_cpu_ns, r->stage_ns, sizeof(m->off_cpu_ns));
+	m->off_cpu = true;
+}
+
 static void on_blocked(struct ws_machine *m, const struct ws_rec *rec)
 {
 	ws_blocked_feed(m, (const struct ws_rec_blocked *)rec);
@@ -273,7 +281,7 @@ static void lay_out_backup(struct ws_machine *m, const struct ws_rec_backup *r)
 		return;
 	span = r->h.time_ns - from;
 	slice.until_ns = r->send_ns < span ? r->h.time_ns - r->send_ns : from;
-	ws_timeline_fill(m, &slice);
+	ws_timeline_fill_off_cpu(m, &slice, ws_timeline_take_off_cpu(m));
 	slice.state = WS_STATE_BACKUP_SEND;
 	slice.until_ns = r->h.time_ns;
 	slice.bytes = r->bytes;
@@ -381,6 +389,7 @@ void ws_machine_gap(struct ws_machine *m, const struct ws_rec_gap *gap)
 	m->quiet_ns = 0;
 	m->reply_ns = 0;
 	ws_lag_begin(m, 0);
+	ws_timeline_take_off_cpu(m);
 	m->backup_phase = 0;
 	m->hole = true;
 	m->start_lost |= !m->s.first_command_ns;
@@ -429,6 +438,7 @@ static const struct handler handlers[WS_KIND_MAX] = {
 	[WS_KIND_TURN] = { on_turn, WS_TURN_SHORT_SIZE },
 	[WS_KIND_KEEPALIVE] = { on_keepalive, sizeof(struct ws_rec_keepalive) },
 	[WS_KIND_BACKUP] = { on_backup, sizeof(struct ws_rec_backup) },
+	[WS_KIND_OFF_CPU] = { on_off_cpu, sizeof(struct ws_rec_off_cpu) },
 	[WS_KIND_ENDING] = { on_ending, sizeof(struct ws_rec_ending) },
 	[WS_KIND_EXIT] = { on_exit_record, WS_EXIT_SHORT_SIZE },
 	[WS_KIND_PHASE] = { on_phase, sizeof(struct ws_rec_phase) },

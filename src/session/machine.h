@@ -122,6 +122,9 @@ struct ws_machine {
 	char detail[2][128];	      /* texts of its and the next slice's */
 	struct ws_stretch *stretches; /* in order of time, those that are not accounted for */
 	size_t stretch_count, stretch_cap;
+	/* Waiting for a CPU, in the time that the next record tells of. */
+	uint64_t off_cpu_ns[WS_STAGE_COUNT];
+	bool off_cpu;
 	unsigned int detail_turn;
 	const char *state_detail; /* of the current state, NULL for none */
 	bool ended;
@@ -242,6 +245,10 @@ void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice);
 /* Up to time_ns the state was the current one; from there on it is this. */
 void ws_timeline_enter(struct ws_machine *m, enum ws_state state, uint64_t time_ns);
 void ws_timeline_flush(struct ws_machine *m);
+/* The last `ns` of a slice, 0 mostly, it could have run, and waited for a CPU instead. */
+void ws_timeline_fill_off_cpu(struct ws_machine *m, struct ws_slice *slice, uint64_t ns);
+/* All that was announced of it, for a slice that is all of the time since the record before. */
+uint64_t ws_timeline_take_off_cpu(struct ws_machine *m);
 /* Does anybody want to read details? */
 static inline bool ws_timeline_wanted(const struct ws_machine *m)
 {

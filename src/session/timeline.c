@@ -96,11 +96,42 @@ void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice)
 	fill(m, &part);
 }
 
+void ws_timeline_fill_off_cpu(struct ws_machine *m, struct ws_slice *slice, uint64_t ns)
+{
+	uint64_t until_ns = slice->until_ns;
+	struct ws_slice off = { .state = WS_STATE_OFF_CPU, .until_ns = until_ns };
+
+	if (!ns) {
+		ws_timeline_fill(m, slice);
+		return;
+	}
+	slice->until_ns -= ns < until_ns ? ns : until_ns;
+	ws_timeline_fill(m, slice);
+	slice->until_ns = until_ns;
+	off.lsn_from = off.lsn_to = slice->lsn_to;
+	off.detail = ws_state_name(slice->state);
+	ws_timeline_fill(m, &off);
+}
+
+uint64_t ws_timeline_take_off_cpu(struct ws_machine *m)
+{
+	uint64_t sum = 0;
+
+	if (!m->off_cpu)
+		return 0;
+	for (int i = 0; i < WS_STAGE_COUNT; i++) {
+		sum += m->off_cpu_ns[i];
+		m->off_cpu_ns[i] = 0;
+	}
+	m->off_cpu = false;
+	return sum;
+}
+
 void ws_timeline_enter(struct ws_machine *m, enum ws_state state, uint64_t time_ns)
 {
 	/* A wait in the send loop that no turn has told of yet: nothing is sent meanwhile. */
 	uint64_t lsn = m->in_loop && m->wait != WS_WAIT_NONE ? m->s.sent_lsn : 0;
-	const struct ws_slice slice = {
+	struct ws_slice slice = {
 		.state = m->s.state,
 		.until_ns = time_ns,
 		.lsn_from = lsn,
@@ -108,7 +139,7 @@ void ws_timeline_enter(struct ws_machine *m, enum ws_state state, uint64_t time_
 		.detail = m->state_detail,
 	};
 
-	ws_timeline_fill(m, &slice);
+	ws_timeline_fill_off_cpu(m, &slice, ws_timeline_take_off_cpu(m));
 	if (m->s.state == state)
 		return;
 	m->s.state = state;

@@ -138,9 +138,11 @@ static void lay_out(struct ws_machine *m, const struct ws_rec_turn *r, bool repl
 		slice.lsn_to = stage == mover ? r->lsn_to : slice.lsn_from;
 		slice.bytes = stage == mover ? r->lsn_to - r->lsn_from : 0;
 		slice.detail = stage_detail(m, r, stage, reply);
-		ws_timeline_fill(m, &slice);
+		ws_timeline_fill_off_cpu(m, &slice,
+					 m->off_cpu_ns[stage] < ns ? m->off_cpu_ns[stage] : ns);
 		slice.lsn_from = slice.lsn_to;
 	}
+	ws_timeline_take_off_cpu(m);
 	/* The stages are to add up; what they leave is not hidden. */
 	slice = (struct ws_slice){ .state = WS_STATE_UNKNOWN, .until_ns = end };
 	ws_timeline_fill(m, &slice);

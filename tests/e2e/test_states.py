@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """States: blocked on a full socket and caught up differ, where pg_stat_activity shows the same."""
 
+import os
 import signal
 import subprocess
 import time
@@ -8,7 +9,7 @@ import time
 import walscope
 from clients import clients
 from live import (LiveTest, STATES, hold, no_wal_of_its_own, once, primary, recording, standby,
-                  wait_backup_stuck, wait_caught_up, wait_stuck, walsender_pids)
+                  wait_backup_stuck, wait_caught_up, wait_disconnected, wait_stuck, walsender_pids)
 from processes import alive, start_ticks, wait_for
 
 HOLD = 1.2  # s for which a state is held and watched
@@ -66,6 +67,12 @@ def logical():
     return seen
 
 
+def run_delay(pid):
+    """Seconds for which the process could run, and did not."""
+    with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[1]) / 1e9
+
+
 class States(LiveTest):
     def test_a_stopped_physical_receiver_is_send_blocked(self):
         self.spent(physical(), "blocked", "send_blocked")
@@ -102,6 +109,32 @@ class States(LiveTest):
             wait_caught_up(server, "standby")
             window = hold(pid, 1.0)
         self.assert_mostly(record, pid, window, "wait_wal", 0.99)
+
+    def test_waiting_for_a_cpu_is_off_cpu_at_level_3(self):
+        """A walsender shares one CPU with others that never sleep."""
+        server = primary()
+        with recording(server, "--level", "3") as record:
+            client = server.receivewal("s_starved")
+            pid = int(server.wait_walsender("s_starved")["pid"])
+            cpu = min(os.sched_getaffinity(pid))
+            os.sched_setaffinity(pid, {cpu})
+            hogs = [subprocess.Popen(["sh", "-c", "while :; do :; done"],  # pylint: disable=R1732
+                                     preexec_fn=lambda: os.sched_setaffinity(0, {cpu})) for _ in range(2)]
+            before = run_delay(pid)
+            try:
+                wait_for("the walsender to wait for its CPU for half a second", lambda: (
+                    server.write_wal(4), run_delay(pid) - before > 0.5)[1])
+            finally:
+                for hog in hogs:
+                    hog.kill()
+                    hog.wait()
+            wait_caught_up(server, "s_starved")
+            delay = run_delay(pid) - before
+            client.stop()
+            wait_disconnected(server, pid)
+        off = [entry for entry in record.timeline(pid) if entry["state"] == "off_cpu"]
+        self.assertAlmostEqual(sum(entry["duration_ns"] for entry in off) / 1e9, delay, delta=0.1 * delay + 0.05)
+        self.assertIn("wait_wal", {entry["detail"] for entry in off})
 
     def test_a_throttled_base_backup_is_in_a_backup_state(self):
         seen = clients()

@@ -238,6 +238,14 @@ int ws_tape_turn(struct ws_tape *tape, const struct ws_tape_turn *turn)
 			    turn->flags);
 }
 
+int ws_tape_off_cpu(struct ws_tape *tape, enum ws_stage stage, uint64_t ns)
+{
+	struct ws_rec_off_cpu rec = { 0 };
+
+	rec.stage_ns[stage] = ns;
+	return ws_tape_send(tape, &rec.h, WS_KIND_OFF_CPU, sizeof(rec), 0);
+}
+
 int ws_tape_keepalive(struct ws_tape *tape, uint64_t lsn)
 {
 	struct ws_rec_keepalive rec = { .lsn = lsn };

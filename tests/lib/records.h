@@ -64,6 +64,8 @@ struct ws_tape_turn {
 };
 int ws_tape_turn(struct ws_tape *tape, const struct ws_tape_turn *turn);
 
+/* In front of the record that tells of that time. */
+int ws_tape_off_cpu(struct ws_tape *tape, enum ws_stage stage, uint64_t ns);
 int ws_tape_keepalive(struct ws_tape *tape, uint64_t lsn);
 int ws_tape_backup(struct ws_tape *tape, enum ws_backup_phase phase, uint64_t bytes,
 		   uint64_t send_ns);

@@ -518,6 +518,46 @@ static void a_wait_that_goes_on_is_where_it_was_sent_to(void **state)
 	assert_int_equal(f->o->segments[0].s.bytes, 0);
 }
 
+static void waiting_for_a_cpu_is_no_wait_for_wal(void **state)
+{
+	struct fixture *f = *state;
+
+	start_streaming(f, 0, 1000);
+	turn(f, 0, WS_WAIT_WAL);
+	ws_tape_off_cpu(&f->tape, WS_STAGE_WAIT, 30);
+	turn(f, 100, WS_WAIT_NONE);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_non_null(
+		strstr(ws_observed_timeline(f->o, PID), "wait_wal 70, off_cpu 30, reply 1"));
+}
+
+static void waiting_for_a_cpu_is_no_work_on_a_command(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	ws_tape_command(&f->tape, "SHOW x");
+	after(f, 50);
+	ws_tape_off_cpu(&f->tape, WS_STAGE_OTHER, 20);
+	ws_tape_end(&f->tape, WS_COMMAND_DONE);
+	after(f, 5);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_timeline(f, "starting 10, command 30, off_cpu 20, idle 5");
+}
+
+static void more_waiting_than_time_is_all_of_it(void **state)
+{
+	struct fixture *f = *state;
+
+	start_idle(f);
+	ws_tape_command(&f->tape, "SHOW x");
+	after(f, 50);
+	ws_tape_off_cpu(&f->tape, WS_STAGE_OTHER, UINT64_MAX);
+	ws_tape_end(&f->tape, WS_COMMAND_DONE);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_timeline(f, "starting 10, off_cpu 50");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -548,6 +588,9 @@ int main(void)
 		TEST(streaming_without_turns_is_the_command),
 		TEST(stages_that_do_not_add_up_leave_unknown_time),
 		TEST(details_say_what_ended_a_wait_and_what_a_reply_said),
+		TEST(waiting_for_a_cpu_is_no_wait_for_wal),
+		TEST(waiting_for_a_cpu_is_no_work_on_a_command),
+		TEST(more_waiting_than_time_is_all_of_it),
 	};
 
 	return cmocka_run_group_tests_name("model_states", tests, NULL, NULL);
