@@ -19,18 +19,26 @@ class Archive:
         for path in ("lists/partial", "cache/archives/partial", "parts"):
             os.makedirs(os.path.join(self.dir, path), exist_ok=True)
         with open(os.path.join(self.dir, "sources.list"), "w", encoding="ascii") as file:
-            file.write(f"deb [signed-by={KEYS}] http://deb.debian.org/debian {suite} main\n")
+            how = f"deb [signed-by={KEYS} target=Packages] http://deb.debian.org"
+            file.write(f"{how}/debian {suite} main\n")
             if security:
-                file.write(f"deb [signed-by={KEYS}] http://deb.debian.org/debian-security {suite}-security main\n")
+                file.write(f"{how}/debian-security {suite}-security main\n")
         with open(os.path.join(self.dir, "apt.conf"), "w", encoding="ascii") as file:
             file.write(f'''Dir::Etc::sourcelist "{self.dir}/sources.list";
 Dir::Etc::sourceparts "{self.dir}/parts";
 Dir::State::lists "{self.dir}/lists";
 Dir::State::status "/dev/null";
 Dir::Cache "{self.dir}/cache";
+Dir::Cache::pkgcache "pkgcache.bin";
+Dir::Cache::srcpkgcache "srcpkgcache.bin";
 APT::Sandbox::User "root";
-Acquire::Languages "none";
 APT::Update::Error-Mode "any";
+Acquire::Languages "none";
+Acquire::Retries "2";
+Acquire::http::Timeout "30";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
 ''')
         self._apt("apt-get", "update", "-q")
 
@@ -57,9 +65,9 @@ APT::Update::Error-Mode "any";
         return self.versions(name)[0]
 
     def dependencies(self, names):
-        """Of each package: what it depends on by name; of alternatives the last one."""
+        """Of each package, and of each of those: what it depends on by name; of alternatives the last one."""
         found, of, taken = {name: [] for name in names}, None, None
-        for line in self._apt("apt-cache", "depends", "--important", *names).splitlines():
+        for line in self._apt("apt-cache", "depends", "--important", "--recurse", *names).splitlines():
             word = re.fullmatch(r"(\S+)|( \||  )(?:Pre)?Depends: (\S+)|    (\S+)", line)
             if not word:
                 taken = None

@@ -58,19 +58,22 @@ def installed():
 
 def _closure(archive, names):
     """These packages and all that is wanted of what they depend on."""
+    needed = archive.dependencies(names)
     found, new = [], list(names)
     while new:
         found += new
-        needed = archive.dependencies(new)
-        new = sorted({name for names in needed.values() for name in names
+        new = sorted({name for of in new for name in needed.get(of, ())
                       if _WANTED.fullmatch(name) and name not in found})
     return found
 
 
 def _unpack(space, archive, names, root):
-    for file in archive.fetch(names):
-        space.run(["dpkg", "-x", file, root], name="dpkg", timeout=120)
-        os.unlink(file)
+    files = archive.fetch(names)
+    at_once = len(os.sched_getaffinity(0))
+    for start in range(0, len(files), at_once):
+        started = [space.start(["dpkg", "-x", file, root], name="dpkg") for file in files[start:start + at_once]]
+        for process in started:
+            process.expect(0, timeout=120)
     for name in ("dev", "proc", "etc"):
         os.makedirs(f"{root}/{name}", exist_ok=True)
     # What the host's will appear in.
@@ -94,15 +97,18 @@ def packaged(major):
                       f"{', '.join(map(str, SUITES))})")
     root = os.path.join(cache(), str(major))
     if not os.path.exists(root):
-        with Space("walscope-unpack-") as space:
-            new = f"{root}.new"
-            shutil.rmtree(new, ignore_errors=True)
-            os.makedirs(f"{new}/.archive")
-            archive = Archive(space, SUITES[major], folder=f"{new}/.archive")
-            _unpack(space, archive,
-                    _closure(archive, [f"postgresql-{major}", f"postgresql-client-{major}", *_BASICS]), new)
+        new = f"{root}.new"
+        shutil.rmtree(new, ignore_errors=True)
+        try:
+            with Space("walscope-unpack-") as space:
+                os.makedirs(f"{new}/.archive")
+                archive = Archive(space, SUITES[major], folder=f"{new}/.archive")
+                names = [f"postgresql-{major}", f"postgresql-client-{major}", *_BASICS]
+                _unpack(space, archive, _closure(archive, names), new)
             shutil.rmtree(f"{new}/.archive")
             os.rename(new, root)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
     return Installation(major, f"/usr/lib/postgresql/{major}/bin", root)
 
 

@@ -21,6 +21,10 @@ import walscope
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+# Printed before the name of each test that does not run with the host's own PostgreSQL.
+MAJOR = os.environ.get("WALSCOPE_TEST_MAJOR")
+
+
 def name_of(test):
     """errors.psql_shows_the_same_location: module and method without their prefixes."""
     module, _, method = test.id().rpartition(".")
@@ -82,6 +86,8 @@ class Result(unittest.TestResult):
     def stopTest(self, test):
         super().stopTest(test)
         name, seconds = name_of(test), time.monotonic() - self.began
+        if MAJOR:
+            name = f"{MAJOR}: {name}"
         good = not self.problems
         print(f"{'ok' if good else 'FAILED':<7}{name:<81} {seconds:8.2f} s", flush=True)
         for problem in self.problems:
@@ -106,14 +112,15 @@ def main(folder):
 
     tests = list(flatten(unittest.defaultTestLoader.discover(os.path.join(TESTS, folder), pattern="test_*.py")))
     if options.names:
-        tests = [test for test in tests if any(fnmatch.fnmatch(name_of(test), pattern)
-                                               for pattern in options.names)]
+        meant = {pattern: fnmatch.filter(map(name_of, tests), pattern) for pattern in options.names}
+        nobody = [pattern for pattern, names in meant.items() if not names]
+        if nobody:
+            print(f"no test has such a name: {' '.join(nobody)}", file=sys.stderr)
+            return 2
+        tests = [test for test in tests if any(name_of(test) in names for names in meant.values())]
     if options.list:
         print("\n".join(map(name_of, tests)))
         return 0
-    if not tests:
-        print("no test has such a name", file=sys.stderr)
-        return 2
 
     try:
         walscope.binary()
