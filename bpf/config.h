@@ -104,13 +104,19 @@ struct ws_offsets {
 	__u32 stringinfo_len;
 	/* WaitEvent.events, latch.h */
 	__u32 wait_event_events;
+	/* PGPROC.wait_event_info, proc.h: up to 13 no variable points to it */
+	__u32 proc_wait_event;
 	/* numbers, elog.h */
 	__u32 elevel_commerror;
 	__u32 elevel_error;
 	__u32 elevel_fatal;
 	__u32 elevel_panic;
-	/* wait_event_info of WaitForStandbyConfirmation (17 and later), else WS_UNKNOWN */
+	/* wait_event_info of WaitForStandbyConfirmation (17 and later), BackupWaitWalArchive,
+	 * CheckpointDone and CheckpointStart (13 and later), else WS_UNKNOWN */
 	__u32 wait_event_standby;
+	__u32 wait_event_archive;
+	__u32 wait_event_checkpoint_done;
+	__u32 wait_event_checkpoint_start;
 };
 
 /* Addresses of variables in the file, 0 where not known. */
@@ -129,6 +135,7 @@ struct ws_variables {
 	__u64 am_cascading_walsender;
 	__u64 session_end_cause; /* pgStatSessionEndCause */
 	__u64 log_min_messages;
+	__u64 my_proc; /* MyProc */
 	/* Strings: the __func__ that errors of these functions carry. */
 	__u64 startup_packet_name;  /* ProcessStartupPacket */
 	__u64 slot_invalidate_name; /* InvalidatePossiblyObsoleteSlot, ReportSlotInvalidation */

@@ -8,7 +8,7 @@ where the members anybody wants do, but for those whose size is asked for.
 From the headers of the majors 10 to 18 (13, 15, 17 and 18 were held against debug information, with
 `scripts/layout-table --against`; the others were not): replication/walsender_private.h, libpq/libpq-be.h, utils/elog.h,
 replication/slot.h, replication/logical.h, replication/output_plugin.h, lib/stringinfo.h, storage/latch.h
-(storage/waiteventset.h from 18 on).
+(storage/waiteventset.h from 18 on), storage/proc.h.
 """
 
 MAJORS = range(10, 19)
@@ -81,6 +81,22 @@ STRUCTURES = {
     ],
     "StringInfoData": [("data", "pointer"), ("len", "int")],
     "WaitEvent": [("pos", "int"), ("events", "uint32")],
+    "Latch": [("is_set", "int"), ("maybe_sleeping", "int", 14, None), ("is_shared", "bool"), ("owner_pid", "int")],
+    "PGPROC": [
+        ("links", "pointer[2]"), ("procgloballist", "pointer"), ("sem", "pointer"), ("waitStatus", "int"),
+        ("procLatch", "Latch"), ("xid", "uint32", 14, None), ("xmin", "uint32", 14, None),
+        ("lxid", "uint32", None, 16), ("pid", "int"), ("pgxactoff", "int", 14, None),
+        ("pgprocno", "int", None, 16), ("backendId", "int", None, 16), ("vxid", "uint32[2]", 17, None),
+        ("databaseId", "uint32"), ("roleId", "uint32"), ("tempNamespaceId", "uint32", 11, None),
+        ("isBackgroundWorker", "bool"), ("recoveryConflictPending", "bool"), ("lwWaiting", "bool"),
+        ("lwWaitMode", "bool"), ("lwWaitLink", "int[2]"), ("cvWaitLink", "int[2]"), ("waitLock", "pointer"),
+        ("waitProcLock", "pointer"), ("waitLockMode", "int"), ("heldLocks", "int"),
+        ("waitStart", "uint64", 14, None), ("delayChkpt", "bool", 13, 14), ("delayChkptFlags", "int", 15, None),
+        ("statusFlags", "bool", 14, None), ("waitLSN", "uint64"), ("syncRepState", "int"),
+        ("syncRepLinks", "pointer[2]"), ("myProcLocks", "pointer[32]"), ("subxidStatus", "bool[2]", 14, None),
+        ("subxids", "uint32[64]"), ("procArrayGroupMember", "bool"), ("procArrayGroupNext", "uint32"),
+        ("procArrayGroupMemberXid", "uint32"), ("wait_event_info", "uint32"),
+    ],
 }
 
 # Values of macros (utils/elog.h) and enumerators: (value, first major, last one). From 14 on
@@ -92,4 +108,10 @@ NUMBERS = {
     "PANIC": [(22, None, 13), (23, 14, None)],
     # utils/activity/wait_event_names.txt: of class Client the seventh
     "WAIT_EVENT_WAIT_FOR_STANDBY_CONFIRMATION": [(0x06000006, 17, None)],
+    # Of class IPC (pgstat.h, from 14 on utils/wait_event.h); up to 12 a base backup sleeps without an event.
+    "WAIT_EVENT_BACKUP_WAIT_WAL_ARCHIVE": [(0x08000000, 13, 13), (0x08000002, 14, 14), (0x08000004, 15, None)],
+    "WAIT_EVENT_CHECKPOINT_DONE": [(0x08000004, 13, 13), (0x08000007, 14, 14), (0x08000009, 15, 16),
+                                   (0x0800000b, 17, None)],
+    "WAIT_EVENT_CHECKPOINT_START": [(0x08000005, 13, 13), (0x08000008, 14, 14), (0x0800000a, 15, 16),
+                                    (0x0800000c, 17, None)],
 }

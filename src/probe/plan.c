@@ -34,6 +34,7 @@ static const struct {
 	{ "am_cascading_walsender", offsetof(struct ws_variables, am_cascading_walsender) },
 	{ "pgStatSessionEndCause", offsetof(struct ws_variables, session_end_cause) },
 	{ "log_min_messages", offsetof(struct ws_variables, log_min_messages) },
+	{ "MyProc", offsetof(struct ws_variables, my_proc) },
 };
 
 /* Names of functions, whose errors the programs tell by them. Of two for a slot the later one

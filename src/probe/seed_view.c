@@ -12,25 +12,13 @@
 
 /*
  * Classes of wait_event_info, and the two events whose number is the same in 10 to 18: they are the
- * first of their class (wait_event.h; wait_event_names.txt from 17 on).
+ * first of their class (pgstat.h, from 14 on wait_event.h). Those that differ are in the layout.
  */
 #define WAIT_CLASS(wait) ((wait) >> 24)
 #define CLASS_ACTIVITY	 0x05 /* of walsenders: WalSenderMain alone, the sleep in WalSndLoop */
 #define CLASS_CLIENT	 0x06 /* of walsenders: ClientRead, ClientWrite, WalSenderWaitForWAL, ... */
 #define CLIENT_READ	 0x06000000U
 #define CLIENT_WRITE	 0x06000001U
-
-/*
- * CheckpointStart and CheckpointDone, by which a base backup waits for its checkpoint, are events 4
- * and 5 of this class in 13, 9 and 10 in 15, 11 and 12 in 17 and 18. What else of these numbers
- * there is a base backup does not wait for, but for 4: from 15 on that is BackupWaitWalArchive. (Up
- * to 12 it slept without an event.)
- */
-#define CLASS_IPC	 0x08000000U
-#define CHECKPOINT_FIRST (CLASS_IPC + 5)
-#define CHECKPOINT_LAST	 (CLASS_IPC + 12)
-/* From 15 on, in 13 CheckpointDone. */
-#define ARCHIVE_WAIT (CLASS_IPC + 4)
 
 void ws_seed_view_init(struct ws_seed_view *view, const struct ws_process *process, uint64_t base,
 		       const struct ws_server_config *config, uint64_t query_address,
@@ -117,13 +105,28 @@ bool ws_seed_view_walsnd(struct ws_seed_view *view)
 	return true;
 }
 
+/* Where the process tells what it waits for: my_wait_event_info points there, up to 13 MyProc does.
+ */
+static bool find_wait(const struct ws_seed_view *view, uint64_t *address)
+{
+	const struct ws_server_config *config = view->config;
+
+	if (view->wait_address)
+		return read_pointer(view, view->wait_address, address) && *address;
+	if (config->off.proc_wait_event == WS_UNKNOWN ||
+	    !read_pointer(view, config->var.my_proc, address) || !*address)
+		return false;
+	*address += config->off.proc_wait_event;
+	return true;
+}
+
 void ws_seed_view_wait(struct ws_seed_view *view)
 {
 	const struct ws_variables *var = &view->config->var;
 	uint32_t pointer, start;
 	uint64_t info;
 
-	if (read_pointer(view, view->wait_address, &info) && info)
+	if (find_wait(view, &info))
 		view->has_wait = read_at(view, info, &view->wait, sizeof(view->wait));
 	if (!var->pq_send_pointer || !var->pq_send_start ||
 	    !ws_seed_view_variable(view, var->pq_send_start, &start, sizeof(start)) ||
@@ -411,20 +414,23 @@ static bool is_streaming(struct ws_seed_view *view)
 	       (start || (view->has_wait && WAIT_CLASS(view->wait) == CLASS_ACTIVITY));
 }
 
+static bool waits_for(const struct ws_seed_view *view, uint32_t event)
+{
+	return view->has_wait && event != WS_UNKNOWN && view->wait == event;
+}
+
 /* Told by meaning, because the numbers within a class differ by major. */
 static enum ws_found judge_stream(const struct ws_seed_view *view)
 {
-	uint32_t standby = view->config->off.wait_event_standby;
-
 	if (!view->has_wait) {
-		/* Up to 13. A walsender sleeps for WAL or for the socket, and else hardly ever. */
+		/* A walsender sleeps for WAL or for the socket, and else hardly ever. */
 		if (!view->sleeping)
 			return WS_FOUND_STREAM_BUSY;
 	} else if (view->wait == CLIENT_READ) {
 		return WS_FOUND_STREAM_RECV;
 	} else if (view->wait == CLIENT_WRITE) {
 		return WS_FOUND_STREAM_SOCKET;
-	} else if (standby != WS_UNKNOWN && view->wait == standby) {
+	} else if (waits_for(view, view->config->off.wait_event_standby)) {
 		return WS_FOUND_STREAM_STANDBY;
 	} else if (WAIT_CLASS(view->wait) != CLASS_ACTIVITY &&
 		   WAIT_CLASS(view->wait) != CLASS_CLIENT) {
@@ -437,15 +443,15 @@ static enum ws_found judge_stream(const struct ws_seed_view *view)
 
 static enum ws_found judge_other(const struct ws_seed_view *view)
 {
+	const struct ws_offsets *off = &view->config->off;
 	bool reads;
 
-	if (view->in_backup && view->has_wait && view->wait == CLIENT_WRITE)
+	if (view->in_backup && waits_for(view, CLIENT_WRITE))
 		return WS_FOUND_BACKUP_SEND;
-	if (view->in_backup && view->has_wait && view->wait >= CHECKPOINT_FIRST &&
-	    view->wait <= CHECKPOINT_LAST)
+	if (view->in_backup && (waits_for(view, off->wait_event_checkpoint_start) ||
+				waits_for(view, off->wait_event_checkpoint_done)))
 		return WS_FOUND_BACKUP_CHECKPOINT;
-	if (view->in_backup && view->has_wait && view->wait == ARCHIVE_WAIT &&
-	    view->config->site_addr[WS_SITE_BACKUP_WAIT_ARCHIVE]) /* of 15 and later only */
+	if (view->in_backup && waits_for(view, off->wait_event_archive))
 		return WS_FOUND_BACKUP_ARCHIVE;
 	if (view->command.len || view->in_backup)
 		return WS_FOUND_COMMAND;

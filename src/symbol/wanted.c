@@ -43,6 +43,7 @@ static const struct ws_symbol_wanted wanted[] = {
 	FUNCTION("LogicalDecodingProcessRecord", "decode.c", 10),
 	FUNCTION("ModifyWaitEvent", NULL, 10),
 	VARIABLE("MyDatabaseId", "globals.c", 10),
+	VARIABLE("MyProc", NULL, 10),
 	VARIABLE("MyProcPid", "globals.c", 10),
 	VARIABLE("MyProcPort", "globals.c", 10),
 	VARIABLE("MyReplicationSlot", "slot.c", 10),

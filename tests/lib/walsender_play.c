@@ -36,6 +36,10 @@ static void lay_out(struct play *play)
 	config->off.port_database = offsetof(struct port, database);
 	config->off.port_application = offsetof(struct port, application);
 	config->off.slot_name = offsetof(struct slot, name);
+	/* those of 15 */
+	config->off.wait_event_archive = 0x08000004;
+	config->off.wait_event_checkpoint_done = 0x08000009;
+	config->off.wait_event_checkpoint_start = 0x0800000a;
 	config->var.am_walsender = play_address(&server->am_walsender);
 	config->var.am_db_walsender = play_address(&server->am_db_walsender);
 	config->var.am_cascading_walsender = play_address(&server->am_cascading_walsender);
@@ -61,6 +65,7 @@ int play_setup(void **state)
 	server->my_walsnd = &server->walsnd;
 	server->my_slot = &server->slot;
 	server->wait_info = &server->wait;
+	server->my_proc = &server->proc;
 	server->query = "START_REPLICATION SLOT \"standby_1\" 0/3000000 TIMELINE 1";
 	server->wait = WAIT_MAIN;
 	server->send_pointer = server->send_start = 120;

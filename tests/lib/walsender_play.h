@@ -33,6 +33,11 @@ struct slot {
 	uint32_t database;
 };
 
+struct proc {
+	uint64_t before;
+	uint32_t wait;
+};
+
 /* The variables of a server. */
 struct server {
 	uint8_t am_walsender, am_db_walsender, am_cascading_walsender;
@@ -42,11 +47,13 @@ struct server {
 	struct slot *my_slot;
 	const char *query;
 	uint32_t *wait_info;
+	struct proc *my_proc;
 	uint32_t send_pointer, send_start;
 
 	struct port port;
 	struct walsnd walsnd;
 	struct slot slot;
+	struct proc proc;
 	uint32_t wait;
 };
 

@@ -100,11 +100,11 @@ static void the_tables_of_other_majors_are_what_was_measured(void **state)
 	static const struct {
 		int major;
 		__u32 database, user, application, reply_time, filename, message, size, error,
-			standby;
+			standby, wait, archive, done;
 	} measured[] = {
-		{ 13, 328, 336, 360, 88, 16, 64, 192, 20, WS_UNKNOWN },
-		{ 17, 320, 328, 352, 88, 8, 56, 184, 21, 0x06000006 },
-		{ 18, 384, 392, 416, 80, 8, 56, 184, 21, 0x06000006 },
+		{ 13, 328, 336, 360, 88, 16, 64, 192, 20, WS_UNKNOWN, 684, 0x08000000, 0x08000004 },
+		{ 17, 320, 328, 352, 88, 8, 56, 184, 21, 0x06000006, 712, 0x08000004, 0x0800000b },
+		{ 18, 384, 392, 416, 80, 8, 56, 184, 21, 0x06000006, 712, 0x08000004, 0x0800000b },
 	};
 
 	(void)state;
@@ -126,6 +126,10 @@ static void the_tables_of_other_majors_are_what_was_measured(void **state)
 		assert_int_equal(layout.off.elevel_error, measured[i].error);
 		assert_int_equal(layout.off.slot_name, 24);
 		assert_int_equal(layout.off.wait_event_standby, measured[i].standby);
+		assert_int_equal(layout.off.proc_wait_event, measured[i].wait);
+		assert_int_equal(layout.off.wait_event_archive, measured[i].archive);
+		assert_int_equal(layout.off.wait_event_checkpoint_done, measured[i].done);
+		assert_int_equal(layout.off.wait_event_checkpoint_start, measured[i].done + 1);
 	}
 }
 
@@ -142,6 +146,7 @@ static void each_supported_major_has_a_row(void **state)
 		assert_int_equal(layout.off.port_application == WS_UNKNOWN, major < 12);
 		assert_int_equal(layout.off.walsnd_reply_time == WS_UNKNOWN, major < 12);
 		assert_int_equal(layout.off.wait_event_standby == WS_UNKNOWN, major < 17);
+		assert_int_equal(layout.off.wait_event_archive == WS_UNKNOWN, major < 13);
 	}
 }
 

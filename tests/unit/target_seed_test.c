@@ -143,6 +143,26 @@ static void without_wait_event_info_the_scheduler_tells(void **state)
 	play_found(play, WS_FOUND_STREAM_BUSY);
 }
 
+static void up_to_13_the_process_tells_what_it_waits_for(void **state)
+{
+	struct play *play = *state;
+	struct server *server = &play->server;
+
+	play->wait = 0;
+	play->config.var.my_proc = play_address(&server->my_proc);
+	play->config.off.proc_wait_event = offsetof(struct proc, wait);
+	server->proc.wait = WAIT_READ;
+	play_found(play, WS_FOUND_STREAM_RECV);
+	server->proc.wait = WAIT_IO;
+	play_found(play, WS_FOUND_STREAM_BUSY);
+	server->proc.wait = WAIT_MAIN;
+	play_found(play, WS_FOUND_STREAM_WAL);
+	/* one that has none yet sleeps all the same */
+	server->my_proc = NULL;
+	server->proc.wait = WAIT_READ;
+	play_found(play, WS_FOUND_STREAM_WAL);
+}
+
 static void a_logical_walsender_waits_inside_the_decoding(void **state)
 {
 	struct play *play = *state;
@@ -280,11 +300,9 @@ static void other_commands_are_not_taken_for_a_stream(void **state)
 	play_found(play, WS_FOUND_STREAM_WAL);
 }
 
-/* wait_event.h of 15: BackupWaitWalArchive is 4, CheckpointDone 9, CheckpointStart 10; 17 has 11
- * and 12. */
 static void a_base_backup_that_waits_for_its_checkpoint_is_told(void **state)
 {
-	static const uint32_t checkpoints[] = { 0x08000009, 0x0800000A, 0x0800000B, 0x0800000C };
+	static const uint32_t checkpoints[] = { 0x08000009, 0x0800000A };
 	struct play *play = *state;
 	struct server *server = &play->server;
 
@@ -302,9 +320,9 @@ static void a_base_backup_that_waits_for_its_checkpoint_is_told(void **state)
 	play_found(play, WS_FOUND_COMMAND);
 }
 
-/* The same number is CheckpointDone in 13, where no function tells of a wait for the archive. */
+/* The number that is CheckpointDone in 13 is BackupWaitWalArchive in 15. */
 static void
-a_base_backup_that_waits_for_the_archive_is_told_where_the_event_means_that(void **state)
+a_base_backup_that_waits_for_the_archive_is_told_by_the_number_of_its_major(void **state)
 {
 	struct play *play = *state;
 	struct server *server = &play->server;
@@ -312,13 +330,16 @@ a_base_backup_that_waits_for_the_archive_is_told_where_the_event_means_that(void
 	server->query = "BASE_BACKUP ( LABEL 'x' )";
 	server->walsnd.state = WS_WALSND_BACKUP;
 	server->wait = 0x08000004;
-	play->config.site_addr[WS_SITE_BACKUP_WAIT_ARCHIVE] = 0x1000;
 	play_found(play, WS_FOUND_BACKUP_ARCHIVE);
 	assert_int_equal(play->seed.entry.backup.phase, WS_BACKUP_WAIT_ARCHIVE);
 	server->walsnd.state = WS_WALSND_STARTUP;
 	play_found(play, WS_FOUND_COMMAND);
 	server->walsnd.state = WS_WALSND_BACKUP;
-	play->config.site_addr[WS_SITE_BACKUP_WAIT_ARCHIVE] = 0;
+	play->config.off.wait_event_archive = 0x08000000;
+	play->config.off.wait_event_checkpoint_done = 0x08000004;
+	play_found(play, WS_FOUND_BACKUP_CHECKPOINT);
+	/* up to 12 there is no such event */
+	play->config.off.wait_event_checkpoint_done = WS_UNKNOWN;
 	play_found(play, WS_FOUND_COMMAND);
 	assert_int_equal(play->seed.entry.backup.phase, 0);
 }
@@ -675,13 +696,14 @@ int main(void)
 		TEST(its_connection_is_read),
 		TEST(what_it_waits_for_is_told_by_meaning),
 		TEST(without_wait_event_info_the_scheduler_tells),
+		TEST(up_to_13_the_process_tells_what_it_waits_for),
 		TEST(a_logical_walsender_waits_inside_the_decoding),
 		TEST(a_walsender_of_a_standby_says_so),
 		TEST(a_slot_named_logical_makes_no_logical_stream),
 		TEST(a_walsender_between_commands_is_idle),
 		TEST(other_commands_are_not_taken_for_a_stream),
 		TEST(a_base_backup_that_waits_for_its_checkpoint_is_told),
-		TEST(a_base_backup_that_waits_for_the_archive_is_told_where_the_event_means_that),
+		TEST(a_base_backup_that_waits_for_the_archive_is_told_by_the_number_of_its_major),
 		TEST(before_initwalsender_it_starts_if_it_waits_for_its_client),
 		TEST(another_backend_is_no_walsender),
 		TEST(a_child_that_still_has_its_parents_pid_is_no_walsender),
