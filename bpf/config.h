@@ -61,8 +61,9 @@ enum ws_site {
 	/* up to 14 */
 	WS_SITE_BACKUP_PUT = 45, /* in sendFile: a piece of a file to the client */
 	WS_SITE_BACKUP_PUT_END = 46,
-	WS_SITE_BACKUP_PROGRESS = 47, /* update_basebackup_progress: it was handed over */
-	WS_SITE_COUNT = 48,
+	WS_SITE_BACKUP_PROGRESS = 47,  /* update_basebackup_progress: it was handed over */
+	WS_SITE_REPLIES_COPY_END = 48, /* the compiler's second copy of REPLIES_END */
+	WS_SITE_COUNT = 49,
 };
 
 #define WS_UNKNOWN \

@@ -309,6 +309,12 @@ static __always_inline void on_REPLIES_END(struct pt_regs *ctx)
 	replies_end();
 }
 
+/* The same, in the turn that has read the configuration anew. */
+static __always_inline void on_REPLIES_COPY_END(struct pt_regs *ctx)
+{
+	replies_end();
+}
+
 /* In ProcessPendingWrites. */
 static __always_inline void on_WRITE_REPLIES_END(struct pt_regs *ctx)
 {

@@ -46,6 +46,7 @@
 	X(WAIT_START)        \
 	X(WAIT_END)          \
 	X(REPLIES_END)       \
+	X(REPLIES_COPY_END)  \
 	X(WRITE_REPLIES_END) \
 	X(LOOP_WAIT_START)   \
 	X(LOOP_WAIT_END)     \

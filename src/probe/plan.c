@@ -162,6 +162,20 @@ static bool find_callee(const struct planner *p, struct ws_planned *planned,
 	return query->callee != 0;
 }
 
+/* False with the reason if what a stand-in tests is not known. */
+static bool find_guard(const struct planner *p, struct ws_planned *planned,
+		       struct ws_site_query *query)
+{
+	const struct ws_probe *probe = planned->probe;
+
+	if (!probe->guard || planned->function != probe->stand_in)
+		return true;
+	query->guard = ws_symbol_address(p->symbols, probe->guard);
+	if (!query->guard)
+		explain_symbol(p, probe->guard, planned->reason, sizeof(planned->reason));
+	return query->guard != 0;
+}
+
 /* Two rows for the entry of one and the same code (folded by the linker) could not be told apart.
  */
 static bool is_folded(const struct planner *p, struct ws_planned *planned, uint64_t function)
@@ -199,6 +213,8 @@ static void plan_in_body(const struct planner *p, struct ws_planned *planned,
 	bool found = ws_site_find(body, query, &choice);
 	uint64_t address;
 
+	if (choice.no_copy)
+		planned->status = WS_PLAN_NOT_IN_MAJOR;
 	if (!found || choice.reason[0])
 		snprintf(planned->reason, sizeof(planned->reason), "%s", choice.reason);
 	if (!found)
@@ -254,6 +270,8 @@ static void plan_site(const struct planner *p, struct ws_planned *planned)
 	}
 	planned->status = WS_PLAN_MISSING;
 	function = find_function(p, planned);
+	if (function && !find_guard(p, planned, &query))
+		return;
 	if (!function || is_folded(p, planned, function->address) ||
 	    !find_callee(p, planned, &query))
 		return;

@@ -25,6 +25,7 @@ enum ws_call_pick {
 	WS_PICK_BEHIND_POINTER, /* the one straight behind a call through a function pointer of the
 				   caller's own (send_data), not through a table */
 	WS_PICK_FIRST,		/* the first by address: the compiler may have made copies of it */
+	WS_PICK_COPY,		/* the second of two; no site is needed where there is but one */
 	WS_PICK_BEHIND_FALSE,	/* the first call in the block that is entered only when `condition`
 				   returned false */
 };
@@ -36,6 +37,9 @@ struct ws_probe {
 	const char *function; /* where it is planted */
 	const char
 		*stand_in; /* planted there if `function` was inlined or not found; may be NULL */
+	/* At the entry of a stand-in that every backend calls: a variable it begins with a test of,
+	 * and returns at once where that says so. The site is in the other way on. */
+	const char *guard;
 	enum ws_site_kind kind;
 	/* Of WS_SITE_CALL and WS_SITE_AFTER_CALL: a function's name, or "PqCommMethods+0x10" for a
 	 * call through a slot of an exported table of function pointers. */
@@ -60,8 +64,8 @@ const char *ws_site_kind_name(enum ws_site_kind kind); /* "entry", "call", "afte
 enum ws_plan_status {
 	WS_PLAN_PLANTED = 1,
 	WS_PLAN_NOT_AT_LEVEL, /* found, but the level asked for is lower: not in the config */
-	WS_PLAN_NOT_IN_MAJOR,
-	WS_PLAN_MISSING, /* `reason` says why */
+	WS_PLAN_NOT_IN_MAJOR, /* or in this build of it there is no copy */
+	WS_PLAN_MISSING,      /* `reason` says why */
 };
 
 struct ws_planned {

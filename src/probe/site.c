@@ -116,19 +116,16 @@ static bool choose(const struct search *s, size_t i)
 	return true;
 }
 
-static bool find_entry(const struct search *s)
+/* In the block that begins at `first`, the registers of `written` being changed. */
+static bool choose_in_block(const struct search *s, size_t first, uint32_t written)
 {
 	const struct ws_code *code = &s->body->code;
 	const uint32_t wanted = wanted_args(s);
-	uint32_t written = 0;
 
-	if (ws_body_is_entered(s->body, 0))
-		return refuse(s, "%s branches back to its first instruction",
-			      s->query->probe->function);
-	for (size_t i = 0; i < code->count; i++) {
+	for (size_t i = first; i < code->count; i++) {
 		const struct ws_insn *insn = &code->insns[i];
 
-		if ((i > 0 && ws_body_is_entered(s->body, i)) || (written & wanted))
+		if ((i > first && ws_body_is_entered(s->body, i)) || (written & wanted))
 			break;
 		if (insn->cost == WS_COST_EMULATED && is_free(s, insn))
 			return choose(s, i);
@@ -136,6 +133,73 @@ static bool find_entry(const struct search *s)
 			break;
 		written |= insn->regs_written;
 	}
+	return false;
+}
+
+static bool is_test(const struct ws_insn *insn, uint64_t variable)
+{
+	return insn->reference == variable && insn->reads_reference && !insn->writes_reference;
+}
+
+/* Where control comes from that one branch, or from the instruction before, alone. */
+static bool is_own_block(const struct search *s, long i, bool behind)
+{
+	if (i <= 0 || i >= (long)s->body->code.count)
+		return false;
+	if (behind)
+		return !ws_body_is_entered(s->body, (size_t)i);
+	return !s->body->edges[i].outside && s->body->edges[i].branches == 1 &&
+	       ws_body_is_end(&s->body->code.insns[i - 1]);
+}
+
+/* `if (guard) { ... }` is the whole function: of the two ways on from the test the one that does
+ * not return at once. */
+static bool find_guarded(const struct search *s)
+{
+	const struct ws_code *code = &s->body->code;
+	uint32_t written = 0;
+	bool tested = false;
+	size_t i;
+	long ways[2];
+
+	for (i = 0; i < code->count && code->insns[i].kind != WS_INSN_BRANCH; i++) {
+		const struct ws_insn *insn = &code->insns[i];
+
+		if (ws_body_is_entered(s->body, i) || ends_block(insn) || may_store(s, insn))
+			break;
+		tested = tested || is_test(insn, s->query->guard);
+		written |= insn->regs_written;
+	}
+	if (i == code->count || code->insns[i].kind != WS_INSN_BRANCH || !tested)
+		return refuse(s, "%s does not begin with a test of %s", s->query->probe->stand_in,
+			      s->query->probe->guard);
+	ways[0] = (long)i + 1;
+	ways[1] = ws_code_index(code, code->insns[i].target);
+	for (int way = 0; way < 2; way++) {
+		long other = ways[!way];
+
+		if (other < 0 || other >= (long)code->count ||
+		    code->insns[other].kind != WS_INSN_RETURN ||
+		    !is_own_block(s, ways[way], way == 0))
+			continue;
+		if (choose_in_block(s, (size_t)ways[way], written))
+			return true;
+	}
+	return refuse(s, "no instruction that the kernel emulates behind the test of %s in %s",
+		      s->query->probe->guard, s->query->probe->stand_in);
+}
+
+static bool find_entry(const struct search *s)
+{
+	const struct ws_code *code = &s->body->code;
+
+	if (s->query->guard)
+		return find_guarded(s);
+	if (ws_body_is_entered(s->body, 0))
+		return refuse(s, "%s branches back to its first instruction",
+			      s->query->probe->function);
+	if (choose_in_block(s, 0, 0))
+		return true;
 	if (!is_free(s, &code->insns[0]))
 		return refuse(s, "another site has the only instruction there is for it");
 	if (code->insns[0].cost == WS_COST_NOP5)
@@ -275,7 +339,11 @@ static bool pick_call(const struct search *s, bool *wanted)
 		if (probe->pick == WS_PICK_FIRST)
 			break;
 	}
-	if (count == 1)
+	if (probe->pick == WS_PICK_COPY && count < 2) {
+		s->choice->no_copy = true;
+		return refuse(s, "there is no second call of %s in it", probe->callee);
+	}
+	if (count == 1 || (probe->pick == WS_PICK_COPY && count == 2))
 		return true;
 	if (count == 0)
 		return refuse(s, "no call of %s in it", probe->callee);

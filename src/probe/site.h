@@ -17,6 +17,8 @@ struct ws_site_query {
 	int64_t slot;	 /* the slot in that table, in bytes */
 	uint64_t condition; /* of WS_PICK_BEHIND_FALSE: the function's address; 0 if it is not known
 			     */
+	uint64_t guard;	    /* the variable's address, if it is the guarded way of a stand-in that
+			       counts */
 	/* Where a site may not be, because another row has it. */
 	bool (*is_taken)(const void *arg, uint64_t address);
 	const void *arg;
@@ -28,6 +30,7 @@ struct ws_site_choice {
 	size_t index;	   /* of the instruction in the body */
 	size_t call_index; /* of the call, for sites at or behind one */
 	enum ws_cost cost;
+	bool no_copy;		     /* of WS_PICK_COPY: there is but one call, or none */
 	char reason[WS_SITE_REASON]; /* why there is none, or what is not as good as it could be */
 };
 

@@ -33,7 +33,8 @@ FUNCTION("send", "ret");
 FUNCTION("flag", "ret");
 
 /* What a table of functions is reached through, as PqCommMethods. */
-__asm__(".data\n.globl methods\n.type methods, @object\n.balign 8\nmethods: .quad 0\nnumber: .quad "
+__asm__(".data\n.globl methods\n.type methods, @object\n.balign 8\nmethods: .quad 0\n.globl "
+	"number\n.type number, @object\nnumber: .quad "
 	"0\n.text\n");
 
 /* entry */
@@ -71,7 +72,21 @@ FUNCTION("e_nop5", ".byte 0x0f, 0x1f, 0x44, 0, 0\n ret");
 FUNCTION("e_bad", "mov %edi, %eax\n .byte 0x06\n ret"); /* no instruction in 64-bit mode */
 FUNCTION("e_inside", "push %rbx\n pop %rbx\n jz e_inside + 3\n mov $1, %eax\n ret");
 
+/* guarded: `number` is the guard */
+FUNCTION("g_skip", "cmpb $0, number(%rip)\n je 1f\n" S(
+			   "g_skip") "push %rbp\n mov $1, %edi\n call callee\n1: ret");
+FUNCTION("g_far", "endbr64\n cmpb $0, number(%rip)\n jne 1f\n ret\n1: " S(
+			  "g_far") "push %rbp\n mov $1, %edi\n call callee\n ud2");
+FUNCTION("g_other", "cmpb $0, methods(%rip)\n je 1f\n push %rbp\n call callee\n1: ret");
+FUNCTION("g_both", "cmpb $0, number(%rip)\n je 1f\n push %rbp\n call callee\n1: call send\n ret");
+FUNCTION("g_gone",
+	 "cmpb $0, number(%rip)\n je 1f\n mov $1, %edi\n push %rbp\n call callee\n1: ret");
+FUNCTION("g_joined", "cmpb $0, number(%rip)\n je 1f\n2: push %rbp\n call callee\n jmp 2b\n1: ret");
+
 /* after a call */
+FUNCTION("a_copy", "call callee\n push %rbx\n call callee\n" S(
+			   "a_copy") "push %rbx\n pop %rbx\n pop %rbx\n ret");
+FUNCTION("a_three", "call callee\n push %rbx\n call callee\n call callee\n pop %rbx\n ret");
 FUNCTION("a_test",
 	 "call callee\n test %al, %al\n" S("a_test") "jz 1f\n push %rbx\n pop %rbx\n1: ret");
 FUNCTION("a_gone", "call callee\n mov $1, %eax\n" S("a_gone") "jz 1f\n nop\n1: ret");
@@ -292,6 +307,41 @@ static void a_taken_instruction_gives_way_to_the_next(void **state)
 	assert_non_null(strstr(choice.reason, "another site"));
 }
 
+static uint64_t search_guarded(const char *name, struct ws_site_choice *choice)
+{
+	const struct ws_probe probe = { .function = "part",
+					.stand_in = name,
+					.guard = "number",
+					.kind = WS_SITE_ENTRY,
+					.args = 1 };
+	const struct ws_site_query query = { .probe = &probe, .guard = address_of("number") };
+
+	return search(name, &query, choice);
+}
+
+static void behind_a_guard_only_those_come_whom_it_lets_in(void **state)
+{
+	static const struct {
+		const char *name, *reason;
+	} refused[] = {
+		{ "g_other", "does not begin with a test of number" },
+		{ "g_both", "behind the test" },
+		{ "g_gone", "behind the test" },
+		{ "g_joined", "behind the test" },
+		{ "e_push", "does not begin with a test of number" },
+	};
+	struct ws_site_choice choice;
+
+	(void)state;
+	assert_int_equal(search_guarded("g_skip", &choice), site_of("g_skip"));
+	assert_int_equal(search_guarded("g_far", &choice), site_of("g_far"));
+	for (size_t i = 0; i < WS_ARRAY_SIZE(refused); i++) {
+		assert_int_equal(search_guarded(refused[i].name, &choice), 0);
+		if (!strstr(choice.reason, refused[i].reason))
+			fail_msg("%s: %s", refused[i].name, choice.reason);
+	}
+}
+
 static uint64_t search_after(const char *name, struct ws_probe probe, struct ws_site_choice *choice)
 {
 	struct ws_site_query query = { .probe = &probe, .slot = 0x10 };
@@ -374,6 +424,18 @@ static void calls_that_cannot_be_told_apart_are_refused(void **state)
 	(void)state;
 	expect_no_after("a_two", none, "2 calls");
 	expect_no_after("a_tail", none, "no call of callee");
+}
+
+static void the_second_of_two_copies_is_taken_if_there_are_two(void **state)
+{
+	const struct ws_probe copy = { .pick = WS_PICK_COPY };
+	struct ws_site_choice choice;
+
+	(void)state;
+	expect_after("a_copy", copy);
+	expect_no_after("a_three", copy, "3 calls");
+	assert_int_equal(search_after("a_test", copy, &choice), 0);
+	assert_true(choice.no_copy);
 }
 
 static void an_imported_function_is_known_by_its_name(void **state)
@@ -471,11 +533,13 @@ int main(void)
 		cmocka_unit_test(a_five_byte_nop_is_refused),
 		cmocka_unit_test(a_function_that_cannot_be_understood_whole_has_no_site),
 		cmocka_unit_test(a_taken_instruction_gives_way_to_the_next),
+		cmocka_unit_test(behind_a_guard_only_those_come_whom_it_lets_in),
 		cmocka_unit_test(the_first_emulated_instruction_behind_the_call_is_taken),
 		cmocka_unit_test(a_result_that_is_overwritten_is_no_result),
 		cmocka_unit_test(a_place_other_paths_reach_is_only_taken_if_the_row_allows_it),
 		cmocka_unit_test(without_an_emulated_instruction_there_is_no_site_behind_a_call),
 		cmocka_unit_test(calls_that_cannot_be_told_apart_are_refused),
+		cmocka_unit_test(the_second_of_two_copies_is_taken_if_there_are_two),
 		cmocka_unit_test(an_imported_function_is_known_by_its_name),
 		cmocka_unit_test(the_call_behind_a_false_result_is_told_from_others),
 		cmocka_unit_test(a_call_through_a_table_is_followed_over_all_paths),
