@@ -206,10 +206,7 @@ def copy_done(seen):
 
 
 def slow_backup(server, wait=True):
-    """The command of a base backup that takes long, in the major's grammar."""
-    if server.major < 15:
-        return f"BASE_BACKUP LABEL 'k' FAST {'' if wait else 'NOWAIT '}MAX_RATE 1024"
-    return f"BASE_BACKUP (LABEL 'k', CHECKPOINT 'fast', MAX_RATE 1024{'' if wait else ', WAIT 0'})"
+    return server.base_backup("k", wait=wait, rate=1024)
 
 
 def aborted_backup(seen):

@@ -140,7 +140,11 @@ class Ends(LiveTest):
                 if situation != "sql":  # a client that is gone resets what it is sent: it depends
                     self.assertEqual(failed, way == "reset", said)
                 end = record.session(pid)["exit"]
-                self.assertEqual(end["reason"], "connection_lost" if failed else "client_eof", said)
+                # Up to 13 a server that reads the end of file between transactions says so to nobody, not
+                # even to itself: it ends as with a goodbye.
+                is_silent = server.major < 14 and situation == "idle"
+                expected = ("connection_lost" if failed else "client_terminated" if is_silent else "client_eof")
+                self.assertEqual(end["reason"], expected, said)
                 fatal = [line for line in log if line.pid == pid and line.severity == "FATAL"]
                 self.assertEqual((end["code"], end["signal"]), (1 if fatal else 0, 0))
                 last = record.history(pid)[-1]
@@ -153,7 +157,7 @@ class Ends(LiveTest):
                 if situation in ("idle", "transaction"):
                     cause, = [event["cause"] for event in events
                               if event["event"] == "ending" and event["pid"] == pid]
-                    self.assertEqual(cause, "client_eof")
+                    self.assertEqual(cause, "client_eof" if server.major >= 14 else None)
         self.assertEqual(differences(server, record), [])
 
     def test_a_replication_timeout(self):
@@ -375,7 +379,7 @@ class Ends(LiveTest):
         """What the server's log says about this slot: (pid of who says so, first word)."""
         return [(line.pid, line.message.split()[0]) for line in server.log()
                 if f'slot "{slot}"' in line.message
-                and line.message.startswith(("terminating process", "invalidating slot"))]
+                and line.message.startswith(("terminating process", "invalidating "))]
 
     def test_a_slot_that_is_invalidated(self):
         server = running_victim()
@@ -408,7 +412,7 @@ class Ends(LiveTest):
         self.assertIn(f"SIGTERM to {pid} by checkpointer {checkpointer}", lines)
         for message in said:
             self.assertIn(f"process {checkpointer} says: {message}", lines)
-        self.assertIn("proc_exit(1), cause killed", lines)
+        self.assertIn("proc_exit(1), cause killed" if server.major >= 14 else "proc_exit(1)", lines)
 
     def test_a_slot_that_is_released_and_stays_good(self):
         """The walsender goes when the checkpointer asks for it, but by the time that looks again the slot

@@ -45,7 +45,7 @@ class Stage:
             wait_disconnected(server, client.pid)
 
         def backup(client):
-            client.send("Q", b"BASE_BACKUP (LABEL 'l', CHECKPOINT 'fast', WAIT false)\0")
+            client.begin(self.first.base_backup("l"))
             client.receive_until("Z")
 
         def identify(client):

@@ -122,7 +122,7 @@ class Wire(LiveTest):
         self.assertIsNone(session["sends"])
 
     def test_a_base_backup_is_what_the_client_received(self):
-        client, session = self.ended("BASE_BACKUP (CHECKPOINT 'fast', WAIT false)", application="w_backup")
+        client, session = self.ended(wired().base_backup("w"), application="w_backup")
         self.assertGreater(client.bytes, 10 << 20)
         self.assertEqual(session["kind"], "backup")
         self.assertEqual(wire_of(session), (client.bytes, client.bytes))

@@ -86,6 +86,31 @@ class States(LiveTest):
     def test_a_caught_up_logical_receiver_is_wait_wal(self):
         self.spent(logical(), "caught_up", "wait_wal")
 
+    def test_a_logical_walsender_leaves_reply_also_when_it_has_read_its_configuration_anew(self):
+        """A compiler may repeat the call that handles replies for that turn; no place behind one is missed."""
+        server = primary()
+        server.create_logical_slot("s_reload")
+        with recording(server) as record:
+            client = server.recvlogical("s_reload", application="s_reload")
+            server.wait_walsender("s_reload")
+            server.write_wal(1)
+            caught_up(server, "s_reload")
+            try:
+                server.sql("alter system set wal_sender_timeout = '299s'")
+                server.sql("select pg_reload_conf()")
+                # A server process that is new knows what all have been told by then.
+                wait_for("the setting", lambda: server.value("show wal_sender_timeout") == "299s")
+                server.write_wal(1)
+                caught_up(server, "s_reload")
+            finally:
+                server.sql("alter system reset wal_sender_timeout")
+                server.sql("select pg_reload_conf()")
+            client.stop()
+        server.sql("select pg_drop_replication_slot('s_reload')")
+        unfired, = [entry["text"] for entry in record.view("trace")
+                    if entry["event"] == "note" and "never fired" in entry["text"]]
+        self.assertFalse({"replies_end", "replies_copy_end"} & set(unfired.split()), unfired)
+
     def spent(self, seen, window, state):
         self.assert_mostly(seen.record, seen.pid, getattr(seen, window), state)
 

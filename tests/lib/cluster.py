@@ -368,6 +368,14 @@ class Server:
             ["pgbench", "-n", "-N", "-c", str(clients), "-j", "1", "-T", str(seconds), *options, "-h",
              "127.0.0.1", "-p", str(self.port), "-U", "postgres", "postgres"], name="pgbench")
 
+    def base_backup(self, label, fast=True, wait=False, rate=None):
+        """The replication command in the major's grammar, not as pg_basebackup writes it."""
+        if self.major < 15:
+            return (f"BASE_BACKUP {'FAST ' if fast else ''}{'' if wait else 'NOWAIT '}"
+                    f"{f'MAX_RATE {rate} ' if rate else ''}LABEL '{label}'")
+        return (f"BASE_BACKUP (LABEL '{label}', CHECKPOINT '{'fast' if fast else 'spread'}', "
+                f"WAIT {'true' if wait else 'false'}{f', MAX_RATE {rate}' if rate else ''})")
+
     # -- what the server knows
 
     def walsenders(self, application=None):

@@ -225,10 +225,24 @@ def walsender_pids(server, application, since=0.0):
 
 
 def wait_disconnected(server, pid):
-    """Waits until the server's log says that this backend ended."""
+    """Waits until the server's log says that this backend ended, and it has: behind its last words it still
+    has things to put away."""
+    ticks = backend_ticks(server, pid)
     wait_for(f"the end of {pid} in the log of {server.name}",
              lambda: any(line.pid == pid and line.message.startswith("disconnection:")
                          for line in server.log()))
+    wait_gone(pid, ticks)
+
+
+def backend_ticks(server, pid):
+    """When a backend began. None if it has ended, or its pid is one of the server's own namespace."""
+    fields = stat_fields(pid)
+    return start_ticks(pid) if fields is not None and int(fields[1]) == server.pid else None
+
+
+def wait_gone(pid, ticks):
+    """Waits for the end of a process that began at these ticks; None: it had ended already."""
+    wait_for(f"the end of {pid}", lambda: ticks is None or not alive(pid, ticks))
 
 
 def wait_caught_up(server, application):

@@ -39,6 +39,10 @@ class Client(protocol.Connection):
         self.receive_until("W")
         return self
 
+    def begin(self, command):
+        """A command whose answer is read later."""
+        self.send("Q", command.encode() + b"\0")
+
     def take(self):
         """One message of a stream; its type, of CopyData the inner one."""
         kind, body = self.receive()
