@@ -34,8 +34,8 @@ Dir::Cache::srcpkgcache "srcpkgcache.bin";
 APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
 Acquire::Languages "none";
-Acquire::Retries "2";
-Acquire::http::Timeout "30";
+Acquire::Retries "1";
+Acquire::http::Timeout "20";
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
@@ -45,9 +45,10 @@ Acquire::http::Timeout "30";
     def _apt(self, program, *words):
         process = self.space.start([program, "-c", os.path.join(self.dir, "apt.conf"), *words], name="apt",
                                    cwd=self.dir)
-        if process.wait(180) != 0:
-            raise Failure(f"nothing out of Debian's archive: {program} {words[0]} failed: "
-                          f"{(process.err.strip().splitlines() or ['no word'])[-1]}")
+        if process.wait(900) != 0:
+            said = process.err.strip().splitlines() or ["no word"]
+            why = next((line for line in said if "Failed to fetch" in line), said[-1])
+            raise Failure(f"nothing out of Debian's archive: {program} {words[0]} failed: {why}")
         return process.out
 
     def names(self, pattern):
