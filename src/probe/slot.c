@@ -2,12 +2,15 @@
 /*
  * Calls through a table of function pointers that an exported variable points to (PqCommMethods):
  *
- *	mov PqCommMethods(%rip), %rax
- *	call *0x10(%rax)
+ *	mov PqCommMethods(%rip), %rax		adrp x0, GOT page of PqCommMethods
+ *	call *0x10(%rax)			ldr x0, [x0, its slot]
+ *						ldr x0, [x0]
+ *						ldr x0, [x0, #0x10]
+ *						blr x0
  *
- * Compilers move the load before a join of several paths, or load the slot into a register first.
- * So which registers hold the table's address, and which the slot's value, is computed for every
- * instruction: what holds on all paths to it.
+ * Compilers move the loads before a join of several paths, and keep the variable's address in a
+ * register through a loop. So which registers hold this address, which the table's, and which the
+ * slot's value, is computed for every instruction: what holds on all paths to it.
  */
 #include "probe/body.h"
 
@@ -21,6 +24,7 @@
 
 /* Sets of registers, bit n: DWARF register number n. */
 struct facts {
+	uint32_t variable; /* its address */
 	uint32_t table;
 	uint32_t slot;
 };
@@ -60,32 +64,59 @@ static bool is_slot_operand(const struct flow *f, const struct ws_insn *insn, ui
 	       (table & bit(insn->memory_reg));
 }
 
+/* Through a slot of the GOT, which the dynamic linker fills. */
+static bool loads_address(const struct flow *f, const struct ws_insn *insn)
+{
+	uint64_t value;
+
+	return insn->reads_reference && ws_image_is_pie(f->body->image) &&
+	       ws_image_relocated(f->body->image, insn->reference, &value) && value == f->variable;
+}
+
+static bool loads_table(const struct flow *f, const struct ws_insn *insn, uint32_t variable)
+{
+	if (insn->reads_reference && insn->reference == f->variable)
+		return true;
+	return insn->base_memory && insn->displacement == 0 && (variable & bit(insn->memory_reg));
+}
+
+/* lea, or adrp and add. */
+static bool makes_address(const struct flow *f, const struct ws_insn *insn)
+{
+	return insn->kind == WS_INSN_OTHER && insn->reference == f->variable && !insn->access_size;
+}
+
 static struct facts step(const struct flow *f, const struct ws_insn *insn, struct facts in)
 {
 	uint32_t written = insn->regs_written | (is_call(insn) ? f->caller_saved : 0);
-	struct facts out = { in.table & ~written, in.slot & ~written };
+	struct facts out = { in.variable & ~written, in.table & ~written, in.slot & ~written };
 
+	if (makes_address(f, insn))
+		out.variable |= bit(insn->dest_reg) & written;
 	if (!is_load(insn))
 		return out;
-	if (insn->reads_reference && insn->reference == f->variable)
+	if (loads_table(f, insn, in.variable))
 		out.table |= bit(insn->dest_reg);
+	else if (loads_address(f, insn))
+		out.variable |= bit(insn->dest_reg);
 	else if (is_slot_operand(f, insn, in.table))
 		out.slot |= bit(insn->dest_reg);
 	return out;
 }
 
+static void keep(struct flow *f, uint32_t *in, uint32_t facts)
+{
+	f->changed |= (*in & facts) != *in;
+	*in &= facts;
+}
+
 static void meet(struct flow *f, long at, struct facts facts)
 {
-	struct facts *in;
-
 	if (at < 0 || at >= (long)f->body->code.count)
 		return;
-	in = &f->in[at];
-	if ((in->table & facts.table) != in->table || (in->slot & facts.slot) != in->slot) {
-		in->table &= facts.table;
-		in->slot &= facts.slot;
-		f->changed = true;
-	}
+	keep(f, &f->in[at].variable, facts.variable);
+	keep(f, &f->in[at].table, facts.table);
+	keep(f, &f->in[at].slot, facts.slot);
 }
 
 static void pass(struct flow *f)
@@ -127,7 +158,7 @@ bool ws_body_slot_calls(const struct ws_body *body, uint64_t variable, int64_t s
 	for (size_t i = 0; i < code->count; i++) {
 		uint32_t known = i == 0 || body->edges[i].outside ? 0 : NOT_REACHED;
 
-		f.in[i] = (struct facts){ known, known };
+		f.in[i] = (struct facts){ known, known, known };
 	}
 	for (int n = 0; f.changed && n < PASSES_MAX; n++)
 		pass(&f);
