@@ -292,6 +292,16 @@ static long find_condition(const struct search *s, uint64_t callee)
 	return -1;
 }
 
+/* Is the wanted call at the end of this way all the same, which others take as well? */
+static bool is_shared_call(const struct search *s, long i, const bool *wanted)
+{
+	long call = -1;
+
+	if (i >= 0 && i < (long)s->body->code.count)
+		call = first_call(s, i, s->body->edges[i].branches);
+	return call >= 0 && wanted[call];
+}
+
 /*
  * `if (!exec_replication_command(query_string)) exec_simple_query(query_string); else ...`: one of
  * the two ways on from the branch leads to a block of its own whose first call is the wanted one.
@@ -300,20 +310,27 @@ static bool pick_behind_false(const struct search *s, bool *wanted)
 {
 	const struct ws_code *code = &s->body->code;
 	long branch = s->query->condition ? find_condition(s, s->query->condition) : -1;
+	bool is_shared = false;
 	long ways[2], found = -1;
 
 	if (branch < 0)
 		return refuse(s, "no branch on the result of %s", s->query->probe->condition);
-	ways[0] = first_call(s, branch + 1, 0);
-	ways[1] = first_call(s, ws_code_index(code, code->insns[branch].target), 1);
+	ways[0] = branch + 1;
+	ways[1] = ws_code_index(code, code->insns[branch].target);
 	for (int i = 0; i < 2; i++) {
-		if (ways[i] < 0 || !wanted[ways[i]])
+		long call = first_call(s, ways[i], (unsigned int)i);
+
+		is_shared |= call < 0 && is_shared_call(s, ways[i], wanted);
+		if (call < 0 || !wanted[call])
 			continue;
 		if (found >= 0)
 			return refuse(s, "both ways on from %s call %s", s->query->probe->condition,
 				      s->query->probe->callee);
-		found = ways[i];
+		found = call;
 	}
+	if (found < 0 && is_shared)
+		return refuse(s, "its call of %s serves backends that are no walsenders, too",
+			      s->query->probe->callee);
 	if (found < 0)
 		return refuse(s, "no block of its own calls %s when %s returned false",
 			      s->query->probe->callee, s->query->probe->condition);

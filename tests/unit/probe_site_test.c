@@ -454,7 +454,7 @@ static void the_call_behind_a_false_result_is_told_from_others(void **state)
 	(void)state;
 	expect_after("f_jne", probe);
 	expect_after("f_je", probe);
-	expect_no_after("f_shared", probe, "no block of its own");
+	expect_no_after("f_shared", probe, "backends that are no walsenders");
 	expect_no_after("f_falls", probe, "other paths join");
 	expect_no_after("f_other", probe, "no block of its own");
 	expect_no_after("a_test", probe, "no branch on the result");
