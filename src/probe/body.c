@@ -21,19 +21,6 @@ bool ws_body_is_entered(const struct ws_body *body, size_t i)
 	return body->edges[i].branches || body->edges[i].outside;
 }
 
-bool ws_body_is_end(const struct ws_insn *insn)
-{
-	switch (insn->kind) {
-	case WS_INSN_JUMP:
-	case WS_INSN_JUMP_INDIRECT:
-	case WS_INSN_RETURN:
-	case WS_INSN_TRAP:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static bool is_branch(const struct ws_insn *insn)
 {
 	return insn->kind == WS_INSN_JUMP || insn->kind == WS_INSN_BRANCH;
@@ -147,6 +134,7 @@ static void mark_own_branches(struct ws_body *body)
 
 		if (at >= 0 && body->edges[at].branches < UINT16_MAX)
 			body->edges[at].branches++;
+		body->edges[i].outside |= insn->is_switch_target;
 	}
 }
 

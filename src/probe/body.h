@@ -30,9 +30,6 @@ void ws_body_deinit(struct ws_body *body);
 
 /* Can control come here other than from the instruction before? */
 bool ws_body_is_entered(const struct ws_body *body, size_t i);
-/* Does the instruction never go on to the next one? (A call that does not return is not known as
- * such.) */
-bool ws_body_is_end(const struct ws_insn *insn);
 
 /*
  * Marks the calls through a table of function pointers: matches[i] is set where instruction i is an

@@ -85,7 +85,7 @@ static bool is_call(const struct ws_insn *insn)
 
 static bool ends_block(const struct ws_insn *insn)
 {
-	return ws_body_is_end(insn) || is_call(insn) || insn->kind == WS_INSN_BRANCH;
+	return ws_insn_never_goes_on(insn) || is_call(insn) || insn->kind == WS_INSN_BRANCH;
 }
 
 /*
@@ -149,7 +149,7 @@ static bool is_own_block(const struct search *s, long i, bool behind)
 	if (behind)
 		return !ws_body_is_entered(s->body, (size_t)i);
 	return !s->body->edges[i].outside && s->body->edges[i].branches == 1 &&
-	       ws_body_is_end(&s->body->code.insns[i - 1]);
+	       ws_insn_never_goes_on(&s->body->code.insns[i - 1]);
 }
 
 /* `if (guard) { ... }` is the whole function: of the two ways on from the test the one that does

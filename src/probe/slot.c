@@ -128,7 +128,7 @@ static void pass(struct flow *f)
 		const struct ws_insn *insn = &code->insns[i];
 		struct facts out = step(f, insn, f->in[i]);
 
-		if (!ws_body_is_end(insn))
+		if (!ws_insn_never_goes_on(insn))
 			meet(f, (long)i + 1, out);
 		if (insn->kind == WS_INSN_JUMP || insn->kind == WS_INSN_BRANCH)
 			meet(f, ws_code_index(code, insn->target), out);

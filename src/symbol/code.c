@@ -63,9 +63,15 @@ static int decode(csh handle, cs_insn *insn, const struct ws_image *image, const
 		  size_t size, struct ws_code *code)
 {
 	enum ws_arch arch = ws_image_arch(image);
-	struct ws_code_pages pages = { .known = 0 };
 	uint64_t address = code->range.start;
+	ws_autofree struct ws_arm64_op *ops = NULL;
 	size_t cap = 0;
+
+	if (arch == WS_ARCH_AARCH64) {
+		ops = calloc(size / 4 + 1, sizeof(*ops));
+		if (!ops)
+			return -1;
+	}
 
 	while (next_insn(handle, arch, &bytes, &size, &address, insn)) {
 		struct ws_insn *out =
@@ -82,11 +88,10 @@ static int decode(csh handle, cs_insn *insn, const struct ws_image *image, const
 		else if (arch == WS_ARCH_X86_64)
 			ws_code_fill_x86(handle, insn, image, out);
 		else
-			ws_code_fill_arm64(handle, insn, &pages, out);
-		if (!insn->id)
-			pages.known = 0;
+			ws_code_fill_arm64(handle, insn, &ops[code->count - 1], out);
 	}
-	return 0;
+	mark_branch_targets(code);
+	return ops ? ws_code_follow_arm64(image, code, ops) : 0;
 }
 
 int ws_code_decode(const struct ws_image *image, struct ws_range range, struct ws_code *code,
@@ -120,7 +125,6 @@ int ws_code_decode(const struct ws_image *image, struct ws_range range, struct w
 		ws_code_deinit(code);
 		return ws_error_errno(err, ENOMEM, what, ws_image_path(image));
 	}
-	mark_branch_targets(code);
 	return 0;
 }
 
@@ -146,6 +150,19 @@ long ws_code_index(const struct ws_code *code, uint64_t address)
 			high = mid;
 	}
 	return -1;
+}
+
+bool ws_insn_never_goes_on(const struct ws_insn *insn)
+{
+	switch (insn->kind) {
+	case WS_INSN_JUMP:
+	case WS_INSN_JUMP_INDIRECT:
+	case WS_INSN_RETURN:
+	case WS_INSN_TRAP:
+		return true;
+	default:
+		return false;
+	}
 }
 
 void ws_code_format(const struct ws_image *image, uint64_t address, char *out, size_t size)

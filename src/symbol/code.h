@@ -37,6 +37,7 @@ struct ws_insn {
 	uint64_t target;    /* of a direct call, jump or branch, else 0 */
 	uint64_t reference; /* address a rip-relative (adrp+add/ldr) operand names, else 0 */
 	bool reads_reference, writes_reference; /* a memory access, not a lea */
+	uint64_t element;    /* aarch64: the operand is at this address plus a register, else 0 */
 	bool is_pair;	     /* aarch64: the access is one of two registers, half each */
 	uint8_t access_size; /* bytes the memory operand reads or writes, 0 if none (lea, nop) */
 	uint32_t regs_read, regs_written; /* bit n: DWARF register number n (0 rax, 1 rdx, 2 rcx, 3
@@ -48,6 +49,7 @@ struct ws_insn {
 	int64_t immediate; /* last operand if `has_immediate` */
 	bool has_immediate;
 	bool is_branch_target; /* some direct branch of the same function lands here */
+	bool is_switch_target; /* aarch64: so does a jump table, or perhaps one */
 };
 
 struct ws_code {
@@ -65,6 +67,9 @@ void ws_code_deinit(struct ws_code *code);
 
 /* Index of the instruction at `address`, or -1. */
 long ws_code_index(const struct ws_code *code, uint64_t address);
+/* Does the instruction never go on to the next one? (A call that does not return is not known as
+ * such.) */
+bool ws_insn_never_goes_on(const struct ws_insn *insn);
 /* "push rbp": as capstone prints it. */
 void ws_code_format(const struct ws_image *image, uint64_t address, char *out, size_t size);
 

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define CALL_CLOBBERED 0x4007ffffU /* x0 to x18 and the link register, AAPCS64 */
-
 /* DWARF number: x0 to x30 are 0 to 30, sp is 31. */
 static int dwarf_register(unsigned int reg)
 {
@@ -131,46 +129,105 @@ static uint8_t access_size(const cs_insn *insn)
 	return strncmp(m, "ldp", 3) == 0 || strncmp(m, "stp", 3) == 0 ? 2 * size : size;
 }
 
-static bool page_of(const struct ws_code_pages *pages, int reg, uint64_t *page)
-{
-	if (reg < 0 || !(pages->known >> reg & 1))
-		return false;
-	*page = pages->page[reg];
-	return true;
-}
-
-static void set_page(struct ws_code_pages *pages, int reg, uint64_t page)
-{
-	if (reg < 0)
-		return;
-	pages->page[reg] = page;
-	pages->known |= 1U << reg;
-}
-
-static void fill_memory(const cs_insn *insn, const cs_arm64_op *op, struct ws_code_pages *pages,
+static void fill_memory(const cs_insn *insn, const cs_arm64_op *mem, struct ws_arm64_op *op,
 			struct ws_insn *out)
 {
-	uint64_t page;
-
-	out->memory_reg = (int8_t)dwarf_register(op->mem.base);
-	out->base_memory = out->memory_reg >= 0 && op->mem.index == ARM64_REG_INVALID;
-	out->displacement = op->mem.disp;
+	out->memory_reg = (int8_t)dwarf_register(mem->mem.base);
+	out->base_memory = out->memory_reg >= 0 && mem->mem.index == ARM64_REG_INVALID;
+	out->displacement = mem->mem.disp;
 	out->access_size = access_size(insn);
-	if (!out->base_memory || !page_of(pages, out->memory_reg, &page))
-		return;
-	out->reference = page + (uint64_t)(int64_t)op->mem.disp;
-	out->writes_reference = is_store(insn);
-	out->reads_reference = !out->writes_reference;
 	out->is_pair = insn->id == ARM64_INS_LDP || insn->id == ARM64_INS_STP;
+	op->kind = WS_ARM64_ACCESS;
+	op->a = out->memory_reg;
+	if (mem->mem.index != ARM64_REG_INVALID)
+		op->b = (int8_t)dwarf_register(mem->mem.index);
+	op->value = mem->mem.disp;
+	op->is_store = is_store(insn);
 }
 
-void ws_code_fill_arm64(csh handle, const cs_insn *insn, struct ws_code_pages *pages,
-			struct ws_insn *out)
+static int register_operand(const cs_arm64 *arm, uint8_t i)
+{
+	return i < arm->op_count && arm->operands[i].type == ARM64_OP_REG
+		       ? dwarf_register(arm->operands[i].reg)
+		       : -1;
+}
+
+/* 64-bit arithmetic on what may be addresses. */
+static void fill_arithmetic(const cs_insn *insn, struct ws_arm64_op *op, struct ws_insn *out)
 {
 	const cs_arm64 *arm = &insn->detail->arm64;
+	int a = register_operand(arm, 1), b = register_operand(arm, 2);
+
+	if (arm->op_count == 0 || arm->operands[0].type != ARM64_OP_REG ||
+	    register_bytes(arm->operands[0].reg) != 8)
+		return;
+	switch (insn->id) {
+	case ARM64_INS_ADR:
+	case ARM64_INS_ADRP:
+		op->kind = WS_ARM64_SET;
+		op->is_whole = insn->id == ARM64_INS_ADR;
+		op->value = out->immediate;
+		break;
+	case ARM64_INS_ADD:
+	case ARM64_INS_SUB:
+		if (out->has_immediate) {
+			op->kind = WS_ARM64_ADD;
+			op->is_whole = insn->id == ARM64_INS_ADD;
+			op->value = insn->id == ARM64_INS_ADD ? out->immediate : -out->immediate;
+		} else if (insn->id == ARM64_INS_ADD) {
+			op->kind = WS_ARM64_ADD_REG;
+		}
+		break;
+	case ARM64_INS_MADD:
+	case ARM64_INS_SMADDL:
+	case ARM64_INS_UMADDL: /* a product plus the last operand */
+		op->kind = WS_ARM64_ADD_REG;
+		a = register_operand(arm, 3);
+		break;
+	case ARM64_INS_MOV:
+		if (arm->op_count == 2 && a >= 0)
+			op->kind = WS_ARM64_MOVE;
+		break;
+	default:
+		break;
+	}
+	op->dest = out->dest_reg;
+	op->a = (int8_t)a;
+	op->b = (int8_t)b;
+}
+
+static void fill_operands(const cs_insn *insn, struct ws_arm64_op *op, struct ws_insn *out)
+{
+	const cs_arm64 *arm = &insn->detail->arm64;
+
+	for (uint8_t i = 0; i < arm->op_count; i++) {
+		const cs_arm64_op *operand = &arm->operands[i];
+
+		if (operand->type == ARM64_OP_MEM) {
+			fill_memory(insn, operand, op, out);
+		} else if (operand->type == ARM64_OP_REG && i == 0) {
+			out->dest_reg = (int8_t)dwarf_register(operand->reg);
+		} else if (operand->type == ARM64_OP_IMM) {
+			out->has_immediate = true;
+			out->immediate = operand->imm;
+			if (operand->shift.type == ARM64_SFT_LSL) /* add x0, x0, #1, lsl #12 */
+				out->immediate = (int64_t)((uint64_t)operand->imm
+							   << (operand->shift.value & 63));
+		}
+	}
+}
+
+/* A landing pad of an indirect jump (bti j, bti jc). */
+static bool is_jump_pad(const cs_insn *insn, const struct ws_insn *out)
+{
+	return insn->id == ARM64_INS_HINT && (out->immediate == 36 || out->immediate == 38);
+}
+
+void ws_code_fill_arm64(csh handle, const cs_insn *insn, struct ws_arm64_op *op,
+			struct ws_insn *out)
+{
 	uint8_t read_count = 0, write_count = 0;
 	cs_regs read, written;
-	uint64_t page;
 
 	out->kind = kind_of(insn);
 	if (cs_regs_access(handle, insn, read, &read_count, written, &write_count) == CS_ERR_OK) {
@@ -178,36 +235,13 @@ void ws_code_fill_arm64(csh handle, const cs_insn *insn, struct ws_code_pages *p
 		if (!is_comparison(insn))
 			out->regs_written = register_mask(written, write_count);
 	}
-	for (uint8_t i = 0; i < arm->op_count; i++) {
-		const cs_arm64_op *op = &arm->operands[i];
-
-		if (op->type == ARM64_OP_MEM) {
-			fill_memory(insn, op, pages, out);
-		} else if (op->type == ARM64_OP_REG && i == 0) {
-			out->dest_reg = (int8_t)dwarf_register(op->reg);
-		} else if (op->type == ARM64_OP_IMM) {
-			out->has_immediate = true;
-			out->immediate = op->imm;
-			if (op->shift.type == ARM64_SFT_LSL) /* add x0, x0, #1, lsl #12 */
-				out->immediate =
-					(int64_t)((uint64_t)op->imm << (op->shift.value & 63));
-		}
-	}
+	op->dest = op->a = op->b = -1;
+	fill_operands(insn, op, out);
+	if (op->kind != WS_ARM64_ACCESS)
+		fill_arithmetic(insn, op, out);
 	if (out->kind == WS_INSN_CALL || out->kind == WS_INSN_JUMP || out->kind == WS_INSN_BRANCH)
 		out->target = (uint64_t)out->immediate;
 	if (out->access_size && is_store(insn) && !is_exclusive(insn))
 		out->dest_reg = -1; /* it is where the value comes from */
-	if (insn->id == ARM64_INS_ADR)
-		out->reference = (uint64_t)out->immediate;
-	if (insn->id == ARM64_INS_ADD && arm->op_count == 3 && out->has_immediate &&
-	    page_of(pages, dwarf_register(arm->operands[1].reg), &page))
-		out->reference = page + (uint64_t)out->immediate;
-
-	pages->known &= ~out->regs_written;
-	if (out->kind == WS_INSN_CALL || out->kind == WS_INSN_CALL_INDIRECT)
-		pages->known &= ~CALL_CLOBBERED;
-	if (insn->id == ARM64_INS_ADRP)
-		set_page(pages, out->dest_reg, (uint64_t)out->immediate);
-	else if (insn->id == ARM64_INS_ADD && out->reference)
-		set_page(pages, out->dest_reg, out->reference);
+	out->is_switch_target = is_jump_pad(insn, out);
 }

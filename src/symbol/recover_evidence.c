@@ -303,7 +303,7 @@ static uint32_t call_clobbered(const struct gathering *g)
 
 static int see(struct gathering *g, const struct ws_insn *insn, bool after_report)
 {
-	if (insn->is_branch_target)
+	if (insn->is_branch_target || insn->is_switch_target)
 		forget_registers(g, ~0U);
 	switch (insn->kind) {
 	case WS_INSN_CALL:
