@@ -172,10 +172,21 @@ static uint64_t match_variable(const struct ws_image *image, const struct ws_var
 }
 
 /* On aarch64 an address may be one to which more is added, and which is itself that of something
- * else (gcc's section anchors): where only the address is taken, that cannot be told. */
+ * else (gcc's section anchors): where only the address is taken, that cannot be told. Of an array
+ * the accesses to its elements tell. */
 static bool can_be_told(const struct resolver *r, const struct ws_variable_rule *rule)
 {
 	return rule->uses[0].use != WS_USE_ADDRESS || ws_image_arch(r->image) == WS_ARCH_X86_64;
+}
+
+/* The function that a rule names, in the scan; -1: not known. */
+static long rule_function(const struct resolver *r, const struct ws_scan *scan, const char *name)
+{
+	const struct ws_image_symbol *symbol = ws_image_symbol(scan->image, name);
+	uint64_t start =
+		symbol && symbol->is_dynamic ? symbol->address : ws_symbol_address(r->set, name);
+
+	return start ? ws_scan_index(scan, start) : -1;
 }
 
 static int apply_variable_rule(struct resolver *r, const struct ws_scan *scan,
@@ -190,11 +201,7 @@ static int apply_variable_rule(struct resolver *r, const struct ws_scan *scan,
 	if (i < 0 || !ws_resolver_is_open(r, (size_t)i) || !can_be_told(r, rule))
 		return 0;
 	for (size_t u = 0; u < WS_USES_MAX && rule->uses[u].use && complete && rc == 0; u++) {
-		const char *name = rule->uses[u].function;
-		const struct ws_image_symbol *symbol = ws_image_symbol(scan->image, name);
-		uint64_t start = symbol && symbol->is_dynamic ? symbol->address
-							      : ws_symbol_address(r->set, name);
-		long f = start ? ws_scan_index(scan, start) : -1;
+		long f = rule_function(r, scan, rule->uses[u].function);
 
 		complete = f >= 0;
 		if (complete)
@@ -211,13 +218,77 @@ static int apply_variable_rule(struct resolver *r, const struct ws_scan *scan,
 	return rc;
 }
 
+static bool reads_element(const struct ws_evidence *body, uint64_t address, uint8_t size)
+{
+	for (size_t i = 0; i < body->element_count; i++) {
+		const struct ws_evidence_element *element = &body->elements[i];
+
+		if (element->address == address && element->size == size && !element->writes)
+			return true;
+	}
+	return false;
+}
+
+/* Where the array begins: the only place at which all bodies read their members; 0. */
+static uint64_t match_array(const struct ws_image *image, const struct ws_array_rule *rule,
+			    const struct ws_evidence *bodies)
+{
+	uint64_t found = 0;
+
+	for (size_t i = 0; i < bodies[0].element_count; i++) {
+		uint64_t address = bodies[0].elements[i].address - rule->reads[0].offset;
+		bool fits = is_static_data(image, address);
+
+		for (size_t u = 0; u < WS_USES_MAX && rule->reads[u].size && fits; u++)
+			fits = reads_element(&bodies[u], address + rule->reads[u].offset,
+					     rule->reads[u].size);
+		if (!fits || address == found)
+			continue;
+		if (found)
+			return 0;
+		found = address;
+	}
+	return found;
+}
+
+static int apply_array_rule(struct resolver *r, const struct ws_scan *scan,
+			    const struct ws_array_rule *rule, struct ws_error *err)
+{
+	struct ws_evidence bodies[WS_USES_MAX] = { 0 };
+	long i = ws_resolver_index(r, rule->name);
+	bool complete = true;
+	uint64_t address;
+	int rc = 0;
+
+	if (i < 0 || !ws_resolver_is_open(r, (size_t)i))
+		return 0;
+	for (size_t u = 0; u < WS_USES_MAX && rule->reads[u].size && complete && rc == 0; u++) {
+		long f = rule_function(r, scan, rule->reads[u].function);
+
+		complete = f >= 0;
+		if (complete)
+			rc = ws_evidence_gather(&bodies[u], scan, (size_t)f, err);
+	}
+	address = complete && rc == 0 ? match_array(r->image, rule, bodies) : 0;
+	if (address)
+		ws_resolver_claim(r, (size_t)i, WS_SOURCE_RECOVERED, address, 0, CONFIDENCE);
+	for (size_t u = 0; u < WS_USES_MAX; u++)
+		ws_evidence_deinit(&bodies[u]);
+	return rc;
+}
+
 int ws_recover_variables(struct resolver *r, const struct ws_scan *scan, struct ws_error *err)
 {
-	size_t count;
+	size_t count, array_count;
 	const struct ws_variable_rule *rules = ws_variable_rules(&count);
+	const struct ws_array_rule *arrays = ws_array_rules(&array_count);
 
 	for (size_t i = 0; i < count; i++) {
 		if (apply_variable_rule(r, scan, &rules[i], err))
+			return -1;
+	}
+	for (size_t i = 0; i < array_count; i++) {
+		if (apply_array_rule(r, scan, &arrays[i], err))
 			return -1;
 	}
 	return 0;

@@ -221,6 +221,24 @@ static struct ws_evidence_reference *new_reference(struct gathering *g, const st
 	return ref;
 }
 
+static int add_element(struct gathering *g, const struct ws_insn *insn)
+{
+	struct ws_evidence *ev = g->evidence;
+	struct ws_evidence_element *element;
+
+	if (!insn->element || !insn->access_size ||
+	    !ws_image_is_mapped(g->scan->image, insn->element))
+		return 0;
+	element = ws_array_grow(&ev->elements, &ev->element_count, &ev->element_cap,
+				sizeof(*element));
+	if (!element)
+		return -1;
+	element->address = insn->element;
+	element->size = insn->is_pair ? insn->access_size / 2 : insn->access_size;
+	element->writes = insn->dest_reg < 0;
+	return 0;
+}
+
 static int add_reference(struct gathering *g, const struct ws_insn *insn)
 {
 	bool is_arm64 = ws_image_arch(g->scan->image) == WS_ARCH_AARCH64;
@@ -228,7 +246,7 @@ static int add_reference(struct gathering *g, const struct ws_insn *insn)
 
 	if (!insn->reference || !ws_image_is_mapped(g->scan->image, insn->reference)) {
 		forget_makers(g, insn->regs_written);
-		return 0;
+		return add_element(g, insn);
 	}
 	if (is_arm64)
 		drop_anchor(g, insn);
@@ -387,6 +405,7 @@ void ws_evidence_deinit(struct ws_evidence *evidence)
 {
 	free(evidence->calls);
 	free(evidence->references);
+	free(evidence->elements);
 	free(evidence->reports);
 	*evidence = (struct ws_evidence){ 0 };
 }

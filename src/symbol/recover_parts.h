@@ -67,6 +67,15 @@ struct ws_evidence_reference {
 	const char *text; /* the string there, or NULL */
 };
 
+/* aarch64: an access at an address plus what is in a register, as to a member of an array's
+ * element.
+ */
+struct ws_evidence_element {
+	uint64_t address;
+	uint8_t size;
+	bool writes;
+};
+
 /* What an ereport or elog says about where it stands. */
 struct ws_evidence_report {
 	const char *file; /* base name */
@@ -81,6 +90,8 @@ struct ws_evidence {
 	size_t call_count, call_cap;
 	struct ws_evidence_reference *references;
 	size_t reference_count, reference_cap;
+	struct ws_evidence_element *elements;
+	size_t element_count, element_cap;
 	struct ws_evidence_report *reports;
 	size_t report_count, report_cap;
 };
@@ -200,6 +211,17 @@ struct ws_variable_rule {
 };
 
 const struct ws_variable_rule *ws_variable_rules(size_t *count);
+
+/* An array, of whose elements some functions read members. */
+struct ws_array_rule {
+	const char *name;
+	struct {
+		const char *function;
+		uint8_t offset, size; /* of the member; 0: end of the list */
+	} reads[WS_USES_MAX];
+};
+
+const struct ws_array_rule *ws_array_rules(size_t *count);
 
 /* One function of the server, and its place among the others of its unit. */
 struct ws_body {

@@ -40,3 +40,15 @@ const struct ws_variable_rule *ws_variable_rules(size_t *count)
 	*count = WS_ARRAY_SIZE(variable_rules);
 	return variable_rules;
 }
+
+static const struct ws_array_rule array_rules[] = {
+	/* struct ErrorData begins with elevel, output_to_server and output_to_client (10 to 18). */
+	{ "errordata",
+	  { { "errfinish", 0, 4 }, { "EmitErrorReport", 4, 1 }, { "EmitErrorReport", 5, 1 } } },
+};
+
+const struct ws_array_rule *ws_array_rules(size_t *count)
+{
+	*count = WS_ARRAY_SIZE(array_rules);
+	return array_rules;
+}
