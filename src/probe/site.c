@@ -460,14 +460,39 @@ static bool is_disturbed(const struct ws_body *body, size_t from, size_t to, siz
 	return false;
 }
 
+/* The register that an instruction adds a constant to for an address, which it puts into `dest`;
+ * -1. */
+static int read_address(const struct ws_body *body, const struct ws_insn *insn, int dest,
+			int64_t *disp)
+{
+	size_t avail;
+	const uint8_t *bytes = ws_image_bytes(body->image, insn->address, &avail);
+	uint32_t word;
+
+	if (insn->dest_reg != dest)
+		return -1;
+	/* lea disp(%rbp), %rdx: a memory operand without an access */
+	if (ws_image_arch(body->image) == WS_ARCH_X86_64) {
+		*disp = insn->displacement;
+		return insn->base_memory && !insn->access_size ? insn->memory_reg : -1;
+	}
+	/* add x2, sp, #disp, which mov x2, sp is too */
+	if (!bytes || avail < sizeof(word))
+		return -1;
+	memcpy(&word, bytes, sizeof(word));
+	*disp = word >> 10 & 0xfff;
+	return (word & 0xffc00000) == 0x91000000 ? (int)(word >> 5 & 31) : -1;
+}
+
 bool ws_site_frame_argument(const struct ws_body *body, size_t call_index, size_t index, int arg,
 			    int *reg, int32_t *disp)
 {
 	const struct convention *abi = find_convention(ws_image_arch(body->image));
+	int64_t distance = 0;
 	size_t i = call_index;
 	int8_t arg_reg;
 
-	if (!abi || abi->arch != WS_ARCH_X86_64 || arg < 1 || (size_t)arg > abi->arg_count)
+	if (!abi || arg < 1 || (size_t)arg > abi->arg_count)
 		return false;
 	arg_reg = abi->args[arg - 1];
 	while (i-- > 0) {
@@ -482,15 +507,12 @@ bool ws_site_frame_argument(const struct ws_body *body, size_t call_index, size_
 		if (i == 0)
 			return false;
 	}
-	/* lea disp(%rbp), %rdx: a memory operand without an access */
-	if (i >= call_index || !body->code.insns[i].base_memory ||
-	    body->code.insns[i].access_size || body->code.insns[i].dest_reg != arg_reg)
+	if (i >= call_index)
 		return false;
-	*reg = body->code.insns[i].memory_reg;
-	if (!(abi->frame >> *reg & 1) || is_disturbed(body, i, index, call_index, *reg))
+	*reg = read_address(body, &body->code.insns[i], arg_reg, &distance);
+	if (*reg < 0 || !(abi->frame >> *reg & 1) ||
+	    is_disturbed(body, i, index, call_index, *reg) || distance != (int32_t)distance)
 		return false;
-	if (body->code.insns[i].displacement != (int32_t)body->code.insns[i].displacement)
-		return false;
-	*disp = (int32_t)body->code.insns[i].displacement;
+	*disp = (int32_t)distance;
 	return true;
 }
