@@ -86,10 +86,10 @@ const char *ws_fixture_server(void)
 	return path;
 }
 
-void ws_fixture_compile(const char *name, const char *source, const char *flags, char *out,
-			size_t size)
+/* Runs `compiler`, which is a whole command but for output and input. */
+static void compile(const char *compiler, const char *name, const char *source, const char *flags,
+		    char *out, size_t size)
 {
-	const char *cc = getenv("CC");
 	ws_autofclose FILE *f = NULL;
 	char path[PATH_SIZE];
 
@@ -99,8 +99,23 @@ void ws_fixture_compile(const char *name, const char *source, const char *flags,
 	assert_non_null(f);
 	assert_true(fputs(source, f) >= 0);
 	assert_int_equal(fflush(f), 0);
-	run("cd '%s' && %s -w -O2 -rdynamic -o '%s' %s '%s'", folder, cc && cc[0] ? cc : "cc", out,
-	    flags, name);
+	run("cd '%s' && %s -w -O2 -rdynamic -o '%s' %s '%s'", folder, compiler, out, flags, name);
+}
+
+void ws_fixture_compile(const char *name, const char *source, const char *flags, char *out,
+			size_t size)
+{
+	const char *cc = getenv("CC");
+
+	compile(cc && cc[0] ? cc : "cc", name, source, flags, out, size);
+}
+
+void ws_fixture_compile_arm64(const char *name, const char *source, const char *flags, char *out,
+			      size_t size)
+{
+	compile("clang --target=aarch64-linux-gnu -fPIE -pie -nostdlib -fuse-ld=lld "
+		"-Wl,-e,0 -Wl,-z,undefs",
+		name, source, flags, out, size);
 }
 
 void ws_fixture_strip(const char *path, char *out, size_t size)

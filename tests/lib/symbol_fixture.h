@@ -22,6 +22,9 @@ const char *ws_fixture_server(void);
  */
 void ws_fixture_compile(const char *name, const char *source, const char *flags, char *out,
 			size_t size);
+/* The same for aarch64, by clang and lld: nothing of it is ever run, so nothing is linked to it. */
+void ws_fixture_compile_arm64(const char *name, const char *source, const char *flags, char *out,
+			      size_t size);
 /* A copy of `path` run through `strip`. */
 void ws_fixture_strip(const char *path, char *out, size_t size);
 /* Removes the temporary folder and what is in it. */
