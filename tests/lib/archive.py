@@ -12,9 +12,9 @@ KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 class Archive:
     """The packages of one suite, on demand with its security updates. `folder`: where they are kept, else
-    in the space."""
+    in the space. `architecture`: Debian's name of one that is not this machine's."""
 
-    def __init__(self, space, suite, security=False, folder=None):
+    def __init__(self, space, suite, security=False, folder=None, architecture=None):
         self.space, self.suite, self.dir = space, suite, folder or space.folder(f"archive-{suite}")
         for path in ("lists/partial", "cache/archives/partial", "parts"):
             os.makedirs(os.path.join(self.dir, path), exist_ok=True)
@@ -40,6 +40,8 @@ Acquire::http::Timeout "20";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 ''')
+            if architecture:
+                file.write(f'APT::Architecture "{architecture}";\nAPT::Architectures {{ "{architecture}"; }};\n')
         self._apt("apt-get", "update", "-q")
 
     def _apt(self, program, *words):
