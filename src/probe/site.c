@@ -8,53 +8,15 @@
 #include <string.h>
 
 #include "base/util.h"
-
-/* Calling conventions, by DWARF register numbers: System V ABI (x86-64), AAPCS64. */
-struct convention {
-	enum ws_arch arch;
-	int8_t args[8];
-	size_t arg_count;
-	int8_t result;
-	uint32_t caller_saved;
-	uint32_t frame; /* stack and frame pointer: stores through them change nothing of the
-			   server's */
-};
-
-static const struct convention conventions[] = {
-	{
-		.arch = WS_ARCH_X86_64,
-		.args = { 5, 4, 1, 2, 8, 9 }, /* rdi rsi rdx rcx r8 r9 */
-		.arg_count = 6,
-		.result = 0,	       /* rax */
-		.caller_saved = 0xf37, /* rax rdx rcx rsi rdi r8 to r11 */
-		.frame = 0xc0,	       /* rbp rsp */
-	},
-	{
-		.arch = WS_ARCH_AARCH64,
-		.args = { 0, 1, 2, 3, 4, 5, 6, 7 },
-		.arg_count = 8,
-		.result = 0,
-		.caller_saved = 0x4007ffff, /* x0 to x18, x30 */
-		.frame = 0xa0000000,	    /* x29 sp */
-	},
-};
+#include "probe/abi.h"
 
 /* The search for one row. */
 struct search {
 	const struct ws_body *body;
 	const struct ws_site_query *query;
-	const struct convention *abi;
+	const struct ws_abi *abi;
 	struct ws_site_choice *choice;
 };
-
-static const struct convention *find_convention(enum ws_arch arch)
-{
-	for (size_t i = 0; i < WS_ARRAY_SIZE(conventions); i++) {
-		if (conventions[i].arch == arch)
-			return &conventions[i];
-	}
-	return NULL;
-}
 
 __attribute__((format(printf, 2, 3))) static bool refuse(const struct search *s, const char *fmt,
 							 ...)
@@ -430,7 +392,7 @@ static bool after_call(const struct search *s)
 bool ws_site_find(const struct ws_body *body, const struct ws_site_query *query,
 		  struct ws_site_choice *choice)
 {
-	struct search s = { body, query, find_convention(ws_image_arch(body->image)), choice };
+	struct search s = { body, query, ws_abi_of(ws_image_arch(body->image)), choice };
 
 	*choice = (struct ws_site_choice){ 0 };
 	if (!s.abi || !body->code.count)
@@ -445,74 +407,4 @@ bool ws_site_find(const struct ws_body *body, const struct ws_site_query *query,
 	default:
 		return refuse(&s, "unknown kind of site");
 	}
-}
-
-/* Does an instruction of (from, to) change the register, or can control come in between? */
-static bool is_disturbed(const struct ws_body *body, size_t from, size_t to, size_t call, int reg)
-{
-	for (size_t i = from + 1; i < to; i++) {
-		/* A call leaves the stack pointer and the frame pointer as they were. */
-		if (i != call && (body->code.insns[i].regs_written >> reg & 1))
-			return true;
-		if (i <= call && ws_body_is_entered(body, i))
-			return true;
-	}
-	return false;
-}
-
-/* The register that an instruction adds a constant to for an address, which it puts into `dest`;
- * -1. */
-static int read_address(const struct ws_body *body, const struct ws_insn *insn, int dest,
-			int64_t *disp)
-{
-	size_t avail;
-	const uint8_t *bytes = ws_image_bytes(body->image, insn->address, &avail);
-	uint32_t word;
-
-	if (insn->dest_reg != dest)
-		return -1;
-	/* lea disp(%rbp), %rdx: a memory operand without an access */
-	if (ws_image_arch(body->image) == WS_ARCH_X86_64) {
-		*disp = insn->displacement;
-		return insn->base_memory && !insn->access_size ? insn->memory_reg : -1;
-	}
-	/* add x2, sp, #disp, which mov x2, sp is too */
-	if (!bytes || avail < sizeof(word))
-		return -1;
-	memcpy(&word, bytes, sizeof(word));
-	*disp = word >> 10 & 0xfff;
-	return (word & 0xffc00000) == 0x91000000 ? (int)(word >> 5 & 31) : -1;
-}
-
-bool ws_site_frame_argument(const struct ws_body *body, size_t call_index, size_t index, int arg,
-			    int *reg, int32_t *disp)
-{
-	const struct convention *abi = find_convention(ws_image_arch(body->image));
-	int64_t distance = 0;
-	size_t i = call_index;
-	int8_t arg_reg;
-
-	if (!abi || arg < 1 || (size_t)arg > abi->arg_count)
-		return false;
-	arg_reg = abi->args[arg - 1];
-	while (i-- > 0) {
-		const struct ws_insn *insn = &body->code.insns[i];
-
-		if (ends_block(insn))
-			return false;
-		if (insn->regs_written >> arg_reg & 1)
-			break;
-		if (ws_body_is_entered(body, i))
-			return false;
-		if (i == 0)
-			return false;
-	}
-	if (i >= call_index)
-		return false;
-	*reg = read_address(body, &body->code.insns[i], arg_reg, &distance);
-	if (*reg < 0 || !(abi->frame >> *reg & 1) ||
-	    is_disturbed(body, i, index, call_index, *reg) || distance != (int32_t)distance)
-		return false;
-	*disp = (int32_t)distance;
-	return true;
 }

@@ -83,6 +83,21 @@ static const char source[] =
 	"FUNC w_moved\n mov x2, sp\n bl callee\nSITE w_moved\n cbz w0, 1f\n1: ret\nEND w_moved\n"
 	"FUNC w_frame\n add x2, x29, #0x10\n bl callee\nSITE w_frame\n cbz w0, 1f\n1: ret\n"
 	"END w_frame\n"
+	/* Two ways to the call, one by way of the stack, as in 17's WalSndWait. */
+	"FUNC w_ways\n sub sp, sp, #0x40\n add x2, sp, #0x20\n cbz w0, 2f\n"
+	"1: bl callee\nSITE w_ways\n cbz w0, 3f\n3: add sp, sp, #0x40\n ret\n"
+	"2: str x2, [sp, #8]\n bl flag\n ldr x2, [sp, #8]\n b 1b\nEND w_ways\n"
+	"FUNC w_differ\n sub sp, sp, #0x40\n add x2, sp, #0x20\n cbz w0, 2f\n"
+	"1: bl callee\nSITE w_differ\n cbz w0, 3f\n3: add sp, sp, #0x40\n ret\n"
+	"2: bl flag\n add x2, sp, #0x28\n b 1b\nEND w_differ\n"
+	"FUNC w_stored\n sub sp, sp, #0x40\n add x2, sp, #0x20\n cbz w0, 2f\n"
+	"1: bl callee\nSITE w_stored\n cbz w0, 3f\n3: add sp, sp, #0x40\n ret\n"
+	"2: str x2, [sp, #8]\n bl flag\n stp x0, x1, [sp]\n ldr x2, [sp, #8]\n b 1b\n"
+	"END w_stored\n"
+	"FUNC w_shifted\n sub sp, sp, #0x40\n add x2, sp, #0x20\n cbz w0, 2f\n"
+	"1: bl callee\nSITE w_shifted\n cbz w0, 3f\n3: add sp, sp, #0x40\n ret\n"
+	"2: str x2, [sp, #8]\n sub sp, sp, #16\n bl flag\n ldr x2, [sp, #8]\n"
+	" add sp, sp, #16\n b 1b\nEND w_shifted\n"
 	"FUNC w_loaded\n ldr x2, [sp, #0x20]\n bl callee\nSITE w_loaded\n cbz w0, 1f\n1: ret\n"
 	"END w_loaded\n"
 	"FUNC w_below\n sub x2, x29, #0x10\n bl callee\nSITE w_below\n cbz w0, 1f\n1: ret\n"
@@ -253,6 +268,10 @@ static void an_object_in_the_frame_is_found_by_the_add_that_makes_its_address(vo
 	expect_frame("w_added", true, 31, 0x20);
 	expect_frame("w_moved", true, 31, 0);
 	expect_frame("w_frame", true, 29, 0x10);
+	expect_frame("w_ways", true, 31, 0x20);
+	expect_frame("w_differ", false, 0, 0);
+	expect_frame("w_stored", false, 0, 0);
+	expect_frame("w_shifted", false, 0, 0);
 	expect_frame("w_loaded", false, 0, 0);
 	expect_frame("w_below", false, 0, 0);
 	expect_frame("w_other", false, 0, 0);
