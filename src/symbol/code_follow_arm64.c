@@ -15,7 +15,7 @@
 #define HEADS_MAX 32768
 
 /* Sets only shrink, so it ends; real functions take less than ten passes. */
-#define PASSES_MAX 100
+#define PASSES_MAX 30
 
 struct state {
 	uint64_t address[32];

@@ -17,8 +17,18 @@
 
 #include <string.h>
 
-#define TABLE_MAX 4096 /* entries, where no comparison tells */
-#define WALK_MAX  64   /* instructions from a jump back to what prepares it */
+#define TABLE_MAX  4096 /* entries, where no comparison tells */
+#define TABLES_MAX 1024 /* of one function; a server's have some tens */
+#define WALK_MAX   64	/* instructions from a jump back to what prepares it */
+#define SCANS_MAX  1024 /* times that a whole function is searched for a branch */
+
+/* One function. */
+struct search {
+	const struct ws_image *image;
+	const struct ws_code *code;
+	const struct ws_arm64_op *ops;
+	size_t scans;
+};
 
 struct table {
 	uint64_t address, label;
@@ -65,11 +75,15 @@ static bool read_add(uint32_t word, struct table *table)
 
 /* The instruction before on the way here: the one in front of it, or a branch that leads here if
  * that one does not go on; -1. */
-static long predecessor(const struct ws_code *code, size_t i)
+static long predecessor(struct search *s, size_t i)
 {
+	const struct ws_code *code = s->code;
+
 	if (i > 0 && !ws_insn_never_goes_on(&code->insns[i - 1]))
 		return (long)i - 1;
-	for (size_t j = 0; code->insns[i].is_branch_target && j < code->count; j++) {
+	if (!code->insns[i].is_branch_target || s->scans++ >= SCANS_MAX)
+		return -1;
+	for (size_t j = 0; j < code->count; j++) {
 		const struct ws_insn *insn = &code->insns[j];
 
 		if ((insn->kind == WS_INSN_BRANCH || insn->kind == WS_INSN_JUMP) &&
@@ -80,19 +94,19 @@ static long predecessor(const struct ws_code *code, size_t i)
 }
 
 /* The number of entries, out of the comparison of the index with the last one; 0: not found. */
-static size_t count_entries(const struct ws_image *image, const struct ws_code *code, size_t load,
-			    int index)
+static size_t count_entries(struct search *s, size_t load, int index)
 {
+	const struct ws_code *code = s->code;
 	long i = (long)load;
 
 	for (int n = 0;
 	     i >= 0 && n < WALK_MAX && (i == (long)load || !writes(&code->insns[i], index)); n++) {
-		uint32_t word = word_at(image, code->insns[i].address);
+		uint32_t word = word_at(s->image, code->insns[i].address);
 
 		/* cmp w, #imm or cmp x, #imm */
 		if ((word & 0x7fc0001f) == 0x7100001f && (int)(word >> 5 & 31) == index)
 			return (word >> 10 & 0xfff) + 1;
-		i = predecessor(code, (size_t)i);
+		i = predecessor(s, (size_t)i);
 	}
 	return 0;
 }
@@ -127,18 +141,18 @@ static long find_add(const struct ws_code *code, const struct ws_arm64_op *ops, 
 	return (long)add;
 }
 
-static bool find_table(const struct ws_image *image, const struct ws_code *code,
-		       const struct ws_arm64_op *ops, size_t add, struct table *table)
+static bool find_table(struct search *s, size_t add, struct table *table)
 {
-	long load = find_load(code, ops, add);
+	const struct ws_code *code = s->code;
+	long load = find_load(code, s->ops, add);
 
 	if (load < 0)
 		return false;
 	*table = (struct table){ .address = code->insns[load].element,
 				 .label = code->insns[add].element,
 				 .size = code->insns[load].access_size };
-	table->count = count_entries(image, code, (size_t)load, ops[load].b);
-	return read_add(word_at(image, code->insns[add].address), table);
+	table->count = count_entries(s, (size_t)load, s->ops[load].b);
+	return read_add(word_at(s->image, code->insns[add].address), table);
 }
 
 static int64_t read_entry(const uint8_t *bytes, const struct table *table)
@@ -185,18 +199,20 @@ static bool has_pads(const struct ws_image *image, const struct ws_code *code)
 bool ws_code_mark_switches_arm64(const struct ws_image *image, struct ws_code *code,
 				 const struct ws_arm64_op *ops)
 {
+	struct search s = { image, code, ops, 0 };
 	bool marked = false, has_lost = false;
+	size_t tables = 0;
 
 	if (has_pads(image, code))
 		return false; /* they are marked */
-	for (size_t i = 0; i < code->count; i++) {
+	for (size_t i = 0; i < code->count && !has_lost; i++) {
 		struct table table;
 		long add =
 			code->insns[i].kind == WS_INSN_JUMP_INDIRECT ? find_add(code, ops, i) : -1;
 
 		if (add < 0)
 			continue;
-		if (find_table(image, code, ops, (size_t)add, &table))
+		if (tables++ < TABLES_MAX && find_table(&s, (size_t)add, &table))
 			marked |= mark_table(image, code, &table);
 		else
 			has_lost = true;
