@@ -153,6 +153,8 @@ static const char *exported_at(const struct ws_image *image, uint64_t address)
 	if (symbol && symbol->is_dynamic)
 		return symbol->name;
 	symbol = ws_image_symbols(image, &count);
+	if (!count)
+		return NULL;
 	at = ws_image_search(&symbol->address, count, sizeof(*symbol), address);
 	for (; at >= 0 && symbol[at].address + symbol[at].size <= address; at--) {
 		if (symbol[at].is_dynamic)
