@@ -176,6 +176,77 @@ static void decode_fills_what_the_header_promises(void **state)
 	ws_image_free(image);
 }
 
+/* Numbers of instructions are those of the test below. */
+static const char arm64_listing[] =
+	".data\n.globl array\n.type array, %object\n.balign 16\narray: .zero 64\n"
+	".text\n.globl callee\n.type callee, %function\ncallee: ret\n"
+	".globl listing\n.type listing, %function\nlisting:\n.cfi_startproc\n"
+	" adrp x19, array\n"		 /* 0 */
+	" add x1, x19, :lo12:array\n"	 /* 1 */
+	" ldr w2, [x1, #4]\n"		 /* 2 */
+	" str w2, [x1, #8]\n"		 /* 3 */
+	" ldp x3, x4, [x1, #16]\n"	 /* 4 */
+	" ldr w5, [x1, w2, uxtw #2]\n"	 /* 5 */
+	" add x6, x1, x2, lsl #4\n"	 /* 6 */
+	" ldrb w7, [x6, #5]\n"		 /* 7 */
+	" madd x8, x2, x3, x1\n"	 /* 8 */
+	" str w2, [x8, #12]\n"		 /* 9 */
+	" mov x10, x1\n"		 /* 10 */
+	" ldr x11, [x10, #24]\n"	 /* 11 */
+	" bl callee\n"			 /* 12 */
+	" ldr x12, [x10]\n"		 /* 13: a call does not keep x10 */
+	" ldr w12, [x19, :lo12:array]\n" /* 14: but x19 */
+	" ldr w13, [x12, x2]\n"		 /* 15 */
+	" ret\n.cfi_endproc\n.size listing, . - listing\n";
+
+static void aarch64_addresses_are_followed_through_registers(void **state)
+{
+	const struct ws_image_symbol *symbol;
+	struct ws_image *image;
+	struct ws_code code;
+	struct ws_error err;
+	const struct ws_insn *insn;
+	uint64_t array;
+	char path[512];
+
+	(void)state;
+	ws_fixture_compile_arm64("listing.s", arm64_listing, "", path, sizeof(path));
+	image = ws_fixture_open(path);
+	symbol = ws_image_symbol(image, "listing");
+	assert_int_equal(
+		ws_code_decode(image, *ws_image_function_at(image, symbol->address), &code, &err),
+		0);
+	assert_int_equal(code.count, 17);
+	insn = code.insns;
+	array = ws_image_symbol(image, "array")->address;
+
+	assert_int_equal(insn[0].reference, 0); /* a page is no address yet */
+	assert_int_equal(insn[1].reference, array);
+	assert_false(insn[1].reads_reference || insn[1].writes_reference);
+	assert_int_equal(insn[2].reference, array + 4);
+	assert_true(insn[2].reads_reference && !insn[2].writes_reference);
+	assert_int_equal(insn[3].reference, array + 8);
+	assert_true(!insn[3].reads_reference && insn[3].writes_reference);
+	assert_int_equal(insn[4].reference, array + 16);
+	assert_true(insn[4].is_pair && !insn[3].is_pair);
+	assert_int_equal(insn[4].access_size, 16);
+	assert_int_equal(insn[5].element, array);
+	assert_int_equal(insn[5].reference, 0);
+	assert_int_equal(insn[6].element, array);
+	assert_int_equal(insn[7].element, array + 5);
+	assert_int_equal(insn[7].access_size, 1);
+	assert_int_equal(insn[8].element, array);
+	assert_int_equal(insn[9].element, array + 12);
+	assert_int_equal(insn[9].dest_reg, -1);
+	assert_int_equal(insn[10].reference, 0);
+	assert_int_equal(insn[11].reference, array + 24);
+	assert_int_equal(insn[13].reference, 0);
+	assert_int_equal(insn[14].reference, array);
+	assert_true(insn[15].reference == 0 && insn[15].element == 0);
+	ws_code_deinit(&code);
+	ws_image_free(image);
+}
+
 static void decoding_outside_the_file_is_an_error(void **state)
 {
 	struct ws_image *image = ws_fixture_open(ws_fixture_server());
@@ -223,6 +294,7 @@ int main(void)
 		cmocka_unit_test(x86_costs_are_the_kernels),
 		cmocka_unit_test(aarch64_costs_are_the_kernels),
 		cmocka_unit_test(decode_fills_what_the_header_promises),
+		cmocka_unit_test(aarch64_addresses_are_followed_through_registers),
 		cmocka_unit_test(decoding_outside_the_file_is_an_error),
 		cmocka_unit_test(what_is_too_large_for_a_function_is_not_decoded),
 	};
