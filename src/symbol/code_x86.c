@@ -111,6 +111,27 @@ static void fill_memory(const cs_insn *insn, const cs_x86_op *op, struct ws_insn
 	out->access_size = op->size;
 }
 
+/* What the number of an instruction is for. */
+static void fill_number(const cs_insn *insn, struct ws_insn *out)
+{
+	switch (insn->id) {
+	case X86_INS_CMP:
+	case X86_INS_TEST:
+	case X86_INS_AND:
+	case X86_INS_OR:
+	case X86_INS_MOV:
+	case X86_INS_MOVABS:
+	case X86_INS_PUSH:
+		out->is_value = true;
+		break;
+	case X86_INS_ADD:
+		out->is_offset = out->dest_reg >= 0 && insn->detail->x86.operands[0].size == 8;
+		break;
+	default:
+		break;
+	}
+}
+
 void ws_code_fill_x86(csh handle, const cs_insn *insn, const struct ws_image *image,
 		      struct ws_insn *out)
 {
@@ -137,6 +158,8 @@ void ws_code_fill_x86(csh handle, const cs_insn *insn, const struct ws_image *im
 			out->immediate = op->imm;
 		}
 	}
+	if (out->has_immediate)
+		fill_number(insn, out);
 	if (out->kind == WS_INSN_CALL || out->kind == WS_INSN_JUMP || out->kind == WS_INSN_BRANCH)
 		out->target = (uint64_t)out->immediate;
 	/* Not position-independent: an address is an immediate. */

@@ -229,6 +229,20 @@ static bool is_local(const struct ws_unit *unit, long i)
 	return false;
 }
 
+static int connect_numbers(const struct ws_unit *unit, struct ws_body *body)
+{
+	body->numbers = calloc(unit->sig.number_words, sizeof(uint64_t));
+	if (!body->numbers)
+		return -1;
+	for (size_t i = 0; i < body->evidence.number_count; i++) {
+		long n = ws_sig_number(&unit->sig, body->evidence.numbers[i]);
+
+		if (n >= 0)
+			ws_bit_set(body->numbers, (size_t)n);
+	}
+	return 0;
+}
+
 int ws_unit_connect(struct ws_unit *unit)
 {
 	unit->by_function = calloc(unit->sig.function_count + 1, sizeof(unit->by_function[0]));
@@ -247,7 +261,7 @@ int ws_unit_connect(struct ws_unit *unit)
 		unit->bodies[b].is_taken = i >= 0 && unit->scan->seen[i] & WS_SEEN_TAKEN;
 		unit->bodies[b].is_local = i >= 0 && is_local(unit, i);
 		unit->bodies[b].variables = calloc(unit->sig.variable_words, sizeof(uint64_t));
-		if (!unit->bodies[b].variables)
+		if (!unit->bodies[b].variables || connect_numbers(unit, &unit->bodies[b]))
 			return -1;
 	}
 	return 0;

@@ -24,7 +24,8 @@ struct gathering {
 	size_t made_by[32];
 	struct ws_range parts[PARTS_MAX];
 	size_t part_count;
-	bool is_head; /* no branch yet */
+	bool is_head;	/* no branch yet */
+	bool has_frame; /* rbp is the frame's */
 };
 
 /*
@@ -315,6 +316,38 @@ static void follow_value(struct gathering *g, const struct ws_insn *insn)
 		g->registers[insn->dest_reg] = value;
 }
 
+/* Where a function keeps its variables, offsets say nothing. */
+static bool is_frame(const struct gathering *g, int reg)
+{
+	return reg == 7 || (reg == 6 && g->has_frame);
+}
+
+static int add_numbers(struct gathering *g, const struct ws_insn *insn)
+{
+	struct ws_evidence *ev = g->evidence;
+	uint64_t found[2] = { 0 };
+
+	if (ws_image_arch(g->scan->image) != WS_ARCH_X86_64 || insn->kind == WS_INSN_NOP)
+		return 0;
+	if (insn->memory_reg >= 0 && !is_frame(g, insn->memory_reg))
+		found[0] = ws_number(true, insn->displacement);
+	if (insn->is_value && !insn->target)
+		found[1] = ws_number(false, insn->immediate);
+	else if (insn->is_offset && !is_frame(g, insn->dest_reg))
+		found[1] = ws_number(true, insn->immediate);
+	for (size_t i = 0; i < WS_ARRAY_SIZE(found); i++) {
+		uint64_t *number = found[i] ? ws_array_grow(&ev->numbers, &ev->number_count,
+							    &ev->number_cap, sizeof(*number))
+					    : NULL;
+
+		if (found[i] && !number)
+			return -1;
+		if (number)
+			*number = found[i];
+	}
+	return 0;
+}
+
 /* A callee may change all but rbx, rbp, rsp, r12 to r15 (x19 to x29, sp). */
 static uint32_t call_clobbered(const struct gathering *g)
 {
@@ -325,6 +358,8 @@ static int see(struct gathering *g, const struct ws_insn *insn, bool after_repor
 {
 	if (insn->is_branch_target || insn->is_switch_target)
 		forget_registers(g, ~0U);
+	if (add_numbers(g, insn))
+		return -1;
 	switch (insn->kind) {
 	case WS_INSN_CALL:
 	case WS_INSN_CALL_INDIRECT:
@@ -363,6 +398,19 @@ static bool is_report(const struct gathering *g, const struct ws_insn *insn)
 	return name && strcmp(name, "errfinish") == 0;
 }
 
+/* mov rbp, rsp */
+static bool keeps_frame(const struct ws_code *code)
+{
+	for (size_t i = 0; i < code->count; i++) {
+		const struct ws_insn *insn = &code->insns[i];
+
+		if (insn->dest_reg == 6 && insn->regs_read == 1U << 7 && insn->memory_reg < 0 &&
+		    !insn->has_immediate && insn->kind == WS_INSN_OTHER)
+			return true;
+	}
+	return false;
+}
+
 static int gather_part(struct gathering *g, struct ws_range part, struct ws_error *err)
 {
 	bool after_report = false;
@@ -372,8 +420,10 @@ static int gather_part(struct gathering *g, struct ws_range part, struct ws_erro
 	if (ws_code_decode(g->scan->image, part, &code, err))
 		return -1;
 	forget_registers(g, ~0U);
-	if (part.start == g->evidence->range.start)
+	if (part.start == g->evidence->range.start) {
 		g->evidence->is_quick = ws_scan_is_quick(g->scan, &code);
+		g->has_frame = keeps_frame(&code);
+	}
 	for (size_t i = 0; i < code.count && rc == 0; i++) {
 		rc = see(g, &code.insns[i], after_report);
 		after_report = is_report(g, &code.insns[i]);
@@ -409,5 +459,6 @@ void ws_evidence_deinit(struct ws_evidence *evidence)
 	free(evidence->references);
 	free(evidence->elements);
 	free(evidence->reports);
+	free(evidence->numbers);
 	*evidence = (struct ws_evidence){ 0 };
 }

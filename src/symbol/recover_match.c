@@ -12,6 +12,9 @@
 #define SCORE_MIN      0.6
 #define MARGIN_MIN     0.12
 #define ELIMINATED_MIN 0.75 /* where nothing else is left */
+#define REPORTED_MIN   0.65 /* the same, and it says so itself */
+#define HANDED_MIN     0.9  /* the same, where units are mixed, of what known functions hand over */
+#define INDIRECT_MIN   0.84 /* where numbers count, and no caller is known to call it */
 #define POSSIBLE_MIN   0.35 /* to be left */
 #define RECALL_MIN     0.6
 #define BITS_MIN       5 /* of evidence: less is chance */
@@ -24,6 +27,7 @@
 #define EDGE_BITS     3
 #define VARIABLE_BITS 3
 
+#define NUMBER_SHARE  0.5 /* of a number: optimising changes many */
 #define CALLEE_SHARE  0.5 /* of the bits of a feature that should have come with one */
 #define INLINED_SHARE 0.7 /* of a feature that came with an inlined function */
 
@@ -211,6 +215,32 @@ static void recall_callee(const struct ws_unit *unit, size_t c, const struct ws_
 	tally->came += inlined.came * CALLEE_SHARE;
 }
 
+static void recall_numbers(const struct ws_unit *unit, const struct ws_sig_function *function,
+			   const struct ws_body *body, struct tally *tally)
+{
+	for (size_t n = 0; n < unit->sig.number_count; n++) {
+		if (ws_bit(function->numbers, n))
+			count(tally, unit->sig.number_weights[n] * NUMBER_SHARE,
+			      ws_bit(body->numbers, n));
+	}
+}
+
+static void explain_numbers(const struct ws_unit *unit, const struct ws_sig_function *function,
+			    const struct ws_body *body, double inlined_share, struct tally *tally)
+{
+	for (size_t n = 0; n < unit->sig.number_count; n++) {
+		double bits = unit->sig.number_weights[n] * NUMBER_SHARE;
+
+		if (!ws_bit(body->numbers, n))
+			continue;
+		tally->expected += bits;
+		if (ws_bit(function->numbers, n))
+			tally->came += bits;
+		else if (ws_bit(function->inner_numbers, n))
+			tally->came += bits * inlined_share;
+	}
+}
+
 /* Of what the function does, how much does the body do? */
 static struct tally recall(const struct ws_unit *unit, const struct ws_sig_function *function,
 			   const struct ws_body *body)
@@ -237,6 +267,8 @@ static struct tally recall(const struct ws_unit *unit, const struct ws_sig_funct
 	}
 	for (size_t i = 0; i < function->callees.count; i++)
 		recall_callee(unit, function->callees.items[i], body, &tally);
+	if (unit->with_numbers)
+		recall_numbers(unit, function, body, &tally);
 	return tally;
 }
 
@@ -268,6 +300,8 @@ static struct tally precision(const struct ws_unit *unit, const struct ws_sig_fu
 			      ws_indexes_has(&function->callees, (size_t)callee));
 	}
 	count(&tally, STRANGER_BITS * (double)body->strangers, false);
+	if (unit->with_numbers)
+		explain_numbers(unit, function, body, inlined_share, &tally);
 	return tally;
 }
 
@@ -380,6 +414,23 @@ static bool is_outdone(const struct ws_unit *unit, size_t f, size_t b, double be
 	return false;
 }
 
+/* Does one of the named functions that call it do so in the source? Where none does, the body may
+ * be that of a function between, which has this one inside. */
+static bool is_called_directly(const struct ws_unit *unit, size_t f, const struct ws_body *body)
+{
+	const struct ws_sig_function *functions = unit->sig.functions;
+	bool any = false;
+
+	for (size_t i = 0; i < body->callers.count; i++) {
+		long caller = unit->bodies[body->callers.items[i]].function;
+
+		if (caller >= 0 && ws_indexes_has(&functions[caller].callees, f))
+			return true;
+		any |= caller >= 0;
+	}
+	return !any;
+}
+
 static bool match_round(struct ws_unit *unit, double bits_min, const struct ws_log *log)
 {
 	bool progress = false;
@@ -392,13 +443,16 @@ static bool match_round(struct ws_unit *unit, double bits_min, const struct ws_l
 			continue;
 		b = best_body(unit, f, bits_min, &best);
 		if (b < 0 || find_rival(unit, f, (size_t)b, best) >= 0 ||
-		    is_outdone(unit, f, (size_t)b, best))
+		    is_outdone(unit, f, (size_t)b, best) ||
+		    (unit->with_numbers && best < INDIRECT_MIN &&
+		     !is_called_directly(unit, f, &unit->bodies[b])))
 			continue;
 		ws_unit_name(unit, (size_t)b, f, best);
 		progress = true;
-		ws_log(log, WS_LOG_DEBUG, "recovery: %s at 0x%llx, score %.2f",
+		ws_log(log, WS_LOG_DEBUG, "recovery: %s at 0x%llx, score %.2f%s",
 		       unit->sig.functions[f].name,
-		       (unsigned long long)unit->bodies[b].evidence.range.start, best);
+		       (unsigned long long)unit->bodies[b].evidence.range.start, best,
+		       unit->with_numbers ? " with numbers" : "");
 	}
 	return progress;
 }
@@ -433,24 +487,46 @@ static bool has_copies(const struct ws_unit *unit, size_t f, size_t b)
 	return false;
 }
 
+/* Nothing calls it, and all that hand it over are known by name. */
+static bool is_handed_over(const struct ws_unit *unit, const struct ws_body *body)
+{
+	if (!body->takers.count || body->callers.count)
+		return false;
+	for (size_t i = 0; i < body->takers.count; i++) {
+		if (unit->bodies[body->takers.items[i]].function < 0)
+			return false;
+	}
+	return true;
+}
+
+/* How like a function a body must be that can be no other; more than 1: however like. */
+static double eliminated_min(const struct ws_unit *unit, size_t f, const struct ws_body *body)
+{
+	if (body->is_local)
+		return unit->sig.functions[f].reports ? REPORTED_MIN : ELIMINATED_MIN;
+	return unit->with_numbers && is_handed_over(unit, body) ? HANDED_MIN : 2;
+}
+
 /* A body of the unit can be one function only: then little evidence will do. */
 static bool eliminate(struct ws_unit *unit, const struct ws_log *log)
 {
 	for (size_t b = 0; b < unit->count; b++) {
 		const struct ws_body *body = &unit->bodies[b];
-		long f = body->function < 0 && body->is_local ? only_function(unit, b) : -1;
+		bool open = body->function < 0 && (body->is_local || unit->with_numbers);
+		long f = open ? only_function(unit, b) : -1;
 		struct likeness like;
 
 		if (f < 0 || unit->by_function[f] >= 0 || !unit->sig.functions[f].is_required ||
 		    !ws_unit_may_be(unit, (size_t)f, b) || has_copies(unit, (size_t)f, b))
 			continue;
 		like = likeness(unit, (size_t)f, b, INLINED_SHARE);
-		if (like.alike < ELIMINATED_MIN || like.bits <= 0)
+		if (like.alike < eliminated_min(unit, (size_t)f, body) || like.bits <= 0)
 			continue;
 		ws_unit_name(unit, b, (size_t)f, like.alike);
-		ws_log(log, WS_LOG_DEBUG, "recovery: %s at 0x%llx, it can be no other, score %.2f",
+		ws_log(log, WS_LOG_DEBUG,
+		       "recovery: %s at 0x%llx, it can be no other, score %.2f%s",
 		       unit->sig.functions[f].name, (unsigned long long)body->evidence.range.start,
-		       like.alike);
+		       like.alike, unit->with_numbers ? " with numbers" : "");
 		return true;
 	}
 	return false;
@@ -492,10 +568,15 @@ void ws_unit_match(struct ws_unit *unit, const struct ws_log *log)
 	for (double bits = BITS_MAX; bits >= BITS_MIN;) {
 		ws_unit_match_tables(unit, log);
 		ws_unit_match_variables(unit, log);
-		if (match_round(unit, bits, log) || (bits <= BITS_MIN && eliminate(unit, log)))
+		if (match_round(unit, bits, log) || (bits <= BITS_MIN && eliminate(unit, log))) {
 			bits = BITS_MAX;
-		else
+			unit->with_numbers = false;
+		} else if (bits - BITS_STEP < BITS_MIN && !unit->with_numbers) {
+			bits = BITS_MAX;
+			unit->with_numbers = true;
+		} else {
 			bits -= BITS_STEP;
+		}
 	}
 	for (size_t f = 0; f < unit->sig.function_count && log && log->level >= WS_LOG_DEBUG; f++) {
 		if (unit->by_function[f] < 0 && unit->sig.functions[f].is_own)

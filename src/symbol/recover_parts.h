@@ -94,7 +94,18 @@ struct ws_evidence {
 	size_t element_count, element_cap;
 	struct ws_evidence_report *reports;
 	size_t report_count, report_cap;
+	uint64_t *numbers; /* see ws_number; with repeats */
+	size_t number_count, number_cap;
 };
+
+/* A number of the code: an offset from a pointer, or one that is compared, tested, stored or handed
+ * over (its lower 32 bits). 0: none that tells anything. */
+static inline uint64_t ws_number(bool is_offset, int64_t value)
+{
+	if (is_offset)
+		return value > 0 && value <= INT32_MAX ? (uint64_t)value : 0;
+	return (uint32_t)value > 1 ? 1ULL << 32 | (uint32_t)value : 0;
+}
 
 /* Evidence of the function range `function` and its cold parts. */
 int ws_evidence_gather(struct ws_evidence *evidence, const struct ws_scan *scan, size_t function,
@@ -135,10 +146,12 @@ struct ws_sig_function {
 	uint64_t *calls; /* bit set: functions that it may call, itself or through these */
 	/* More bit sets. What may stand inside it: itself and all that it calls and hands over. */
 	uint64_t *closure;
-	uint64_t *own;	     /* its features */
-	uint64_t *explained; /* the features of all these */
-	uint64_t *takes;     /* functions whose addresses these hand over */
-	uint64_t *touches;   /* static variables that these name */
+	uint64_t *own;		 /* its features */
+	uint64_t *explained;	 /* the features of all these */
+	uint64_t *takes;	 /* functions whose addresses these hand over */
+	uint64_t *touches;	 /* static variables that these name */
+	uint64_t *numbers;	 /* of its own, in all versions */
+	uint64_t *inner_numbers; /* of all these, in any */
 };
 
 /* A table of pointers: to functions, or to other tables. */
@@ -166,7 +179,10 @@ struct ws_sig_unit {
 	size_t feature_count, feature_cap;
 	char **variables; /* static ones; sorted */
 	size_t variable_count, variable_cap;
-	size_t function_words, feature_words, variable_words; /* of a bit set */
+	uint64_t *numbers; /* sorted; see ws_number */
+	double *number_weights;
+	size_t number_count, number_cap;
+	size_t function_words, feature_words, variable_words, number_words; /* of a bit set */
 };
 
 size_t ws_sig_unit_count(void);
@@ -177,6 +193,13 @@ void ws_sig_unit_deinit(struct ws_sig_unit *sig);
 long ws_sig_function(const struct ws_sig_unit *sig, const char *name); /* or -1 */
 long ws_sig_feature(const struct ws_sig_unit *sig, const char *name);  /* or -1 */
 long ws_sig_variable(const struct ws_sig_unit *sig, const char *name); /* or -1 */
+long ws_sig_number(const struct ws_sig_unit *sig, uint64_t number);    /* or -1 */
+
+/* For who loads a unit: sorts its numbers, drops repeats; weighs them. */
+void ws_sig_numbers_sort(struct ws_sig_unit *sig);
+int ws_sig_numbers_weigh(struct ws_sig_unit *sig);
+/* Bits of information in what one function of `share` has. */
+double ws_sig_bits(double share);
 
 /* Walks the functions that the units' files define, in their order: *at begins at 0, *wanted is
  * kept between calls. False behind the last. */
@@ -237,6 +260,7 @@ struct ws_body {
 	bool is_taken;	       /* its address is seen outside calls */
 	bool is_local;	       /* it lies among the unit's exported functions */
 	uint64_t *variables;   /* bit set: it names these, of those whose place is known */
+	uint64_t *numbers;     /* bit set: of the unit's */
 };
 
 /* One source file's functions, named and nameless. */
@@ -248,6 +272,7 @@ struct ws_unit {
 	uint16_t *by_scan;  /* number + 1 of the body of each of the scan's functions */
 	long *by_function;  /* body of each of the signatures' functions, -1 */
 	bool is_clang;	    /* it was compiled by clang, which does not split functions */
+	bool with_numbers;  /* numbers of the code count as evidence, too */
 	bool *is_available; /* parallel to the features: this server has it at all */
 	/* Parallel to the variables: where they are, 0 if that is not known, and how many named
 	 * functions agree on it. */

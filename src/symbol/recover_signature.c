@@ -27,7 +27,7 @@ struct raw {
 	 * function have it: name (exported), ^name (the same, in front of the first branch of a
 	 * function that has a way on which it calls nothing), "string, =function called and
 	 * &function handed over (static ones of the unit), %variable (static) and !variable (as
-	 * ^name). In tables: slot:name or slot:%table.
+	 * ^name), .offset from a pointer and #number. In tables: slot:name or slot:%table.
 	 */
 	const char *tokens;
 };
@@ -71,7 +71,7 @@ static bool next_token(const char **at, uint8_t all, struct token *token)
 	slash = memchr(*at, '/', len);
 	name = slash ? (size_t)(slash - *at) : len;
 	token->mask = slash ? (uint8_t)strtoul(slash + 1, NULL, 10) : all;
-	token->kind = strchr("\"=&%^!", **at) ? **at : '\0';
+	token->kind = strchr("\"=&%^!.#", **at) ? **at : '\0';
 	token->is_head = **at == '^' || **at == '!';
 	/* A string keeps its mark: a feature is told from a name by it. */
 	memcpy(token->name, *at + (token->kind && token->kind != '"'), name);
@@ -265,12 +265,30 @@ static void sort_names(char **names, size_t *count)
 	*count = kept;
 }
 
+static bool is_number(const struct token *token)
+{
+	return token->kind == '.' || token->kind == '#';
+}
+
+static uint64_t number_of(const struct token *token)
+{
+	return ws_number(token->kind == '.', strtoll(token->name, NULL, 10));
+}
+
 static int collect_name(struct ws_sig_unit *sig, const struct token *token)
 {
 	char **name;
 
 	if (token->kind == '=' || token->kind == '&')
 		return 0;
+	if (is_number(token)) {
+		uint64_t *number = ws_array_grow(&sig->numbers, &sig->number_count,
+						 &sig->number_cap, sizeof(*number));
+
+		if (number)
+			*number = number_of(token);
+		return number ? 0 : -1;
+	}
 	if (token->kind == '%')
 		name = ws_array_grow(&sig->variables, &sig->variable_count, &sig->variable_cap,
 				     sizeof(*name));
@@ -299,6 +317,7 @@ static int collect_names(struct ws_sig_unit *sig, const struct raw *unit, uint8_
 	}
 	sort_names(sig->features, &sig->feature_count);
 	sort_names(sig->variables, &sig->variable_count);
+	ws_sig_numbers_sort(sig);
 	return 0;
 }
 
@@ -343,6 +362,14 @@ static int add_token(struct ws_sig_unit *sig, struct ws_sig_function *function,
 {
 	long i;
 
+	if (is_number(token)) {
+		size_t n = (size_t)ws_sig_number(sig, number_of(token));
+
+		if (is_required)
+			ws_bit_set(function->numbers, n);
+		ws_bit_set(function->inner_numbers, n);
+		return 0;
+	}
 	if (!token->kind || token->kind == '"')
 		return add_feature(sig, function, token, is_required);
 	if (token->kind == '%')
@@ -363,12 +390,17 @@ static int load_functions(struct ws_sig_unit *sig, const struct raw *unit, uint8
 {
 	const struct raw *row = unit;
 
+	sig->number_words = sig->number_count / 64 + 1;
 	for (size_t i = 0; (row = next_row(row, RAW_FUNCTION, ref)); i++) {
 		struct ws_sig_function *function = &sig->functions[i];
 		uint8_t mask = row->mask & ref;
 		const char *at = row->tokens;
 		struct token token;
 
+		function->numbers = calloc(sig->number_words, sizeof(uint64_t));
+		function->inner_numbers = calloc(sig->number_words, sizeof(uint64_t));
+		if (!function->numbers || !function->inner_numbers)
+			return -1;
 		function->is_static = row->is_static & ref;
 		function->is_own = row->is_own & ref;
 		function->reports = (row->reports & ref) == mask;
@@ -448,6 +480,8 @@ static void close_over(struct ws_sig_unit *sig, struct ws_sig_function *into, si
 	if (ws_bit(into->closure, function))
 		return;
 	ws_bit_set(into->closure, function);
+	for (size_t i = 0; i < sig->number_words; i++)
+		into->inner_numbers[i] |= inner->inner_numbers[i];
 	for (size_t i = 0; i < inner->feature_count; i++)
 		ws_bit_set(into->explained, inner->features[i].id);
 	for (size_t i = 0; i < inner->taken.count; i++)
@@ -506,12 +540,9 @@ static int load_weights(struct ws_sig_unit *sig)
 			sig->uses[sig->functions[f].features[i].id]++;
 	}
 	for (size_t i = 0; i < sig->feature_count; i++) {
-		double share = (double)sig->function_count / (sig->uses[i] + 1);
-
-		for (sig->weights[i] = 1; share > 2; share /= 2)
-			sig->weights[i]++;
+		sig->weights[i] = ws_sig_bits((double)sig->function_count / (sig->uses[i] + 1));
 	}
-	return 0;
+	return ws_sig_numbers_weigh(sig);
 }
 
 int ws_sig_unit_load(struct ws_sig_unit *sig, size_t unit, int major)
@@ -544,6 +575,8 @@ void ws_sig_unit_deinit(struct ws_sig_unit *sig)
 		free(function->own);
 		free(function->explained);
 		free(function->touches);
+		free(function->numbers);
+		free(function->inner_numbers);
 		free(function->variables.items);
 		free(function->head_variables.items);
 	}
@@ -560,6 +593,8 @@ void ws_sig_unit_deinit(struct ws_sig_unit *sig)
 	for (size_t i = 0; i < sig->variable_count; i++)
 		free(sig->variables[i]);
 	free(sig->variables);
+	free(sig->numbers);
+	free(sig->number_weights);
 	free(sig->weights);
 	free(sig->uses);
 	*sig = (struct ws_sig_unit){ 0 };

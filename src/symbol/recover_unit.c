@@ -181,6 +181,7 @@ void ws_unit_deinit(struct ws_unit *unit)
 		ws_evidence_deinit(&body->evidence);
 		free(body->features);
 		free(body->variables);
+		free(body->numbers);
 		free(body->callees.items);
 		free(body->callers.items);
 		free(body->takes.items);

@@ -153,12 +153,14 @@ static void decode_fills_what_the_header_promises(void **state)
 	assert_true(insn[5].reads_reference && insn[5].writes_reference);
 	assert_true(insn[6].has_immediate);
 	assert_int_equal(insn[6].immediate, 7);
+	assert_true(insn[6].is_value && !insn[6].is_offset);
 	assert_int_equal(insn[6].dest_reg, 5);
 	assert_int_equal(insn[7].kind, WS_INSN_CALL);
 	assert_int_equal(insn[7].target, ws_image_symbol(image, "callee")->address);
 	assert_true(insn[8].base_memory);
 	assert_int_equal(insn[8].memory_reg, 3);
 	assert_int_equal(insn[8].displacement, 16);
+	assert_false(insn[8].is_value || insn[8].is_offset);
 	assert_int_equal(insn[10].kind, WS_INSN_BRANCH);
 	assert_int_equal(insn[10].target, insn[12].address);
 	assert_int_equal(insn[11].kind, WS_INSN_JUMP_INDIRECT);

@@ -68,6 +68,28 @@ static const char walsender_source[] =
 	"	((void (**)(void))PqCommMethods)[0]();\n"
 	"	if (sink) WalSndShutdown();\n"
 	"}\n"
+	"#ifndef SIZE\n"
+	"#define SIZE 8192\n"
+	"#endif\n"
+	"#ifdef NUMBERS\n"
+	"static struct { long last, buffer[SIZE][2]; int write, read[3]; long kept[3][2]; } "
+	"*lag_tracker;\n"
+	"OWN long LagTrackerRead(int head, long lsn, long now)\n"
+	"{\n"
+	"	long time = 0;\n"
+	"	while (lag_tracker->read[head] != lag_tracker->write &&\n"
+	"		lag_tracker->buffer[lag_tracker->read[head]][0] <= lsn) {\n"
+	"		time = lag_tracker->buffer[lag_tracker->read[head]][1];\n"
+	"		lag_tracker->kept[head][0] = "
+	"lag_tracker->buffer[lag_tracker->read[head]][0];\n"
+	"		lag_tracker->kept[head][1] = time;\n"
+	"		lag_tracker->read[head] = (lag_tracker->read[head] + 1) % SIZE;\n"
+	"	}\n"
+	"	if (lag_tracker->read[head] == lag_tracker->write) lag_tracker->kept[head][1] = "
+	"0;\n"
+	"	return time > now || !time ? -1 : now - time;\n"
+	"}\n"
+	"#endif\n"
 	"OWN void WalSndLoop(void)\n"
 	"{\n"
 	"	REPORT(\"WalSndLoop\", \"\\\"%s\\\" has now caught up with upstream server\");\n"
@@ -75,6 +97,9 @@ static const char walsender_source[] =
 	"	WalSndWait(1); decoy(2); WalSndKeepaliveIfNecessary(); sink = "
 	"GetCurrentTimestamp();\n"
 	"	((void (**)(void))PqCommMethods)[1]();\n"
+	"#ifdef NUMBERS\n"
+	"	lag_tracker = PqCommMethods; sink = LagTrackerRead(sink, sink, sink);\n"
+	"#endif\n"
 	"}\n"
 	"API int exec_replication_command(const char *text)\n"
 	"{\n"
@@ -150,6 +175,37 @@ static void two_claimants_leave_a_name_unknown(void **state)
 	assert_int_equal(ws_symbol_find(&set, "WalSndWait")->status, WS_SYMBOL_UNKNOWN);
 	assert_int_equal(ws_symbol_find(&set, "WalSndKeepalive")->status, WS_SYMBOL_FOUND);
 	ws_symbol_set_deinit(&set);
+}
+
+/* LagTrackerRead calls nothing and names nothing that is exported. Of other numbers it is another.
+ */
+static void a_function_that_names_nothing_is_known_by_its_numbers(void **state)
+{
+	static const char *const flags[] = { "-DNUMBERS", "-DNUMBERS -DSIZE=1024" };
+
+	(void)state;
+	for (size_t f = 0; f < WS_ARRAY_SIZE(flags); f++) {
+		struct ws_resolve_options all = { .all = true };
+		char path[512], stripped[520];
+		const struct ws_symbol *symbol;
+		struct ws_symbol_set set;
+		struct ws_image *image;
+		struct ws_error err;
+		uint64_t truth;
+
+		ws_fixture_compile("walsender.c", walsender_source, flags[f], path, sizeof(path));
+		ws_fixture_strip(path, stripped, sizeof(stripped));
+		image = ws_fixture_open(path);
+		truth = ws_image_symbol(image, "LagTrackerRead")->address;
+		ws_image_free(image);
+		image = ws_fixture_open(stripped);
+		assert_int_equal(ws_resolve(image, &all, &set, &err), 0);
+		symbol = ws_symbol_find(&set, "LagTrackerRead");
+		assert_int_equal(symbol->status, f ? WS_SYMBOL_UNKNOWN : WS_SYMBOL_FOUND);
+		assert_int_equal(symbol->address, f ? 0 : truth);
+		ws_symbol_set_deinit(&set);
+		ws_image_free(image);
+	}
 }
 
 static void a_body_that_names_another_function_is_rejected(void **state)
@@ -624,6 +680,7 @@ int main(void)
 	const struct CMUnitTest fixture_tests[] = {
 		cmocka_unit_test(recovered_addresses_are_those_of_the_symbol_table),
 		cmocka_unit_test(two_claimants_leave_a_name_unknown),
+		cmocka_unit_test(a_function_that_names_nothing_is_known_by_its_numbers),
 		cmocka_unit_test(a_body_that_names_another_function_is_rejected),
 		cmocka_unit_test(a_part_is_told_from_the_function_it_was_split_off),
 		cmocka_unit_test(the_order_of_the_send_pointers_is_read_from_the_comparison),

@@ -49,6 +49,8 @@ static void every_unit_is_sorted_for_every_major(void **state)
 						   sig.functions[f].name) < 0);
 			for (size_t i = 1; i < sig.feature_count; i++)
 				assert_true(strcmp(sig.features[i - 1], sig.features[i]) < 0);
+			for (size_t i = 1; i < sig.number_count; i++)
+				assert_true(sig.numbers[i - 1] < sig.numbers[i]);
 			for (size_t f = 0; f < sig.function_count; f++)
 				assert_true(ws_bit(sig.functions[f].closure, f));
 			ws_sig_unit_deinit(&sig);
@@ -76,6 +78,45 @@ static void a_function_has_what_its_source_has(void **state)
 	assert_false(function_of(&sig, "WalSndWait")->is_taken);
 	assert_true(function_of(&sig, "WalSndKeepaliveIfNecessary")->is_quick);
 	ws_sig_unit_deinit(&sig);
+}
+
+static bool has_number(const struct ws_sig_unit *sig, const char *function, uint64_t number,
+		       bool is_inner)
+{
+	long n = ws_sig_number(sig, number);
+	const struct ws_sig_function *of = function_of(sig, function);
+
+	return n >= 0 && ws_bit(is_inner ? of->inner_numbers : of->numbers, (size_t)n);
+}
+
+/* The lag tracker's buffer has 8192 elements of 16 bytes, behind 8 (walsender.c, all versions).
+ * DecodeInsert, which heap_decode calls, looks for XLH_INSERT_CONTAINS_NEW_TUPLE, 1 << 3. */
+static void a_function_has_the_numbers_of_its_source(void **state)
+{
+	struct ws_sig_unit sig;
+
+	(void)state;
+	load(&sig, "walsender.c", 15);
+	assert_true(has_number(&sig, "LagTrackerWrite", ws_number(true, 8 + 8192 * 16), false));
+	assert_false(has_number(&sig, "WalSndKill", ws_number(false, 8191), false));
+	assert_int_equal(ws_sig_number(&sig, ws_number(false, 0x12345678)), -1);
+	ws_sig_unit_deinit(&sig);
+	load(&sig, "decode.c", 17);
+	assert_true(has_number(&sig, "DecodeInsert", ws_number(false, 8), false));
+	assert_true(has_number(&sig, "heap_decode", ws_number(false, 8), true));
+	ws_sig_unit_deinit(&sig);
+}
+
+/* What is 0, or 1, every function has; an offset below a pointer is no field's. */
+static void a_number_that_tells_nothing_is_none(void **state)
+{
+	(void)state;
+	assert_int_equal(ws_number(true, 0), 0);
+	assert_int_equal(ws_number(true, -8), 0);
+	assert_int_equal(ws_number(false, 0), 0);
+	assert_int_equal(ws_number(false, 1), 0);
+	assert_int_not_equal(ws_number(false, 8), ws_number(true, 8));
+	assert_int_equal(ws_number(false, -1), ws_number(false, 0xffffffff));
 }
 
 static void a_major_has_only_its_own_functions(void **state)
@@ -152,6 +193,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_unit_is_sorted_for_every_major),
 		cmocka_unit_test(a_function_has_what_its_source_has),
+		cmocka_unit_test(a_function_has_the_numbers_of_its_source),
+		cmocka_unit_test(a_number_that_tells_nothing_is_none),
 		cmocka_unit_test(a_major_has_only_its_own_functions),
 		cmocka_unit_test(a_major_without_a_version_is_seen_from_both_neighbours),
 		cmocka_unit_test(a_string_is_reduced_to_plain_characters),
