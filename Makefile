@@ -46,7 +46,7 @@ FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/fuzz*.c))
 # Tests that need root: built with the others, run by scripts/check alone.
 E2E_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/*_test.c))
 
-.PHONY: all help demo check unit bench faults kernels matrix fuzz fuzz-programs tests install clean bpf
+.PHONY: all help demo check unit bench faults kernels matrix truth fuzz fuzz-programs tests install clean bpf
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -59,6 +59,7 @@ help:
 	@echo 'make unit         build and run the unit tests alone (no root)'
 	@echo 'make faults       long live tests: load, loss, kills, upgrades (root); no part of make check'
 	@echo 'make matrix       the live tests with Debian'"'"'s 13, 15, 17 and 18 (root); no part of make check'
+	@echo 'make truth        recovery of names against servers built for it (hours); the last part of make matrix'
 	@echo 'make kernels      the programs on Debian'"'"'s 5.10, 6.1 and 6.12 under qemu (root); no part of make check'
 	@echo 'make fuzz         hostile binaries and recordings, FUZZ_SECONDS=30 a target; no part of make check'
 	@echo 'make bench        attach and detach times, cost per hit of each program'
@@ -142,6 +143,14 @@ matrix:
 	./scripts/setup build run test matrix
 	$(MAKE) $(BUILD)/walscope
 	WALSCOPE=$(abspath $(BUILD)/walscope) ./tests/matrix/run
+	$(MAKE) truth
+
+# Servers are built once and kept where tests/matrix/run keeps packages.
+truth:
+	./scripts/setup build test matrix
+	$(MAKE) $(BUILD)/tests/tools/resolve
+	RESOLVE=$(abspath $(BUILD)/tests/tools/resolve) ./tests/matrix/truth -v \
+		--build "$${WALSCOPE_MATRIX_CACHE:-$$HOME/.cache/walscope-matrix}/truth"
 
 faults:
 	./scripts/setup build run test faults
