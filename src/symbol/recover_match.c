@@ -564,6 +564,8 @@ static void log_best(const struct ws_unit *unit, size_t f, const struct ws_log *
 
 void ws_unit_match(struct ws_unit *unit, const struct ws_log *log)
 {
+	bool has_numbers = ws_image_arch(unit->scan->image) == WS_ARCH_X86_64;
+
 	/* What is surest comes first: it is evidence for what follows. */
 	for (double bits = BITS_MAX; bits >= BITS_MIN;) {
 		ws_unit_match_tables(unit, log);
@@ -571,7 +573,7 @@ void ws_unit_match(struct ws_unit *unit, const struct ws_log *log)
 		if (match_round(unit, bits, log) || (bits <= BITS_MIN && eliminate(unit, log))) {
 			bits = BITS_MAX;
 			unit->with_numbers = false;
-		} else if (bits - BITS_STEP < BITS_MIN && !unit->with_numbers) {
+		} else if (has_numbers && !unit->with_numbers && bits - BITS_STEP < BITS_MIN) {
 			bits = BITS_MAX;
 			unit->with_numbers = true;
 		} else {
