@@ -118,6 +118,11 @@ struct ws_offsets {
 	__u32 wait_event_archive;
 	__u32 wait_event_checkpoint_done;
 	__u32 wait_event_checkpoint_start;
+	/* struct PGPROC, proc.h */
+	__u32 pgproc_pid;
+	__u32 pgproc_wait_lock;
+	__u32 wait_event_sync_rep;
+	__u32 lock_transaction; /* LOCKTAG_TRANSACTION, lock.h */
 };
 
 /* Addresses of variables in the file, 0 where not known. */

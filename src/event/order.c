@@ -192,6 +192,13 @@ bool ws_order_knows(struct ws_order *order, uint32_t pid, uint64_t start_ns)
 	return find(order, pid, start_ns) != NULL;
 }
 
+uint64_t ws_order_last_ns(struct ws_order *order, uint32_t pid, uint64_t start_ns)
+{
+	const struct sequence *seq = find(order, pid, start_ns);
+
+	return seq ? seq->last_ns : 0;
+}
+
 /* How many of the records the kernel made up to next_seq have not arrived. */
 static uint32_t missing(const struct sequence *seq, uint32_t next_seq)
 {

@@ -55,6 +55,8 @@ int ws_order_session_gone(struct ws_order *order, uint32_t pid, uint64_t start_n
 			  uint32_t next_seq, uint64_t now_ns);
 /* Has a record of this session arrived, and not yet its end? */
 bool ws_order_knows(struct ws_order *order, uint32_t pid, uint64_t start_ns);
+/* When the last of its records was made that the programs have, 0 as for ws_order_knows. */
+uint64_t ws_order_last_ns(struct ws_order *order, uint32_t pid, uint64_t start_ns);
 /* The recording ends while the session lives: emits the gap for what has not arrived. */
 int ws_order_session_tail(struct ws_order *order, uint32_t pid, uint64_t start_ns,
 			  uint32_t next_seq, uint64_t now_ns);

@@ -154,7 +154,7 @@ static int drain_until_stopped(struct ws_live *live, uint64_t start_ns, struct w
 			break;
 		if (poll(&pfd, 1, POLL_MS) < 0 && errno != EINTR)
 			return ws_error_errno(err, errno, "cannot wait for records", NULL);
-		if (ws_ring_consume(live->ring) < 0)
+		if (ws_ring_consume(live->ring) < 0 || ws_live_emit_waits(live))
 			return -1;
 		now = ws_clock_mono_ns();
 		if (now - last_clock >= CLOCK_NS) {
@@ -434,6 +434,7 @@ static void tear_down(struct ws_live *live)
 	ws_redact_free(live->redact);
 	ws_live_servers_deinit(live);
 	ws_live_sockets_deinit(live);
+	ws_live_waits_deinit(live);
 }
 
 int ws_live_run(const struct ws_live_options *options, struct ws_sink sink,

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include "event/idmap.h"
 #include "event/ring.h"
 #include "live/live.h"
 #include "probe/crosscheck.h"
@@ -86,10 +87,11 @@ struct ws_live {
 	struct ws_error problem;
 	struct ws_rec_socket *sockets; /* as last put into the stream, by pid */
 	size_t socket_count;
-	bool sockets_failed; /* said once */
-	bool scan_failed;    /* the last one */
-	bool complete;	     /* no further server can come: nothing is looked for any more */
-	int sink_result;     /* what the sink said last: not 0 ends the run */
+	bool sockets_failed;	/* said once */
+	struct ws_waits *waits; /* waits.c */
+	bool scan_failed;	/* the last one */
+	bool complete;		/* no further server can come: nothing is looked for any more */
+	int sink_result;	/* what the sink said last: not 0 ends the run */
 };
 
 /* servers.c: finds servers, loads and attaches what is new, seeds walsenders that already run.
@@ -169,6 +171,11 @@ void ws_live_seeds_deinit(struct ws_live_seeds *seeds);
  * only of sessions none was taken of yet. */
 int ws_live_emit_sockets(struct ws_live *live, bool fresh);
 void ws_live_sockets_deinit(struct ws_live *live);
+
+/* waits.c: what sessions wait for and no probe shows: looks if the last time is long enough ago,
+ * which drains the ring, too. -1: out of memory, or the sink said so. */
+int ws_live_emit_waits(struct ws_live *live);
+void ws_live_waits_deinit(struct ws_live *live);
 /* Is the record's session one that the filters exclude? */
 bool ws_live_is_ignored(const struct ws_live *live, const struct ws_rec *rec);
 /* From the ring: drops what filters exclude, completes, then passes on in order. */

@@ -195,12 +195,14 @@ static cap_t remaining(cap_t now, bool follow, bool perf)
 	bool bare =
 		!is_set(now, CAP_PERMITTED, CAP_BPF) || !is_set(now, CAP_PERMITTED, CAP_PERFMON);
 
-	if (!caps || !follow)
+	if (!caps)
 		return caps;
 	ws_privileges_read(true, perf, &p);
 	for (int i = 0; i < WS_PRIVILEGE_COUNT; i++) {
 		cap_value_t cap = rows[i].cap;
 
+		if (!follow && i != WS_PRIVILEGE_SYS_PTRACE)
+			continue;
 		/* Where CAP_SYS_ADMIN stands in for what is not there, it has to stay. */
 		if (i == WS_PRIVILEGE_SYS_ADMIN && !p.list[i].need && !bare)
 			continue;

@@ -80,12 +80,15 @@ static void begin_stretch(struct ws_machine *m, enum ws_blocked_on on, uint64_t 
 	}
 	*stretch =
 		(struct ws_stretch){ .on = on, .from_ns = from_ns, .to_ns = OPEN, .signalled = !r };
-	if (on != WS_BLOCKED_LOCK || !r || !r->xid)
+	if (on != WS_BLOCKED_LOCK || !r)
 		return;
-	if (r->holder_pid)
+	if (!r->xid && r->holder_pid)
+		snprintf(stretch->detail, sizeof(stretch->detail), "waits for a lock of process %u",
+			 r->holder_pid);
+	else if (r->xid && r->holder_pid)
 		snprintf(stretch->detail, sizeof(stretch->detail),
 			 "waits for transaction %u of process %u", r->xid, r->holder_pid);
-	else
+	else if (r->xid)
 		snprintf(stretch->detail, sizeof(stretch->detail), "waits for transaction %u",
 			 r->xid);
 }

@@ -265,7 +265,7 @@ class Ends(LiveTest):
         self.assertAlmostEqual(record.time_in(pid, said, last_seen).get("exiting", 0), last_seen - said,
                                delta=0.001)
 
-    def test_a_base_backup_terminated_while_its_client_is_stopped_was_in_backup_send(self):
+    def test_a_base_backup_terminated_while_its_client_is_stopped_was_send_blocked(self):
         server = primary()
         with recording(server) as record:
             client, pid = self.stopped_backup(server, "s_bb_terminated")
@@ -273,20 +273,20 @@ class Ends(LiveTest):
             server.sql(f"select pg_terminate_backend({pid})")
             client.stop(signal.SIGKILL)
             wait_for("the walsender to end", lambda: server.wait_event(pid) is None)
-        self.assert_mostly(record, pid, window, "backup_send")
+        self.assert_mostly(record, pid, window, "send_blocked")
 
-    def test_a_base_backup_whose_client_is_stopped_is_in_backup_send_when_the_recording_ends(self):
+    def test_a_base_backup_whose_client_is_stopped_is_send_blocked_when_the_recording_ends(self):
         server = primary()
         with recording(server) as record:
             client, pid = self.stopped_backup(server, "s_bb_stopped")
             window = hold(pid, HOLD)
-        self.assert_mostly(record, pid, window, "backup_send")
+        self.assert_mostly(record, pid, window, "send_blocked")
         client.stop(signal.SIGKILL)
 
-    def test_a_base_backup_found_with_its_client_stopped_is_in_backup_send(self):
+    def test_a_base_backup_found_with_its_client_stopped_is_send_blocked(self):
         server = primary()
         client, pid = self.stopped_backup(server, "s_bb_found")
         with recording(server) as record:
             window = hold(pid, HOLD)
-        self.assert_mostly(record, pid, window, "backup_send")
+        self.assert_mostly(record, pid, window, "send_blocked")
         client.stop(signal.SIGKILL)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What no probe shows: locks, full and half-filled sockets outside the send loop, throttling."""
+
+import signal
+import subprocess
+import time
+
+from live import LiveTest, hold, once, primary, recording, wait_backup_stuck, walsender_pids
+from processes import wait_for
+from replication_client import connect
+
+HOLD = 1.5  # s for which a state is held and watched
+
+
+class Holder:
+    """A transaction of another session that stays open."""
+
+    def __init__(self, server, *statements):
+        self.psql = server.start_program(
+            ["psql", "-X", "-q", "-A", "-t", "-d", server.conninfo(application="w_holder", database="postgres")],
+            name="w_holder", stdin=subprocess.PIPE)
+        text = "begin;\n" + "".join(f"{line};\n" for line in statements)
+        self.say(text + "select 'pid=' || pg_backend_pid() || ' xid=' || txid_current();\n")
+        said = wait_for("the transaction to begin", lambda: self.psql.out if "xid=" in self.psql.out else None)
+        self.pid, self.xid = (int(word.split("=")[1]) for word in said.split()[-2:])
+
+    def say(self, text):
+        self.psql.popen.stdin.write(text.encode())
+        self.psql.popen.stdin.flush()
+
+    def end(self):
+        self.say("commit;\n")
+        self.psql.popen.stdin.close()
+        self.psql.expect()
+
+
+def held(server, event, pid):
+    """Waits until a backend waits for this and watches it for a while."""
+    wait_for(f"backend {pid} to wait for {event}", lambda: server.wait_event(pid) == event)
+    return hold(pid, HOLD)
+
+
+def table(server):
+    server.sql("create table if not exists w_table as select i, repeat('x', 200) from generate_series(1, 300000) i")
+    return server
+
+
+@once
+def primary_with_table():
+    return table(primary())
+
+
+class Waits(LiveTest):
+    def copy_unread(self, *options):
+        server = primary_with_table()
+        with recording(server, *options) as record:
+            client = connect(server, replication="database", application="w_copy", database="postgres")
+            client.send("Q", b"COPY w_table TO STDOUT\0")
+            client.receive_until("H")
+            pid, = wait_for("the walsender", lambda: walsender_pids(server, "w_copy", record_begin(record)))
+            window = held(server, "ClientWrite", pid)
+            client.close()
+        self.assert_mostly(record, pid, window, "send_blocked", 0.9)
+
+    def test_a_copy_whose_client_does_not_read_is_send_blocked(self):
+        self.copy_unread()
+
+    def test_a_copy_whose_client_does_not_read_is_send_blocked_at_level_1(self):
+        self.copy_unread("--level", "1")
+
+    def test_a_copy_of_a_locked_table_is_wait_lock_for_as_long(self):
+        server = primary_with_table()
+        with recording(server) as record:
+            holder = Holder(server, "lock table w_table")
+            began = time.time()
+            psql = server.start_program(
+                ["psql", "-X", "-q", "-c", "COPY (select 1 from w_table limit 1) TO STDOUT", "-d",
+                 server.conninfo(application="w_locked", replication="database", database="postgres")],
+                name="w_locked")
+            pid, = wait_for("the walsender", lambda: walsender_pids(server, "w_locked", record_begin(record)))
+            window = held(server, "relation", pid)
+            holder.end()
+            psql.expect()
+            ended = time.time()
+        self.assert_mostly(record, pid, window, "wait_lock")
+        self.assertLess(record.time_in(pid, began, ended)["wait_lock"], ended - began)
+        waits = [entry for entry in record.timeline(pid) if entry["state"] == "wait_lock"]
+        self.assertIn(f"process {holder.pid}", waits[0]["detail"])
+
+    def test_a_logical_slot_waits_for_an_open_transaction_by_its_xid_and_pid(self):
+        server = primary_with_table()
+        with recording(server) as record:
+            holder = Holder(server, "insert into w_table values (0, '')")
+            psql = server.start_program(
+                ["psql", "-X", "-q", "-c", "CREATE_REPLICATION_SLOT w_slot LOGICAL test_decoding", "-d",
+                 server.conninfo(application="w_slot", replication="database", database="postgres")],
+                name="w_slot")
+            pid, = wait_for("the walsender", lambda: walsender_pids(server, "w_slot", record_begin(record)))
+            window = held(server, "transactionid", pid)
+            holder.end()
+            psql.expect()
+        server.sql("select pg_drop_replication_slot('w_slot')")
+        self.assert_mostly(record, pid, window, "wait_lock")
+        waits = [entry for entry in record.timeline(pid) if entry["state"] == "wait_lock"]
+        self.assertEqual({entry["detail"] for entry in waits},
+                         {f"waits for transaction {holder.xid} of process {holder.pid}"})
+
+    def test_half_a_message_in_a_stream_is_recv_blocked(self):
+        server = primary_with_table()
+        with recording(server) as record:
+            start = server.value("select pg_current_wal_flush_lsn()")
+            client = connect(server, application="w_half")
+            client.start(f"START_REPLICATION {start}")
+            pid = int(server.wait_walsender("w_half")["pid"])
+            client.take_until_quiet()
+            client.socket.sendall(b"d\x00\x00\x00\x26r")
+            window = held(server, "ClientRead", pid)
+            client.close()
+        self.assert_mostly(record, pid, window, "recv_blocked")
+
+    def test_a_throttled_base_backup_is_backup_throttled_most_of_its_time(self):
+        server = primary_with_table()
+        with recording(server) as record:
+            client = server.basebackup("w_throttled", "-X", "none", "--max-rate", "4M")
+            pid, = wait_for("the walsender", lambda: walsender_pids(server, "w_throttled", record_begin(record)))
+            wait_for("the base backup to stream", lambda: server.sql(
+                "select pid from pg_stat_progress_basebackup where phase = 'streaming database files'"))
+            window = hold(pid, 3.0)
+            client.stop(signal.SIGKILL)
+        times = record.time_in(pid, window.begin, window.end)
+        self.assertGreaterEqual(times.get("backup_throttled", 0), 0.7 * window.seconds, times)
+
+    def test_a_base_backup_whose_client_is_stopped_is_send_blocked(self):
+        server = primary_with_table()
+        with recording(server) as record:
+            client = server.basebackup("w_stopped", "-X", "none", "-r", "32M")
+            pid = int(wait_for("the base backup to stream", lambda: server.sql(
+                "select pid from pg_stat_progress_basebackup where phase = 'streaming database files'"),
+                every=0.002)[0][0])
+            client.signal(signal.SIGSTOP)
+            wait_backup_stuck(server, pid)
+            window = hold(pid, HOLD)
+            client.stop(signal.SIGKILL)
+        self.assert_mostly(record, pid, window, "send_blocked")
+
+    def test_a_walsender_that_waits_for_a_command_is_idle(self):
+        server = primary_with_table()
+        with recording(server) as record:
+            client = connect(server, application="w_idle")
+            pid, = wait_for("the walsender", lambda: walsender_pids(server, "w_idle", record_begin(record)))
+            window = held(server, "ClientRead", pid)
+            client.leave()
+        self.assert_mostly(record, pid, window, "idle", 0.99)
+
+
+def record_begin(record):
+    return record.process.started_wall
