@@ -281,7 +281,7 @@ class Privileges(LiveTest):
             self.assertEqual([entry["command"] for entry in record.history(pid)], ["IDENTIFY_SYSTEM"])
         os.unlink(f"{server.program}.new")
 
-    def test_root_gives_up_all_when_no_server_can_come(self):
+    def test_root_keeps_only_what_reading_memory_takes_when_no_server_can_come(self):
         server = primary()
         file = space().file("all-given-up.wst")
         process = walscope.start_record(space(), file, "--postmaster", str(server.pid))
@@ -295,7 +295,7 @@ class Privileges(LiveTest):
         self.assertEqual([entry["command"] for entry in record.history(pid)], ["IDENTIFY_SYSTEM"])
         self.assertEqual(record.session(pid)["exit"]["code"], 0)
 
-    def test_a_walsender_named_by_pid_needs_no_privilege_any_more(self):
+    def test_a_walsender_named_by_pid_takes_no_privilege_but_to_be_read(self):
         server = primary()
         receiver = server.receivewal("p_pid")
         pid = int(server.wait_walsender("p_pid")["pid"])
