@@ -123,6 +123,10 @@ struct ws_offsets {
 	__u32 pgproc_wait_lock;
 	__u32 wait_event_sync_rep;
 	__u32 lock_transaction; /* LOCKTAG_TRANSACTION, lock.h */
+	/* walsender_private.h */
+	__u32 walsnd_size;
+	__u32 walsnd_sync_priority;
+	__u32 walsndctl_walsnds;
 };
 
 /* Addresses of variables in the file, 0 where not known. */

@@ -81,6 +81,12 @@ STRUCTURES = {
     ],
     "StringInfoData": [("data", "pointer"), ("len", "int")],
     "WaitEvent": [("pos", "int"), ("events", "uint32")],
+    "ConditionVariable": [("mutex", "slock_t"), ("wakeup", "int[2]")],
+    "WalSndCtlData": [
+        ("SyncRepQueue", "pointer[6]"), ("lsn", "uint64[3]"), ("sync_standbys_defined", "bool"),
+        ("wal_flush_cv", "ConditionVariable", 16, None), ("wal_replay_cv", "ConditionVariable", 16, None),
+        ("wal_confirm_rcv_cv", "ConditionVariable", 17, None), ("walsnds", "WalSnd"),
+    ],
     "Latch": [("is_set", "int"), ("maybe_sleeping", "int", 14, None), ("is_shared", "bool"), ("owner_pid", "int")],
     "PGPROC": [
         ("links", "pointer[2]"), ("procgloballist", "pointer"), ("sem", "pointer"), ("waitStatus", "int"),

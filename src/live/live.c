@@ -138,7 +138,7 @@ static int once_a_second(struct ws_live *live, uint64_t since_ns)
 		return -1;
 	if (reconcile(live) || report_untold(live, since_ns))
 		return -1;
-	return ws_live_emit_sockets(live, false);
+	return ws_live_emit_clusters(live) ? -1 : ws_live_emit_sockets(live, false);
 }
 
 static int drain_until_stopped(struct ws_live *live, uint64_t start_ns, struct ws_error *err)

@@ -11,6 +11,7 @@
 #include "event/ring.h"
 #include "live/live.h"
 #include "probe/crosscheck.h"
+#include "probe/cluster.h"
 #include "probe/plan.h"
 #include "symbol/resolve.h"
 #include "target/proc.h"
@@ -43,6 +44,11 @@ struct ws_known_postmaster {
 	bool wanted;
 	bool announced; /* its sessions are followed; until then its binary is tried again */
 	bool seen;	/* in the scan going on */
+	/* of an announced one */
+	uint16_t server;
+	uint64_t base;
+	struct ws_cluster cluster; /* as last told */
+	bool cluster_told;
 };
 
 /* A session whose records are dropped because a filter excludes its server. */
@@ -171,6 +177,9 @@ void ws_live_seeds_deinit(struct ws_live_seeds *seeds);
  * only of sessions none was taken of yet. */
 int ws_live_emit_sockets(struct ws_live *live, bool fresh);
 void ws_live_sockets_deinit(struct ws_live *live);
+
+/* cluster.c: tells of each server's state what changed. */
+int ws_live_emit_clusters(struct ws_live *live);
 
 /* waits.c: what sessions wait for and no probe shows: looks if the last time is long enough ago,
  * which drains the ring, too. -1: out of memory, or the sink said so. */

@@ -354,6 +354,7 @@ static int announce(struct ws_live *live, const struct ws_postmaster *postmaster
 		    struct ws_error *err)
 {
 	struct ws_binary *binary = find_binary(live, postmaster);
+	struct ws_known_postmaster *item;
 	bool is_new = !binary || !binary->server, gone = false;
 	struct ws_misfit misfit;
 	struct ws_error why;
@@ -375,7 +376,10 @@ static int announce(struct ws_live *live, const struct ws_postmaster *postmaster
 	rc = follow(live, postmaster, binary, is_new);
 	if (rc <= 0)
 		return rc;
-	known(live, postmaster)->announced = true;
+	item = known(live, postmaster);
+	item->announced = true;
+	item->server = binary->server;
+	item->base = postmaster->base;
 	*planted |= is_new;
 	live->attached++;
 	return 0;
@@ -403,6 +407,7 @@ static int look_at(struct ws_live *live, const struct ws_postmaster *postmaster,
 	item->seen = true;
 	item->wanted = wanted;
 	item->announced = false;
+	item->cluster_told = false;
 	if (wanted)
 		ws_tracer_add_postmaster(live->tracer, item->pid, item->start_ticks * WS_TICK_NS);
 	return wanted ? announce(live, postmaster, planted, err) : 0;

@@ -152,6 +152,31 @@ class Waits(LiveTest):
             client.leave()
         self.assert_mostly(record, pid, window, "idle", 0.99)
 
+    def test_a_synchronous_commit_without_a_standby_is_a_sync_waiter(self):
+        server = primary_with_table()
+        server.sql("alter system set synchronous_standby_names = 'w_nobody'")
+        try:
+            with recording(server) as record:
+                server.sql("select pg_reload_conf()")
+                wait_for("the server to know", lambda: server.value("show synchronous_standby_names") == "w_nobody")
+                psql = server.start_program(
+                    ["psql", "-X", "-q", "-c", "create table w_sync (i int)", "-d",
+                     server.conninfo(application="w_sync", database="postgres")], name="w_sync")
+                pid = wait_for("the commit to wait", lambda: server.sql(
+                    "select pid from pg_stat_activity where wait_event = 'SyncRep'"))[0][0]
+                time.sleep(HOLD + 1)
+                server.sql(f"select pg_cancel_backend({pid})")
+                psql.wait(30)
+                time.sleep(HOLD + 1)
+        finally:
+            server.sql("alter system reset synchronous_standby_names")
+            server.sql("select pg_reload_conf()")
+        seen = [event for event in record.view("trace") if event["event"] == "cluster"]
+        self.assertEqual([event["sync_waiters"] for event in seen if event["sync_waiters"]], [1])
+        self.assertEqual(seen[-1]["sync_waiters"], 0)
+        self.assertEqual(seen[-1]["sync_names"], "w_nobody")
+        self.assertEqual({event["db_state"] for event in seen}, {"in_production"})
+
 
 def record_begin(record):
     return record.process.started_wall

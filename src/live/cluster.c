@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What servers say of themselves, read once a second. */
+#include <string.h>
+
+#include "base/util.h"
+#include "live/private.h"
+
+static uint64_t exported(const struct ws_known_postmaster *item, const struct ws_binary *binary,
+			 const char *name)
+{
+	const struct ws_image_symbol *symbol = ws_image_symbol(binary->image, name);
+
+	return symbol && !symbol->is_function ? item->base + symbol->address : 0;
+}
+
+static int emit(struct ws_live *live, const struct ws_known_postmaster *item)
+{
+	const struct ws_cluster *cluster = &item->cluster;
+	struct ws_rec_cluster rec = {
+		.h = {
+			.size = sizeof(rec),
+			.kind = WS_KIND_CLUSTER,
+			.pid = item->pid,
+			.time_ns = ws_clock_mono_ns(),
+			.server = item->server,
+		},
+		.db_state = cluster->db_state,
+		.sync_waiters = cluster->sync_waiters,
+		.sync_walsenders = cluster->sync_walsenders,
+		.valid = cluster->valid,
+	};
+
+	memcpy(rec.sync_names, cluster->sync_names, sizeof(rec.sync_names));
+	return ws_order_feed(live->order, &rec, sizeof(rec));
+}
+
+static int tell(struct ws_live *live, struct ws_known_postmaster *item)
+{
+	const struct ws_binary *binary = ws_live_binary(live, item->server);
+	struct ws_cluster_place place;
+	struct ws_cluster now;
+
+	if (!binary || !binary->image)
+		return 0;
+	place = (struct ws_cluster_place){
+		.pid = item->pid,
+		.proc_root = live->proc.root,
+		.wal_snd_ctl = exported(item, binary, "WalSndCtl"),
+		.max_wal_senders = exported(item, binary, "max_wal_senders"),
+		.sync_names = exported(item, binary, "SyncRepStandbyNames"),
+		.off = &binary->plan.config.off,
+	};
+	ws_cluster_read(&place, &now);
+	if (!now.valid || (item->cluster_told && !memcmp(&now, &item->cluster, sizeof(now))))
+		return 0;
+	item->cluster = now;
+	item->cluster_told = true;
+	return emit(live, item);
+}
+
+int ws_live_emit_clusters(struct ws_live *live)
+{
+	for (size_t i = 0; i < live->postmaster_count; i++) {
+		if (live->postmasters[i].announced && tell(live, &live->postmasters[i]))
+			return -1;
+	}
+	return 0;
+}

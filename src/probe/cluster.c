@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "probe/cluster.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "target/memory.h"
+
+/* syncrep.h: SYNC_REP_WAIT_WRITE, _FLUSH, _APPLY. A queue of each stands first in WalSndCtlData (10
+ * to 18): the head of a ring of PGPROC.syncRepLinks, a pair of pointers each. */
+#define QUEUES	    3
+#define WAITERS_MAX 4096
+/* How often a queue is looked at that changes under our eyes. */
+#define LOOKS 3
+
+/* More than max_wal_senders can be (MAX_BACKENDS) is none. */
+#define WALSENDERS_MAX 0x3ffff
+
+struct links {
+	uint64_t prev, next;
+};
+
+/* pg_control.h, 10 to 18: system_identifier, pg_control_version, catalog_version_no, state. */
+struct control {
+	uint64_t system_identifier;
+	uint32_t version, catalog, state;
+};
+#define CONTROL_VERSION_MIN 1002
+#define CONTROL_VERSION_MAX 1899
+
+static void read_state(const struct ws_cluster_place *place, struct ws_cluster *cluster)
+{
+	struct control control;
+	char path[320];
+	ssize_t n;
+	int fd;
+
+	/* A postmaster's working directory is its data directory. */
+	snprintf(path, sizeof(path), "%s/%u/cwd/global/pg_control", place->proc_root, place->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	n = read(fd, &control, sizeof(control));
+	close(fd);
+	if (n != (ssize_t)sizeof(control) || control.version < CONTROL_VERSION_MIN ||
+	    control.version > CONTROL_VERSION_MAX || control.state >= WS_DB_IN_PRODUCTION)
+		return;
+	cluster->db_state = control.state + 1;
+	cluster->valid |= WS_CLUSTER_STATE;
+}
+
+/* -1: it changes faster than it is read, or is none. */
+static int count_queue(const struct ws_cluster_place *place, uint64_t head)
+{
+	struct links links;
+	int count = 0;
+
+	if (!ws_memory_read(place->pid, head, &links, sizeof(links)))
+		return -1;
+	/* Up to 15 one that nobody was in yet points to itself, later it may hold nothing. */
+	while (links.next && links.next != head) {
+		if (++count > WAITERS_MAX ||
+		    !ws_memory_read(place->pid, links.next, &links, sizeof(links)) || !links.next)
+			return -1;
+	}
+	return count;
+}
+
+static bool count_waiters(const struct ws_cluster_place *place, uint64_t control, uint32_t *count)
+{
+	*count = 0;
+	for (int q = 0; q < QUEUES; q++) {
+		int found = -1;
+
+		for (int i = 0; i < LOOKS && found < 0; i++)
+			found = count_queue(place, control + (uint64_t)q * sizeof(struct links));
+		if (found < 0)
+			return false;
+		*count += (uint32_t)found;
+	}
+	return true;
+}
+
+static bool count_walsenders(const struct ws_cluster_place *place, uint64_t control,
+			     uint32_t *count)
+{
+	const struct ws_offsets *off = place->off;
+	int32_t max, pid, priority;
+
+	*count = 0;
+	if (off->walsndctl_walsnds == WS_UNKNOWN || off->walsnd_size == WS_UNKNOWN ||
+	    off->walsnd_sync_priority == WS_UNKNOWN || !place->max_wal_senders ||
+	    !ws_memory_read(place->pid, place->max_wal_senders, &max, sizeof(max)) || max < 0 ||
+	    max > WALSENDERS_MAX)
+		return false;
+	for (int32_t i = 0; i < max; i++) {
+		uint64_t snd = control + off->walsndctl_walsnds + (uint64_t)i * off->walsnd_size;
+
+		/* pid is the first member of struct WalSnd. */
+		if (!ws_memory_read(place->pid, snd, &pid, sizeof(pid)))
+			return false;
+		if (pid <= 0)
+			continue;
+		if (!ws_memory_read(place->pid, snd + off->walsnd_sync_priority, &priority,
+				    sizeof(priority)))
+			return false;
+		*count += priority > 0;
+	}
+	return true;
+}
+
+static void read_names(const struct ws_cluster_place *place, struct ws_cluster *cluster)
+{
+	uint64_t text;
+
+	if (!place->sync_names ||
+	    !ws_memory_read(place->pid, place->sync_names, &text, sizeof(text)) || !text)
+		return;
+	if (ws_memory_read_string(place->pid, text, cluster->sync_names,
+				  sizeof(cluster->sync_names), NULL) >= 0)
+		cluster->valid |= WS_CLUSTER_NAMES;
+	else
+		cluster->sync_names[0] = '\0';
+}
+
+void ws_cluster_read(const struct ws_cluster_place *place, struct ws_cluster *cluster)
+{
+	uint64_t control;
+
+	/* Compared as bytes. */
+	memset(cluster, 0, sizeof(*cluster));
+	read_state(place, cluster);
+	read_names(place, cluster);
+	if (!place->wal_snd_ctl ||
+	    !ws_memory_read(place->pid, place->wal_snd_ctl, &control, sizeof(control)) || !control)
+		return;
+	if (count_waiters(place, control, &cluster->sync_waiters) &&
+	    count_walsenders(place, control, &cluster->sync_walsenders))
+		cluster->valid |= WS_CLUSTER_SYNC;
+	else
+		cluster->sync_waiters = cluster->sync_walsenders = 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * cluster.h: what a server says of itself in the memory that its postmaster shares with its
+ * processes, and in its control file.
+ */
+#ifndef WS_PROBE_CLUSTER_H
+#define WS_PROBE_CLUSTER_H
+
+#include <stdint.h>
+
+#include "config.h"
+
+/* Where that is: addresses in the postmaster, 0 where not known. */
+struct ws_cluster_place {
+	uint32_t pid;
+	const char *proc_root;	  /* "/proc" */
+	uint64_t wal_snd_ctl;	  /* WalSndCtl */
+	uint64_t max_wal_senders; /* int max_wal_senders */
+	uint64_t sync_names;	  /* SyncRepStandbyNames */
+	const struct ws_offsets *off;
+};
+
+/* As in struct ws_rec_cluster. */
+struct ws_cluster {
+	uint32_t db_state; /* enum ws_db_state */
+	uint32_t sync_waiters;
+	uint32_t sync_walsenders;
+	uint32_t valid; /* enum ws_cluster_valid */
+	char sync_names[WS_SYNC_NAMES_LEN];
+};
+
+/* What cannot be read is left out of `valid`. */
+void ws_cluster_read(const struct ws_cluster_place *place, struct ws_cluster *cluster);
+
+#endif
