@@ -63,11 +63,11 @@ void ws_privileges_fix(const struct ws_privileges *p, char text[WS_PRIVILEGES_FI
 int ws_privileges_check(const struct ws_privileges *p, struct ws_error *err);
 
 /*
- * Gives up every capability but those that following new servers takes, `follow` false: all but that to read memory of
- * them; those in use, inherited, ambient and in the bounding set, and the way to get any back
- * (no_new_privs). `perf` as above. `works` says whether the maps can still be read: kernels before
- * 5.19 want CAP_BPF for that, too, where bpf() is not everyone's. Returns 0, or -1 when something
- * could not be given up; nothing is broken then.
+ * Gives up every capability but those that following new servers takes, `follow` false: all but
+ * that to read memory of them; those in use, inherited, ambient and in the bounding set, and the
+ * way to get any back (no_new_privs). `perf` as above. `works` says whether the maps can still be
+ * read: kernels before 5.19 want CAP_BPF for that, too, where bpf() is not everyone's. Returns 0,
+ * or -1 when something could not be given up; nothing is broken then.
  */
 int ws_privileges_drop(bool follow, bool perf, bool (*works)(const void *arg), const void *arg,
 		       struct ws_error *err);
