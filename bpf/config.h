@@ -213,6 +213,7 @@ struct ws_entry {
 	__u64 walsnd;		     /* MyWalSnd's value once it was seen, 0 before */
 	__s32 sock;		     /* Port.sock; -1: not known */
 	__u32 postmaster_pid;	     /* its parent */
+	__u64 target_lsn;	     /* up to where there is WAL to send, 0: not known */
 	/* Level 3: written by the scheduler's programs, which may interrupt the session's own ...
 	 */
 	__u64 runnable_ns; /* since when it waits for a CPU, 0: it does not */
@@ -222,6 +223,15 @@ struct ws_entry {
 	__u64 off_cpu_told_ns;
 	struct ws_rec_off_cpu off_cpu;
 	__u64 off_cpu_before_ns[WS_STAGE_COUNT];
+};
+
+/* What the iterator over tasks (sample.bpf.c) says of a session; heads and `valid` are whole. */
+struct ws_taken {
+	struct ws_rec_sample sample;
+	struct ws_rec_socket socket; /* h.size is 0 if it has no TCP socket */
+	__u64 base;		     /* of the entry, if `flags` (enum ws_entry_flags) say so */
+	__u32 seq;		     /* of its next record */
+	__u32 flags;
 };
 
 /* Less time without a CPU is not worth a record. */

@@ -35,11 +35,28 @@ struct files_struct {
 
 struct sock_common {
 	unsigned short skc_family;
+	unsigned char skc_state;
+} __attribute__((preserve_access_index));
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	atomic_t refs;
+} __attribute__((preserve_access_index)) refcount_t;
+
+struct sk_buff_head {
+	__u32 qlen;
 } __attribute__((preserve_access_index));
 
 struct socket;
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
+	int sk_wmem_queued;
+	int sk_sndbuf;
+	refcount_t sk_wmem_alloc;
 	__u16 sk_protocol;
 	struct socket *sk_socket;
 } __attribute__((preserve_access_index));
@@ -49,7 +66,29 @@ struct socket {
 	struct sock *sk;
 } __attribute__((preserve_access_index));
 
-struct tcp_sock { /* begins with its struct sock */
+struct unix_sock { /* begins with its struct sock */
+	struct sock *peer;
+} __attribute__((preserve_access_index));
+
+struct inet_connection_sock { /* likewise */
+	__u32 icsk_rto;
+	__u8 icsk_ca_state : 5;
+	__u8 icsk_retransmits;
+	__u8 icsk_pending;
+	__u8 icsk_backoff;
+	__u8 icsk_probes_out;
+} __attribute__((preserve_access_index));
+
+struct minmax_sample {
+	__u32 t;
+	__u32 v;
+} __attribute__((preserve_access_index));
+
+struct minmax {
+	struct minmax_sample s[3];
+} __attribute__((preserve_access_index));
+
+struct tcp_sock { /* begins with its struct inet_connection_sock */
 	__u64 bytes_sent;
 	__u64 bytes_acked;
 	__u64 bytes_retrans;
@@ -57,6 +96,28 @@ struct tcp_sock { /* begins with its struct sock */
 	__u32 snd_nxt;
 	__u32 snd_una;
 	__u32 srtt_us;
+	__u32 snd_wnd;
+	__u32 mss_cache;
+	__u32 snd_cwnd;
+	__u32 packets_out;
+	__u32 total_retrans;
+	__u32 rcv_tstamp;
+	__u32 chrono_start;
+	__u32 chrono_stat[3];
+	__u8 chrono_type : 2;
+	struct minmax rtt_min;
+} __attribute__((preserve_access_index));
+
+struct sched_entity {
+	__u64 sum_exec_runtime;
+} __attribute__((preserve_access_index));
+
+struct sched_info { /* empty without CONFIG_SCHED_INFO */
+	unsigned long long run_delay;
+} __attribute__((preserve_access_index));
+
+struct task_io_accounting { /* empty without CONFIG_TASK_IO_ACCOUNTING */
+	__u64 read_bytes;
 } __attribute__((preserve_access_index));
 
 struct task_struct {
@@ -68,6 +129,10 @@ struct task_struct {
 	struct task_struct *group_leader;
 	__u64 start_boottime;
 	unsigned int __state;
+	int exit_state;
+	struct sched_entity se;
+	struct sched_info sched_info;
+	struct task_io_accounting ioac;
 } __attribute__((preserve_access_index));
 
 struct task_struct___before_5_14 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * socket.h: the counters of a walsender's TCP socket, read through the process's table of open
- * files. No site in the server is needed for that.
+ * socket.h: a walsender's socket, found through the process's table of open files, and the counters
+ * of a TCP one. No site in the server is needed for that.
  */
 #ifndef WS_SOCKET_H
 #define WS_SOCKET_H
@@ -14,18 +14,17 @@
 #define WS_IPPROTO_TCP 6
 
 /*
- * The socket behind a descriptor of a process, NULL if it is no TCP socket. Another process's table
- * may change while it is read: a socket and its file, and a socket and its network side, point at
- * each other (net/socket.c sock_alloc_file, sock_graft), so what does not was overtaken, or is no
- * socket at all.
+ * The network side of the socket behind a descriptor of a process, NULL if it is no socket. Another
+ * process's table may change while it is read: a socket and its file, and a socket and its network
+ * side, point at each other (net/socket.c sock_alloc_file, sock_graft), so what does not was
+ * overtaken, or is no socket at all.
  */
-static __always_inline struct tcp_sock *tcp_of(struct task_struct *task, __s32 fd)
+static __always_inline struct sock *sock_of(struct task_struct *task, __s32 fd)
 {
 	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
 	struct file **files, *file = NULL;
 	struct socket *socket;
 	struct sock *sk;
-	__u16 family;
 
 	if (!table || fd < 0 || (__u32)fd >= BPF_CORE_READ(table, max_fds))
 		return NULL;
@@ -36,7 +35,15 @@ static __always_inline struct tcp_sock *tcp_of(struct task_struct *task, __s32 f
 	if (!socket || BPF_CORE_READ(socket, file) != file)
 		return NULL;
 	sk = BPF_CORE_READ(socket, sk);
-	if (!sk || BPF_CORE_READ(sk, sk_socket) != socket)
+	return sk && BPF_CORE_READ(sk, sk_socket) == socket ? sk : NULL;
+}
+
+static __always_inline struct tcp_sock *tcp_of(struct task_struct *task, __s32 fd)
+{
+	struct sock *sk = sock_of(task, fd);
+	__u16 family;
+
+	if (!sk)
 		return NULL;
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	if ((family != WS_AF_INET && family != WS_AF_INET6) ||
@@ -46,8 +53,9 @@ static __always_inline struct tcp_sock *tcp_of(struct task_struct *task, __s32 f
 }
 
 /*
- * Fills all but the head. An acknowledgement moves bytes_acked and snd_una one after the other
- * (tcp_input.c tcp_snd_una_update): counters between which one came in are read again.
+ * Fills what every recording has, up to srtt_us, but not the head. An acknowledgement moves
+ * bytes_acked and snd_una one after the other (tcp_input.c tcp_snd_una_update): counters between
+ * which one came in are read again.
  */
 static __always_inline bool socket_counters(struct ws_rec_socket *r, struct task_struct *task,
 					    __s32 fd)

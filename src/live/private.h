@@ -91,9 +91,9 @@ struct ws_live {
 	/* What kept a server from being traced and was not said yet. Until tracing has started the
 	 * last one waits: it is the error if no server can be traced, else a warning. */
 	struct ws_error problem;
-	struct ws_rec_socket *sockets; /* as last put into the stream, by pid */
-	size_t socket_count;
-	bool sockets_failed;	/* said once */
+	struct ws_sampled *samples; /* as last put into the stream, by pid */
+	size_t sample_count;
+	bool samples_failed;	/* said once */
 	struct ws_waits *waits; /* waits.c */
 	bool scan_failed;	/* the last one */
 	bool complete;		/* no further server can come: nothing is looked for any more */
@@ -173,10 +173,12 @@ int ws_live_tell_seeds(struct ws_live *live, const struct ws_live_seeds *seeds);
 void ws_live_forget_seeds(struct ws_live *live, const struct ws_live_seeds *seeds);
 void ws_live_seeds_deinit(struct ws_live_seeds *seeds);
 
-/* sockets.c: takes the counters of the sessions' sockets and passes on those that changed. `fresh`:
- * only of sessions none was taken of yet. */
-int ws_live_emit_sockets(struct ws_live *live, bool fresh);
-void ws_live_sockets_deinit(struct ws_live *live);
+/* samples.c: takes samples of the sessions and their sockets and passes on those that changed.
+ * `fresh`: only of sessions none was taken of yet. */
+int ws_live_emit_samples(struct ws_live *live, bool fresh);
+/* A process whose stop or whose going on a record tells is not found out about once more. */
+void ws_live_note_stop(struct ws_live *live, const struct ws_rec_signal *signal);
+void ws_live_samples_deinit(struct ws_live *live);
 
 /* cluster.c: tells of each server's state what changed. */
 int ws_live_emit_clusters(struct ws_live *live);

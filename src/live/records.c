@@ -251,6 +251,7 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 	if (rec->kind == WS_KIND_SIGNAL && rec->size == sizeof(signal)) {
 		memcpy(&signal, data, sizeof(signal));
 		ws_live_complete_signal(live, &signal);
+		ws_live_note_stop(live, &signal);
 		data = &signal;
 	}
 	rc = ws_order_feed(live->order, data, size);

@@ -342,7 +342,7 @@ static int follow(struct ws_live *live, const struct ws_postmaster *postmaster,
 	if (!planted)
 		ws_live_forget_seeds(live, &seeds);
 	else if (ws_live_emit_server(live, postmaster, binary) ||
-		 ws_live_tell_seeds(live, &seeds) || ws_live_emit_sockets(live, true))
+		 ws_live_tell_seeds(live, &seeds) || ws_live_emit_samples(live, true))
 		rc = -1;
 	ws_live_seeds_deinit(&seeds);
 	return rc ? -1 : planted;
@@ -508,7 +508,7 @@ static int seed_late(struct ws_live *live, struct ws_error *err)
 	if (rc == 0)
 		rc = ws_live_tell_seeds(live, &seeds);
 	if (rc == 0)
-		rc = ws_live_emit_sockets(live, true);
+		rc = ws_live_emit_samples(live, true);
 	ws_live_seeds_deinit(&seeds);
 	ws_server_list_deinit(&list);
 	return rc;

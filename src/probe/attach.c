@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -197,29 +198,34 @@ static int share_maps(const struct ws_tracer *t, struct bpf_object *object)
 	return ret;
 }
 
-/* Without it there are the counters of sockets at the end of sessions only. */
-static void load_socket(struct ws_tracer *t)
+/* Without it there are no samples, and the counters of sockets at the end of sessions only. */
+static void load_sample(struct ws_tracer *t)
 {
+	struct timespec jiffy;
 	const char *step = "open";
 	int ret;
 
-	t->socket = socket_bpf__open();
-	ret = t->socket ? share_maps(t, t->socket->obj) : -errno;
+	t->sample = sample_bpf__open();
+	ret = t->sample ? share_maps(t, t->sample->obj) : -errno;
+	/* The coarse clocks advance once a jiffy (kernel/time/posix-timers.c posix_get_coarse_res).
+	 */
+	if (ret == 0 && clock_getres(CLOCK_MONOTONIC_COARSE, &jiffy) == 0 && jiffy.tv_nsec > 0)
+		t->sample->rodata->jiffy_ns = (uint32_t)jiffy.tv_nsec;
 	if (ret == 0) {
 		step = "load";
-		ret = socket_bpf__load(t->socket);
+		ret = sample_bpf__load(t->sample);
 	}
 	if (ret == 0) {
 		step = "attach";
-		ret = socket_bpf__attach(t->socket);
+		ret = sample_bpf__attach(t->sample);
 	}
 	if (ret == 0)
 		return;
-	socket_bpf__destroy(t->socket);
-	t->socket = NULL;
+	sample_bpf__destroy(t->sample);
+	t->sample = NULL;
 	ws_log(t->log, WS_LOG_INFO,
-	       "cannot %s the iterator over sockets (%s): wire_bytes and acked_bytes are known of "
-	       "sessions that were seen from start to end only",
+	       "cannot %s the iterator over sockets (%s): nothing is sampled, and wire_bytes and "
+	       "acked_bytes are known of sessions that were seen from start to end only",
 	       step, strerror(-ret));
 }
 
@@ -283,7 +289,7 @@ int ws_tracer_new(struct ws_tracer **tracer, const struct ws_tracer_options *opt
 		ws_tracer_free(t);
 		return -1;
 	}
-	load_socket(t);
+	load_sample(t);
 	ws_log(t->log, WS_LOG_INFO, "ring buffer of %zu bytes, sites hang on %s", ring_bytes,
 	       t->method == WS_ATTACH_UPROBE_MULTI ? "uprobe_multi links" : "perf events");
 	*tracer = t;
@@ -312,7 +318,7 @@ void ws_tracer_free(struct ws_tracer *t)
 		free(t->servers[i]);
 	}
 	free(t->servers);
-	socket_bpf__destroy(t->socket);
+	sample_bpf__destroy(t->sample);
 	host_bpf__destroy(t->host);
 	free(t);
 }

@@ -93,10 +93,10 @@ void ws_tracer_each_entry(const struct ws_tracer *tracer,
 			  void (*fn)(void *arg, uint32_t pid, const struct ws_entry *entry),
 			  void *arg);
 
-/* Takes the counters of all sessions' TCP sockets and calls fn with a WS_KIND_SOCKET record for
- * each that has one. Nothing on kernels without the iterator. Returns 0 or -errno. */
-int ws_tracer_each_socket(const struct ws_tracer *tracer,
-			  void (*fn)(void *arg, const struct ws_rec_socket *rec), void *arg);
+/* Takes a sample of all sessions and their sockets, and calls fn for each. Nothing on kernels without
+ * the iterator. Returns 0 or -errno. */
+int ws_tracer_each_sample(const struct ws_tracer *tracer,
+			  void (*fn)(void *arg, const struct ws_taken *taken), void *arg);
 /* From now on deadly signals to this postmaster (start in whole clock ticks) are reported, as those
  * to walsenders are; until it is removed. */
 void ws_tracer_add_postmaster(struct ws_tracer *tracer, uint32_t pid, uint64_t start_ns);

@@ -143,7 +143,7 @@ int ws_kernel_try_uprobe_perf(void)
 	return fd < 0 ? errno : 0;
 }
 
-/* As bpf/socket.bpf.c. Loading says it all: what can be loaded can be attached (5.8 and later). */
+/* As bpf/sample.bpf.c. Loading says it all: what can be loaded can be attached (5.8 and later). */
 static bool has_task_iterator(void)
 {
 	const struct bpf_insn insns[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the programs and their loader share: sessions, postmasters, sockets, counters. */
+/* What the programs and their loader share: sessions, postmasters, samples, counters. */
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -79,21 +79,21 @@ void ws_tracer_each_entry(const struct ws_tracer *t,
 	free(pids);
 }
 
-int ws_tracer_each_socket(const struct ws_tracer *t,
-			  void (*fn)(void *arg, const struct ws_rec_socket *rec), void *arg)
+int ws_tracer_each_sample(const struct ws_tracer *t,
+			  void (*fn)(void *arg, const struct ws_taken *taken), void *arg)
 {
-	struct ws_rec_socket rows[64];
+	struct ws_taken rows[32];
 	ws_autoclose int fd = -1;
 	uint32_t pid;
 	ssize_t got;
 	size_t have = 0;
 
-	if (!t->socket)
+	if (!t->sample)
 		return 0;
 	/* The iterator goes through all threads of the host: not for nothing. */
 	if (bpf_map_get_next_key(bpf_map__fd(t->host->maps.sessions), NULL, &pid))
 		return 0;
-	fd = bpf_iter_create(bpf_link__fd(t->socket->links.each_task));
+	fd = bpf_iter_create(bpf_link__fd(t->sample->links.each_task));
 	if (fd < 0)
 		return -errno;
 	/* A read may end within a row. */

@@ -9,13 +9,13 @@
 
 #include "probe/attach.h"
 #include "skel/host.skel.h"
-#include "skel/socket.skel.h"
+#include "skel/sample.skel.h"
 
 struct server; /* attach.c */
 
 struct ws_tracer {
 	struct host_bpf *host;
-	struct socket_bpf *socket; /* NULL if the kernel has no iterator over tasks */
+	struct sample_bpf *sample; /* NULL if the kernel has no iterator over tasks */
 	enum ws_attach_method method;
 	const struct ws_log *log;
 	struct server **servers; /* number n at index n - 1 */

@@ -4,6 +4,8 @@
  * itself. Needs root; not part of `make unit`.
  */
 #include <arpa/inet.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -126,14 +128,16 @@ static void what_is_no_tcp_socket_has_none(void **state)
 
 struct sampled {
 	struct ws_rec_socket rec;
+	struct ws_rec_sample sample;
 	unsigned int count;
 };
 
-static void keep_sample(void *arg, const struct ws_rec_socket *rec)
+static void keep_sample(void *arg, const struct ws_taken *taken)
 {
 	struct sampled *sampled = arg;
 
-	sampled->rec = *rec;
+	sampled->rec = taken->socket;
+	sampled->sample = taken->sample;
 	sampled->count++;
 }
 
@@ -141,8 +145,81 @@ static struct sampled sample(const struct fixture *f)
 {
 	struct sampled sampled = { .count = 0 };
 
-	assert_int_equal(ws_tracer_each_socket(f->tracer, keep_sample, &sampled), 0);
+	assert_int_equal(ws_tracer_each_sample(f->tracer, keep_sample, &sampled), 0);
 	return sampled;
+}
+
+/* What the kernel itself says of the socket, which is at rest. */
+static void expect_as_tcp_info(int fd, const struct ws_rec_socket *rec)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+	int sndbuf;
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+	assert_int_equal(rec->tcp_state, info.tcpi_state);
+	assert_int_equal(rec->ca_state, info.tcpi_ca_state);
+	assert_int_equal(rec->mss_bytes, info.tcpi_snd_mss);
+	assert_int_equal(rec->cwnd, info.tcpi_snd_cwnd);
+	assert_int_equal(rec->in_flight_packets, info.tcpi_unacked);
+	assert_int_equal(rec->total_retrans, info.tcpi_total_retrans);
+	assert_int_equal(rec->srtt_us, info.tcpi_rtt);
+	/* Its clocks have gone on since. */
+	assert_true(info.tcpi_busy_time - rec->busy_us < 10000000);
+	assert_true(info.tcpi_rwnd_limited - rec->rwnd_limited_us < 10000000);
+	assert_true(info.tcpi_last_ack_recv - rec->ack_age_us / 1000 + 10 < 10000);
+	size = sizeof(sndbuf);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, &size), 0);
+	assert_int_equal(rec->sndbuf_bytes, sndbuf);
+}
+
+static void seed_self(const struct fixture *f, struct ws_entry *entry)
+{
+	static const struct ws_proc proc = { .root = "/proc" };
+	struct ws_process self;
+	struct ws_error err;
+
+	assert_true(ws_proc_read(&proc, (uint32_t)getpid(), &self));
+	entry->start_ns = self.start_ticks * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
+	assert_int_equal(ws_tracer_seed(f->tracer, self.pid, entry, &err), 1);
+}
+
+static void a_unix_socket_that_nobody_reads_fills(void **state)
+{
+	static char bytes[SENT];
+	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	struct ws_entry entry = { .server = 1, .sock = -1, .target_lsn = 0x16b3748 };
+	unsigned int pieces = 0;
+	int ends[2], queued, sndbuf;
+	socklen_t size = sizeof(sndbuf);
+	struct sampled seen;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	entry.sock = ends[0];
+	seed_self(f, &entry);
+	seen = sample(f);
+	assert_int_equal(seen.count, 1);
+	assert_int_equal(seen.rec.h.size, 0); /* it is no TCP socket */
+	assert_true(seen.sample.valid & WS_SAMPLE_UNIX);
+	assert_true(seen.sample.valid & WS_SAMPLE_TARGET);
+	assert_int_equal(seen.sample.target_lsn, 0x16b3748);
+	assert_int_equal(seen.sample.unix_queued_bytes, 0);
+	assert_int_equal(seen.sample.unix_packets, 0);
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	while (write(ends[0], bytes, sizeof(bytes)) > 0)
+		pieces++;
+	assert_true(pieces > 1);
+	seen = sample(f);
+	assert_int_equal(ioctl(ends[0], SIOCOUTQ, &queued), 0);
+	assert_int_equal(seen.sample.unix_queued_bytes, queued);
+	assert_int_equal(getsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &sndbuf, &size), 0);
+	assert_int_equal(seen.sample.unix_sndbuf_bytes, sndbuf);
+	assert_true(seen.sample.unix_packets >= pieces);
+	ws_tracer_forget_session(f->tracer, (uint32_t)getpid(), entry.start_ns);
+	close(ends[0]);
+	close(ends[1]);
+	teardown(f);
 }
 
 /* This process in the place of a walsender. */
@@ -174,6 +251,13 @@ static void a_sample_has_the_bytes_while_they_are_on_their_way(void **state)
 	assert_int_equal(seen.rec.h.start_ns, entry.start_ns);
 	assert_int_equal(seen.rec.h.server, 1);
 	assert_int_equal(seen.rec.wire_bytes, 0);
+	assert_int_equal(seen.rec.tcp_state, 1); /* TCP_ESTABLISHED */
+	assert_int_equal(seen.rec.timer, WS_TCP_TIMER_NONE);
+	assert_int_equal(seen.rec.in_flight_bytes, 0);
+	assert_int_equal(seen.rec.busy_us, 0);
+	assert_int_equal(seen.sample.h.kind, WS_KIND_SAMPLE);
+	assert_int_equal(seen.sample.h.size, sizeof(seen.sample));
+	assert_int_equal(seen.sample.task_state, 'R'); /* it is this process that asks */
 	/* A receiver with no room: most stays here. */
 	setsockopt(ends[1], SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);
@@ -188,6 +272,9 @@ static void a_sample_has_the_bytes_while_they_are_on_their_way(void **state)
 	assert_int_equal(seen.rec.wire_bytes, total);
 	assert_int_equal(seen.rec.acked_bytes, total - (size_t)queued);
 	assert_true(seen.rec.unsent_bytes > 0 && seen.rec.unsent_bytes <= (uint32_t)queued);
+	assert_int_equal(seen.rec.in_flight_bytes + seen.rec.unsent_bytes, queued);
+	expect_as_tcp_info(ends[0], &seen.rec);
+	assert_true(seen.rec.busy_us >= before.rec.busy_us + 40000);
 	/* The pid of a process that was there before */
 	ws_tracer_forget_session(f->tracer, self.pid, entry.start_ns);
 	entry.start_ns -= 1000000000;
@@ -203,6 +290,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_end_has_the_bytes_of_tcp),
 		cmocka_unit_test(what_is_no_tcp_socket_has_none),
+		cmocka_unit_test(a_unix_socket_that_nobody_reads_fills),
 		cmocka_unit_test(a_sample_has_the_bytes_while_they_are_on_their_way),
 	};
 
