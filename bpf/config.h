@@ -63,7 +63,13 @@ enum ws_site {
 	WS_SITE_BACKUP_PUT_END = 46,
 	WS_SITE_BACKUP_PROGRESS = 47,  /* update_basebackup_progress: it was handed over */
 	WS_SITE_REPLIES_COPY_END = 48, /* the compiler's second copy of REPLIES_END */
-	WS_SITE_COUNT = 49,
+	/* up to where there is WAL to send; on a standby another function says so */
+	WS_SITE_TARGET_PHYSICAL = 49,
+	WS_SITE_TARGET_STANDBY = 50,
+	WS_SITE_TARGET_LOGICAL = 51,
+	WS_SITE_TARGET_LOGICAL_STANDBY = 52,
+	WS_SITE_BACKUP_MANIFEST = 53, /* SendBackupManifest */
+	WS_SITE_COUNT = 54,
 };
 
 #define WS_UNKNOWN \

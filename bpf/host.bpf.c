@@ -79,6 +79,8 @@ int on_exit(void *ctx)
  * same on both architectures). */
 enum {
 	SIG_INT = 2,
+	SIG_CONT = 18,
+	SIG_STOP = 19,
 	DEADLY = SIGNAL(3) /* QUIT */ | SIGNAL(4) /* ILL */ | SIGNAL(6) /* ABRT */ |
 		 SIGNAL(7) /* BUS */ | SIGNAL(8) /* FPE */ | SIGNAL(9) /* KILL */ |
 		 SIGNAL(11) /* SEGV */ | SIGNAL(15) /* TERM */ | SIGNAL(24) /* XCPU */ |
@@ -86,7 +88,22 @@ enum {
 };
 
 /* include/trace/events/signal.h: what came of the sending. */
-enum { TRACE_SIGNAL_DELIVERED = 0, TRACE_SIGNAL_LOSE_INFO = 4 };
+enum {
+	TRACE_SIGNAL_DELIVERED = 0,
+	TRACE_SIGNAL_IGNORED = 1,
+	TRACE_SIGNAL_ALREADY_PENDING = 2,
+	TRACE_SIGNAL_LOSE_INFO = 4,
+};
+
+/* Did it have its effect? SIGCONT lets a stopped process go on in front of anything else
+ * (prepare_signal), also where it is ignored then, which is the default, or blocked. */
+static __always_inline bool has_effect(__u32 signal, __u32 result)
+{
+	if (result == TRACE_SIGNAL_DELIVERED || result == TRACE_SIGNAL_LOSE_INFO)
+		return true;
+	return signal == SIG_CONT &&
+	       (result == TRACE_SIGNAL_IGNORED || result == TRACE_SIGNAL_ALREADY_PENDING);
+}
 
 /* The start of the walsender or postmaster with this pid, 0 if it is neither. */
 static __always_inline __u64 target_start(__u32 pid, __u64 start, __u32 signal)
@@ -97,6 +114,9 @@ static __always_inline __u64 target_start(__u32 pid, __u64 start, __u32 signal)
 	/* SIGINT ends a walsender's command, not the walsender. */
 	if (e && began_at(e, start))
 		return signal == SIG_INT || e->flags & WS_ENTRY_DEAD ? 0 : e->start_ns;
+	/* To a postmaster they say nothing of its sessions. */
+	if (signal == SIG_STOP || signal == SIG_CONT)
+		return 0;
 	postmaster = bpf_map_lookup_elem(&postmasters, &pid);
 	return postmaster && *postmaster / WS_TICK_NS == start / WS_TICK_NS ? start : 0;
 }
@@ -138,8 +158,9 @@ int on_signal(struct bpf_raw_tracepoint_args *ctx)
 	struct ws_rec_signal rec = {};
 	bool is_postmaster;
 
-	if (signal > 31 || !(SIGNAL(signal) & (DEADLY | SIGNAL(SIG_INT))) ||
-	    (result != TRACE_SIGNAL_DELIVERED && result != TRACE_SIGNAL_LOSE_INFO))
+	if (signal > 31 ||
+	    !(SIGNAL(signal) & (DEADLY | SIGNAL(SIG_INT) | SIGNAL(SIG_STOP) | SIGNAL(SIG_CONT))) ||
+	    !has_effect(signal, result))
 		return 0;
 	rec.signal = signal;
 	rec.target_pid = BPF_CORE_READ(task, tgid);

@@ -132,6 +132,11 @@ static __always_inline void on_BACKUP_WAL(struct pt_regs *ctx)
 	backup_phase(WS_BACKUP_WAL);
 }
 
+static __always_inline void on_BACKUP_MANIFEST(struct pt_regs *ctx)
+{
+	backup_phase(WS_BACKUP_MANIFEST);
+}
+
 static __always_inline void on_BACKUP_DONE(struct pt_regs *ctx)
 {
 	backup_phase(WS_BACKUP_DONE);

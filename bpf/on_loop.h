@@ -294,6 +294,40 @@ static __always_inline void on_WAL_WAIT_END(struct pt_regs *ctx)
 	wait_end(ctx);
 }
 
+/* Nothing is that far ahead (16 TB): what else a register may hold is no position. */
+#define TARGET_FAR (1ULL << 44)
+
+/* Behind the calls that ask up to where there is WAL to send. Samples tell of it, no record here.
+ */
+static __always_inline void target(struct pt_regs *ctx)
+{
+	__u64 lsn = REGISTER(WS_RESULT(ctx));
+	struct ws_entry *e = session_of(current_tgid());
+
+	if (e && lsn - e->turn.lsn_to < TARGET_FAR)
+		e->target_lsn = lsn;
+}
+
+static __always_inline void on_TARGET_PHYSICAL(struct pt_regs *ctx)
+{
+	target(ctx);
+}
+
+static __always_inline void on_TARGET_STANDBY(struct pt_regs *ctx)
+{
+	target(ctx);
+}
+
+static __always_inline void on_TARGET_LOGICAL(struct pt_regs *ctx)
+{
+	target(ctx);
+}
+
+static __always_inline void on_TARGET_LOGICAL_STANDBY(struct pt_regs *ctx)
+{
+	target(ctx);
+}
+
 static __always_inline void replies_end(void)
 {
 	__u32 pid = current_tgid();

@@ -31,6 +31,7 @@
 	X(BACKUP_WAIT_ARCHIVE) \
 	X(BACKUP_WAL)          \
 	X(BACKUP_DONE)         \
+	X(BACKUP_MANIFEST)     \
 	X(AUTH_BEGIN)          \
 	X(AUTH_END)            \
 	X(INITIALIZED)         \
@@ -53,7 +54,11 @@
 	X(WRITE_WAIT_START)  \
 	X(WRITE_WAIT_END)    \
 	X(WAL_WAIT_START)    \
-	X(WAL_WAIT_END)
+	X(WAL_WAIT_END)      \
+	X(TARGET_PHYSICAL)   \
+	X(TARGET_STANDBY)    \
+	X(TARGET_LOGICAL)    \
+	X(TARGET_LOGICAL_STANDBY)
 
 /* Level 3: each WAL read and each logical message. */
 #define WS_SITES_DETAIL(X) \

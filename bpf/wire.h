@@ -34,7 +34,7 @@ enum ws_kind {
 	WS_KIND_PHASE = 13,	/* the start of a session came further (see ws_phase) */
 	WS_KIND_TEXT_SUM = 14,	/* true length and hash of a text that is cut */
 	WS_KIND_MESSAGE = 15,	/* a protocol message came in that walsenders refuse */
-	WS_KIND_SIGNAL = 16,	/* a deadly signal was sent to a walsender or a postmaster */
+	WS_KIND_SIGNAL = 16,	/* to a walsender or postmaster: ends, stops or continues it */
 	WS_KIND_SLOT = 17,	/* a server process reported that it takes a slot away */
 	WS_KIND_ENDING = 18,	/* WalSndKill: proc_exit runs */
 	WS_KIND_OFF_CPU = 19,	/* it could run, and waited for a CPU (level 3) */

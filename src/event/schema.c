@@ -594,7 +594,7 @@ static const struct ws_kind_info kinds[] = {
 	  FIELDS(message_fields) },
 	{ .kind = WS_KIND_SIGNAL,
 	  .name = "signal",
-	  .help = "a deadly signal was sent to a walsender or a postmaster",
+	  .help = "a signal that ends, stops or continues was sent to a walsender or a postmaster",
 	  SIZE(sizeof(struct ws_rec_signal)),
 	  FIELDS(signal_fields) },
 	{ .kind = WS_KIND_SLOT,

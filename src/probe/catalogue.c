@@ -34,6 +34,12 @@
  * minors that end the progress report in bbsink_progress's cleanup (15.20 does, 15.18 does not).
  * The clean-up of the resource owner is the last thing perform_base_backup does in all of them.
  *
+ * target_*: XLogSendLogical asks only once it has decoded what it was told last. From 16 on the
+ * ways of a primary and of a standby join behind the two calls, with the result of either. On a
+ * standby GetStandbyFlushRecPtr, which is inlined into XLogSendPhysical, takes what was received
+ * unless more was replayed, which is so only where WAL comes out of an archive: samples leave such
+ * a target out.
+ *
  * message_refused: every backend runs forbidden_in_wal_sender for each message of the extended
  * protocol. The part of it that gcc splits off is reached only if am_walsender is set; where there
  * is none, there is no place for this row.
@@ -309,6 +315,53 @@ static const struct ws_probe catalogue[] = {
 		.walsender_only = true,
 	},
 	{
+		.site = WS_SITE_TARGET_PHYSICAL,
+		.name = "target_physical",
+		.function = "XLogSendPhysical",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "GetFlushRecPtr",
+		.captures = "result: up to where there is WAL to send",
+		.wants_result = true,
+		.level = 2,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_TARGET_STANDBY,
+		.name = "target_standby",
+		.function = "XLogSendPhysical",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "GetWalRcvFlushRecPtr",
+		.captures = "result: up to where there is WAL to send",
+		.wants_result = true,
+		.level = 2,
+		.first_major = 13,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_TARGET_LOGICAL,
+		.name = "target_logical",
+		.function = "XLogSendLogical",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "GetFlushRecPtr",
+		.may_join = true,
+		.captures = "result: up to where there is WAL to send",
+		.wants_result = true,
+		.level = 2,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_TARGET_LOGICAL_STANDBY,
+		.name = "target_logical_standby",
+		.function = "XLogSendLogical",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "GetXLogReplayRecPtr",
+		.captures = "result: up to where there is WAL to send",
+		.wants_result = true,
+		.level = 2,
+		.first_major = 16,
+		.walsender_only = true,
+	},
+	{
 		.site = WS_SITE_READ_START,
 		.name = "read_start",
 		.function = "XLogSendPhysical",
@@ -561,6 +614,16 @@ static const struct ws_probe catalogue[] = {
 		.captures = "",
 		.level = 1,
 		.first_major = 18,
+		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_BACKUP_MANIFEST,
+		.name = "backup_manifest",
+		.function = "SendBackupManifest",
+		.kind = WS_SITE_ENTRY,
+		.captures = "",
+		.level = 1,
+		.first_major = 13,
 		.walsender_only = true,
 	},
 	{

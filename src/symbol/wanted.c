@@ -61,6 +61,7 @@ static const struct ws_symbol_wanted wanted[] = {
 	FUNCTION("ProcessStandbyReplyMessage", "walsender.c", 10),
 	FUNCTION("ReadReplicationSlot", "walsender.c", 15),
 	VARIABLE("ReplicationSlotCtl", "slot.c", 10),
+	FUNCTION("SendBackupManifest", "backup_manifest.c", 13),
 	FUNCTION("SendBaseBackup", "basebackup.c", 10),
 	FUNCTION("SendTimeLineHistory", "walsender.c", 10),
 	FUNCTION("StartLogicalReplication", "walsender.c", 10),
