@@ -49,7 +49,7 @@ class Samples(LiveTest):
         self.assertLessEqual(seen, goes_on - before + 0.01)
         self.assertEqual([entry["signal"] for entry in record.view("trace") if entry["event"] == "signal"
                           and entry["target_pid"] == pid][:2], [signal.SIGSTOP, signal.SIGCONT])
-        self.assertNotEqual(record.session(pid)["reason"], "killed")
+        self.assertNotEqual(record.session(pid)["exit"]["reason"], "killed")
 
     def test_a_receiver_that_does_not_read_closes_its_window(self):
         server = sampled()
