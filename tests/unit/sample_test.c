@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Which samples are told of, and what is read of processes and control groups. */
+#include "../lib/proc_fixture.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "live/changed.h"
+#include "target/usage.h"
+
+static struct ws_rec_socket at_rest(void)
+{
+	return (struct ws_rec_socket){ .h.time_ns = 1000000000, .wire_bytes = 5000, .srtt_us = 30 };
+}
+
+static void ages_and_smoothed_times_alone_are_no_change(void **state)
+{
+	const struct ws_rec_socket last = at_rest();
+	struct ws_rec_socket now = last;
+
+	(void)state;
+	now.h.time_ns += 3600000000000;
+	now.srtt_us = 31;
+	now.rto_us = 200000;
+	now.ack_age_us = 3600000000;
+	assert_false(ws_socket_changed(&last, &now));
+	now.window_bytes = 1;
+	assert_true(ws_socket_changed(&last, &now));
+}
+
+static void silence_is_told_every_five_seconds_while_data_is_on_its_way(void **state)
+{
+	struct ws_rec_socket last = at_rest(), now;
+
+	(void)state;
+	last.in_flight_bytes = 1;
+	now = last;
+	now.h.time_ns += WS_SILENCE_NS - 1;
+	assert_false(ws_socket_changed(&last, &now));
+	now.h.time_ns++;
+	assert_true(ws_socket_changed(&last, &now));
+	last.in_flight_bytes = now.in_flight_bytes = 0;
+	last.unsent_bytes = now.unsent_bytes = 1;
+	assert_true(ws_socket_changed(&last, &now));
+}
+
+static void a_sample_changes_with_any_value(void **state)
+{
+	const struct ws_rec_sample last = { .h.time_ns = 1, .run_ns = 2 };
+	struct ws_rec_sample now = last;
+
+	(void)state;
+	now.h.time_ns = 99;
+	assert_false(ws_sample_changed(&last, &now));
+	now.task_state = 'T';
+	assert_true(ws_sample_changed(&last, &now));
+}
+
+static void put_process(const struct fixture *fx, const char *statm, const char *cgroup)
+{
+	fixture_put_dir(fx, "proc/7");
+	fixture_put_text(fx, "proc/7/statm", statm);
+	fixture_put_text(fx, "proc/7/cgroup", cgroup);
+}
+
+static void resident_memory_is_in_pages(void **state)
+{
+	struct fixture *fx = *state;
+	uint64_t bytes;
+
+	put_process(fx, "100 25 3 1 0 9 0\n", "");
+	assert_true(ws_usage_rss(&fx->proc, 7, &bytes));
+	assert_int_equal(bytes, 25 * sysconf(_SC_PAGESIZE));
+	assert_false(ws_usage_rss(&fx->proc, 8, &bytes));
+}
+
+static void only_a_group_with_a_quota_throttles(void **state)
+{
+	struct fixture *fx = *state;
+	struct ws_cgroups groups;
+	char root[256];
+	uint64_t ns;
+
+	put_process(fx, "", "1:cpu:/other\n0::/a/b\n");
+	fixture_put_dir(fx, "cg");
+	fixture_put_dir(fx, "cg/a");
+	fixture_put_dir(fx, "cg/a/b");
+	fixture_put_text(fx, "cg/a/b/cpu.max", "max 100000\n");
+	fixture_put_text(fx, "cg/a/b/cpu.stat", "usage_usec 1\nthrottled_usec 9000\n");
+	fixture_put_text(fx, "cg/a/cpu.max", "max 100000\n");
+	fixture_put_text(fx, "cg/a/cpu.stat", "usage_usec 1\nthrottled_usec 5\n");
+	snprintf(root, sizeof(root), "%s", fixture_path(fx, "cg"));
+	groups = (struct ws_cgroups){ .root = root };
+	assert_false(ws_usage_throttled(&fx->proc, &groups, 7, &ns));
+	fixture_put_text(fx, "cg/a/cpu.max", "50000 100000\n");
+	groups = (struct ws_cgroups){ .root = root };
+	assert_true(ws_usage_throttled(&fx->proc, &groups, 7, &ns));
+	assert_int_equal(ns, 5000);
+	/* Outside of what our namespace shows. */
+	put_process(fx, "", "0::/../a\n");
+	assert_false(ws_usage_throttled(&fx->proc, &groups, 7, &ns));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(ages_and_smoothed_times_alone_are_no_change),
+		TEST(silence_is_told_every_five_seconds_while_data_is_on_its_way),
+		TEST(a_sample_changes_with_any_value),
+		TEST(resident_memory_is_in_pages),
+		TEST(only_a_group_with_a_quota_throttles),
+	};
+
+	return cmocka_run_group_tests_name("sample", tests, NULL, NULL);
+}
