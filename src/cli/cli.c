@@ -45,6 +45,11 @@ static const struct ws_verb verbs[] = {
 	  ws_cmd_timeline },
 	{ "hist", "FILE", "latency histograms: sends, waits, lags",
 	  "Prints the histograms of each session.", ON_RECORDINGS, ws_cmd_hist },
+	{ "explain", "FILE", "why: where the time went, what holds each walsender up, what to do",
+	  "Prints for each session, for sessions that belong together and for each server where "
+	  "the "
+	  "time went, a verdict, its evidence, and what to do.",
+	  ON_RECORDINGS, ws_cmd_explain },
 };
 
 const struct ws_verb *ws_verbs(size_t *count)

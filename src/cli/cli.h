@@ -34,5 +34,6 @@ enum ws_exit ws_cmd_sessions(const struct ws_options *options, struct ws_error *
 enum ws_exit ws_cmd_history(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_timeline(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_hist(const struct ws_options *options, struct ws_error *err);
+enum ws_exit ws_cmd_explain(const struct ws_options *options, struct ws_error *err);
 
 #endif

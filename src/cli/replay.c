@@ -187,14 +187,24 @@ void ws_replay_deinit(struct ws_replay *s)
 	*s = (struct ws_replay){ .fd = -1 };
 }
 
+struct pass {
+	struct ws_model *model;
+	const struct ws_replay_tap *tap;
+};
+
 static int feed(void *arg, const struct ws_rec *rec)
 {
-	return ws_model_feed(arg, rec);
+	struct pass *pass = arg;
+
+	if (ws_model_feed(pass->model, rec))
+		return -1;
+	return pass->tap->fn ? pass->tap->fn(pass->tap->arg, pass->model, rec) : 0;
 }
 
 int ws_replay_run(const struct ws_replay *s, const struct ws_observer *observer,
-		  struct ws_model **model, struct ws_error *err)
+		  const struct ws_replay_tap *tap, struct ws_model **model, struct ws_error *err)
 {
+	struct pass pass = { .tap = tap };
 	int rc;
 
 	*model = ws_model_new(observer);
@@ -203,7 +213,8 @@ int ws_replay_run(const struct ws_replay *s, const struct ws_observer *observer,
 	if (s->windowed)
 		ws_model_set_window(*model, s->from_ns,
 				    s->options->to.kind ? s->to_ns : UINT64_MAX);
-	rc = read_all(s, feed, *model, NULL, err);
+	pass.model = *model;
+	rc = read_all(s, feed, &pass, NULL, err);
 	if (rc == 0 && ws_model_finish(*model, s->end_ns) == 0)
 		return 0;
 	if (!err->what[0])

@@ -36,12 +36,18 @@ void ws_replay_deinit(struct ws_replay *source);
 int ws_replay_each(const struct ws_replay *source, int (*fn)(void *arg, const struct ws_rec *rec),
 		   void *arg, struct ws_error *err);
 
+/* Told each record of a pass, behind the model; returns -1 when memory ran out. */
+struct ws_replay_tap {
+	int (*fn)(void *arg, const struct ws_model *model, const struct ws_rec *rec);
+	void *arg;
+};
+
 /*
- * A second pass with an observer, which is told what lies in the window; the model that it leaves
- * is the caller's to free.
+ * A second pass with an observer, which is told what lies in the window, and a tap (its fn may be
+ * NULL); the model that it leaves is the caller's to free.
  */
 int ws_replay_run(const struct ws_replay *source, const struct ws_observer *observer,
-		  struct ws_model **model, struct ws_error *err);
+		  const struct ws_replay_tap *tap, struct ws_model **model, struct ws_error *err);
 
 /* Does the user want to see this session? It may be of any pass. */
 bool ws_replay_wants(struct ws_replay *source, const struct ws_session *session);

@@ -77,17 +77,27 @@ static int by_start(const void *a, const void *b)
 	return x->pid < y->pid ? -1 : x->pid > y->pid;
 }
 
+static int on_record(void *arg, const struct ws_model *model, const struct ws_rec *rec)
+{
+	struct ws_view_run *run = arg;
+
+	if (!run->failed && run->ops->record)
+		run->failed = run->ops->record(run, model, rec) != 0;
+	return run->failed ? -1 : 0;
+}
+
 /* The second pass and what is printed at its end. */
 static enum ws_exit show(struct ws_view_run *run, struct ws_error *err)
 {
 	const struct ws_observer observer = {
 		.arg = run, .segment = on_segment, .command = on_command, .session = on_session
 	};
+	const struct ws_replay_tap tap = { run->ops->record ? on_record : NULL, run };
 	struct ws_model *model;
 	enum ws_exit status = WS_EXIT_DONE;
 
 	errno = 0;
-	if (ws_replay_run(&run->source, &observer, &model, err))
+	if (ws_replay_run(&run->source, &observer, &tap, &model, err))
 		return WS_EXIT_FAILED;
 	if (run->session_count)
 		qsort(run->sessions, run->session_count, sizeof(*run->sessions), by_start);

@@ -25,6 +25,9 @@ struct ws_view_run {
  * may be NULL. Only wanted sessions are told. */
 struct ws_view_ops {
 	enum ws_view view;
+	/* Each record, behind the model. */
+	int (*record)(struct ws_view_run *run, const struct ws_model *model,
+		      const struct ws_rec *rec);
 	int (*command)(struct ws_view_run *run, const struct ws_session *session,
 		       const struct ws_command *command);
 	int (*segment)(struct ws_view_run *run, const struct ws_session *session,

@@ -50,6 +50,11 @@ int ws_export_symbols(struct ws_export *ex, const struct ws_symbol_report *repor
 	return ex->format->symbols ? ex->format->symbols(ex, report) : 0;
 }
 
+int ws_export_explained(struct ws_export *ex, const struct ws_explained *explained)
+{
+	return ex->format->explained ? ex->format->explained(ex, explained) : 0;
+}
+
 int ws_export_end(struct ws_export *ex)
 {
 	if (ex->format->end && ex->format->end(ex))

@@ -9,6 +9,7 @@
 #ifndef WS_EXPORT_EXPORT_H
 #define WS_EXPORT_EXPORT_H
 
+#include "diagnose/diagnose.h"
 #include "export/doctor.h"
 #include "export/screen.h"
 #include "export/symbols.h"
@@ -22,6 +23,7 @@ enum ws_view {
 	WS_VIEW_TRACE,
 	WS_VIEW_DOCTOR,
 	WS_VIEW_SYMBOLS,
+	WS_VIEW_EXPLAIN,
 	WS_VIEW_COUNT,
 };
 
@@ -63,6 +65,7 @@ struct ws_format {
 		     const struct ws_rec *rec);
 	int (*doctor)(struct ws_export *ex, const struct ws_doctor *doctor);
 	int (*symbols)(struct ws_export *ex, const struct ws_symbol_report *report);
+	int (*explained)(struct ws_export *ex, const struct ws_explained *explained);
 	/* After the last row. */
 	int (*end)(struct ws_export *ex);
 	/* Frees the state, also without an end. */
@@ -86,6 +89,7 @@ int ws_export_event(struct ws_export *ex, const struct ws_session *session,
 		    const struct ws_rec *rec);
 int ws_export_doctor(struct ws_export *ex, const struct ws_doctor *doctor);
 int ws_export_symbols(struct ws_export *ex, const struct ws_symbol_report *report);
+int ws_export_explained(struct ws_export *ex, const struct ws_explained *explained);
 int ws_export_end(struct ws_export *ex);
 void ws_export_release(struct ws_export *ex);
 

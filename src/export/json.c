@@ -367,4 +367,5 @@ const struct ws_format ws_format_json = {
 	.event = ws_json_event,
 	.doctor = ws_json_doctor,
 	.symbols = ws_json_symbols,
+	.explained = ws_json_explained,
 };

@@ -446,7 +446,7 @@ const struct ws_text_view ws_text_history = { begin_history, end_history, releas
 static const struct ws_text_view *const views[WS_VIEW_COUNT] = {
 	[WS_VIEW_SESSIONS] = &ws_text_sessions, [WS_VIEW_HISTORY] = &ws_text_history,
 	[WS_VIEW_TIMELINE] = &ws_text_timeline, [WS_VIEW_HIST] = &ws_text_hist,
-	[WS_VIEW_TRACE] = &ws_text_trace,
+	[WS_VIEW_TRACE] = &ws_text_trace,	[WS_VIEW_EXPLAIN] = &ws_text_explain,
 };
 
 static int text_begin(struct ws_export *ex)
@@ -481,6 +481,7 @@ const struct ws_format ws_format_text = {
 	.event = ws_text_event,
 	.doctor = ws_text_doctor,
 	.symbols = ws_text_symbols,
+	.explained = ws_text_explained,
 	.end = text_end,
 	.release = text_release,
 };

@@ -19,6 +19,7 @@ extern const struct ws_text_view ws_text_history;
 extern const struct ws_text_view ws_text_timeline;
 extern const struct ws_text_view ws_text_hist;
 extern const struct ws_text_view ws_text_trace;
+extern const struct ws_text_view ws_text_explain;
 
 int ws_text_session_row(struct ws_export *ex, const struct ws_session *session);
 int ws_text_command_row(struct ws_export *ex, const struct ws_session *session,
@@ -29,6 +30,7 @@ int ws_text_hist_block(struct ws_export *ex, const struct ws_session *session,
 		       enum ws_metric metric, const struct ws_hist *hist);
 int ws_text_event(struct ws_export *ex, const struct ws_session *session, const struct ws_rec *rec);
 int ws_text_doctor(struct ws_export *ex, const struct ws_doctor *doctor);
+int ws_text_explained(struct ws_export *ex, const struct ws_explained *explained);
 int ws_text_symbols(struct ws_export *ex, const struct ws_symbol_report *report);
 
 /* "24 found (20 dynsym, 4 recovered), 5 inlined, 1 unknown; in 123 ms". */

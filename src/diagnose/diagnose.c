@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Lets the rules look: at each session, at groups of them, at each server. */
+#include "diagnose/diagnose.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "diagnose/evidence.h"
+
+/* The first rule that fits is the verdict. False: none does. */
+static bool judge(const struct ws_case *c, struct ws_explained *e)
+{
+	size_t count;
+	const struct ws_rule *rules = ws_rules(&count);
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++) {
+		struct ws_finding finding = { .advice = rules[i].advice };
+
+		/* What is healthy is so only if nothing else fits. */
+		if (!(rules[i].scopes & c->scope) ||
+		    (any && (rules[i].rank == WS_RANK_HEALTHY ||
+			     rules[i].verdict == WS_VERDICT_INSUFFICIENT_DATA)) ||
+		    !rules[i].fits(c, &finding))
+			continue;
+		if (any) {
+			e->also[e->also_count++] = rules[i].verdict;
+			continue;
+		}
+		any = true;
+		e->verdict = rules[i].verdict;
+		e->finding = finding;
+		if (rules[i].rank == WS_RANK_DATA)
+			break; /* nothing else can be said */
+	}
+	return any;
+}
+
+static uint64_t end_of(const struct ws_diagnosis *d, const struct ws_session *s)
+{
+	uint64_t end = s->end_ns ? s->end_ns : s->accounted_ns;
+
+	return end < d->to_ns ? end : d->to_ns;
+}
+
+static void add_times(const struct ws_diagnosis *d, const struct ws_session *s,
+		      struct ws_explained *e)
+{
+	uint64_t from = s->begin_ns > d->from_ns ? s->begin_ns : d->from_ns, to = end_of(d, s);
+
+	e->wall_ns += to > from ? to - from : 0;
+	for (int i = 0; i < WS_STATE_COUNT; i++) {
+		e->state_ns[i] += s->state_ns[i];
+		e->accounted_ns += s->state_ns[i];
+	}
+}
+
+static void set_times(const struct ws_diagnosis *d, struct ws_explained *e, struct ws_case *c)
+{
+	for (size_t i = 0; i < e->session_count; i++)
+		add_times(d, e->sessions[i], e);
+	c->diagnosis = d;
+	c->scope = e->scope;
+	c->from_ns = e->from_ns;
+	c->to_ns = e->to_ns;
+	c->wall_ns = e->wall_ns;
+	c->accounted_ns = e->accounted_ns;
+	c->lost_ns = e->state_ns[WS_STATE_LOST];
+	c->state_ns = e->state_ns;
+}
+
+static struct ws_track *track_of(struct ws_diagnosis *d, const struct ws_session *s)
+{
+	struct ws_id *id = ws_idmap_find(&d->by_id, s->pid, s->start_ns);
+
+	return id ? (struct ws_track *)((char *)id - offsetof(struct ws_track, id)) : NULL;
+}
+
+static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
+			   void *arg)
+{
+	struct ws_explained e = { .scope = WS_SCOPE_SESSION,
+				  .session = s,
+				  .sessions = &s,
+				  .session_count = 1,
+				  .postmaster_pid = s->postmaster_pid };
+	struct ws_case c = { .s = s, .t = track_of(d, s) };
+	static const struct ws_track nothing;
+
+	if (!c.t)
+		c.t = &nothing;
+	e.from_ns = s->begin_ns > d->from_ns ? s->begin_ns : d->from_ns;
+	e.to_ns = end_of(d, s);
+	set_times(d, &e, &c);
+	judge(&c, &e);
+	return fn(arg, &e);
+}
+
+/* Sessions and their tracks, that belong together. */
+struct members {
+	const struct ws_session **sessions;
+	const struct ws_track **tracks;
+	size_t count;
+};
+
+static int members_init(struct members *m, size_t count)
+{
+	m->sessions = calloc(count + 1, sizeof(*m->sessions));
+	m->tracks = calloc(count + 1, sizeof(*m->tracks));
+	return m->sessions && m->tracks ? 0 : -1;
+}
+
+static void members_deinit(struct members *m)
+{
+	free(m->sessions);
+	free(m->tracks);
+}
+
+static void members_add(struct members *m, struct ws_diagnosis *d, const struct ws_session *s)
+{
+	const struct ws_track *t = track_of(d, s);
+
+	if (!t)
+		return;
+	m->sessions[m->count] = s;
+	m->tracks[m->count++] = t;
+}
+
+static int explain_members(struct ws_diagnosis *d, const struct members *m, struct ws_explained *e,
+			   const struct ws_server_track *server, ws_explain_fn fn, void *arg)
+{
+	struct ws_case c = { .members = m->tracks, .member_count = m->count, .server = server };
+
+	e->sessions = m->sessions;
+	e->session_count = m->count;
+	e->from_ns = d->from_ns;
+	e->to_ns = d->to_ns < d->last_ns ? d->to_ns : d->last_ns;
+	set_times(d, e, &c);
+	return judge(&c, e) ? fn(arg, e) : 0;
+}
+
+/* What a group has in common: the slot if there is one, else application and client; and the
+ * server. */
+static int by_group(const void *a, const void *b)
+{
+	const struct ws_session *x = *(const struct ws_session *const *)a;
+	const struct ws_session *y = *(const struct ws_session *const *)b;
+	int rc;
+
+	if (x->postmaster_pid != y->postmaster_pid)
+		return x->postmaster_pid < y->postmaster_pid ? -1 : 1;
+	rc = strncmp(x->slot, y->slot, sizeof(x->slot));
+	if (rc || x->slot[0])
+		return rc;
+	rc = strncmp(x->application, y->application, sizeof(x->application));
+	return rc ? rc : strncmp(x->host, y->host, sizeof(x->host));
+}
+
+static int by_group_and_start(const void *a, const void *b)
+{
+	const struct ws_session *x = *(const struct ws_session *const *)a;
+	const struct ws_session *y = *(const struct ws_session *const *)b;
+	int rc = by_group(a, b);
+
+	if (rc)
+		return rc;
+	if (x->start_ns != y->start_ns)
+		return x->start_ns < y->start_ns ? -1 : 1;
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+static bool has_name(const struct ws_session *s)
+{
+	return s->slot[0] || s->application[0] || s->host[0];
+}
+
+static int explain_groups(struct ws_diagnosis *d, const struct ws_session *const *sessions,
+			  size_t count, ws_explain_fn fn, void *arg)
+{
+	struct members m = { 0 };
+	ws_autofree const struct ws_session **sorted = calloc(count + 1, sizeof(*sorted));
+	int rc = sorted && members_init(&m, count) == 0 ? 0 : -1;
+	size_t next;
+
+	if (rc == 0 && count) {
+		memcpy(sorted, sessions, count * sizeof(*sorted));
+		qsort(sorted, count, sizeof(*sorted), by_group_and_start);
+	}
+	for (size_t i = 0; i < count && rc == 0; i = next) {
+		const struct ws_session *s = sorted[i];
+		struct ws_explained e = { .scope = WS_SCOPE_GROUP,
+					  .postmaster_pid = s->postmaster_pid,
+					  .name = s->slot[0] ? s->slot : s->application };
+
+		m.count = 0;
+		for (next = i; next < count && by_group(&sorted[i], &sorted[next]) == 0; next++)
+			members_add(&m, d, sorted[next]);
+		if (m.count && has_name(s))
+			rc = explain_members(d, &m, &e, NULL, fn, arg);
+	}
+	members_deinit(&m);
+	return rc;
+}
+
+static int explain_clusters(struct ws_diagnosis *d, const struct ws_session *const *sessions,
+			    size_t count, bool all, ws_explain_fn fn, void *arg)
+{
+	struct members m = { 0 };
+	int rc = members_init(&m, count);
+
+	for (size_t i = 0; i < d->server_count && rc == 0; i++) {
+		const struct ws_server_track *server = &d->servers[i];
+		struct ws_explained e = { .scope = WS_SCOPE_CLUSTER,
+					  .postmaster_pid = server->pid };
+
+		m.count = 0;
+		for (size_t s = 0; s < count; s++)
+			if (sessions[s]->postmaster_pid == server->pid)
+				members_add(&m, d, sessions[s]);
+		if (m.count || all)
+			rc = explain_members(d, &m, &e, server, fn, arg);
+	}
+	members_deinit(&m);
+	return rc;
+}
+
+int ws_diagnosis_explain(struct ws_diagnosis *d, const struct ws_session *const *sessions,
+			 size_t count, bool all_clusters, ws_explain_fn fn, void *arg)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = explain_session(d, sessions[i], fn, arg);
+	if (rc == 0)
+		rc = explain_groups(d, sessions, count, fn, arg);
+	if (rc == 0)
+		rc = explain_clusters(d, sessions, count, all_clusters, fn, arg);
+	return rc;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Figures out of a track, and how a finding is put together. */
+#include "diagnose/evidence.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+double ws_case_share(const struct ws_case *c, enum ws_state state)
+{
+	uint64_t known = c->accounted_ns - c->lost_ns;
+
+	return known ? (double)c->state_ns[state] / (double)known : 0;
+}
+
+uint64_t ws_case_since(const struct ws_case *c)
+{
+	uint64_t since = c->s->state_since_ns > c->from_ns ? c->s->state_since_ns : c->from_ns;
+
+	return !c->s->end_ns && c->to_ns > since ? c->to_ns - since : 0;
+}
+
+bool ws_case_dominates(const struct ws_case *c, enum ws_state state)
+{
+	return ws_case_share(c, state) >= ws_limit(WS_LIMIT_DOMINANT) ||
+	       (c->s->state == state && ws_case_since(c) >= ws_limit_ns(WS_LIMIT_LASTING) &&
+		c->state_ns[state] >= ws_limit_ns(WS_LIMIT_LASTING));
+}
+
+const struct ws_watch *ws_case_watch(const struct ws_case *c, enum ws_watched which)
+{
+	return &c->t->watch[which];
+}
+
+bool ws_case_known(const struct ws_case *c, enum ws_watched which)
+{
+	return c->t->watch[which].known;
+}
+
+uint64_t ws_case_grown(const struct ws_case *c, enum ws_watched which)
+{
+	const struct ws_watch *w = ws_case_watch(c, which);
+
+	return w->known && w->last > w->first ? w->last - w->first : 0;
+}
+
+uint64_t ws_case_span(const struct ws_case *c, enum ws_watched which)
+{
+	const struct ws_watch *w = ws_case_watch(c, which);
+
+	return w->known && w->last_ns > w->first_ns ? w->last_ns - w->first_ns : 0;
+}
+
+uint64_t ws_case_still(const struct ws_case *c, enum ws_watched which)
+{
+	const struct ws_watch *w = ws_case_watch(c, which);
+	uint64_t moved = w->moved_ns > c->from_ns ? w->moved_ns : c->from_ns;
+
+	return w->known && c->to_ns > moved ? c->to_ns - moved : 0;
+}
+
+bool ws_case_moves(const struct ws_case *c, enum ws_watched which, uint64_t within_ns)
+{
+	const struct ws_watch *w = ws_case_watch(c, which);
+
+	return w->known && w->changed && w->moved_ns >= c->from_ns &&
+	       ws_case_still(c, which) < within_ns;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+uint64_t ws_track_usual_interval(const struct ws_track *t)
+{
+	size_t n = t->interval_count < WS_INTERVALS ? t->interval_count : WS_INTERVALS;
+	uint64_t sorted[WS_INTERVALS];
+
+	if (!n)
+		return 0;
+	memcpy(sorted, t->intervals, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), by_value);
+	return sorted[n / 2];
+}
+
+bool ws_case_behind(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
+		    uint64_t *bytes)
+{
+	uint64_t a = ws_case_watch(c, ahead)->last, b = ws_case_watch(c, behind)->last;
+
+	if (!ws_case_known(c, ahead) || !ws_case_known(c, behind) || !a || !b)
+		return false;
+	*bytes = a > b ? a - b : 0;
+	return true;
+}
+
+static uint64_t point_value(const struct ws_point *p, enum ws_watched which)
+{
+	switch (which) {
+	case WS_SENT:
+		return p->sent;
+	case WS_TARGET:
+		return p->target;
+	case WS_WRITE:
+		return p->write;
+	case WS_FLUSH:
+		return p->flush;
+	case WS_APPLY:
+		return p->apply;
+	default:
+		return 0;
+	}
+}
+
+bool ws_case_trend(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
+		   struct ws_trend *trend)
+{
+	double value[WS_POINTS];
+	uint64_t time[WS_POINTS];
+	size_t n = 0, third;
+
+	for (size_t i = 0; i < c->t->point_count; i++) {
+		uint64_t a = point_value(&c->t->points[i], ahead);
+		uint64_t b = point_value(&c->t->points[i], behind);
+
+		if (!a || !b)
+			continue;
+		value[n] = a > b ? (double)(a - b) : 0;
+		time[n++] = c->t->points[i].time_ns;
+	}
+	third = n / 3;
+	if (!third)
+		return false;
+	*trend = (struct ws_trend){ 0 };
+	for (size_t i = 0; i < third; i++) {
+		trend->before += value[i] / (double)third;
+		trend->after += value[n - 1 - i] / (double)third;
+	}
+	trend->span_ns = time[n - 1 - third / 2] - time[third / 2];
+	return trend->span_ns != 0;
+}
+
+enum ws_state ws_case_bottleneck(const struct ws_case *c)
+{
+	static const enum ws_state causes[] = {
+		WS_STATE_SEND_BLOCKED,	WS_STATE_SEND,	  WS_STATE_READ_WAL,	 WS_STATE_DECODE,
+		WS_STATE_OUTPUT_PLUGIN, WS_STATE_REPLY,	  WS_STATE_WAIT_STANDBY, WS_STATE_OFF_CPU,
+		WS_STATE_RECV_BLOCKED,	WS_STATE_STOPPED, WS_STATE_WAIT_LOCK,
+	};
+	enum ws_state most = causes[0];
+
+	for (size_t i = 1; i < WS_ARRAY_SIZE(causes); i++)
+		if (c->state_ns[causes[i]] > c->state_ns[most])
+			most = causes[i];
+	return most;
+}
+
+bool ws_case_streams(const struct ws_case *c)
+{
+	return c->s->kind == WS_SESSION_KIND_PHYSICAL || c->s->kind == WS_SESSION_KIND_LOGICAL;
+}
+
+const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c)
+{
+	return c->t->has_tcp ? &c->t->socket : NULL;
+}
+
+double ws_case_rwnd_share(const struct ws_case *c)
+{
+	uint64_t busy = ws_case_grown(c, WS_BUSY_US);
+	double share = busy ? (double)ws_case_grown(c, WS_RWND_US) / (double)busy : -1;
+
+	return share > 1 ? 1 : share;
+}
+
+int ws_case_unix_full(const struct ws_case *c)
+{
+	const struct ws_rec_sample *r = &c->t->sample;
+
+	if (!c->t->has_sample || !(r->valid & WS_SAMPLE_UNIX) || !r->unix_sndbuf_bytes)
+		return -1;
+	/* A writer is woken when a quarter is left (unix_writable): full is from there on. */
+	return (uint64_t)r->unix_queued_bytes * 4 >= r->unix_sndbuf_bytes;
+}
+
+/* -- findings */
+
+void ws_say(struct ws_finding *f, const char *fmt, ...)
+{
+	size_t at = strlen(f->text);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(f->text + at, sizeof(f->text) - at, fmt, ap);
+	va_end(ap);
+}
+
+static struct ws_fact *next_fact(struct ws_finding *f, const char *fact, const char *unit)
+{
+	struct ws_fact *next;
+
+	if (f->fact_count == WS_FACTS_MAX)
+		return NULL;
+	next = &f->facts[f->fact_count++];
+	*next = (struct ws_fact){ .fact = fact, .unit = unit };
+	return next;
+}
+
+void ws_fact(struct ws_finding *f, const char *fact, uint64_t value, const char *unit)
+{
+	struct ws_fact *next = next_fact(f, fact, unit);
+
+	if (next)
+		next->value = value;
+}
+
+void ws_fact_text(struct ws_finding *f, const char *fact, const char *text)
+{
+	struct ws_fact *next = text[0] ? next_fact(f, fact, "") : NULL;
+
+	if (!next)
+		return;
+	next->is_text = true;
+	snprintf(next->text, sizeof(next->text), "%s", text);
+}
+
+void ws_fact_lsn(struct ws_finding *f, const char *fact, uint64_t lsn)
+{
+	char text[WS_LSN_TEXT];
+
+	if (lsn)
+		ws_fact_text(f, fact, ws_lsn_format(lsn, text));
+}
+
+void ws_fact_share(const struct ws_case *c, struct ws_finding *f, enum ws_state state)
+{
+	ws_fact(f, ws_state_name(state), (uint64_t)(100 * ws_case_share(c, state) + 0.5), "%");
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * evidence.h: what the files of diagnose/ share; nobody else includes it.
+ *
+ *   track.c       takes records in: a track per session, one per server
+ *   evidence.c    figures out of a track
+ *   thresholds.c  the table of thresholds
+ *   rules.c       the table of rules
+ *   rules_*.c     their functions
+ *   diagnose.c    judges: sessions, groups, clusters
+ */
+#ifndef WS_DIAGNOSE_EVIDENCE_H
+#define WS_DIAGNOSE_EVIDENCE_H
+
+#include "diagnose/diagnose.h"
+#include "event/idmap.h"
+
+/* A value that was seen again and again: where it was when the window began (or when first seen in
+ * it), where it is, and when it was last seen to change. */
+struct ws_watch {
+	bool known, changed; /* changed: since it is watched */
+	uint64_t first, last;
+	uint64_t first_ns, last_ns, moved_ns;
+};
+
+struct ws_point {
+	uint64_t time_ns;
+	uint64_t sent, target, write, flush, apply; /* 0: not known */
+	uint64_t wire, acked, unsent;
+};
+#define WS_POINTS	64 /* if full, every second one goes, and they come half as often */
+#define WS_POINT_NS	100000000ULL
+#define WS_INTERVALS	33
+#define WS_MESSAGE_KEPT 160
+
+enum ws_watched {
+	WS_SENT = 0, /* positions */
+	WS_TARGET,
+	WS_WRITE,
+	WS_FLUSH,
+	WS_APPLY,
+	WS_WIRE, /* of the socket */
+	WS_ACKED,
+	WS_RETRANS,
+	WS_SENT_BYTES,
+	WS_BUSY_US,
+	WS_RWND_US,
+	WS_SNDBUF_US,
+	WS_RUN_DELAY, /* of the scheduler and storage */
+	WS_THROTTLED,
+	WS_STORAGE,
+	WS_DECODED, /* of decoding: read_lsn, then counters */
+	WS_CONFIRMED,
+	WS_SPILLED,
+	WS_TXNS,
+	WS_TXN_BYTES,
+	WS_WATCHED_COUNT,
+};
+
+/* The last command, and the last error of any. */
+struct ws_last_command {
+	char kind[32];
+	uint64_t start_ns, end_ns; /* 0: not known, or it still runs */
+	enum ws_outcome outcome;
+	uint64_t start_lsn; /* of START_REPLICATION */
+};
+struct ws_last_error {
+	char kind[32]; /* of its command */
+	char sqlstate[6];
+	char message[WS_MESSAGE_KEPT];
+};
+
+struct ws_track {
+	struct ws_id id;
+	const struct ws_session *s;
+	struct ws_watch watch[WS_WATCHED_COUNT];
+	struct ws_point *points; /* NULL before the first */
+	size_t point_count;
+	uint64_t point_ns; /* apart at least */
+
+	uint64_t replies, last_reply_ns;  /* in the window; of all */
+	uint64_t intervals[WS_INTERVALS]; /* between the last replies, a ring */
+	size_t interval_count;
+	uint64_t ping_ns; /* a reply was asked for, and none has come since; 0: none asked for */
+	uint64_t keepalives, pings, answered; /* in the window */
+	/* While a position stands still: */
+	uint64_t apply_held_flush; /* flush when apply moved last */
+	uint64_t apply_held_replies;
+	uint64_t flush_held_write, flush_held_replies;
+
+	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
+	struct ws_rec_socket socket; /* the last */
+	bool has_sample;
+	struct ws_rec_sample sample; /* the last */
+	uint64_t samples, samples_on_disk;
+	bool has_decoding;
+	struct ws_rec_decoding decoding; /* the last */
+	uint32_t lock_xid, lock_holder;	 /* of the last lock waited for */
+	uint64_t longest_still_ns;	 /* that the position stood, before it moved again */
+
+	struct ws_last_command command;
+	struct ws_last_error error;
+	uint64_t streams;   /* START_REPLICATION commands */
+	uint64_t taken_ns;  /* a server process told it to give its slot up */
+	uint64_t start_lsn; /* of the last START_REPLICATION */
+};
+
+/* One postmaster. */
+struct ws_server_track {
+	uint32_t pid;
+	bool has_cluster;
+	struct ws_rec_cluster cluster;	       /* the last */
+	uint64_t asked_ns;		       /* to shut down */
+	uint64_t missing_ns, missing_since_ns; /* waiters without a walsender: in all, and now */
+	uint64_t most_waiters;
+	char names[WS_SYNC_NAMES_LEN];
+};
+
+/* track.c */
+struct ws_diagnosis {
+	uint64_t from_ns, to_ns;
+	uint64_t last_ns; /* of the records */
+	struct ws_idmap by_id;
+	struct ws_track **tracks;
+	size_t track_count, track_cap;
+	struct ws_server_track *servers;
+	size_t server_count, server_cap;
+};
+
+/* What a rule looks at. */
+struct ws_case {
+	const struct ws_diagnosis *diagnosis;
+	enum ws_scope scope;
+	uint64_t from_ns, to_ns; /* of the session in the window; of the window */
+	uint64_t wall_ns, accounted_ns, lost_ns;
+	const uint64_t *state_ns;
+	/* scope session */
+	const struct ws_track *t;
+	const struct ws_session *s;
+	/* group and cluster */
+	const struct ws_track *const *members;
+	size_t member_count;
+	const struct ws_server_track *server;
+};
+
+/* evidence.c */
+double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what is not lost */
+/* It takes half of the time, or has lasted for some seconds when the window ends. */
+bool ws_case_dominates(const struct ws_case *c, enum ws_state state);
+/* How long the session has been in its state when the window ends; 0 if it has ended. */
+uint64_t ws_case_since(const struct ws_case *c);
+const struct ws_watch *ws_case_watch(const struct ws_case *c, enum ws_watched which);
+bool ws_case_known(const struct ws_case *c, enum ws_watched which);
+uint64_t ws_case_grown(const struct ws_case *c, enum ws_watched which);
+uint64_t ws_case_span(const struct ws_case *c, enum ws_watched which); /* observed for so long */
+bool ws_case_moves(const struct ws_case *c, enum ws_watched which, uint64_t within_ns);
+/* How long it has stood still when the window ends. */
+uint64_t ws_case_still(const struct ws_case *c, enum ws_watched which);
+uint64_t ws_track_usual_interval(const struct ws_track *t); /* median; 0: not known */
+/* How far the first position is ahead of the second now: false if that is not known. */
+bool ws_case_behind(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
+		    uint64_t *bytes);
+/* The same at the beginning and at the end of the series, averaged over a third of it. */
+struct ws_trend {
+	double before, after; /* bytes */
+	uint64_t span_ns;     /* between the middles */
+};
+bool ws_case_trend(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
+		   struct ws_trend *trend);
+/* The state the most time went into, of those that are the walsender's or its client's doing. */
+enum ws_state ws_case_bottleneck(const struct ws_case *c);
+bool ws_case_streams(const struct ws_case *c); /* physical or logical replication */
+const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c); /* NULL: not known */
+/* Share of the busy time (in the window) that the receiver's window was the limit; -1: not known.
+ */
+double ws_case_rwnd_share(const struct ws_case *c);
+/* 1: a Unix socket whose queue is full; 0: not full; -1: no such socket, or not known. */
+int ws_case_unix_full(const struct ws_case *c);
+
+void ws_say(struct ws_finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void ws_fact(struct ws_finding *f, const char *fact, uint64_t value, const char *unit);
+void ws_fact_text(struct ws_finding *f, const char *fact, const char *text);
+void ws_fact_lsn(struct ws_finding *f, const char *fact, uint64_t lsn);
+void ws_fact_share(const struct ws_case *c, struct ws_finding *f, enum ws_state state);
+
+/* thresholds.c */
+enum ws_limit {
+	WS_LIMIT_OBSERVED = 0,
+	WS_LIMIT_LOST,
+	WS_LIMIT_DOMINANT,
+	WS_LIMIT_LASTING,
+	WS_LIMIT_STOPPED,
+	WS_LIMIT_SHUTDOWN,
+	WS_LIMIT_TIMEOUTS,
+	WS_LIMIT_RECONNECTS,
+	WS_LIMIT_SHORT_SESSION,
+	WS_LIMIT_SYNC,
+	WS_LIMIT_BACKOFF,
+	WS_LIMIT_RTOS,
+	WS_LIMIT_SILENT_INTERVALS,
+	WS_LIMIT_SILENT_PING,
+	WS_LIMIT_FROZEN,
+	WS_LIMIT_RWND,
+	WS_LIMIT_RWND_NETWORK,
+	WS_LIMIT_CWND,
+	WS_LIMIT_RTT,
+	WS_LIMIT_RETRANS,
+	WS_LIMIT_FLUSH_LAG,
+	WS_LIMIT_FLUSH_SHARE,
+	WS_LIMIT_APPLY_FROZEN,
+	WS_LIMIT_APPLY_LAG,
+	WS_LIMIT_APPLY_SPREAD,
+	WS_LIMIT_STATUS_INTERVAL,
+	WS_LIMIT_UNCONFIRMED,
+	WS_LIMIT_REPLIES,
+	WS_LIMIT_BACKLOG,
+	WS_LIMIT_SLOT_WAIT,
+	WS_LIMIT_UPSTREAM,
+	WS_LIMIT_UPSTREAM_TIMES,
+	WS_LIMIT_RUN_DELAY,
+	WS_LIMIT_READ,
+	WS_LIMIT_READ_TIME,
+	WS_LIMIT_ON_DISK,
+	WS_LIMIT_TXN_BYTES,
+	WS_LIMIT_TXN_TIME,
+	WS_LIMIT_SPILL_TIME,
+	WS_LIMIT_SPILL_BYTES,
+	WS_LIMIT_IDLE,
+	WS_LIMIT_COUNT,
+};
+struct ws_limit_info {
+	const char *name, *unit, *why;
+	double value;
+};
+const struct ws_limit_info *ws_limit_info(enum ws_limit limit);
+double ws_limit(enum ws_limit limit);
+uint64_t ws_limit_ns(enum ws_limit limit); /* of one in seconds */
+
+/* rules.c */
+enum ws_rank {
+	WS_RANK_DATA = 0,
+	WS_RANK_STOPPED,
+	WS_RANK_SHUTDOWN,
+	WS_RANK_ENDS,
+	WS_RANK_DEAD,
+	WS_RANK_SILENT,
+	WS_RANK_RECEIVER,
+	WS_RANK_NETWORK,
+	WS_RANK_STANDBY,
+	WS_RANK_SENDER,
+	WS_RANK_HEALTHY,
+};
+struct ws_rule {
+	enum ws_verdict verdict;
+	const char *name;
+	unsigned int scopes;
+	enum ws_rank rank;
+	/* Does it fit? Sets confidence, facts and text if so. */
+	bool (*fits)(const struct ws_case *c, struct ws_finding *f);
+	const char *advice;
+};
+const struct ws_rule *ws_rules(size_t *count);
+
+/* rules_*.c */
+#define WS_RULE(name) bool ws_rule_##name(const struct ws_case *c, struct ws_finding *f)
+WS_RULE(insufficient_data);
+WS_RULE(sender_stopped);
+WS_RULE(shutdown_waits_for_standby);
+WS_RULE(timeout_loop);
+WS_RULE(reconnect_loop);
+WS_RULE(wal_removed);
+WS_RULE(slot_invalidated);
+WS_RULE(sync_standby_missing);
+WS_RULE(connection_dead);
+WS_RULE(receiver_silent);
+WS_RULE(client_protocol_stall);
+WS_RULE(waits_for_copydone);
+WS_RULE(receiver_not_reading);
+WS_RULE(receiver_slow);
+WS_RULE(network_slow);
+WS_RULE(standby_flush_slow);
+WS_RULE(standby_apply_paused);
+WS_RULE(standby_apply_delayed);
+WS_RULE(standby_apply_slow);
+WS_RULE(consumer_not_confirming);
+WS_RULE(slot_waits_for_transaction);
+WS_RULE(failover_slot_wait);
+WS_RULE(upstream_stalled);
+WS_RULE(cpu_starved);
+WS_RULE(wal_read_slow);
+WS_RULE(large_transaction);
+WS_RULE(spilling);
+WS_RULE(decode_bound);
+WS_RULE(output_plugin_slow);
+WS_RULE(table_copy);
+WS_RULE(backup_waits_for_checkpoint);
+WS_RULE(backup_throttled);
+WS_RULE(backup_client_slow);
+WS_RULE(backup_waits_for_archive);
+WS_RULE(catching_up);
+WS_RULE(falling_behind);
+WS_RULE(unexplained);
+WS_RULE(healthy_idle);
+WS_RULE(healthy_streaming);
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What several sessions show together, and what a server as a whole does. */
+#include <string.h>
+
+#include "base/util.h"
+#include "diagnose/evidence.h"
+
+static uint64_t start_lsn(const struct ws_track *t)
+{
+	return t->command.start_lsn ? t->command.start_lsn : t->start_lsn;
+}
+
+/* How many of the members began where `which` did. */
+static size_t same_start(const struct ws_case *c, const struct ws_track *which)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->member_count; i++)
+		n += start_lsn(which) && start_lsn(c->members[i]) == start_lsn(which);
+	return n;
+}
+
+WS_RULE(timeout_loop)
+{
+	const struct ws_track *t = NULL;
+	char lsn[WS_LSN_TEXT];
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->member_count; i++) {
+		if (c->members[i]->s->exit_reason != WS_END_REPLICATION_TIMEOUT)
+			continue;
+		n++;
+		t = c->members[i];
+	}
+	if ((double)n < ws_limit(WS_LIMIT_TIMEOUTS))
+		return false;
+	f->confidence = same_start(c, t) >= 2 ? 0.95 : 0.8;
+	ws_fact(f, "timeouts", n, "sessions");
+	ws_fact(f, "sessions", c->member_count, "sessions");
+	ws_fact(f, "same_start", same_start(c, t), "sessions");
+	ws_fact_lsn(f, "start", start_lsn(t));
+	ws_say(f, "%zu sessions in a row were ended by wal_sender_timeout", n);
+	if (same_start(c, t) >= 2)
+		ws_say(f, ", and %zu began at the same position, %s: the client gets no further",
+		       same_start(c, t), ws_lsn_format(start_lsn(t), lsn));
+	ws_say(f, ".");
+	return true;
+}
+
+static bool broke_off(const struct ws_track *t)
+{
+	switch (t->s->exit_reason) {
+	case WS_END_CLIENT_EOF:
+	case WS_END_CONNECTION_LOST:
+	case WS_END_FATAL:
+	case WS_END_REFUSED:
+		return true;
+	default:
+		return t->error.sqlstate[0] && t->s->kind != WS_SESSION_KIND_SQL;
+	}
+}
+
+WS_RULE(reconnect_loop)
+{
+	const struct ws_track *t = NULL, *error = NULL;
+	char lsn[WS_LSN_TEXT];
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_session *s = c->members[i]->s;
+
+		if (!s->end_ns || s->exit_reason == WS_END_REPLICATION_TIMEOUT ||
+		    s->end_ns - s->begin_ns > ws_limit_ns(WS_LIMIT_SHORT_SESSION) ||
+		    s->kind == WS_SESSION_KIND_BACKUP || !broke_off(c->members[i]))
+			continue;
+		n++;
+		t = c->members[i];
+		if (t->error.sqlstate[0])
+			error = t;
+	}
+	if ((double)n < ws_limit(WS_LIMIT_RECONNECTS))
+		return false;
+	f->confidence = error ? 0.9 : 0.7;
+	ws_fact(f, "short_sessions", n, "sessions");
+	ws_fact_lsn(f, "start", start_lsn(t));
+	if (error) {
+		ws_fact_text(f, "sqlstate", error->error.sqlstate);
+		ws_fact_text(f, "message", error->error.message);
+	} else {
+		ws_fact_text(f, "end", ws_exit_reason_name(t->s->exit_reason));
+	}
+	ws_say(f, "The client connects again and again: %zu sessions ended soon", n);
+	if (error)
+		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
+	if (same_start(c, t) >= 2)
+		ws_say(f, "; %zu began at %s", same_start(c, t), ws_lsn_format(start_lsn(t), lsn));
+	ws_say(f, ".");
+	return true;
+}
+
+/* The segment's name is 24 hexadecimal digits, in whatever language the message is. */
+static bool segment_in(const char *message, char out[25])
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	for (const char *at = message; *at; at++) {
+		size_t n = strspn(at, digits);
+
+		if (n == 24) {
+			memcpy(out, at, 24);
+			out[24] = '\0';
+			return true;
+		}
+		at += n ? n - 1 : 0;
+	}
+	return false;
+}
+
+WS_RULE(wal_removed)
+{
+	const struct ws_track *t = NULL;
+	char segment[25] = "", lsn[WS_LSN_TEXT];
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_last_error *error = &c->members[i]->error;
+
+		if (strcmp(error->sqlstate, "58P01") != 0 ||
+		    strcmp(error->kind, "START_REPLICATION") != 0)
+			continue;
+		n++;
+		t = c->members[i];
+	}
+	if (!n)
+		return false;
+	f->confidence = segment_in(t->error.message, segment) ? 0.95 : 0.8;
+	ws_fact(f, "refused", n, "sessions");
+	ws_fact_text(f, "segment", segment);
+	ws_fact_lsn(f, "start", start_lsn(t));
+	ws_fact_text(f, "sqlstate", t->error.sqlstate);
+	ws_say(f, "The client asks for WAL that this server has removed");
+	if (segment[0])
+		ws_say(f, ": segment %s", segment);
+	if (start_lsn(t))
+		ws_say(f, " (START_REPLICATION at %s)", ws_lsn_format(start_lsn(t), lsn));
+	ws_say(f, ".");
+	return true;
+}
+
+static bool invalidated(const struct ws_track *t, const struct ws_case *c, struct ws_finding *f)
+{
+	bool lost = t->s->exit_reason == WS_END_SLOT_INVALIDATED;
+	bool stuck = t->taken_ns && !t->s->end_ns &&
+		     c->to_ns > t->taken_ns + ws_limit_ns(WS_LIMIT_SHUTDOWN);
+	char text[WS_DURATION_TEXT];
+
+	if (!lost && !stuck)
+		return false;
+	f->confidence = lost ? 0.95 : 0.8;
+	ws_fact_text(f, "slot", t->s->slot);
+	ws_fact_lsn(f, "sent", t->s->sent_lsn);
+	if (stuck) {
+		ws_fact(f, "told_to_end", c->to_ns - t->taken_ns, "ns");
+		ws_say(f,
+		       "The checkpointer told this session %s ago to end, to take its slot away; "
+		       "it is still there (%s), and the slot is not released until it ends.",
+		       ws_duration_format(c->to_ns - t->taken_ns, text),
+		       ws_state_name(t->s->state));
+		return true;
+	}
+	ws_say(f, "The server has invalidated the slot and ended the session that used it.");
+	return true;
+}
+
+WS_RULE(slot_invalidated)
+{
+	if (c->scope == WS_SCOPE_SESSION)
+		return invalidated(c->t, c, f);
+	for (size_t i = c->member_count; i--;)
+		if (invalidated(c->members[i], c, f))
+			return true;
+	return false;
+}
+
+WS_RULE(sync_standby_missing)
+{
+	const struct ws_server_track *server = c->server;
+	uint64_t now, still;
+	char text[WS_DURATION_TEXT];
+
+	if (!server->has_cluster || !server->missing_since_ns)
+		return false;
+	now = server->missing_since_ns > c->from_ns ? server->missing_since_ns : c->from_ns;
+	still = c->to_ns > now ? c->to_ns - now : 0;
+	if (still < ws_limit_ns(WS_LIMIT_SYNC))
+		return false;
+	f->confidence = 0.95;
+	ws_fact(f, "commits_waiting", server->cluster.sync_waiters, "backends");
+	ws_fact(f, "for", still, "ns");
+	ws_fact(f, "matching_walsenders", server->cluster.sync_walsenders, "");
+	ws_fact_text(f, "synchronous_standby_names", server->names);
+	ws_say(f,
+	       "%u commits wait for a synchronous standby, and for %s no connected one matches "
+	       "synchronous_standby_names.",
+	       server->cluster.sync_waiters, ws_duration_format(still, text));
+	return true;
+}
+
+/* Its WAL is all sent and confirmed, so it is not what the shutdown waits for. */
+static bool holds_up(const struct ws_track *t)
+{
+	return !t->s->end_ns && (t->streams || t->s->sent_lsn);
+}
+
+static const char *shutdown_phase(const struct ws_case *c, bool all_stopping, bool *sure)
+{
+	const struct ws_rec_cluster *r = &c->server->cluster;
+
+	*sure = c->server->has_cluster && (r->valid & WS_CLUSTER_STATE);
+	if (*sure)
+		return r->db_state == WS_DB_SHUTDOWNED ||
+				       r->db_state == WS_DB_SHUTDOWNED_IN_RECOVERY
+			       ? "after the shutdown checkpoint"
+			       : "before the shutdown checkpoint";
+	return all_stopping ? "after the shutdown checkpoint" : "before the shutdown checkpoint";
+}
+
+WS_RULE(shutdown_waits_for_standby)
+{
+	const struct ws_track *t = NULL;
+	uint64_t since = c->server->asked_ns;
+	bool stopping = since != 0, all = true, sure;
+	char lsn[WS_LSN_TEXT], confirmed[WS_LSN_TEXT], id[WS_SESSION_ID_TEXT];
+	const char *phase;
+
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_track *m = c->members[i];
+		bool is = m->s->walsnd_state == WS_WALSND_STOPPING;
+
+		if (!holds_up(m))
+			continue;
+		stopping |= is;
+		if (is && (!since || m->s->state_since_ns < since))
+			since = m->s->state_since_ns;
+		/* Before the checkpoint one that does not stop is waited for, after it any. */
+		if (!t || (all && !is))
+			t = m;
+		all &= is;
+	}
+	if (!t || !stopping || c->to_ns < since + ws_limit_ns(WS_LIMIT_SHUTDOWN))
+		return false;
+	phase = shutdown_phase(c, all, &sure);
+	f->confidence = sure ? 0.95 : 0.75;
+	ws_fact_text(f, "phase", phase);
+	ws_fact_text(f, "session", ws_session_id(t->s, id));
+	ws_fact(f, "pid", t->s->pid, "");
+	ws_fact_lsn(f, "to_be_confirmed", t->s->sent_lsn);
+	ws_fact_lsn(f, "confirmed", t->s->flush_lsn);
+	ws_fact(f, "since", c->to_ns - since, "ns");
+	ws_fact_text(f, "state", ws_state_name(t->s->state));
+	ws_say(f,
+	       "The shutdown waits, %s, for walsender %u: it has sent up to %s, and the client "
+	       "has confirmed %s.",
+	       phase, t->s->pid, ws_lsn_format(t->s->sent_lsn, lsn),
+	       t->s->flush_lsn ? ws_lsn_format(t->s->flush_lsn, confirmed) : "nothing");
+	return true;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Too little data, a process that is stopped, and health. */
+#include "base/util.h"
+#include "diagnose/evidence.h"
+
+WS_RULE(insufficient_data)
+{
+	char text[WS_DURATION_TEXT];
+	bool brief = c->wall_ns < ws_limit_ns(WS_LIMIT_OBSERVED);
+	double lost = c->accounted_ns ? (double)c->lost_ns / (double)c->accounted_ns : 0;
+
+	if (!brief && lost <= ws_limit(WS_LIMIT_LOST))
+		return false;
+	f->confidence = 1;
+	ws_fact(f, "observed", c->wall_ns, "ns");
+	ws_fact(f, "lost", c->lost_ns, "ns");
+	if (brief)
+		ws_say(f,
+		       "Only %s of this session were seen: too little to say why it is as it is.",
+		       ws_duration_format(c->wall_ns, text));
+	else
+		ws_say(f, "Events are missing for %.0f %% of the time: too much to say anything.",
+		       100 * lost);
+	return true;
+}
+
+WS_RULE(sender_stopped)
+{
+	uint8_t state = c->t->sample.task_state;
+	bool now = c->s->state == WS_STATE_STOPPED && !c->s->end_ns;
+	bool seen = c->t->has_sample && !c->s->end_ns && (state == 'T' || state == 't');
+	double share = ws_case_share(c, WS_STATE_STOPPED);
+	char text[WS_DURATION_TEXT];
+
+	if (share < ws_limit(WS_LIMIT_STOPPED) && !now && !seen)
+		return false;
+	f->confidence = 0.95;
+	ws_fact_share(c, f, WS_STATE_STOPPED);
+	ws_fact(f, "stopped", c->state_ns[WS_STATE_STOPPED], "ns");
+	if (seen)
+		ws_fact_text(f, "task_state", state == 't' ? "t (traced)" : "T (stopped)");
+	ws_say(f, "The walsender process itself was stopped (SIGSTOP, or a debugger) for %s.",
+	       ws_duration_format(c->state_ns[WS_STATE_STOPPED], text));
+	return true;
+}
+
+/*
+ * Something held it up for most of the time, and no rule knows why: the recording is older or of a
+ * lower level. That is no health.
+ */
+WS_RULE(unexplained)
+{
+	static const enum ws_state states[] = {
+		WS_STATE_SEND_BLOCKED, WS_STATE_WAIT_LOCK, WS_STATE_STOPPED,
+		WS_STATE_STOPPING,     WS_STATE_UNKNOWN,
+	};
+	bool untold = ws_case_streams(c) && !c->s->has_wal_bytes;
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(states); i++) {
+		if (!ws_case_dominates(c, states[i]))
+			continue;
+		f->confidence = 0.5;
+		ws_fact_share(c, f, states[i]);
+		ws_say(f,
+		       "Most of the time the session was in state %s, and nothing that was "
+		       "recorded says why.",
+		       ws_state_name(states[i]));
+		return true;
+	}
+	if (!untold)
+		return false;
+	f->confidence = 0.5;
+	ws_say(f, "The session streams, and at this recording's level nothing says how it fares.");
+	return true;
+}
+
+static double work(const struct ws_case *c)
+{
+	static const enum ws_state states[] = { WS_STATE_READ_WAL, WS_STATE_DECODE,
+						WS_STATE_OUTPUT_PLUGIN, WS_STATE_SEND,
+						WS_STATE_SEND_BLOCKED };
+	double sum = 0;
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(states); i++)
+		sum += ws_case_share(c, states[i]);
+	return sum;
+}
+
+WS_RULE(healthy_idle)
+{
+	bool rests = ws_case_share(c, WS_STATE_WAIT_WAL) + ws_case_share(c, WS_STATE_IDLE) >=
+		     ws_limit(WS_LIMIT_DOMINANT);
+
+	if (work(c) >= ws_limit(WS_LIMIT_IDLE) || !rests)
+		return false;
+	f->confidence = 0.9;
+	ws_fact_share(c, f, WS_STATE_WAIT_WAL);
+	ws_fact_share(c, f, WS_STATE_IDLE);
+	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
+	if (c->s->kind == WS_SESSION_KIND_PHYSICAL || c->s->kind == WS_SESSION_KIND_LOGICAL)
+		ws_say(f, "All there is to send is sent, and there is little of it: nothing holds "
+			  "this session up.");
+	else
+		ws_say(f, "The session waits for its client's next command.");
+	return true;
+}
+
+WS_RULE(healthy_streaming)
+{
+	uint64_t behind;
+	char bytes[WS_BYTES_TEXT];
+
+	f->confidence = 0.8;
+	ws_fact_share(c, f, WS_STATE_WAIT_WAL);
+	ws_fact(f, "working", (uint64_t)(100 * work(c) + 0.5), "%");
+	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
+	if (ws_case_behind(c, WS_TARGET, WS_SENT, &behind))
+		ws_fact(f, "not_sent", behind, "bytes");
+	if (ws_case_streams(c))
+		ws_say(f, "The session keeps up: it sent %s, and nothing held it up for long.",
+		       ws_bytes_format(c->s->wal_bytes, bytes));
+	else
+		ws_say(f, "The session works on what its client asked for, and nothing held it up "
+			  "for long.");
+	return true;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The connection, the client, and the network between. */
+#include "base/util.h"
+#include "diagnose/evidence.h"
+
+WS_RULE(connection_dead)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	char age[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
+	uint64_t rto_us;
+
+	if (!tcp || c->s->end_ns || tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
+		return false;
+	if (tcp->backoff < ws_limit(WS_LIMIT_BACKOFF) &&
+	    tcp->retransmits < ws_limit(WS_LIMIT_BACKOFF))
+		return false;
+	/* The time-out as it was before it was doubled. */
+	rto_us = tcp->rto_us >> (tcp->backoff < 16 ? tcp->backoff : 16);
+	if ((double)tcp->ack_age_us < ws_limit(WS_LIMIT_RTOS) * (double)rto_us)
+		return false;
+	f->confidence = tcp->ack_age_us >= 5000000 ? 0.95 : 0.8;
+	ws_fact(f, "unacknowledged", tcp->in_flight_bytes, "bytes");
+	ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
+	ws_fact(f, "since_last_packet", tcp->ack_age_us, "us");
+	ws_fact(f, "retransmit_backoff", tcp->backoff, "doublings");
+	ws_fact(f, "retransmit_timeouts", tcp->retransmits, "");
+	ws_fact(f, "retransmit_timeout", tcp->rto_us, "us");
+	ws_say(f,
+	       "Nothing has come from the client's host for %s, and %s sent to it are repeated "
+	       "without an answer: the host or the way to it is gone.",
+	       ws_duration_format(tcp->ack_age_us * 1000, age),
+	       ws_bytes_format(tcp->in_flight_bytes, queued));
+	return true;
+}
+
+/* All that was handed to the connection has arrived at the other side's host. */
+static bool all_taken(const struct ws_case *c)
+{
+	const struct ws_rec_socket *socket = &c->t->socket;
+
+	if (c->t->has_tcp)
+		return !socket->in_flight_bytes && !socket->unsent_bytes && socket->window_bytes;
+	if (c->t->has_socket)
+		return socket->acked_bytes >= socket->wire_bytes;
+	return ws_case_unix_full(c) == 0;
+}
+
+WS_RULE(receiver_silent)
+{
+	uint64_t usual = ws_track_usual_interval(c->t), silent, pinged;
+	char text[WS_DURATION_TEXT], ping[WS_DURATION_TEXT];
+
+	if (!ws_case_streams(c) || !c->t->ping_ns || c->t->ping_ns >= c->to_ns || !all_taken(c))
+		return false;
+	pinged = c->to_ns - c->t->ping_ns;
+	silent = c->t->last_reply_ns && c->to_ns > c->t->last_reply_ns
+			 ? c->to_ns - c->t->last_reply_ns
+			 : pinged;
+	if (pinged < ws_limit_ns(WS_LIMIT_SILENT_PING) ||
+	    (double)silent <= ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)usual)
+		return false;
+	f->confidence = 0.9;
+	ws_fact(f, "since_last_reply", silent, "ns");
+	ws_fact(f, "usual_reply_interval", usual, "ns");
+	ws_fact(f, "since_reply_asked_for", pinged, "ns");
+	ws_fact(f, "unacknowledged", c->t->socket.in_flight_bytes, "bytes");
+	ws_say(f,
+	       "The client has not replied for %s, nor to being asked %s ago, though its host "
+	       "(or a proxy between) has taken all that was sent.",
+	       ws_duration_format(silent, text), ws_duration_format(pinged, ping));
+	if (c->s->exit_reason == WS_END_REPLICATION_TIMEOUT)
+		ws_say(f, " wal_sender_timeout has ended the session.");
+	return true;
+}
+
+WS_RULE(client_protocol_stall)
+{
+	char text[WS_DURATION_TEXT];
+
+	if (!ws_case_dominates(c, WS_STATE_RECV_BLOCKED))
+		return false;
+	f->confidence = 0.9;
+	ws_fact_share(c, f, WS_STATE_RECV_BLOCKED);
+	ws_fact(f, "recv_blocked", c->state_ns[WS_STATE_RECV_BLOCKED], "ns");
+	ws_say(f,
+	       "The client sent the beginning of a message and not its end: the walsender waited "
+	       "for the rest for %s, and sends nothing meanwhile.",
+	       ws_duration_format(c->state_ns[WS_STATE_RECV_BLOCKED], text));
+	return true;
+}
+
+WS_RULE(waits_for_copydone)
+{
+	char text[WS_DURATION_TEXT];
+
+	if (!ws_case_dominates(c, WS_STATE_WAIT_COPYDONE))
+		return false;
+	f->confidence = 0.9;
+	ws_fact_share(c, f, WS_STATE_WAIT_COPYDONE);
+	ws_fact_lsn(f, "sent", c->s->sent_lsn);
+	ws_say(f,
+	       "All of the timeline is sent, and for %s the client has not answered CopyDone; "
+	       "the walsender spins meanwhile.",
+	       ws_duration_format(c->state_ns[WS_STATE_WAIT_COPYDONE], text));
+	return true;
+}
+
+static bool blocked(const struct ws_case *c)
+{
+	return ws_case_dominates(c, WS_STATE_SEND_BLOCKED);
+}
+
+/* The client's side takes nothing at all. */
+static bool takes_nothing(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN);
+
+	if (tcp)
+		/* Probes of a closed window do get an answer: the host is alive. */
+		return (tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes) &&
+		       ws_case_still(c, WS_ACKED) >= frozen;
+	return ws_case_unix_full(c) == 1 && ws_case_since(c) >= frozen;
+}
+
+WS_RULE(receiver_not_reading)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	uint64_t still;
+	char text[WS_DURATION_TEXT];
+
+	if (c->s->end_ns || c->s->state != WS_STATE_SEND_BLOCKED || !blocked(c) ||
+	    !takes_nothing(c))
+		return false;
+	still = tcp ? ws_case_still(c, WS_ACKED) : ws_case_since(c);
+	f->confidence = 0.9;
+	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
+	ws_fact(f, "nothing_taken", still, "ns");
+	if (tcp) {
+		ws_fact(f, "receive_window", tcp->window_bytes, "bytes");
+		ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
+		ws_fact(f, "window_probes", tcp->probes, "");
+	} else {
+		ws_fact(f, "unix_queue", c->t->sample.unix_queued_bytes, "bytes");
+		ws_fact(f, "unix_send_buffer", c->t->sample.unix_sndbuf_bytes, "bytes");
+	}
+	ws_say(f,
+	       "The client (or a proxy between) has read nothing for %s: its receive buffer is "
+	       "full, and the walsender waits for room.",
+	       ws_duration_format(still, text));
+	return true;
+}
+
+WS_RULE(receiver_slow)
+{
+	double rwnd = ws_case_rwnd_share(c);
+	bool local = ws_case_unix_full(c) == 1;
+	char text[WS_BYTES_TEXT];
+
+	if (c->s->kind == WS_SESSION_KIND_BACKUP || !blocked(c) || takes_nothing(c))
+		return false;
+	if (!local && (rwnd < ws_limit(WS_LIMIT_RWND) || !ws_case_grown(c, WS_ACKED)))
+		return false;
+	f->confidence = local ? 0.85 : 0.7 + 0.25 * rwnd;
+	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
+	if (local) {
+		ws_fact(f, "unix_queue", c->t->sample.unix_queued_bytes, "bytes");
+		ws_say(f, "The client on this host reads more slowly than WAL is sent: its socket "
+			  "was full for most of the time.");
+		return true;
+	}
+	ws_fact(f, "receive_window_limited", (uint64_t)(100 * rwnd), "%");
+	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
+	ws_fact(f, "acknowledged_for", ws_case_span(c, WS_ACKED), "ns");
+	ws_say(f,
+	       "The client, or a proxy between, reads more slowly than WAL is sent: it took %s in "
+	       "the time looked at, and its receive window was the limit for %.0f %% of the time "
+	       "that data was under way.",
+	       ws_bytes_format(ws_case_grown(c, WS_ACKED), text), 100 * rwnd);
+	return true;
+}
+
+static bool network_limits(const struct ws_case *c, double *retrans)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	double rwnd = ws_case_rwnd_share(c);
+	uint64_t sent = ws_case_grown(c, WS_SENT_BYTES);
+	bool window, queues;
+
+	*retrans = sent ? (double)ws_case_grown(c, WS_RETRANS) / (double)sent : 0;
+	if (!tcp || rwnd < 0 || rwnd >= ws_limit(WS_LIMIT_RWND_NETWORK))
+		return false;
+	window = tcp->cwnd &&
+		 (double)tcp->in_flight_packets >= ws_limit(WS_LIMIT_CWND) * (double)tcp->cwnd;
+	queues = tcp->min_rtt_us &&
+		 (double)tcp->srtt_us >= ws_limit(WS_LIMIT_RTT) * (double)tcp->min_rtt_us;
+	return *retrans >= ws_limit(WS_LIMIT_RETRANS) || (window && queues);
+}
+
+WS_RULE(network_slow)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	double retrans;
+	char text[WS_BYTES_TEXT], rtt[WS_DURATION_TEXT];
+
+	if (!blocked(c) || !network_limits(c, &retrans) || !ws_case_grown(c, WS_ACKED))
+		return false;
+	f->confidence = 0.85;
+	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
+	ws_fact(f, "receive_window_limited", (uint64_t)(100 * ws_case_rwnd_share(c)), "%");
+	ws_fact(f, "in_flight", tcp->in_flight_packets, "packets");
+	ws_fact(f, "congestion_window", tcp->cwnd, "packets");
+	ws_fact(f, "rtt", tcp->srtt_us, "us");
+	ws_fact(f, "least_rtt", tcp->min_rtt_us, "us");
+	ws_fact(f, "retransmitted", ws_case_grown(c, WS_RETRANS), "bytes");
+	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
+	ws_say(f,
+	       "The network takes no more: the client's window is open, %s were acknowledged, and "
+	       "a round trip takes %s.",
+	       ws_bytes_format(ws_case_grown(c, WS_ACKED), text),
+	       ws_duration_format((uint64_t)tcp->srtt_us * 1000, rtt));
+	return true;
+}
+
+/* Of the backup's time, not the session's: it may have idled long before. */
+static double backup_share(const struct ws_case *c, uint64_t ns)
+{
+	static const enum ws_state parts[] = {
+		WS_STATE_BACKUP_CHECKPOINT, WS_STATE_BACKUP_ESTIMATE,  WS_STATE_BACKUP_READ,
+		WS_STATE_BACKUP_SEND,	    WS_STATE_BACKUP_THROTTLED, WS_STATE_BACKUP_WAIT_ARCHIVE,
+		WS_STATE_BACKUP_WAL,	    WS_STATE_BACKUP_MANIFEST,  WS_STATE_SEND_BLOCKED,
+	};
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(parts); i++)
+		all += c->state_ns[parts[i]];
+	return c->s->kind == WS_SESSION_KIND_BACKUP && all ? (double)ns / (double)all : 0;
+}
+
+static bool backup(const struct ws_case *c, struct ws_finding *f, enum ws_state state, uint64_t ns,
+		   const char *what)
+{
+	double share = backup_share(c, ns);
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+
+	if (share < ws_limit(WS_LIMIT_DOMINANT))
+		return false;
+	f->confidence = 0.9;
+	ws_fact(f, ws_state_name(state), ns, "ns");
+	ws_fact(f, "share_of_backup", (uint64_t)(100 * share + 0.5), "%");
+	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
+	ws_say(f, "The backup %s for %s, %.0f %% of its time; %s are sent.", what,
+	       ws_duration_format(ns, text), 100 * share,
+	       ws_bytes_format(c->s->backup_bytes, bytes));
+	return true;
+}
+
+WS_RULE(backup_client_slow)
+{
+	double retrans;
+
+	return !network_limits(c, &retrans) &&
+	       backup(c, f, WS_STATE_BACKUP_SEND,
+		      c->state_ns[WS_STATE_BACKUP_SEND] + c->state_ns[WS_STATE_SEND_BLOCKED],
+		      "waited for its client to take bytes");
+}
+
+WS_RULE(backup_waits_for_checkpoint)
+{
+	return backup(c, f, WS_STATE_BACKUP_CHECKPOINT, c->state_ns[WS_STATE_BACKUP_CHECKPOINT],
+		      "waited for its checkpoint");
+}
+
+WS_RULE(backup_throttled)
+{
+	return backup(c, f, WS_STATE_BACKUP_THROTTLED, c->state_ns[WS_STATE_BACKUP_THROTTLED],
+		      "slept to keep to MAX_RATE");
+}
+
+WS_RULE(backup_waits_for_archive)
+{
+	return backup(c, f, WS_STATE_BACKUP_WAIT_ARCHIVE, c->state_ns[WS_STATE_BACKUP_WAIT_ARCHIVE],
+		      "waited for its WAL to be archived");
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the client does with what it has received, as far as its replies say. */
+#include "base/util.h"
+#include "diagnose/evidence.h"
+
+#define MEDIAN(c, metric) ws_hist_quantile(&(c)->s->hist[metric], 0.5)
+
+static bool replies(const struct ws_case *c)
+{
+	return c->t->replies >= ws_limit(WS_LIMIT_REPLIES);
+}
+
+static bool is_standby(const struct ws_case *c)
+{
+	return c->s->kind == WS_SESSION_KIND_PHYSICAL && replies(c) &&
+	       ws_case_watch(c, WS_APPLY)->last;
+}
+
+WS_RULE(standby_flush_slow)
+{
+	const struct ws_hist *hist = &c->s->hist[WS_METRIC_FLUSH_LAG_NS];
+	uint64_t write = MEDIAN(c, WS_METRIC_WRITE_LAG_NS),
+		 flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS);
+	char lag[WS_DURATION_TEXT], part[WS_DURATION_TEXT];
+
+	if (!replies(c) || !ws_case_watch(c, WS_FLUSH)->last || !ws_case_grown(c, WS_WRITE) ||
+	    (double)hist->count < ws_limit(WS_LIMIT_REPLIES))
+		return false;
+	if (flush < write || flush < ws_limit_ns(WS_LIMIT_FLUSH_LAG) ||
+	    (double)(flush - write) < ws_limit(WS_LIMIT_FLUSH_SHARE) * (double)flush)
+		return false;
+	f->confidence = 0.85;
+	ws_fact(f, "flush_lag_median", flush, "ns");
+	ws_fact(f, "write_lag_median", write, "ns");
+	ws_fact(f, "positions_confirmed", hist->count, "");
+	ws_fact_lsn(f, "write", ws_case_watch(c, WS_WRITE)->last);
+	ws_fact_lsn(f, "flush", ws_case_watch(c, WS_FLUSH)->last);
+	ws_say(f,
+	       "The client receives at once and takes long to flush: of %s from sending to flush, "
+	       "%s lie behind its write.",
+	       ws_duration_format(flush, lag), ws_duration_format(flush - write, part));
+	return true;
+}
+
+WS_RULE(standby_apply_paused)
+{
+	const struct ws_watch *apply = ws_case_watch(c, WS_APPLY);
+	uint64_t moved = apply->moved_ns > c->from_ns ? apply->moved_ns : c->from_ns, still, behind;
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+
+	if (!is_standby(c) || !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind) || !behind)
+		return false;
+	/* As far as replies say: behind the last one nothing is known. A reply may carry an apply
+	 * position of some time ago, but not reply after reply while flush goes on. */
+	still = c->t->last_reply_ns > moved ? c->t->last_reply_ns - moved : 0;
+	if (still < ws_limit_ns(WS_LIMIT_APPLY_FROZEN) ||
+	    (double)c->t->apply_held_replies < ws_limit(WS_LIMIT_REPLIES) ||
+	    ws_case_watch(c, WS_FLUSH)->last <= c->t->apply_held_flush)
+		return false;
+	f->confidence = 0.85;
+	ws_fact(f, "apply_unchanged", still, "ns");
+	ws_fact(f, "not_applied", behind, "bytes");
+	ws_fact(f, "replies_meanwhile", c->t->apply_held_replies, "");
+	ws_fact_lsn(f, "flush", ws_case_watch(c, WS_FLUSH)->last);
+	ws_fact_lsn(f, "apply", apply->last);
+	ws_say(f,
+	       "The standby receives and flushes WAL and has replayed none of it for %s (%s wait): "
+	       "replay is paused, waits for a query in conflict, or its process is stopped, which "
+	       "cannot be told apart from here.",
+	       ws_duration_format(still, text), ws_bytes_format(behind, bytes));
+	return true;
+}
+
+WS_RULE(standby_apply_delayed)
+{
+	const struct ws_hist *hist = &c->s->hist[WS_METRIC_APPLY_LAG_NS];
+	uint64_t low = ws_hist_quantile(hist, 0.1), high = ws_hist_quantile(hist, 0.9);
+	uint64_t flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS), median = ws_hist_quantile(hist, 0.5);
+	char text[WS_DURATION_TEXT];
+
+	if (!is_standby(c) || (double)hist->count < ws_limit(WS_LIMIT_REPLIES) ||
+	    median < ws_limit_ns(WS_LIMIT_APPLY_LAG) + flush)
+		return false;
+	if ((double)(high - low) > ws_limit(WS_LIMIT_APPLY_SPREAD) * (double)median)
+		return false;
+	f->confidence = 0.8;
+	ws_fact(f, "apply_lag_p10", low, "ns");
+	ws_fact(f, "apply_lag_median", median, "ns");
+	ws_fact(f, "apply_lag_p90", high, "ns");
+	ws_fact(f, "flush_lag_median", flush, "ns");
+	ws_say(f,
+	       "The standby applies everything the same %s after it was sent: a delay that looks "
+	       "set on purpose.",
+	       ws_duration_format(median, text));
+	return true;
+}
+
+WS_RULE(standby_apply_slow)
+{
+	struct ws_trend trend;
+	uint64_t behind, interval = ws_track_usual_interval(c->t);
+	char text[WS_BYTES_TEXT], grown[WS_BYTES_TEXT];
+
+	if (!is_standby(c) || !ws_case_watch(c, WS_APPLY)->changed || !ws_case_grown(c, WS_APPLY) ||
+	    !ws_case_trend(c, WS_FLUSH, WS_APPLY, &trend) ||
+	    !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind))
+		return false;
+	/* Over more than one interval: a reply may carry an apply position that is one old. */
+	if (trend.span_ns <= interval || trend.after - trend.before < ws_limit(WS_LIMIT_BACKLOG) ||
+	    (double)behind < ws_limit(WS_LIMIT_BACKLOG))
+		return false;
+	f->confidence = 0.75;
+	ws_fact(f, "not_applied_before", (uint64_t)trend.before, "bytes");
+	ws_fact(f, "not_applied", (uint64_t)trend.after, "bytes");
+	ws_fact(f, "applied", ws_case_grown(c, WS_APPLY), "bytes");
+	ws_fact(f, "span", trend.span_ns, "ns");
+	ws_fact_lsn(f, "apply", ws_case_watch(c, WS_APPLY)->last);
+	ws_say(f,
+	       "The standby replays more slowly than WAL comes: what it has flushed and not "
+	       "applied grew by %s to %s.",
+	       ws_bytes_format((uint64_t)(trend.after - trend.before), grown),
+	       ws_bytes_format(behind, text));
+	return true;
+}
+
+WS_RULE(consumer_not_confirming)
+{
+	const struct ws_watch *flush = ws_case_watch(c, WS_FLUSH);
+	uint64_t moved = flush->moved_ns > c->from_ns ? flush->moved_ns : c->from_ns, still, behind;
+	uint64_t interval = ws_track_usual_interval(c->t);
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+
+	/* A client that never confirms (0/0) has said so. */
+	if (!ws_case_streams(c) || !replies(c) || !flush->last ||
+	    !ws_case_behind(c, WS_WRITE, WS_FLUSH, &behind) || !behind)
+		return false;
+	still = c->t->last_reply_ns > moved ? c->t->last_reply_ns - moved : 0;
+	if (still < ws_limit_ns(WS_LIMIT_UNCONFIRMED) ||
+	    (double)still < ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)interval ||
+	    (double)c->t->flush_held_replies < ws_limit(WS_LIMIT_REPLIES) ||
+	    ws_case_watch(c, WS_WRITE)->last <= c->t->flush_held_write)
+		return false;
+	f->confidence = 0.85;
+	ws_fact(f, "flush_unchanged", still, "ns");
+	ws_fact(f, "received_not_confirmed", behind, "bytes");
+	ws_fact(f, "usual_reply_interval", interval, "ns");
+	ws_fact_lsn(f, "write", ws_case_watch(c, WS_WRITE)->last);
+	ws_fact_lsn(f, "flush", flush->last);
+	ws_say(f,
+	       "The client goes on receiving and has confirmed nothing for %s: %s are received "
+	       "and not confirmed.",
+	       ws_duration_format(still, text), ws_bytes_format(behind, bytes));
+	return true;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* All thresholds of all rules, with their unit and where each comes from. */
+#include "base/util.h"
+#include "diagnose/evidence.h"
+
+static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
+	[WS_LIMIT_OBSERVED] = { "observed", "s", "less says nothing", 3 },
+	[WS_LIMIT_LOST] = { "lost", "share", "of the time, beyond which nothing is said", 0.5 },
+	[WS_LIMIT_DOMINANT] = { "dominant", "share", "of the time, for a state to be a cause",
+				0.5 },
+	[WS_LIMIT_LASTING] = { "lasting", "s", "a state that goes on so long is one too", 5 },
+	[WS_LIMIT_STOPPED] = { "stopped", "share", "of the time in state T", 0.2 },
+	[WS_LIMIT_SHUTDOWN] = { "shutdown", "s", "a shutdown takes so long by itself", 2 },
+	[WS_LIMIT_TIMEOUTS] = { "timeouts", "sessions", "ended by wal_sender_timeout", 2 },
+	[WS_LIMIT_RECONNECTS] = { "reconnects", "sessions", "short ones", 3 },
+	[WS_LIMIT_SHORT_SESSION] = { "short_session", "s", "a session this long did work", 60 },
+	[WS_LIMIT_SYNC] = { "sync", "s", "a standby that reconnects is away as long", 3 },
+	[WS_LIMIT_BACKOFF] = { "backoff", "doublings",
+			       "of the retransmit timer; routers answering take it back", 2 },
+	[WS_LIMIT_RTOS] = { "rtos", "RTO", "without any packet of the peer", 3 },
+	[WS_LIMIT_SILENT_INTERVALS] = { "silent_intervals", "intervals", "without a reply", 3 },
+	[WS_LIMIT_SILENT_PING] = { "silent_ping", "s", "since a reply was asked for", 5 },
+	[WS_LIMIT_FROZEN] = { "frozen", "s", "without a byte acknowledged or taken", 3 },
+	[WS_LIMIT_RWND] = { "rwnd", "share", "of busy time limited by the receiver's window", 0.5 },
+	[WS_LIMIT_RWND_NETWORK] = { "rwnd_network", "share",
+				    "as before, up to which the network is to blame", 0.2 },
+	[WS_LIMIT_CWND] = { "cwnd", "share", "of the congestion window in flight", 0.8 },
+	[WS_LIMIT_RTT] = { "rtt", "times", "the least round-trip time: queues are full", 4 },
+	[WS_LIMIT_RETRANS] = { "retrans", "share", "of the bytes sent", 0.01 },
+	[WS_LIMIT_FLUSH_LAG] = { "flush_lag", "s", "a disk flushes faster than that", 0.1 },
+	[WS_LIMIT_FLUSH_SHARE] = { "flush_share", "share", "of flush lag behind the write", 0.5 },
+	[WS_LIMIT_APPLY_FROZEN] = { "apply_frozen", "s", "while flush advances", 5 },
+	[WS_LIMIT_APPLY_LAG] = { "apply_lag", "s", "less is replay at work", 1 },
+	[WS_LIMIT_APPLY_SPREAD] = { "apply_spread", "share",
+				    "of the lag, within which it is constant", 0.2 },
+	[WS_LIMIT_STATUS_INTERVAL] = { "status_interval", "s",
+				       "wal_receiver_status_interval's default", 10 },
+	[WS_LIMIT_UNCONFIRMED] = { "unconfirmed", "s", "clients confirm up to 10 s late", 30 },
+	[WS_LIMIT_REPLIES] = { "replies", "replies", "to speak of a course", 3 },
+	[WS_LIMIT_BACKLOG] = { "backlog", "bytes", "less is in flight on any busy server",
+			       1048576 },
+	[WS_LIMIT_SLOT_WAIT] = { "slot_wait", "s", "a snapshot is built faster than that", 3 },
+	[WS_LIMIT_UPSTREAM] = { "upstream", "s", "without WAL", 10 },
+	[WS_LIMIT_UPSTREAM_TIMES] = { "upstream_times", "times", "the longest pause before", 3 },
+	[WS_LIMIT_RUN_DELAY] = { "run_delay", "share", "of the time runnable, not running", 0.2 },
+	[WS_LIMIT_READ] = { "read", "share", "of the time spent reading WAL", 0.3 },
+	[WS_LIMIT_READ_TIME] = { "read_time", "s", "a read out of the page cache is faster",
+				 0.001 },
+	[WS_LIMIT_ON_DISK] = { "on_disk", "share", "of samples in state D", 0.2 },
+	[WS_LIMIT_TXN_BYTES] = { "txn_bytes", "bytes", "of one transaction's changes", 16777216 },
+	[WS_LIMIT_TXN_TIME] = { "txn_time", "s", "decoding without any output", 5 },
+	[WS_LIMIT_SPILL_TIME] = { "spill_time", "share", "of the time spent decoding", 0.2 },
+	[WS_LIMIT_SPILL_BYTES] = { "spill_bytes", "share", "of the WAL decoded", 0.1 },
+	[WS_LIMIT_IDLE] = { "idle", "share", "of the time spent on WAL, below which it idles",
+			    0.01 },
+};
+
+const struct ws_limit_info *ws_limit_info(enum ws_limit limit)
+{
+	return &limits[limit];
+}
+
+double ws_limit(enum ws_limit limit)
+{
+	return limits[limit].value;
+}
+
+uint64_t ws_limit_ns(enum ws_limit limit)
+{
+	return (uint64_t)(limits[limit].value * 1e9);
+}

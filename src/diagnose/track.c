@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What records say, kept as far as rules ask for it. Everything may come from a hostile file. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "diagnose/evidence.h"
+#include "event/order.h"
+
+struct ws_diagnosis *ws_diagnosis_new(uint64_t from_ns, uint64_t to_ns)
+{
+	struct ws_diagnosis *d = calloc(1, sizeof(*d));
+
+	if (d) {
+		d->from_ns = from_ns;
+		d->to_ns = to_ns;
+	}
+	return d;
+}
+
+void ws_diagnosis_free(struct ws_diagnosis *d)
+{
+	if (!d)
+		return;
+	ws_idmap_deinit(&d->by_id, NULL);
+	for (size_t i = 0; i < d->track_count; i++) {
+		free(d->tracks[i]->points);
+		free(d->tracks[i]);
+	}
+	free(d->tracks);
+	free(d->servers);
+	free(d);
+}
+
+static struct ws_track *find(struct ws_diagnosis *d, uint32_t pid, uint64_t start_ns)
+{
+	struct ws_id *id = ws_idmap_find(&d->by_id, pid, start_ns);
+
+	return id ? (struct ws_track *)((char *)id - offsetof(struct ws_track, id)) : NULL;
+}
+
+static struct ws_track *add(struct ws_diagnosis *d, const struct ws_session *s)
+{
+	struct ws_track *t = calloc(1, sizeof(*t));
+	struct ws_track **place;
+
+	if (!t)
+		return NULL;
+	place = ws_array_grow(&d->tracks, &d->track_count, &d->track_cap, sizeof(*place));
+	if (!place)
+		goto fail;
+	t->id.pid = s->pid;
+	t->id.start_ns = s->start_ns;
+	t->s = s;
+	t->point_ns = WS_POINT_NS;
+	if (ws_idmap_add(&d->by_id, &t->id)) {
+		d->track_count--;
+		goto fail;
+	}
+	*place = t;
+	return t;
+fail:
+	free(t);
+	return NULL;
+}
+
+/* A session the model has just made is its last one. */
+static const struct ws_session *session_of(const struct ws_model *model, const struct ws_rec *rec)
+{
+	size_t i;
+	struct ws_session *const *sessions = ws_model_sessions(model, &i);
+
+	while (i--)
+		if (sessions[i]->pid == rec->pid && sessions[i]->start_ns == rec->start_ns)
+			return sessions[i];
+	return NULL;
+}
+
+/* True if it changed. */
+static bool watch(const struct ws_diagnosis *d, struct ws_watch *w, uint64_t value,
+		  uint64_t time_ns)
+{
+	bool changed = w->known && value != w->last;
+
+	if (!w->known || time_ns < d->from_ns) {
+		w->first = value;
+		w->first_ns = time_ns;
+	}
+	if (!w->known)
+		w->moved_ns = time_ns;
+	if (changed) {
+		w->changed = true;
+		w->moved_ns = time_ns;
+	}
+	w->known = true;
+	w->last = value;
+	w->last_ns = time_ns;
+	return changed;
+}
+
+static uint64_t last(const struct ws_track *t, enum ws_watched which)
+{
+	return t->watch[which].known ? t->watch[which].last : 0;
+}
+
+/* A point of the series, if the one before is old enough. */
+static int add_point(struct ws_diagnosis *d, struct ws_track *t, uint64_t time_ns)
+{
+	struct ws_point *before;
+
+	if (time_ns < d->from_ns)
+		return 0;
+	if (!t->points) {
+		t->points = calloc(WS_POINTS, sizeof(*t->points));
+		if (!t->points)
+			return -1;
+	}
+	before = t->point_count ? &t->points[t->point_count - 1] : NULL;
+	if (before && (time_ns < before->time_ns || time_ns - before->time_ns < t->point_ns))
+		return 0;
+	if (t->point_count == WS_POINTS) {
+		for (size_t i = 0; i < WS_POINTS / 2; i++)
+			t->points[i] = t->points[2 * i];
+		t->point_count = WS_POINTS / 2;
+		t->point_ns *= 2;
+	}
+	t->points[t->point_count++] = (struct ws_point){
+		.time_ns = time_ns,
+		.sent = last(t, WS_SENT),
+		.target = last(t, WS_TARGET),
+		.write = last(t, WS_WRITE),
+		.flush = last(t, WS_FLUSH),
+		.apply = last(t, WS_APPLY),
+		.wire = last(t, WS_WIRE),
+		.acked = last(t, WS_ACKED),
+		.unsent = t->has_socket ? t->socket.unsent_bytes : 0,
+	};
+	return 0;
+}
+
+static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r)
+{
+	uint64_t now = r->h.time_ns;
+
+	if (t->last_reply_ns && now > t->last_reply_ns)
+		t->intervals[t->interval_count++ % WS_INTERVALS] = now - t->last_reply_ns;
+	t->last_reply_ns = now;
+	if (now >= d->from_ns) {
+		t->replies++;
+		t->answered += t->ping_ns != 0;
+	}
+	t->ping_ns = 0;
+	watch(d, &t->watch[WS_WRITE], r->write_lsn, now);
+	if (watch(d, &t->watch[WS_FLUSH], r->flush_lsn, now) || t->replies <= 1) {
+		t->flush_held_write = r->write_lsn;
+		t->flush_held_replies = 0;
+	}
+	t->flush_held_replies++;
+	if (watch(d, &t->watch[WS_APPLY], r->apply_lsn, now) || t->replies <= 1) {
+		t->apply_held_flush = r->flush_lsn;
+		t->apply_held_replies = 0;
+	}
+	t->apply_held_replies++;
+}
+
+static void feed_sent(struct ws_diagnosis *d, struct ws_track *t, uint64_t lsn, uint64_t now)
+{
+	struct ws_watch *w = &t->watch[WS_SENT];
+	uint64_t before = w->moved_ns;
+
+	if (lsn && watch(d, w, lsn, now) && now > before && before >= d->from_ns &&
+	    now - before > t->longest_still_ns)
+		t->longest_still_ns = now - before;
+}
+
+static void feed_turn(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	const struct ws_rec_turn *r = (const struct ws_rec_turn *)rec;
+
+	if (rec->size < WS_TURN_SHORT_SIZE)
+		return;
+	feed_sent(d, t, r->lsn_to, rec->time_ns);
+	if ((rec->flags & WS_TURN_REPLY) && rec->size >= sizeof(*r))
+		feed_reply(d, t, r);
+}
+
+static void feed_stream(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	if (rec->size < sizeof(struct ws_rec_stream))
+		return;
+	t->streams++;
+	t->start_lsn = ((const struct ws_rec_stream *)rec)->sent_lsn;
+	feed_sent(d, t, t->start_lsn, rec->time_ns);
+}
+
+static void feed_keepalive(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	const struct ws_rec_keepalive *r = (const struct ws_rec_keepalive *)rec;
+
+	if (rec->size < sizeof(*r))
+		return;
+	if (rec->time_ns >= d->from_ns) {
+		t->keepalives++;
+		t->pings += r->request_reply != 0;
+	}
+	if (r->request_reply && !t->ping_ns)
+		t->ping_ns = rec->time_ns;
+}
+
+static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	const struct ws_rec_socket *r = (const struct ws_rec_socket *)rec;
+	uint64_t now = rec->time_ns;
+
+	if (rec->size < WS_SOCKET_SHORT_SIZE)
+		return;
+	t->has_socket = true;
+	t->has_tcp = rec->size >= sizeof(*r);
+	t->socket = (struct ws_rec_socket){ 0 };
+	memcpy(&t->socket, r, t->has_tcp ? sizeof(*r) : WS_SOCKET_SHORT_SIZE);
+	watch(d, &t->watch[WS_WIRE], r->wire_bytes, now);
+	watch(d, &t->watch[WS_ACKED], r->acked_bytes, now);
+	watch(d, &t->watch[WS_RETRANS], r->retrans_bytes, now);
+	watch(d, &t->watch[WS_SENT_BYTES], r->sent_bytes, now);
+	if (!t->has_tcp)
+		return;
+	watch(d, &t->watch[WS_BUSY_US], r->busy_us, now);
+	watch(d, &t->watch[WS_RWND_US], r->rwnd_limited_us, now);
+	watch(d, &t->watch[WS_SNDBUF_US], r->sndbuf_limited_us, now);
+}
+
+static void feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	const struct ws_rec_sample *r = (const struct ws_rec_sample *)rec;
+	uint64_t now = rec->time_ns;
+
+	if (rec->size < sizeof(*r))
+		return;
+	t->has_sample = true;
+	memcpy(&t->sample, r, sizeof(*r));
+	if (now >= d->from_ns) {
+		t->samples++;
+		t->samples_on_disk += r->task_state == 'D';
+	}
+	if ((r->valid & WS_SAMPLE_TARGET) && r->target_lsn)
+		watch(d, &t->watch[WS_TARGET], r->target_lsn, now);
+	if (r->valid & WS_SAMPLE_DELAY)
+		watch(d, &t->watch[WS_RUN_DELAY], r->run_delay_ns, now);
+	if (r->valid & WS_SAMPLE_THROTTLED)
+		watch(d, &t->watch[WS_THROTTLED], r->throttled_ns, now);
+	if (r->valid & WS_SAMPLE_READ)
+		watch(d, &t->watch[WS_STORAGE], r->read_bytes, now);
+}
+
+static void feed_blocked(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	const struct ws_rec_blocked *r = (const struct ws_rec_blocked *)rec;
+
+	(void)d;
+	if (rec->size < sizeof(*r) || r->on != WS_BLOCKED_LOCK)
+		return;
+	t->lock_xid = r->xid;
+	t->lock_holder = r->holder_pid;
+}
+
+static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	const struct ws_rec_decoding *r = (const struct ws_rec_decoding *)rec;
+	uint64_t now = rec->time_ns;
+
+	if (rec->size < sizeof(*r))
+		return;
+	t->has_decoding = true;
+	memcpy(&t->decoding, r, sizeof(*r));
+	if (r->valid & WS_DECODING_READ)
+		watch(d, &t->watch[WS_DECODED], r->read_lsn, now);
+	if (r->valid & WS_DECODING_SLOT)
+		watch(d, &t->watch[WS_CONFIRMED], r->confirmed_lsn, now);
+	if (!(r->valid & WS_DECODING_STATS))
+		return;
+	watch(d, &t->watch[WS_SPILLED], r->spill_bytes, now);
+	watch(d, &t->watch[WS_TXNS], r->total_txns, now);
+	watch(d, &t->watch[WS_TXN_BYTES], r->total_bytes, now);
+}
+
+static struct ws_server_track *server_of(struct ws_diagnosis *d, uint32_t pid, bool make)
+{
+	struct ws_server_track *server;
+
+	for (size_t i = 0; i < d->server_count; i++)
+		if (d->servers[i].pid == pid)
+			return &d->servers[i];
+	if (!make)
+		return NULL;
+	server = ws_array_grow(&d->servers, &d->server_count, &d->server_cap, sizeof(*server));
+	if (server)
+		server->pid = pid;
+	return server;
+}
+
+static bool sync_missing(const struct ws_rec_cluster *r)
+{
+	return (r->valid & WS_CLUSTER_SYNC) && r->sync_waiters && !r->sync_walsenders;
+}
+
+/* Time up to now in which commits waited and nobody could confirm them. */
+static void count_missing(const struct ws_diagnosis *d, struct ws_server_track *server,
+			  uint64_t now)
+{
+	uint64_t from = server->cluster.h.time_ns;
+
+	from = from > d->from_ns ? from : d->from_ns;
+	if (server->has_cluster && sync_missing(&server->cluster) && now > from)
+		server->missing_ns += now - from;
+}
+
+static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
+{
+	const struct ws_rec_cluster *r = (const struct ws_rec_cluster *)rec;
+	struct ws_server_track *server;
+
+	if (rec->size < sizeof(*r) || !rec->pid)
+		return 0;
+	server = server_of(d, rec->pid, true);
+	if (!server)
+		return -1;
+	count_missing(d, server, rec->time_ns);
+	if (!sync_missing(r))
+		server->missing_since_ns = 0;
+	else if (!server->missing_since_ns)
+		server->missing_since_ns = rec->time_ns;
+	if (sync_missing(r) && rec->time_ns >= d->from_ns && r->sync_waiters > server->most_waiters)
+		server->most_waiters = r->sync_waiters;
+	server->has_cluster = true;
+	memcpy(&server->cluster, r, sizeof(*r));
+	if (r->valid & WS_CLUSTER_NAMES)
+		snprintf(server->names, sizeof(server->names), "%.*s", WS_SYNC_NAMES_LEN,
+			 r->sync_names);
+	return 0;
+}
+
+static int feed_signal(struct ws_diagnosis *d, const struct ws_rec *rec)
+{
+	const struct ws_rec_signal *r = (const struct ws_rec_signal *)rec;
+	struct ws_server_track *server;
+	struct ws_track *t;
+
+	if (rec->size < sizeof(*r))
+		return 0;
+	t = find(d, r->target_pid, r->target_start_ns);
+	if (t && r->signal == SIGTERM && r->role == WS_ROLE_CHECKPOINTER && !t->taken_ns)
+		t->taken_ns = rec->time_ns;
+	server = t ? NULL : server_of(d, r->target_pid, false);
+	if (server && !server->asked_ns && (r->signal == SIGTERM || r->signal == SIGINT))
+		server->asked_ns = rec->time_ns;
+	return 0;
+}
+
+typedef void (*feed_fn)(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec);
+static const feed_fn feeds[WS_KIND_MAX] = {
+	[WS_KIND_TURN] = feed_turn,	      [WS_KIND_STREAM] = feed_stream,
+	[WS_KIND_KEEPALIVE] = feed_keepalive, [WS_KIND_SOCKET] = feed_socket,
+	[WS_KIND_SAMPLE] = feed_sample,	      [WS_KIND_BLOCKED] = feed_blocked,
+	[WS_KIND_DECODING] = feed_decoding,
+};
+
+static int feed_session(struct ws_diagnosis *d, const struct ws_model *model,
+			const struct ws_rec *rec)
+{
+	struct ws_track *t = find(d, rec->pid, rec->start_ns);
+	const struct ws_session *s;
+
+	/* The collector's records never say that there is a session. */
+	if (!t && rec->kind > WS_KIND_KERNEL_LAST)
+		return 0;
+	if (!t) {
+		s = session_of(model, rec);
+		t = s ? add(d, s) : NULL;
+		if (!t)
+			return s ? -1 : 0;
+	}
+	if (rec->kind >= WS_KIND_MAX || !feeds[rec->kind])
+		return 0;
+	feeds[rec->kind](d, t, rec);
+	return add_point(d, t, rec->time_ns);
+}
+
+int ws_diagnosis_feed(struct ws_diagnosis *d, const struct ws_model *model,
+		      const struct ws_rec *rec)
+{
+	if (rec->time_ns >= d->to_ns)
+		return 0;
+	if (rec->time_ns > d->last_ns)
+		d->last_ns = rec->time_ns;
+	switch (rec->kind) {
+	case WS_KIND_SERVER:
+		return rec->pid && !server_of(d, rec->pid, true) ? -1 : 0;
+	case WS_KIND_CLUSTER:
+		return feed_cluster(d, rec);
+	case WS_KIND_SIGNAL:
+		return feed_signal(d, rec);
+	default:
+		return rec->pid ? feed_session(d, model, rec) : 0;
+	}
+}
+
+/* The position that START_REPLICATION asks for: the first word of the form X/X. */
+static uint64_t lsn_in(const char *text, size_t len)
+{
+	char word[WS_LSN_TEXT];
+	size_t at = 0, n;
+	uint64_t lsn;
+
+	while (at < len) {
+		for (n = 0; at + n < len && text[at + n] != ' '; n++)
+			;
+		if (n && n < sizeof(word)) {
+			memcpy(word, text + at, n);
+			word[n] = '\0';
+			if (ws_lsn_parse(word, &lsn))
+				return lsn;
+		}
+		at += n + 1;
+	}
+	return 0;
+}
+
+int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *session,
+			 const struct ws_command *c)
+{
+	struct ws_track *t = find(d, session->pid, session->start_ns);
+
+	if (!t)
+		t = add(d, session);
+	if (!t)
+		return -1;
+	if (!c->outside) {
+		t->command = (struct ws_last_command){ .start_ns = c->start_ns,
+						       .end_ns = c->end_ns,
+						       .outcome = c->outcome };
+		snprintf(t->command.kind, sizeof(t->command.kind), "%s", c->kind ? c->kind : "");
+		if (c->text && strcmp(t->command.kind, "START_REPLICATION") == 0)
+			t->command.start_lsn = lsn_in(c->text, c->text_len);
+		if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
+		    strncasecmp(c->text, "COPY", 4) == 0)
+			snprintf(t->command.kind, sizeof(t->command.kind), "COPY");
+	}
+	if (!c->sqlstate[0])
+		return 0;
+	snprintf(t->error.kind, sizeof(t->error.kind), "%s", c->kind ? c->kind : "");
+	snprintf(t->error.sqlstate, sizeof(t->error.sqlstate), "%s", c->sqlstate);
+	snprintf(t->error.message, sizeof(t->error.message), "%s", c->message ? c->message : "");
+	return 0;
+}
