@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/util.h"
+#include "diagnose/diagnose.h"
 #include "export/export.h"
 #include "session/model.h"
 
@@ -12,7 +13,9 @@
 
 struct fuzz_show {
 	struct ws_model *model;
+	struct ws_diagnosis *diagnosis;
 	struct ws_export ex[FORMATS][WS_VIEW_DOCTOR];
+	struct ws_export explain[FORMATS];
 	FILE *out;
 	uint64_t last_ns;
 };
@@ -33,6 +36,17 @@ static void on_command(void *arg, const struct ws_session *session,
 
 	for (size_t f = 0; f < FORMATS; f++)
 		ws_export_command(&show->ex[f][WS_VIEW_HISTORY], session, command);
+	if (ws_diagnosis_command(show->diagnosis, session, command))
+		abort();
+}
+
+static int on_row(void *arg, const struct ws_explained *explained)
+{
+	struct fuzz_show *show = arg;
+
+	for (size_t f = 0; f < FORMATS; f++)
+		ws_export_explained(&show->explain[f], explained);
+	return 0;
 }
 
 static void print_session(struct fuzz_show *show, const struct ws_session *session)
@@ -44,6 +58,22 @@ static void print_session(struct fuzz_show *show, const struct ws_session *sessi
 				ws_export_hist(&show->ex[f][WS_VIEW_HIST], session,
 					       (enum ws_metric)m, &session->hist[m]);
 		}
+	}
+}
+
+static void explain(struct fuzz_show *show, struct ws_session *const *sessions, size_t count)
+{
+	const struct ws_session **copy = calloc(count + 1, sizeof(*copy));
+
+	if (!copy)
+		abort();
+	for (size_t i = 0; i < count; i++)
+		copy[i] = sessions[i];
+	ws_diagnosis_explain(show->diagnosis, copy, count, true, on_row, show);
+	free(copy);
+	for (size_t f = 0; f < FORMATS; f++) {
+		ws_export_end(&show->explain[f]);
+		ws_export_release(&show->explain[f]);
 	}
 }
 
@@ -63,9 +93,18 @@ struct fuzz_show *fuzz_show_new(void)
 		abort();
 	show->model = ws_model_new(&observer);
 	show->out = fopen("/dev/null", "we");
-	if (!show->model || !show->out)
+	show->diagnosis = ws_diagnosis_new(0, UINT64_MAX);
+	if (!show->model || !show->out || !show->diagnosis)
 		abort();
 	for (size_t f = 0; f < FORMATS; f++) {
+		const struct ws_export_options plain = { .out = show->out,
+							 .screen = { .width = 80, .utf8 = true },
+							 .wall_ns = wall,
+							 .wall_arg = show };
+
+		if (ws_export_begin(&show->explain[f], f ? &ws_format_json : &ws_format_text,
+				    WS_VIEW_EXPLAIN, &plain))
+			abort();
 		for (int view = 0; view < WS_VIEW_DOCTOR; view++) {
 			const struct ws_export_options options = {
 				.out = show->out,
@@ -90,7 +129,9 @@ int fuzz_show_feed(struct fuzz_show *show, const struct ws_rec *rec)
 		show->last_ns = rec->time_ns;
 	for (size_t f = 0; f < FORMATS; f++)
 		ws_export_event(&show->ex[f][WS_VIEW_TRACE], NULL, rec);
-	return ws_model_feed(show->model, rec);
+	if (ws_model_feed(show->model, rec))
+		return -1;
+	return ws_diagnosis_feed(show->diagnosis, show->model, rec);
 }
 
 void fuzz_show_end(struct fuzz_show *show)
@@ -102,12 +143,14 @@ void fuzz_show_end(struct fuzz_show *show)
 	sessions = ws_model_sessions(show->model, &count);
 	for (size_t i = 0; i < count; i++)
 		print_session(show, sessions[i]);
+	explain(show, sessions, count);
 	for (size_t f = 0; f < FORMATS; f++) {
 		for (int view = 0; view < WS_VIEW_DOCTOR; view++) {
 			ws_export_end(&show->ex[f][view]);
 			ws_export_release(&show->ex[f][view]);
 		}
 	}
+	ws_diagnosis_free(show->diagnosis);
 	ws_model_free(show->model);
 	fclose(show->out);
 	free(show);

@@ -100,6 +100,8 @@ static const struct golden goldens[] = {
 	  .status = 3 },
 	{ .name = "hist.txt", .args = { "hist", "--kind", "physical" } },
 	{ .name = "hist.json", .args = { "hist", "--json", "--kind", "logical" } },
+	{ .name = "explain.txt", .args = { "explain" } },
+	{ .name = "explain.json", .args = { "explain", "--json", "--kind", "physical" } },
 	{ .name = "trace.txt", .args = { "trace", "--to", "2026-03-01T12:00:00.140Z" } },
 	{ .name = "trace-logical.txt", .args = { "trace", "--slot", "sub" } },
 	{ .name = "trace-backup.txt", .args = { "trace", "--kind", "backup" } },

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * diagnosed.h: a diagnosis fed from tapes, and what it says. One walsender on stage second by
+ * second: what a step says goes on for each of its seconds. Include it behind cmocka.h.
+ */
+#ifndef WS_TESTS_DIAGNOSED_H
+#define WS_TESTS_DIAGNOSED_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "diagnose/diagnose.h"
+#include "records.h"
+
+#define SECOND	       1000000000ULL
+#define MB	       1048576ULL
+#define LSN	       0x10000000ULL
+#define POSTMASTER_PID 1000
+
+struct lab {
+	struct ws_model *model;
+	struct ws_diagnosis *diagnosis;
+	struct ws_tape tape;
+	uint64_t sent, end_ns;
+	uint64_t acked, busy_us;
+	struct ws_explained rows[16]; /* their session pointers live as long as the model */
+	size_t row_count;
+};
+
+/* What each second of a step is like. Positions of replies are behind what is sent. */
+struct step {
+	unsigned int seconds;
+	enum ws_wait wait;    /* most of the time goes into it */
+	unsigned int busy_ms; /* the rest into this */
+	enum ws_stage stage;
+	uint16_t flags; /* of turns */
+	uint64_t bytes; /* sent in each */
+	bool reply;
+	uint64_t write, flush, apply;	    /* positions, 0: up to what was sent before */
+	bool no_flush, no_apply;	    /* 0/0 */
+	const struct ws_rec_socket *socket; /* acked_bytes: in each second */
+	const struct ws_rec_sample *sample; /* target_lsn: bytes ahead of what is sent */
+	bool ping;
+};
+
+static inline int lab_feed(void *arg, const struct ws_rec *rec)
+{
+	struct lab *lab = arg;
+
+	if (rec->time_ns > lab->end_ns)
+		lab->end_ns = rec->time_ns;
+	assert_int_equal(ws_model_feed(lab->model, rec), 0);
+	assert_int_equal(ws_diagnosis_feed(lab->diagnosis, lab->model, rec), 0);
+	return 0;
+}
+
+static inline void lab_command(void *arg, const struct ws_session *session,
+			       const struct ws_command *command)
+{
+	struct lab *lab = arg;
+
+	assert_int_equal(ws_diagnosis_command(lab->diagnosis, session, command), 0);
+}
+
+static inline int lab_setup(void **state)
+{
+	struct lab *lab = calloc(1, sizeof(*lab));
+	const struct ws_observer observer = { .arg = lab, .command = lab_command };
+
+	if (!lab)
+		return -1;
+	lab->model = ws_model_new(&observer);
+	lab->diagnosis = ws_diagnosis_new(0, UINT64_MAX);
+	lab->tape = ws_tape_new((struct ws_sink){ .fn = lab_feed, .arg = lab }, 4711, SECOND);
+	lab->sent = LSN;
+	*state = lab;
+	return lab->model && lab->diagnosis ? 0 : -1;
+}
+
+static inline int lab_teardown(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_diagnosis_free(lab->diagnosis);
+	ws_model_free(lab->model);
+	free(lab);
+	return 0;
+}
+
+#define LAB(name) cmocka_unit_test_setup_teardown(name, lab_setup, lab_teardown)
+
+static inline void lab_stream(struct lab *lab, uint16_t flags)
+{
+	ws_tape_session(&lab->tape, flags & WS_STREAM_LOGICAL ? WS_SESSION_DATABASE : 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, flags & WS_STREAM_LOGICAL
+					    ? "START_REPLICATION SLOT \"s\" LOGICAL 0/10000000"
+					    : "START_REPLICATION 0/10000000 TIMELINE 1");
+	ws_tape_stream(&lab->tape, flags, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+}
+
+/* A record of the collector's about the session: no number of its sequence. */
+static inline void lab_sampled(struct lab *lab, struct ws_rec *rec, uint16_t kind, size_t size)
+{
+	rec->kind = kind;
+	rec->size = (uint16_t)size;
+	rec->pid = lab->tape.pid;
+	rec->start_ns = lab->tape.start_ns;
+	rec->time_ns = lab->tape.now_ns;
+	rec->server = 1;
+	lab_feed(lab, rec);
+}
+
+static inline void lab_outside(struct lab *lab, const struct step *step)
+{
+	struct ws_rec_socket socket;
+	struct ws_rec_sample sample;
+
+	if (step->socket) {
+		socket = *step->socket;
+		socket.acked_bytes = lab->acked += step->socket->acked_bytes;
+		socket.wire_bytes =
+			socket.acked_bytes + socket.in_flight_bytes + socket.unsent_bytes;
+		socket.sent_bytes = socket.acked_bytes + socket.in_flight_bytes;
+		lab->busy_us += 1000000;
+		socket.busy_us = lab->busy_us;
+		/* given as a share, in percent */
+		socket.rwnd_limited_us = lab->busy_us / 100 * step->socket->rwnd_limited_us;
+		lab_sampled(lab, &socket.h, WS_KIND_SOCKET, sizeof(socket));
+	}
+	if (step->sample) {
+		sample = *step->sample;
+		sample.target_lsn = lab->sent + step->sample->target_lsn;
+		lab_sampled(lab, &sample.h, WS_KIND_SAMPLE, sizeof(sample));
+	}
+}
+
+static inline void lab_play(struct lab *lab, const struct step *step)
+{
+	for (unsigned int i = 0; i < step->seconds; i++) {
+		uint64_t busy = step->busy_ms * 1000000ULL, before = lab->sent;
+		struct ws_tape_turn turn = {
+			.stage_ns = { [WS_STAGE_WAIT] = SECOND - busy - 1000,
+				      [WS_STAGE_REPLY] = 1000 },
+			.wait = step->wait,
+			.flags = (uint16_t)(step->flags | (step->reply ? WS_TURN_REPLY : 0)),
+			.lsn_from = before,
+			.lsn_to = before + step->bytes,
+			.write_lsn = step->write ? step->write : before,
+			.flush_lsn = step->no_flush ? 0
+				     : step->flush  ? step->flush
+						    : before,
+			.apply_lsn = step->no_apply ? 0
+				     : step->apply  ? step->apply
+						    : before,
+			.write_lag_us = -1,
+			.flush_lag_us = -1,
+			.apply_lag_us = -1,
+		};
+
+		turn.stage_ns[step->stage == WS_STAGE_OTHER ? WS_STAGE_SEND : step->stage] += busy;
+		lab->sent += step->bytes;
+		ws_tape_turn(&lab->tape, &turn);
+		if (step->ping) {
+			struct ws_rec_keepalive ping = { .lsn = lab->sent, .request_reply = 1 };
+
+			ws_tape_send(&lab->tape, &ping.h, WS_KIND_KEEPALIVE, sizeof(ping), 0);
+		}
+		lab_outside(lab, step);
+	}
+}
+
+static inline int lab_row(void *arg, const struct ws_explained *explained)
+{
+	struct lab *lab = arg;
+
+	if (lab->row_count < sizeof(lab->rows) / sizeof(*lab->rows))
+		lab->rows[lab->row_count++] = *explained;
+	return 0;
+}
+
+/* Judges all sessions; true if a row of this scope has the verdict. */
+static inline void lab_judge(struct lab *lab)
+{
+	const struct ws_session **sessions;
+	struct ws_session *const *all;
+	size_t count;
+
+	assert_int_equal(ws_model_finish(lab->model, lab->end_ns), 0);
+	all = ws_model_sessions(lab->model, &count);
+	sessions = calloc(count + 1, sizeof(*sessions));
+	assert_non_null(sessions);
+	for (size_t i = 0; i < count; i++)
+		sessions[i] = all[i];
+	assert_int_equal(ws_diagnosis_explain(lab->diagnosis, sessions, count, true, lab_row, lab),
+			 0);
+	free(sessions);
+	assert_true(lab->row_count);
+}
+
+static inline const struct ws_explained *lab_find(const struct lab *lab, enum ws_scope scope)
+{
+	for (size_t i = 0; i < lab->row_count; i++)
+		if (lab->rows[i].scope == scope)
+			return &lab->rows[i];
+	return NULL;
+}
+
+/* The verdict on the (first) session, group or server, by name; "none" where there is none. */
+static inline void assert_verdict(struct lab *lab, enum ws_scope scope, const char *verdict)
+{
+	const struct ws_explained *row;
+
+	if (!lab->row_count)
+		lab_judge(lab);
+	row = lab_find(lab, scope);
+	assert_string_equal(row ? ws_verdict_name(row->verdict) : "none", verdict);
+	if (row) {
+		assert_true(row->finding.confidence > 0 && row->finding.confidence <= 1);
+		assert_true(row->finding.text[0] && row->finding.advice[0]);
+	}
+}
+
+static inline bool lab_also(const struct lab *lab, const char *verdict)
+{
+	const struct ws_explained *row = lab_find(lab, WS_SCOPE_SESSION);
+
+	for (size_t i = 0; i < row->also_count; i++)
+		if (strcmp(ws_verdict_name(row->also[i]), verdict) == 0)
+			return true;
+	return false;
+}
+
+#endif

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Rules about the walsender's own work, about backups, groups and servers. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "../lib/diagnosed.h"
+
+#define SESSION WS_SCOPE_SESSION
+#define GROUP	WS_SCOPE_GROUP
+#define CLUSTER WS_SCOPE_CLUSTER
+
+/* `behind` MB of WAL are not sent in the first second, `more` MB more in each that follows. */
+static void play_behind(struct lab *lab, uint64_t behind, int64_t more, struct step step)
+{
+	struct ws_rec_sample sample = { .valid = WS_SAMPLE_TARGET };
+
+	for (unsigned int i = 0; i < 12; i++) {
+		sample.target_lsn = (uint64_t)((int64_t)behind + more * i) * MB;
+		step.seconds = 1;
+		step.sample = &sample;
+		lab_play(lab, &step);
+	}
+}
+
+static void one_that_comes_nearer_catches_up(void **state)
+{
+	lab_stream(*state, 0);
+	play_behind(*state, 100, -5,
+		    (struct step){ .wait = WS_WAIT_WAL, .busy_ms = 900, .bytes = 10 * MB });
+	assert_verdict(*state, SESSION, "catching_up");
+}
+
+static void one_that_gets_less_near_falls_behind(void **state)
+{
+	lab_stream(*state, 0);
+	play_behind(*state, 10, 5,
+		    (struct step){ .wait = WS_WAIT_WAL, .busy_ms = 900, .bytes = MB });
+	assert_verdict(*state, SESSION, "falling_behind");
+}
+
+static void decoding_that_does_not_keep_up_is_the_bound(void **state)
+{
+	lab_stream(*state, WS_STREAM_LOGICAL);
+	play_behind(*state, 10, 5,
+		    (struct step){ .wait = WS_WAIT_WAL,
+				   .flags = WS_TURN_LOGICAL,
+				   .busy_ms = 900,
+				   .stage = WS_STAGE_DECODE,
+				   .bytes = MB });
+	assert_verdict(*state, SESSION, "decode_bound");
+}
+
+static void an_output_plugin_that_takes_the_time_is_slow(void **state)
+{
+	lab_stream(*state, WS_STREAM_LOGICAL);
+	play_behind(*state, 10, 5,
+		    (struct step){ .wait = WS_WAIT_WAL,
+				   .flags = WS_TURN_LOGICAL,
+				   .busy_ms = 900,
+				   .stage = WS_STAGE_PLUGIN,
+				   .bytes = MB });
+	assert_verdict(*state, SESSION, "output_plugin_slow");
+}
+
+static void decoding_much_and_keeping_up_is_healthy(void **state)
+{
+	lab_stream(*state, WS_STREAM_LOGICAL);
+	play_behind(*state, 0, 0,
+		    (struct step){ .wait = WS_WAIT_WAL,
+				   .flags = WS_TURN_LOGICAL,
+				   .busy_ms = 900,
+				   .stage = WS_STAGE_DECODE,
+				   .bytes = MB });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void play_decoding(struct lab *lab, uint64_t spilled, uint64_t txns, uint64_t kept)
+{
+	struct ws_rec_decoding r = { .valid = WS_DECODING_READ | WS_DECODING_BUFFER |
+					      WS_DECODING_STATS };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 12; i++) {
+		r.read_lsn = lab->sent;
+		r.spill_bytes += spilled;
+		r.total_txns += txns;
+		r.buffer_bytes = kept;
+		lab_sampled(lab, &r.h, WS_KIND_DECODING, sizeof(r));
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .flags = WS_TURN_LOGICAL,
+					      .busy_ms = 900,
+					      .stage = WS_STAGE_DECODE,
+					      .bytes = 4 * MB });
+	}
+}
+
+static void changes_gathered_without_output_are_a_large_transaction(void **state)
+{
+	play_decoding(*state, 0, 0, 32 * MB);
+	assert_verdict(*state, SESSION, "large_transaction");
+}
+
+static void changes_written_to_disk_are_spilling(void **state)
+{
+	play_decoding(*state, 4 * MB, 1, MB);
+	assert_verdict(*state, SESSION, "spilling");
+}
+
+static void a_buffer_that_is_sent_transaction_by_transaction_is_healthy(void **state)
+{
+	play_decoding(*state, 0, 100, 32 * MB);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void reads_that_take_long_come_from_disk(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 10,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 800,
+					 .stage = WS_STAGE_READ,
+					 .bytes = MB });
+	assert_verdict(*state, SESSION, "wal_read_slow");
+}
+
+static void a_wait_for_failover_slots_is_named(void **state)
+{
+	lab_stream(*state, WS_STREAM_LOGICAL);
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 10, .flags = WS_TURN_LOGICAL, .wait = WS_WAIT_STANDBY });
+	assert_verdict(*state, SESSION, "failover_slot_wait");
+}
+
+static void a_slot_that_waits_names_the_transaction(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_blocked r = { .on = WS_BLOCKED_LOCK, .xid = 742, .holder_pid = 99 };
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"s\" LOGICAL \"pgoutput\"");
+	lab_sampled(lab, &r.h, WS_KIND_BLOCKED, sizeof(r));
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "slot_waits_for_transaction");
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text, "742"));
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text, "99"));
+}
+
+static void a_standby_that_gets_nothing_any_more_says_so(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_phase(&lab->tape, WS_PHASE_INITIALIZED, WS_PHASE_CASCADING);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .busy_ms = 100, .bytes = MB });
+	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "upstream_stalled");
+}
+
+static void a_primary_that_gets_nothing_to_send_is_not_stalled(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .busy_ms = 100, .bytes = MB });
+	lab_play(*state, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void a_copy_of_a_table_is_told(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "COPY public.t (a, b) TO STDOUT");
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "table_copy");
+}
+
+/* -- backups */
+
+static void play_backup(struct lab *lab, enum ws_backup_phase phase, uint64_t send_ns)
+{
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "BASE_BACKUP ( LABEL 'x' )");
+	ws_tape_backup(&lab->tape, WS_BACKUP_BEGIN, 0, 0);
+	ws_tape_backup(&lab->tape, phase, 0, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		lab->tape.now_ns += SECOND;
+		ws_tape_backup(&lab->tape, phase, phase == WS_BACKUP_STREAM ? MB : 0, send_ns);
+	}
+}
+
+static void a_backup_that_waits_for_its_checkpoint_says_so(void **state)
+{
+	play_backup(*state, WS_BACKUP_CHECKPOINT, 0);
+	assert_verdict(*state, SESSION, "backup_waits_for_checkpoint");
+}
+
+static void a_backup_that_waits_for_the_archive_says_so(void **state)
+{
+	play_backup(*state, WS_BACKUP_WAIT_ARCHIVE, 0);
+	assert_verdict(*state, SESSION, "backup_waits_for_archive");
+}
+
+static void a_backup_whose_client_is_slow_says_so(void **state)
+{
+	play_backup(*state, WS_BACKUP_STREAM, SECOND * 9 / 10);
+	assert_verdict(*state, SESSION, "backup_client_slow");
+}
+
+static void a_backup_that_reads_is_healthy(void **state)
+{
+	play_backup(*state, WS_BACKUP_STREAM, SECOND / 10);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void a_backup_that_sleeps_is_throttled(void **state)
+{
+	struct lab *lab = *state;
+
+	play_backup(lab, WS_BACKUP_STREAM, 0);
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_THROTTLE, 0);
+	lab->tape.now_ns += 30 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "backup_throttled");
+}
+
+/* -- groups */
+
+static void play_end(struct lab *lab, uint32_t pid, const char *sqlstate, const char *function,
+		     const char *message, unsigned int seconds)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	lab->sent = LSN;
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+	if (seconds) {
+		ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+		lab->tape.mark_ns = lab->tape.now_ns;
+		lab_play(lab, &(struct step){ .seconds = seconds, .wait = WS_WAIT_WAL });
+	}
+	if (message)
+		ws_tape_error(&lab->tape, seconds ? WS_ELEVEL_COMMERROR : WS_ELEVEL_ERROR, sqlstate,
+			      function, message);
+	ws_tape_exit(&lab->tape, 0, 0);
+}
+
+static void play_timeout(struct lab *lab, uint32_t pid)
+{
+	play_end(lab, pid, "XX000", "WalSndCheckTimeOut",
+		 "terminating walsender process due to replication timeout", 5);
+}
+
+static void two_timeouts_from_one_position_are_a_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	play_timeout(lab, 1);
+	play_timeout(lab, 2);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "0/10000000"));
+}
+
+static void one_timeout_is_no_loop(void **state)
+{
+	play_timeout(*state, 1);
+	assert_verdict(*state, GROUP, "none");
+}
+
+static void three_short_sessions_that_fail_are_a_reconnect_loop(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_end(*state, pid, "55006", "ReplicationSlotAcquire",
+			 "replication slot \"s\" is active for PID 5", 0);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "55006"));
+}
+
+static void three_short_sessions_that_end_well_are_no_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 5; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+		ws_tape_session(&lab->tape, 0);
+		ws_tape_ready(&lab->tape);
+		ws_tape_command(&lab->tape, "IDENTIFY_SYSTEM");
+		ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_segment_that_is_gone_is_named(void **state)
+{
+	play_end(*state, 1, "58P01", "XLogSendPhysical",
+		 "requested WAL segment 000000010000000000000010 has already been removed", 0);
+	assert_verdict(*state, GROUP, "wal_removed");
+	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "000000010000000000000010"));
+}
+
+static void a_history_file_that_is_missing_is_no_wal_removed(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "TIMELINE_HISTORY 9");
+	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "58P01", "SendTimeLineHistory",
+		      "could not open file \"pg_wal/00000009.history\"");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_session_told_to_give_its_slot_up_is_told(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_SOCKET });
+	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_CHECKPOINTER, 77);
+	lab->tape.now_ns += 5 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "slot_invalidated");
+	assert_verdict(lab, GROUP, "slot_invalidated");
+}
+
+/* -- servers */
+
+static void send_cluster(struct lab *lab, uint32_t waiters, uint32_t walsenders, uint32_t state)
+{
+	struct ws_rec_cluster r = { .sync_waiters = waiters,
+				    .sync_walsenders = walsenders,
+				    .db_state = state,
+				    .valid = WS_CLUSTER_SYNC | WS_CLUSTER_NAMES | WS_CLUSTER_STATE,
+				    .sync_names = "nobody" };
+
+	r.h = (struct ws_rec){ .size = sizeof(r),
+			       .kind = WS_KIND_CLUSTER,
+			       .pid = POSTMASTER_PID,
+			       .time_ns = lab->tape.now_ns,
+			       .server = 1 };
+	lab_feed(lab, &r.h);
+}
+
+static void commits_that_nobody_can_confirm_miss_their_standby(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_cluster(lab, 3, 0, WS_DB_IN_PRODUCTION);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "sync_standby_missing");
+	assert_string_equal(lab_find(lab, CLUSTER)->finding.facts[3].text, "nobody");
+}
+
+static void commits_that_wait_for_a_connected_standby_miss_none(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_cluster(lab, 3, 1, WS_DB_IN_PRODUCTION);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void play_shutdown(struct lab *lab, uint32_t db_state, const char *phase)
+{
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
+	send_cluster(lab, 0, 0, db_state);
+	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_string_equal(lab_find(lab, CLUSTER)->finding.facts[0].text, phase);
+}
+
+static void a_shutdown_waits_in_front_of_its_checkpoint(void **state)
+{
+	play_shutdown(*state, WS_DB_IN_PRODUCTION, "before the shutdown checkpoint");
+}
+
+static void a_shutdown_waits_behind_its_checkpoint(void **state)
+{
+	play_shutdown(*state, WS_DB_SHUTDOWNED, "after the shutdown checkpoint");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB(one_that_comes_nearer_catches_up),
+		LAB(one_that_gets_less_near_falls_behind),
+		LAB(decoding_that_does_not_keep_up_is_the_bound),
+		LAB(an_output_plugin_that_takes_the_time_is_slow),
+		LAB(decoding_much_and_keeping_up_is_healthy),
+		LAB(changes_gathered_without_output_are_a_large_transaction),
+		LAB(changes_written_to_disk_are_spilling),
+		LAB(a_buffer_that_is_sent_transaction_by_transaction_is_healthy),
+		LAB(reads_that_take_long_come_from_disk),
+		LAB(a_wait_for_failover_slots_is_named),
+		LAB(a_slot_that_waits_names_the_transaction),
+		LAB(a_standby_that_gets_nothing_any_more_says_so),
+		LAB(a_primary_that_gets_nothing_to_send_is_not_stalled),
+		LAB(a_copy_of_a_table_is_told),
+		LAB(a_backup_that_waits_for_its_checkpoint_says_so),
+		LAB(a_backup_that_waits_for_the_archive_says_so),
+		LAB(a_backup_whose_client_is_slow_says_so),
+		LAB(a_backup_that_reads_is_healthy),
+		LAB(a_backup_that_sleeps_is_throttled),
+		LAB(two_timeouts_from_one_position_are_a_loop),
+		LAB(one_timeout_is_no_loop),
+		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
+		LAB(three_short_sessions_that_end_well_are_no_loop),
+		LAB(a_segment_that_is_gone_is_named),
+		LAB(a_history_file_that_is_missing_is_no_wal_removed),
+		LAB(a_session_told_to_give_its_slot_up_is_told),
+		LAB(commits_that_nobody_can_confirm_miss_their_standby),
+		LAB(commits_that_wait_for_a_connected_standby_miss_none),
+		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
+		LAB(a_shutdown_waits_behind_its_checkpoint),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Each rule about a session: what fits it, and a healthy twin that looks like it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "../lib/diagnosed.h"
+
+#define SESSION WS_SCOPE_SESSION
+
+static const struct ws_rec_sample at_end = { .valid = WS_SAMPLE_TARGET };
+static const struct ws_rec_socket calm = { .acked_bytes = 1000,
+					   .window_bytes = 65536,
+					   .mss_bytes = 1448 };
+
+/* -- how much data there is */
+
+static void two_seconds_are_too_little(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL });
+	assert_verdict(*state, SESSION, "insufficient_data");
+}
+
+static void time_mostly_lost_is_too_little(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t from;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL });
+	from = lab->tape.now_ns;
+	lab->tape.now_ns += 8 * SECOND;
+	ws_tape_gap(&lab->tape, from, lab->tape.now_ns, 100, WS_GAP_RING_FULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "insufficient_data");
+}
+
+static void without_anything_to_send_it_is_idle(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void one_that_keeps_up_streams(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 10,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 200,
+					 .bytes = MB,
+					 .reply = true,
+					 .socket = &calm,
+					 .sample = &at_end });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void states_add_up_to_what_is_accounted_for(void **state)
+{
+	struct lab *lab = *state;
+	const struct ws_explained *row;
+	uint64_t sum = 0;
+
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .busy_ms = 200, .bytes = MB });
+	lab_judge(lab);
+	row = lab_find(lab, SESSION);
+	for (int i = 0; i < WS_STATE_COUNT; i++)
+		sum += row->state_ns[i];
+	assert_int_equal(sum, row->accounted_ns);
+	assert_int_equal(row->wall_ns, row->accounted_ns);
+}
+
+/* -- the process */
+
+static void a_stopped_process_is_stopped_whatever_its_socket_says(void **state)
+{
+	static const struct ws_rec_sample stopped = { .task_state = 'T' };
+
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .sample = &stopped });
+	assert_verdict(*state, SESSION, "sender_stopped");
+}
+
+static void one_that_waits_for_cpu_is_starved(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_sample sample = { .valid = WS_SAMPLE_DELAY };
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		sample.run_delay_ns += SECOND * 4 / 10;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 500,
+					      .bytes = MB,
+					      .sample = &sample });
+	}
+	assert_verdict(lab, SESSION, "cpu_starved");
+}
+
+static void without_counters_of_the_scheduler_nothing_starves(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_sample sample = { 0 };
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		sample.run_delay_ns += SECOND * 4 / 10;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 500,
+					      .bytes = MB,
+					      .sample = &sample });
+	}
+	assert_verdict(lab, SESSION, "healthy_streaming");
+}
+
+/* -- the connection */
+
+static struct ws_rec_socket dead(void)
+{
+	return (struct ws_rec_socket){ .timer = WS_TCP_TIMER_RETRANSMIT,
+				       .backoff = 4,
+				       .retransmits = 4,
+				       .in_flight_bytes = 5000,
+				       .rto_us = 16 * 200000,
+				       .ack_age_us = 6000000,
+				       .window_bytes = 65536,
+				       .mss_bytes = 1448 };
+}
+
+static void unanswered_retransmissions_are_a_dead_connection(void **state)
+{
+	const struct ws_rec_socket socket = dead();
+
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	assert_verdict(*state, SESSION, "connection_dead");
+}
+
+static void probes_of_a_closed_window_are_no_dead_connection(void **state)
+{
+	struct ws_rec_socket socket = dead();
+
+	socket.timer = WS_TCP_TIMER_PERSIST;
+	socket.window_bytes = 0;
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	assert_verdict(*state, SESSION, "receiver_not_reading");
+}
+
+static void one_that_is_asked_and_does_not_reply_is_silent(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .ping = true, .socket = &calm });
+	assert_verdict(*state, SESSION, "receiver_silent");
+}
+
+static void one_that_reports_rarely_and_is_not_asked_is_not_silent(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 2, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
+	lab_play(*state, &(struct step){ .seconds = 60, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void without_a_word_of_the_socket_nobody_is_silent(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .ping = true });
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+/* -- the client */
+
+static void half_a_message_is_a_stall(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL });
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_CLIENT_READ, 0);
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "client_protocol_stall");
+}
+
+static void one_that_spins_waits_for_copydone(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 500; i++)
+		ws_tape_turn(&lab->tape,
+			     &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_SEND] = SECOND / 50 },
+						     .turns = 1000,
+						     .sends = 1000,
+						     .lsn_from = LSN,
+						     .lsn_to = LSN,
+						     .wait = WS_WAIT_NONE });
+	assert_verdict(lab, SESSION, "waits_for_copydone");
+}
+
+static void a_unix_socket_that_stays_full_is_not_read(void **state)
+{
+	static const struct ws_rec_sample full = { .valid = WS_SAMPLE_UNIX,
+						   .unix_queued_bytes = 200000,
+						   .unix_sndbuf_bytes = 212992 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_SOCKET, .sample = &full });
+	lab->tape.now_ns += 10 * SECOND;
+	lab_outside(lab, &(struct step){ .sample = &full });
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+}
+
+static void a_window_that_limits_is_a_slow_receiver(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = MB,
+						     .rwnd_limited_us = 90,
+						     .timer = WS_TCP_TIMER_PERSIST,
+						     .mss_bytes = 1448 };
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 10,
+					 .wait = WS_WAIT_SOCKET,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .socket = &socket });
+	assert_verdict(*state, SESSION, "receiver_slow");
+}
+
+static void full_queues_under_way_are_a_slow_network(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = MB,
+						     .rwnd_limited_us = 5,
+						     .window_bytes = 1000000,
+						     .mss_bytes = 1448,
+						     .cwnd = 10,
+						     .in_flight_packets = 10,
+						     .in_flight_bytes = 14480,
+						     .srtt_us = 80000,
+						     .min_rtt_us = 1000 };
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 10,
+					 .wait = WS_WAIT_SOCKET,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .socket = &socket });
+	assert_verdict(*state, SESSION, "network_slow");
+}
+
+static void a_full_socket_that_nothing_explains_is_not_guessed_at(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 10, .wait = WS_WAIT_SOCKET, .busy_ms = 100, .bytes = MB });
+	assert_verdict(*state, SESSION, "insufficient_data");
+}
+
+/* -- the standby */
+
+static void slow_flushes_are_told_from_slow_writes(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 20; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 10,
+					      .bytes = MB,
+					      .reply = true,
+					      .flush = lab->sent - (i ? MB : 0),
+					      .no_apply = true });
+	assert_verdict(lab, SESSION, "standby_flush_slow");
+}
+
+static void a_client_that_never_flushes_is_not_slow(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 60,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .reply = true,
+					 .no_flush = true,
+					 .no_apply = true });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void replay_that_stands_while_flush_goes_on_is_paused(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 15,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .reply = true,
+					 .apply = LSN });
+	assert_verdict(*state, SESSION, "standby_apply_paused");
+}
+
+static void a_burst_and_silence_with_an_old_apply_position_is_no_pause(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .reply = true,
+				      .apply = LSN });
+	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "healthy_streaming");
+}
+
+/* `n` seconds behind in apply. */
+static void play_lagging(struct lab *lab, unsigned int seconds,
+			 unsigned int (*behind)(unsigned int))
+{
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < seconds; i++) {
+		uint64_t n = behind(i) < i ? behind(i) : i;
+
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 10,
+					      .bytes = MB,
+					      .reply = true,
+					      .apply = lab->sent - n * MB });
+	}
+}
+
+static unsigned int always_three(unsigned int i)
+{
+	(void)i;
+	return 3;
+}
+
+static unsigned int half(unsigned int i)
+{
+	return i / 2;
+}
+
+static void a_constant_apply_lag_is_a_delay(void **state)
+{
+	play_lagging(*state, 40, always_three);
+	assert_verdict(*state, SESSION, "standby_apply_delayed");
+}
+
+static void a_growing_backlog_is_slow_replay(void **state)
+{
+	play_lagging(*state, 40, half);
+	assert_verdict(*state, SESSION, "standby_apply_slow");
+}
+
+static void one_that_receives_and_does_not_confirm_is_told(void **state)
+{
+	lab_stream(*state, WS_STREAM_LOGICAL);
+	lab_play(*state, &(struct step){ .seconds = 45,
+					 .flags = WS_TURN_LOGICAL,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .reply = true,
+					 .flush = LSN,
+					 .no_apply = true });
+	assert_verdict(*state, SESSION, "consumer_not_confirming");
+}
+
+static void confirming_ten_seconds_late_is_healthy(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t confirmed = LSN;
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 45; i++) {
+		if (i % 10 == 0)
+			confirmed = lab->sent;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .flags = WS_TURN_LOGICAL,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 100,
+					      .bytes = MB,
+					      .reply = true,
+					      .flush = confirmed,
+					      .no_apply = true });
+	}
+	assert_false(lab->row_count);
+	lab_judge(lab);
+	assert_false(lab_also(lab, "consumer_not_confirming"));
+	assert_int_not_equal(lab_find(lab, SESSION)->verdict, WS_VERDICT_CONSUMER_NOT_CONFIRMING);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB(two_seconds_are_too_little),
+		LAB(time_mostly_lost_is_too_little),
+		LAB(without_anything_to_send_it_is_idle),
+		LAB(one_that_keeps_up_streams),
+		LAB(states_add_up_to_what_is_accounted_for),
+		LAB(a_stopped_process_is_stopped_whatever_its_socket_says),
+		LAB(one_that_waits_for_cpu_is_starved),
+		LAB(without_counters_of_the_scheduler_nothing_starves),
+		LAB(unanswered_retransmissions_are_a_dead_connection),
+		LAB(probes_of_a_closed_window_are_no_dead_connection),
+		LAB(one_that_is_asked_and_does_not_reply_is_silent),
+		LAB(one_that_reports_rarely_and_is_not_asked_is_not_silent),
+		LAB(without_a_word_of_the_socket_nobody_is_silent),
+		LAB(half_a_message_is_a_stall),
+		LAB(one_that_spins_waits_for_copydone),
+		LAB(a_unix_socket_that_stays_full_is_not_read),
+		LAB(a_window_that_limits_is_a_slow_receiver),
+		LAB(full_queues_under_way_are_a_slow_network),
+		LAB(a_full_socket_that_nothing_explains_is_not_guessed_at),
+		LAB(slow_flushes_are_told_from_slow_writes),
+		LAB(a_client_that_never_flushes_is_not_slow),
+		LAB(replay_that_stands_while_flush_goes_on_is_paused),
+		LAB(a_burst_and_silence_with_an_old_apply_position_is_no_pause),
+		LAB(a_constant_apply_lag_is_a_delay),
+		LAB(a_growing_backlog_is_slow_replay),
+		LAB(one_that_receives_and_does_not_confirm_is_told),
+		LAB(confirming_ten_seconds_late_is_healthy),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
