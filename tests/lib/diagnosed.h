@@ -41,6 +41,7 @@ struct step {
 	const struct ws_rec_socket *socket; /* acked_bytes: in each second */
 	const struct ws_rec_sample *sample; /* target_lsn: bytes ahead of what is sent */
 	bool ping;
+	uint32_t reads;
 };
 
 static inline int lab_feed(void *arg, const struct ws_rec *rec)
@@ -145,6 +146,7 @@ static inline void lab_play(struct lab *lab, const struct step *step)
 				      [WS_STAGE_REPLY] = 1000 },
 			.wait = step->wait,
 			.flags = (uint16_t)(step->flags | (step->reply ? WS_TURN_REPLY : 0)),
+			.reads = step->reads,
 			.lsn_from = before,
 			.lsn_to = before + step->bytes,
 			.write_lsn = step->write ? step->write : before,

@@ -118,15 +118,27 @@ static void a_buffer_that_is_sent_transaction_by_transaction_is_healthy(void **s
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
+static void play_reads(struct lab *lab, uint32_t reads)
+{
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 800,
+				      .stage = WS_STAGE_READ,
+				      .bytes = MB,
+				      .reads = reads });
+}
+
 static void reads_that_take_long_come_from_disk(void **state)
 {
-	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 10,
-					 .wait = WS_WAIT_WAL,
-					 .busy_ms = 800,
-					 .stage = WS_STAGE_READ,
-					 .bytes = MB });
+	play_reads(*state, 20);
 	assert_verdict(*state, SESSION, "wal_read_slow");
+}
+
+static void many_quick_reads_are_healthy(void **state)
+{
+	play_reads(*state, 20000);
+	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
 static void a_wait_for_failover_slots_is_named(void **state)
@@ -418,6 +430,7 @@ int main(void)
 		LAB(changes_written_to_disk_are_spilling),
 		LAB(a_buffer_that_is_sent_transaction_by_transaction_is_healthy),
 		LAB(reads_that_take_long_come_from_disk),
+		LAB(many_quick_reads_are_healthy),
 		LAB(a_wait_for_failover_slots_is_named),
 		LAB(a_slot_that_waits_names_the_transaction),
 		LAB(a_standby_that_gets_nothing_any_more_says_so),
