@@ -132,6 +132,9 @@ bool ws_case_trend(const struct ws_case *c, enum ws_watched ahead, enum ws_watch
 		if (!a || !b)
 			continue;
 		value[n] = a > b ? (double)(a - b) : 0;
+		/* A hostile file may say anything: figures stay such that they can be whole
+		 * numbers. */
+		value[n] = value[n] < 0x1p53 ? value[n] : 0x1p53;
 		time[n++] = c->t->points[i].time_ns;
 	}
 	third = n / 3;

@@ -320,7 +320,8 @@ WS_RULE(catching_up)
 	f->confidence = 0.8;
 	ws_fact(f, "not_sent_before", (uint64_t)trend.before, "bytes");
 	ws_fact(f, "not_sent", (uint64_t)trend.after, "bytes");
-	ws_fact(f, "nearer_per_second", (uint64_t)(bytes_per_ns * 1e9), "bytes");
+	if (bytes_per_ns < 1e9)
+		ws_fact(f, "nearer_per_second", (uint64_t)(bytes_per_ns * 1e9), "bytes");
 	ws_say(f, "The session is %s behind and comes nearer",
 	       ws_bytes_format((uint64_t)trend.after, bytes));
 	if (trend.after / bytes_per_ns < 1e18) {

@@ -401,6 +401,8 @@ int ws_diagnosis_feed(struct ws_diagnosis *d, const struct ws_model *model,
 		return feed_cluster(d, rec);
 	case WS_KIND_SIGNAL:
 		return feed_signal(d, rec);
+	case WS_KIND_SLOT: /* of no session */
+		return 0;
 	default:
 		return rec->pid ? feed_session(d, model, rec) : 0;
 	}
