@@ -17,7 +17,7 @@ struct lock {
 	uint32_t grant_mask, wait_mask;
 	struct links proclocks;
 };
-struct proc {
+struct pgproc {
 	int32_t pid;
 	struct lock *wait_lock;
 	void *wait_proclock;
@@ -25,12 +25,12 @@ struct proc {
 };
 struct proclock {
 	struct lock *lock;
-	struct proc *proc, *leader;
+	struct pgproc *proc, *leader;
 	uint32_t hold_mask, release_mask;
 	struct links link;
 };
 
-static struct proc own = { .pid = 10 }, other = { .pid = 4711 }, *my_proc = &own;
+static struct pgproc own = { .pid = 10 }, other = { .pid = 4711 }, *my_proc = &own;
 static struct lock lock = { .field1 = 800, .type = 5, .method = 1 };
 static struct proclock waits = { .lock = &lock, .proc = &own };
 static struct proclock holds = { .lock = &lock, .proc = &other };
@@ -39,8 +39,8 @@ static void place_of(struct play *play, struct ws_wait_place *place)
 {
 	struct ws_offsets off = play->config.off;
 
-	off.pgproc_pid = offsetof(struct proc, pid);
-	off.pgproc_wait_lock = offsetof(struct proc, wait_lock);
+	off.pgproc_pid = offsetof(struct pgproc, pid);
+	off.pgproc_wait_lock = offsetof(struct pgproc, wait_lock);
 	off.lock_transaction = 5;
 	off.wait_event_sync_rep = 0x0800002f;
 	ws_wait_place_init(place, (uint32_t)play->pid, 0, &off, play->wait, play_address(&my_proc));
