@@ -613,6 +613,14 @@ enum ws_cluster_valid {
 	WS_CLUSTER_FLUSH = 1 << 3,
 };
 
+/* What a standby's walreceiver does, by /proc. */
+enum ws_walreceiver {
+	WS_WALRECEIVER_UNKNOWN = 0,
+	WS_WALRECEIVER_NONE = 1, /* there is none: nothing comes from an upstream */
+	WS_WALRECEIVER_RUNS = 2,
+	WS_WALRECEIVER_STOPPED = 3, /* SIGSTOP, or a debugger */
+};
+
 /* DBState of pg_control.h (10 to 18), plus one; 0 if it could not be read. */
 enum ws_db_state {
 	WS_DB_STARTUP = 1,
@@ -634,6 +642,8 @@ struct ws_rec_cluster {
 	__u32 sync_waiters;    /* backends that wait for synchronous replication */
 	__u32 sync_walsenders; /* walsenders that match synchronous_standby_names */
 	__u32 valid;	       /* enum ws_cluster_valid */
+	__u32 walreceiver;     /* enum ws_walreceiver, of a server in archive recovery */
+	__u32 reserved;
 	char sync_names[WS_SYNC_NAMES_LEN]; /* synchronous_standby_names, cut if longer */
 };
 
@@ -714,7 +724,7 @@ _Static_assert(sizeof(struct ws_rec_socket) == 152, "wire format");
 _Static_assert(sizeof(struct ws_rec_sample) == 104, "wire format");
 _Static_assert(sizeof(struct ws_rec_blocked) == 56, "wire format");
 _Static_assert(sizeof(struct ws_rec_decoding) == 136, "wire format");
-_Static_assert(sizeof(struct ws_rec_cluster) == 56 + WS_SYNC_NAMES_LEN, "wire format");
+_Static_assert(sizeof(struct ws_rec_cluster) == 64 + WS_SYNC_NAMES_LEN, "wire format");
 _Static_assert(WS_KIND_KERNEL_LAST < WS_STOP_KINDS, "wire format");
 _Static_assert(sizeof(struct ws_rec_stop) == 48 + 3 * WS_STOP_KINDS * 8, "wire format");
 #endif

@@ -77,6 +77,14 @@ static struct ws_track *track_of(struct ws_diagnosis *d, const struct ws_session
 	return id ? (struct ws_track *)((char *)id - offsetof(struct ws_track, id)) : NULL;
 }
 
+static const struct ws_server_track *server_of(const struct ws_diagnosis *d, uint32_t pid)
+{
+	for (size_t i = 0; pid && i < d->server_count; i++)
+		if (d->servers[i].pid == pid)
+			return &d->servers[i];
+	return NULL;
+}
+
 static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
 			   void *arg)
 {
@@ -85,7 +93,9 @@ static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, w
 				  .sessions = &s,
 				  .session_count = 1,
 				  .postmaster_pid = s->postmaster_pid };
-	struct ws_case c = { .s = s, .t = track_of(d, s) };
+	struct ws_case c = { .s = s,
+			     .t = track_of(d, s),
+			     .server = server_of(d, s->postmaster_pid) };
 	static const struct ws_track nothing;
 
 	if (!c.t)

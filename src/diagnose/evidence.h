@@ -96,7 +96,6 @@ struct ws_track {
 	bool has_decoding;
 	struct ws_rec_decoding decoding; /* the last */
 	uint32_t lock_xid, lock_holder;	 /* of the last lock waited for */
-	uint64_t longest_still_ns;	 /* that the position stood, before it moved again */
 
 	struct ws_last_command command;
 	struct ws_last_error error;
@@ -140,7 +139,7 @@ struct ws_case {
 	/* group and cluster */
 	const struct ws_track *const *members;
 	size_t member_count;
-	const struct ws_server_track *server;
+	const struct ws_server_track *server; /* its, or the cluster's; NULL: not known */
 };
 
 /* evidence.c */
@@ -216,7 +215,6 @@ enum ws_limit {
 	WS_LIMIT_BACKLOG,
 	WS_LIMIT_SLOT_WAIT,
 	WS_LIMIT_UPSTREAM,
-	WS_LIMIT_UPSTREAM_TIMES,
 	WS_LIMIT_RUN_DELAY,
 	WS_LIMIT_READ,
 	WS_LIMIT_READ_TIME,

@@ -3,10 +3,9 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
-WS_RULE(connection_dead)
+static bool nobody_answers(const struct ws_case *c)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	char age[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
 	uint64_t rto_us;
 
 	if (!tcp || c->s->end_ns || tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
@@ -16,7 +15,15 @@ WS_RULE(connection_dead)
 		return false;
 	/* The time-out as it was before it was doubled. */
 	rto_us = tcp->rto_us >> (tcp->backoff < 16 ? tcp->backoff : 16);
-	if ((double)tcp->ack_age_us < ws_limit(WS_LIMIT_RTOS) * (double)rto_us)
+	return (double)tcp->ack_age_us >= ws_limit(WS_LIMIT_RTOS) * (double)rto_us;
+}
+
+WS_RULE(connection_dead)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	char age[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
+
+	if (!nobody_answers(c))
 		return false;
 	f->confidence = tcp->ack_age_us >= 5000000 ? 0.95 : 0.8;
 	ws_fact(f, "unacknowledged", tcp->in_flight_bytes, "bytes");
@@ -159,6 +166,9 @@ WS_RULE(receiver_slow)
 
 	if (c->s->kind == WS_SESSION_KIND_BACKUP || !blocked(c) || takes_nothing(c))
 		return false;
+	/* Of a Unix socket nothing else tells a slow reader from one that stopped just now. */
+	if (local && ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN) / 2)
+		return false;
 	if (!local && (rwnd < ws_limit(WS_LIMIT_RWND) || !ws_case_grown(c, WS_ACKED)))
 		return false;
 	f->confidence = local ? 0.85 : 0.7 + 0.25 * rwnd;
@@ -194,7 +204,7 @@ static bool network_limits(const struct ws_case *c, double *retrans)
 		 (double)tcp->in_flight_packets >= ws_limit(WS_LIMIT_CWND) * (double)tcp->cwnd;
 	queues = tcp->min_rtt_us &&
 		 (double)tcp->srtt_us >= ws_limit(WS_LIMIT_RTT) * (double)tcp->min_rtt_us;
-	return *retrans >= ws_limit(WS_LIMIT_RETRANS) || (window && queues);
+	return *retrans >= ws_limit(WS_LIMIT_RETRANS) || (window && queues && tcp->unsent_bytes);
 }
 
 WS_RULE(network_slow)
@@ -203,7 +213,9 @@ WS_RULE(network_slow)
 	double retrans;
 	char text[WS_BYTES_TEXT], rtt[WS_DURATION_TEXT];
 
-	if (!blocked(c) || !network_limits(c, &retrans) || !ws_case_grown(c, WS_ACKED))
+	/* What is repeated to a host that is gone says nothing about the way to it. */
+	if (!blocked(c) || !network_limits(c, &retrans) || !ws_case_grown(c, WS_ACKED) ||
+	    nobody_answers(c))
 		return false;
 	f->confidence = 0.85;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);

@@ -54,26 +54,31 @@ WS_RULE(failover_slot_wait)
 
 WS_RULE(upstream_stalled)
 {
-	uint64_t still = ws_case_still(c, WS_SENT), pause = c->t->longest_still_ns, behind = 0;
+	uint64_t still = ws_case_still(c, WS_SENT), behind = 0;
 	char text[WS_DURATION_TEXT];
+	bool stopped;
 
-	if (!c->s->cascading || c->s->end_ns || c->s->state != WS_STATE_WAIT_WAL ||
-	    !ws_case_watch(c, WS_SENT)->changed)
+	if (!c->s->cascading || c->s->end_ns || c->s->state != WS_STATE_WAIT_WAL)
 		return false;
 	if (ws_case_behind(c, WS_TARGET, WS_SENT, &behind) && behind)
 		return false;
-	if (still < ws_limit_ns(WS_LIMIT_UPSTREAM) ||
-	    (double)still < ws_limit(WS_LIMIT_UPSTREAM_TIMES) * (double)pause)
+	/* An idle upstream looks the same from here, but for who receives from it. */
+	if (!c->server || !c->server->has_cluster ||
+	    (c->server->cluster.walreceiver != WS_WALRECEIVER_NONE &&
+	     c->server->cluster.walreceiver != WS_WALRECEIVER_STOPPED))
 		return false;
-	f->confidence = 0.5;
+	stopped = c->server->cluster.walreceiver == WS_WALRECEIVER_STOPPED;
+	if (still < ws_limit_ns(WS_LIMIT_UPSTREAM))
+		return false;
+	f->confidence = 0.85;
+	ws_fact_text(f, "walreceiver", stopped ? "stopped" : "none");
 	ws_fact(f, "no_wal_for", still, "ns");
-	ws_fact(f, "longest_pause_before", pause, "ns");
 	ws_fact_lsn(f, "sent", c->s->sent_lsn);
 	ws_say(f,
 	       "This server is a standby itself. All that it has replayed is sent, and nothing "
-	       "new has come for %s, much longer than before: its upstream is idle, or cut off, "
-	       "which cannot be told from here.",
-	       ws_duration_format(still, text));
+	       "new has come for %s: %s.",
+	       ws_duration_format(still, text),
+	       stopped ? "its walreceiver is stopped" : "it has no walreceiver, so no upstream");
 	return true;
 }
 
@@ -109,8 +114,12 @@ WS_RULE(cpu_starved)
 	else
 		ws_say(f,
 		       "The walsender was ready to run and got no CPU for %.0f %% of the time: "
-		       "this host has more to do than CPUs for it.",
-		       100 * most);
+		       "%s.",
+		       100 * most,
+		       ws_case_known(c, WS_THROTTLED)
+			       ? "this host has more to do than CPUs for it"
+			       : "this host has more to do than CPUs for it, or a control group "
+				 "limits it");
 	return true;
 }
 

@@ -24,7 +24,9 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 	[WS_LIMIT_RWND] = { "rwnd", "share", "of busy time limited by the receiver's window", 0.5 },
 	[WS_LIMIT_RWND_NETWORK] = { "rwnd_network", "share",
 				    "as before, up to which the network is to blame", 0.2 },
-	[WS_LIMIT_CWND] = { "cwnd", "share", "of the congestion window in flight", 0.8 },
+	/* bbr's window is twice what is on its way, and a full queue of the host's own device holds
+	 * half of cubic's back. */
+	[WS_LIMIT_CWND] = { "cwnd", "share", "of the congestion window in flight", 0.4 },
 	[WS_LIMIT_RTT] = { "rtt", "times", "the least round-trip time: queues are full", 4 },
 	[WS_LIMIT_RETRANS] = { "retrans", "share", "of the bytes sent", 0.01 },
 	[WS_LIMIT_FLUSH_LAG] = { "flush_lag", "s", "a disk flushes faster than that", 0.1 },
@@ -40,8 +42,8 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 	[WS_LIMIT_BACKLOG] = { "backlog", "bytes", "less is in flight on any busy server",
 			       1048576 },
 	[WS_LIMIT_SLOT_WAIT] = { "slot_wait", "s", "a snapshot is built faster than that", 3 },
-	[WS_LIMIT_UPSTREAM] = { "upstream", "s", "without WAL", 10 },
-	[WS_LIMIT_UPSTREAM_TIMES] = { "upstream_times", "times", "the longest pause before", 3 },
+	[WS_LIMIT_UPSTREAM] = { "upstream", "s", "without WAL and without a walreceiver at work",
+				3 },
 	[WS_LIMIT_RUN_DELAY] = { "run_delay", "share", "of the time runnable, not running", 0.2 },
 	[WS_LIMIT_READ] = { "read", "share", "of the time spent reading WAL", 0.3 },
 	[WS_LIMIT_READ_TIME] = { "read_time", "s", "a read out of the page cache is faster",

@@ -167,12 +167,8 @@ static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct 
 
 static void feed_sent(struct ws_diagnosis *d, struct ws_track *t, uint64_t lsn, uint64_t now)
 {
-	struct ws_watch *w = &t->watch[WS_SENT];
-	uint64_t before = w->moved_ns;
-
-	if (lsn && watch(d, w, lsn, now) && now > before && before >= d->from_ns &&
-	    now - before > t->longest_still_ns)
-		t->longest_still_ns = now - before;
+	if (lsn)
+		watch(d, &t->watch[WS_SENT], lsn, now);
 }
 
 static void feed_turn(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)

@@ -378,6 +378,7 @@ static const char *const stop_kinds[WS_STOP_KINDS] = {
 	[WS_KIND_SIGNAL] = "signal",
 	[WS_KIND_SLOT] = "slot",
 	[WS_KIND_ENDING] = "ending",
+	[WS_KIND_OFF_CPU] = "off_cpu",
 };
 
 static const struct ws_field stop_fields[] = {
@@ -498,12 +499,16 @@ static const struct ws_field decoding_fields[] = {
 #undef IF
 };
 
+static const char *const walreceiver_names[] = { NULL, "none", "runs", "stopped" };
+
 static const struct ws_field cluster_fields[] = {
 	NUMBER_IF(LSN, ws_rec_cluster, flush_lsn, "lsn", valid, WS_CLUSTER_FLUSH),
 	NAMED(ENUM, ws_rec_cluster, db_state, "db_state", db_state_names),
 	NUMBER_IF(UINT, ws_rec_cluster, sync_waiters, "sync_waiters", valid, WS_CLUSTER_SYNC),
 	NUMBER_IF(UINT, ws_rec_cluster, sync_walsenders, "sync_walsenders", valid, WS_CLUSTER_SYNC),
 	HIDDEN_FLAGS(ws_rec_cluster, valid, "valid", cluster_valid),
+	NAMED(ENUM, ws_rec_cluster, walreceiver, "walreceiver", walreceiver_names),
+	RESERVED(ws_rec_cluster, reserved),
 	NUMBER_IF(STRING, ws_rec_cluster, sync_names, "sync_names", valid, WS_CLUSTER_NAMES),
 };
 

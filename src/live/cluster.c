@@ -28,10 +28,30 @@ static int emit(struct ws_live *live, const struct ws_known_postmaster *item)
 		.sync_waiters = cluster->sync_waiters,
 		.sync_walsenders = cluster->sync_walsenders,
 		.valid = cluster->valid,
+		.walreceiver = cluster->walreceiver,
 	};
 
 	memcpy(rec.sync_names, cluster->sync_names, sizeof(rec.sync_names));
 	return ws_order_feed(live->order, &rec, sizeof(rec));
+}
+
+/* Looked for anew only when the one that was there is gone. */
+static enum ws_walreceiver look_at_walreceiver(const struct ws_live *live,
+					       struct ws_known_postmaster *item)
+{
+	struct ws_process process;
+	int found = 1;
+
+	if (!item->walreceiver.pid || !ws_proc_read(&live->proc, item->walreceiver.pid, &process) ||
+	    process.start_ticks != item->walreceiver.start_ticks || process.state == 'Z')
+		found = ws_proc_walreceiver(&live->proc, item->pid, &process);
+	item->walreceiver = found > 0 ? process : (struct ws_process){ 0 };
+	if (found < 0)
+		return WS_WALRECEIVER_UNKNOWN;
+	if (!found)
+		return WS_WALRECEIVER_NONE;
+	return process.state == 'T' || process.state == 't' ? WS_WALRECEIVER_STOPPED
+							    : WS_WALRECEIVER_RUNS;
 }
 
 static int tell(struct ws_live *live, struct ws_known_postmaster *item)
@@ -51,6 +71,8 @@ static int tell(struct ws_live *live, struct ws_known_postmaster *item)
 		.off = &binary->plan.config.off,
 	};
 	ws_cluster_read(&place, &now);
+	if (now.db_state == WS_DB_IN_ARCHIVE_RECOVERY)
+		now.walreceiver = look_at_walreceiver(live, item);
 	if (!now.valid || (item->cluster_told && !memcmp(&now, &item->cluster, sizeof(now))))
 		return 0;
 	item->cluster = now;

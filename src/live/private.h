@@ -49,6 +49,7 @@ struct ws_known_postmaster {
 	uint64_t base;
 	struct ws_cluster cluster; /* as last told */
 	bool cluster_told;
+	struct ws_process walreceiver; /* of a standby; pid 0: none */
 };
 
 /* A session whose records are dropped because a filter excludes its server. */

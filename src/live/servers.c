@@ -408,6 +408,7 @@ static int look_at(struct ws_live *live, const struct ws_postmaster *postmaster,
 	item->wanted = wanted;
 	item->announced = false;
 	item->cluster_told = false;
+	item->walreceiver.pid = 0;
 	if (wanted)
 		ws_tracer_add_postmaster(live->tracer, item->pid, item->start_ticks * WS_TICK_NS);
 	return wanted ? announce(live, postmaster, planted, err) : 0;

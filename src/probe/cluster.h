@@ -25,7 +25,8 @@ struct ws_cluster {
 	uint32_t db_state; /* enum ws_db_state */
 	uint32_t sync_waiters;
 	uint32_t sync_walsenders;
-	uint32_t valid; /* enum ws_cluster_valid */
+	uint32_t valid;	      /* enum ws_cluster_valid */
+	uint32_t walreceiver; /* enum ws_walreceiver: who knows /proc fills it */
 	char sync_names[WS_SYNC_NAMES_LEN];
 };
 

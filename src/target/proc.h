@@ -75,6 +75,12 @@ bool ws_proc_title(const struct ws_proc *proc, uint32_t pid, char *title, size_t
 /* Is it the title of a process that may take replication slots away from others: the checkpointer,
  * or the startup process? With or without a cluster_name, of 10 to 18. */
 bool ws_title_takes_slots(const char *title);
+/* Is it a walreceiver's? */
+bool ws_title_is_walreceiver(const char *title);
+/* The walreceiver among the children of a postmaster: 1 it is in *process, 0 there is none, -1 that
+ * cannot be told (/proc/PID/task/PID/children needs CONFIG_PROC_CHILDREN). */
+int ws_proc_walreceiver(const struct ws_proc *proc, uint32_t postmaster,
+			struct ws_process *process);
 
 /* Opens /proc/PID/exe for reading: works for deleted binaries and other mount namespaces. */
 int ws_proc_open_exe(const struct ws_proc *proc, uint32_t pid, struct ws_error *err);

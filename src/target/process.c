@@ -11,7 +11,8 @@
 #include "base/util.h"
 #include "target/internal.h"
 
-#define STAT_MAX 4096 /* one line of some 50 numbers and a name of 15 bytes */
+#define STAT_MAX     4096 /* one line of some 50 numbers and a name of 15 bytes */
+#define CHILDREN_MAX (1024 * 1024)
 #define STATUS_MAX \
 	(1024 * 1024) /* its line Groups may hold 65,536 numbers, and stands before NSpid */
 
@@ -198,9 +199,21 @@ bool ws_proc_title(const struct ws_proc *proc, uint32_t pid, char *title, size_t
 
 /* ps_status.c, init_ps_display: "postgres: [CLUSTER: ]NAME [ACTIVITY]". A backend's name is its
  * user's, its database's and its client's, and only there stands a "[local]" or "host(port)". */
-bool ws_title_takes_slots(const char *title)
+static const char *name_in_title(const char *title)
 {
 	static const char prefix[] = "postgres: ";
+	const char *name, *p;
+
+	if (strncmp(title, prefix, strlen(prefix)) != 0 || strpbrk(title, "(["))
+		return NULL;
+	name = title + strlen(prefix);
+	while ((p = strstr(name, ": ")))
+		name = p + 2;
+	return name;
+}
+
+bool ws_title_takes_slots(const char *title)
+{
 	static const struct {
 		const char *name, *activity; /* beginnings */
 	} takers[] = {
@@ -209,13 +222,10 @@ bool ws_title_takes_slots(const char *title)
 		{ "startup", "recovering " },	   { "startup", "waiting for " },
 		{ "startup", "process" },
 	};
-	const char *name, *p;
+	const char *name = name_in_title(title), *p;
 
-	if (strncmp(title, prefix, strlen(prefix)) != 0 || strpbrk(title, "(["))
+	if (!name)
 		return false;
-	name = title + strlen(prefix);
-	while ((p = strstr(name, ": ")))
-		name = p + 2;
 	for (size_t i = 0; i < WS_ARRAY_SIZE(takers); i++) {
 		size_t len = strlen(takers[i].name);
 
@@ -228,6 +238,46 @@ bool ws_title_takes_slots(const char *title)
 			return true;
 	}
 	return false;
+}
+
+bool ws_title_is_walreceiver(const char *title)
+{
+	static const char *const names[] = { "walreceiver", "wal receiver process" /* 10 */ };
+	const char *name = name_in_title(title);
+
+	for (size_t i = 0; name && i < WS_ARRAY_SIZE(names); i++) {
+		size_t len = strlen(names[i]);
+
+		if (!strncmp(name, names[i], len) && (!name[len] || name[len] == ' '))
+			return true;
+	}
+	return false;
+}
+
+int ws_proc_walreceiver(const struct ws_proc *proc, uint32_t postmaster, struct ws_process *process)
+{
+	ws_autoclose int root = open_root(proc);
+	struct ws_buf text = { 0 };
+	char path[WS_PROC_PATH], title[256], *at, *end;
+	int found = 0;
+
+	snprintf(path, sizeof(path), "%u/task/%u/children", postmaster, postmaster);
+	if (root < 0 || ws_proc_read_file(root, path, 0, CHILDREN_MAX, &text)) {
+		ws_buf_deinit(&text);
+		return -1;
+	}
+	for (at = text.data; at && *at && !found; at = end) {
+		unsigned long pid = strtoul(at, &end, 10);
+
+		if (end == at)
+			break;
+		found = pid && pid <= UINT32_MAX &&
+			ws_proc_title(proc, (uint32_t)pid, title, sizeof(title)) &&
+			ws_title_is_walreceiver(title) &&
+			ws_proc_read(proc, (uint32_t)pid, process);
+	}
+	ws_buf_deinit(&text);
+	return found;
 }
 
 int ws_proc_open_exe(const struct ws_proc *proc, uint32_t pid, struct ws_error *err)

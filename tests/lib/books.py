@@ -4,7 +4,7 @@
 import collections
 
 # Made by the collector: they have no number in a session's sequence.
-UNNUMBERED = {"server", "gap", "clock", "stop", "note", "socket"}
+UNNUMBERED = {"server", "gap", "clock", "stop", "note", "socket", "sample", "blocked", "decoding", "cluster"}
 
 
 def by_kind(events):

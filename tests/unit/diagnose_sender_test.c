@@ -166,10 +166,22 @@ static void a_slot_that_waits_names_the_transaction(void **state)
 	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text, "99"));
 }
 
-static void a_standby_that_gets_nothing_any_more_says_so(void **state)
+static void tell_walreceiver(struct lab *lab, enum ws_walreceiver walreceiver)
 {
-	struct lab *lab = *state;
+	struct ws_rec_cluster r = {
+		.h = { .pid = POSTMASTER_PID, .time_ns = lab->tape.now_ns, .server = 1 },
+		.db_state = WS_DB_IN_ARCHIVE_RECOVERY,
+		.valid = WS_CLUSTER_STATE,
+		.walreceiver = walreceiver,
+	};
 
+	r.h.kind = WS_KIND_CLUSTER;
+	r.h.size = sizeof(r);
+	lab_feed(lab, &r.h);
+}
+
+static void stream_cascaded(struct lab *lab)
+{
 	ws_tape_session(&lab->tape, 0);
 	ws_tape_ready(&lab->tape);
 	ws_tape_phase(&lab->tape, WS_PHASE_INITIALIZED, WS_PHASE_CASCADING);
@@ -178,8 +190,26 @@ static void a_standby_that_gets_nothing_any_more_says_so(void **state)
 	lab->tape.mark_ns = lab->tape.now_ns;
 	lab_play(lab,
 		 &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .busy_ms = 100, .bytes = MB });
+}
+
+static void a_standby_that_gets_nothing_any_more_says_so(void **state)
+{
+	struct lab *lab = *state;
+
+	stream_cascaded(lab);
+	tell_walreceiver(lab, WS_WALRECEIVER_STOPPED);
 	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
 	assert_verdict(lab, SESSION, "upstream_stalled");
+}
+
+static void a_standby_whose_upstream_idles_is_healthy(void **state)
+{
+	struct lab *lab = *state;
+
+	stream_cascaded(lab);
+	tell_walreceiver(lab, WS_WALRECEIVER_RUNS);
+	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "healthy_streaming");
 }
 
 static void a_primary_that_gets_nothing_to_send_is_not_stalled(void **state)
@@ -434,6 +464,7 @@ int main(void)
 		LAB(a_wait_for_failover_slots_is_named),
 		LAB(a_slot_that_waits_names_the_transaction),
 		LAB(a_standby_that_gets_nothing_any_more_says_so),
+		LAB(a_standby_whose_upstream_idles_is_healthy),
 		LAB(a_primary_that_gets_nothing_to_send_is_not_stalled),
 		LAB(a_copy_of_a_table_is_told),
 		LAB(a_backup_that_waits_for_its_checkpoint_says_so),

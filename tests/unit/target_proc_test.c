@@ -452,6 +452,18 @@ static void a_title_tells_who_takes_slots(void **state)
 			fail_msg("taken for one: %s", others[i]);
 }
 
+static void a_title_tells_a_walreceiver(void **state)
+{
+	(void)state;
+	assert_true(ws_title_is_walreceiver("postgres: walreceiver streaming 0/3000060"));
+	assert_true(ws_title_is_walreceiver("postgres: 15/main: walreceiver "));
+	assert_true(
+		ws_title_is_walreceiver("postgres: wal receiver process   streaming 0/3000060"));
+	assert_false(ws_title_is_walreceiver("postgres: walreceiver postgres [local] idle"));
+	assert_false(ws_title_is_walreceiver("postgres: walreceivers "));
+	assert_false(ws_title_is_walreceiver("walreceiver"));
+}
+
 static void a_title_is_read_up_to_its_end(void **state)
 {
 	static const char cmdline[] = "postgres: checkpointer \0\0\0-D\0/srv";
@@ -491,6 +503,7 @@ int main(void)
 		TEST(a_root_that_cannot_be_read_is_an_error),
 		TEST(the_boot_id_must_look_like_one),
 		TEST(a_title_tells_who_takes_slots),
+		TEST(a_title_tells_a_walreceiver),
 		TEST(a_title_is_read_up_to_its_end),
 		TEST(thousands_of_processes_are_no_trouble),
 	};
