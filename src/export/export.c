@@ -55,6 +55,11 @@ int ws_export_explained(struct ws_export *ex, const struct ws_explained *explain
 	return ex->format->explained ? ex->format->explained(ex, explained) : 0;
 }
 
+int ws_export_write(FILE *out, const void *data, size_t size)
+{
+	return fwrite(data, 1, size, out) != size || ferror(out) ? -1 : 0;
+}
+
 int ws_export_end(struct ws_export *ex)
 {
 	if (ex->format->end && ex->format->end(ex))

@@ -95,6 +95,9 @@ void ws_export_release(struct ws_export *ex);
 
 /* For the formats. */
 
+/* -1 with errno set if something could not be written, now or before. (fwrite tells of what it put
+ * into a buffer, also when there was no room and that could not be written out.) */
+int ws_export_write(FILE *out, const void *data, size_t size);
 int64_t ws_export_wall(const struct ws_export *ex, uint64_t mono_ns); /* 0: not known */
 /* When a session began: its fork, else (if it was not running before) where its states begin; 0:
  * not known. How long it lasted, to the end of the span if it still runs. */

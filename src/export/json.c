@@ -113,7 +113,7 @@ static int put_escaped(const char *text, size_t len, void *out)
 		const char *del = memchr(text, 0x7f, len);
 		size_t n = del ? (size_t)(del - text) : len;
 
-		if (fwrite(text, 1, n, out) != n || (del && fputs("\\u007F", out) == EOF))
+		if (ws_export_write(out, text, n) || (del && fputs("\\u007F", out) == EOF))
 			return -1;
 		n += del ? 1 : 0;
 		text += n;
@@ -130,7 +130,7 @@ int ws_json_line(const struct ws_export *ex, json_t *object, int rc)
 
 	if (rc == 0)
 		rc = json_dump_callback(object, put_escaped, ex->opt.out, flags);
-	if (rc == 0 && putc('\n', ex->opt.out) == EOF)
+	if (rc == 0 && ws_export_write(ex->opt.out, "\n", 1))
 		rc = -1;
 	json_decref(object);
 	return rc ? -1 : 0;

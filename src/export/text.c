@@ -51,7 +51,7 @@ int ws_text_put_session(struct ws_buf *buf, const struct ws_export *ex,
 
 int ws_text_flush(const struct ws_export *ex, struct ws_buf *buf)
 {
-	int rc = buf->len && fwrite(buf->data, 1, buf->len, ex->opt.out) != buf->len ? -1 : 0;
+	int rc = buf->len ? ws_export_write(ex->opt.out, buf->data, buf->len) : 0;
 
 	ws_buf_clear(buf);
 	return rc;

@@ -385,7 +385,7 @@ class Offer(LiveTest):
             clients[1].close()
         finally:
             process.close()
-        self.assertEqual(process.err.count("cannot read the counters of sockets"), 1, process.err)
+        self.assertEqual(process.err.count("cannot sample the sessions and their sockets"), 1, process.err)
         sessions = {entry["pid"]: entry for entry in walscope.view(space(), "sessions", file)}
         self.assertEqual(wire_of(sessions[clients[0].pid]), (clients[0].bytes,) * 2)
         self.assertEqual(wire_of(sessions[clients[1].pid]), (None, None))
