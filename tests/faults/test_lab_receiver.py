@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Walsenders whose own process, or whose client, has stopped, is slow, or is silent."""
+
+import contextlib
+import signal
+import time
+
+import lab
+import relays
+from lab import LabTest, Stop, primary, pulse, scene, write
+from live import wait_stuck
+from players import Player
+from processes import wait_for
+
+NOT_THE_RECEIVER = (*lab.NETWORK, *lab.STANDBY, *lab.OWN_WORK, *lab.HEALTHY)
+
+
+@contextlib.contextmanager
+def receivewal(application, *options, **conninfo):
+    """pg_receivewal, as it is by default."""
+    server = primary()
+    folder = server.space.folder(f"{application}.wal", server.user)
+    process = server.start_program(
+        ["pg_receivewal", "-D", folder, "-d", server.conninfo(application=application, **conninfo), "--no-loop",
+         "--no-sync", *options], name=application, stop=signal.SIGINT)
+    try:
+        server.wait_walsender(application)
+        yield process
+    finally:
+        process.stop()
+
+
+def player(play, application, **options):
+    return Player(primary(), play, f"START_REPLICATION {lab.end_of_wal(primary())}", application, **options)
+
+
+class Stopped(LabTest):
+    def test_a_stopped_walsender_is_sender_stopped(self):
+        with scene(primary()) as seen, receivewal("l_sender"):
+            pid = seen.pid("l_sender")
+            with pulse(primary()):
+                time.sleep(1)
+                with Stop(pid):
+                    seen.hold(5, pid)
+                    seen.record.end()
+        self.assert_session(seen, pid, "sender_stopped",
+                            (*lab.RECEIVER, *NOT_THE_RECEIVER), state="stopped")
+
+    def test_a_walsender_stopped_while_its_client_is_stopped_is_sender_stopped(self):
+        with scene(primary()) as seen, receivewal("l_both") as client:
+            pid = seen.pid("l_both")
+            with Stop(client.pid):
+                write(primary(), 40)
+                wait_stuck(primary(), "l_both")
+                with Stop(pid):
+                    seen.hold(6, pid)
+                    seen.record.end()
+        self.assert_session(seen, pid, "sender_stopped", (*lab.NETWORK, *lab.HEALTHY), state="stopped")
+
+
+class NotReading(LabTest):
+    def check(self, application, **conninfo):
+        with receivewal(application, **conninfo) as client, scene(primary()) as seen:
+            pid = seen.pid(application)
+            with Stop(client.pid):
+                write(primary(), 40)
+                wait_stuck(primary(), application)
+                seen.hold(6, pid)
+                seen.record.end()
+        return self.assert_session(seen, pid, "receiver_not_reading",
+                                   ("receiver_slow", "receiver_silent", *NOT_THE_RECEIVER), state="send_blocked")
+
+    def test_a_stopped_client_over_tcp_is_receiver_not_reading(self):
+        self.check("l_stopped_tcp")
+
+    def test_a_stopped_client_over_tls_is_receiver_not_reading(self):
+        self.check("l_stopped_tls", sslmode="require")
+
+    def test_a_stopped_client_over_a_unix_socket_is_receiver_not_reading(self):
+        self.check("l_stopped_unix", host=primary().dir)
+
+    def test_a_client_that_has_never_read_is_receiver_not_reading(self):
+        with scene(primary()) as seen, player("stuck", "l_stuck", buffer=65536):
+            pid = seen.pid("l_stuck")
+            write(primary(), 40)
+            wait_stuck(primary(), "l_stuck")
+            seen.hold(6, pid)
+            seen.record.end()
+        self.assert_session(seen, pid, "receiver_not_reading",
+                            ("receiver_slow", *NOT_THE_RECEIVER), state="send_blocked")
+
+
+class Slow(LabTest):
+    def check(self, application, rate=1 << 20, **options):
+        with scene(primary()) as seen, player("slow", application, rate=rate, buffer=65536, **options):
+            pid = seen.pid(application)
+            write(primary(), 60)
+            wait_for("the socket to be full", lambda: seen.server.sql(
+                "select 1 from pg_stat_replication where sent_lsn < pg_current_wal_flush_lsn() and "
+                f"application_name = '{application}'"))
+            time.sleep(1)
+            seen.hold(8, pid)
+            seen.record.end()
+        return self.assert_session(seen, pid, "receiver_slow",
+                                   ("receiver_not_reading", "receiver_silent", *lab.NETWORK, *lab.STANDBY,
+                                    *lab.HEALTHY), state="send_blocked")
+
+    def test_a_slow_reader_over_tcp_is_receiver_slow(self):
+        self.check("l_slow_tcp")
+
+    def test_a_slow_reader_over_tls_is_receiver_slow(self):
+        self.check("l_slow_tls", tls=True)
+
+    def test_a_slow_reader_over_a_unix_socket_is_receiver_slow(self):
+        self.check("l_slow_unix", host=primary().dir)
+
+    def test_a_throttling_relay_is_receiver_slow_and_no_network(self):
+        with relays.Throttle(primary().port, 1 << 20) as relay:
+            with scene(primary()) as seen, receivewal("l_relay", port=relay.port):
+                pid = seen.pid("l_relay")
+                write(primary(), 60)
+                time.sleep(2)
+                seen.hold(8, pid)
+                seen.record.end()
+                relay.open()
+        self.assert_session(seen, pid, "receiver_slow", ("receiver_not_reading", *lab.NETWORK, *lab.HEALTHY),
+                            state="send_blocked")
+
+
+class Silent(LabTest):
+    def test_a_client_that_reads_and_answers_nothing_is_receiver_silent(self):
+        """After 10 s without a word it is pinged, after 20 s it would be given up."""
+        client = player("silent", "l_silent", good_s=4, session="-c wal_sender_timeout=20s")
+        with client, scene(primary()) as seen, pulse(primary()):
+            pid = seen.pid("l_silent")
+            wait_for("silence", lambda: client.said("silent"))
+            seen.hold(17.5, pid)
+            seen.record.end()
+        self.assert_session(seen, pid, "receiver_silent",
+                            ("receiver_not_reading", "receiver_slow", *lab.NETWORK, *lab.HEALTHY))
+
+    def test_half_a_message_is_client_protocol_stall(self):
+        with scene(primary()) as seen, player("half", "l_half", good_s=2) as client:
+            pid = seen.pid("l_half")
+            wait_for("half a message", lambda: client.said("half"))
+            primary().sql("insert into filler values ('')")
+            wait_for("its walsender to wait for the rest",
+                     lambda: primary().wait_event(pid) == "ClientRead")
+            seen.hold(6, pid)
+            seen.record.end()
+        self.assert_session(seen, pid, "client_protocol_stall",
+                            ("receiver_not_reading", "receiver_slow", *lab.NETWORK, *lab.HEALTHY),
+                            state="recv_blocked")
