@@ -44,8 +44,8 @@ class Network:
         own = os.readlink("/proc/self/ns/net")
         wait_for("the namespace", lambda: os.readlink(f"/proc/{self.holder.pid}/ns/net") != own)
         number = os.getpid() % 16000
-        self.here, self.there = (f"198.18.{number >> 6}.{(number & 63) * 4 + i}" for i in (1, 2))
-        link = f"wst{number}"
+        self.net, self.here, self.there = (f"198.18.{number >> 6}.{(number & 63) * 4 + i}" for i in (0, 1, 2))
+        link = self.link = f"wst{number}"
         self._run("ip", "link", "add", link, "type", "veth", "peer", "name", "inside", "netns",
                   str(self.holder.pid))
         self._run("ip", "address", "add", f"{self.here}/30", "dev", link)

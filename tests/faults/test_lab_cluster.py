@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Commits that wait for nobody, and servers that cannot be stopped."""
+
+import contextlib
+import signal
+import time
+
+import lab
+from cluster import Server
+from lab import LabTest, Stop, lab_server, scene
+from live import once, space, wait_stuck
+from processes import wait_for
+
+
+@once
+def served():
+    """A server that may be stopped, and its standby."""
+    server = lab_server("l_served").start()
+    server.sql("create table filler (t text)")
+    standby = Server(space(), "l_servant", {"wal_receiver_status_interval": "'1s'"}).copy_of(server)
+    return server, standby
+
+
+@contextlib.contextmanager
+def synchronous(server, names):
+    server.sql(f"alter system set synchronous_standby_names = '{names}'")
+    server.sql("select pg_reload_conf()")
+    try:
+        yield
+    finally:
+        server.sql("set synchronous_commit = local; alter system reset synchronous_standby_names")
+        server.sql("select pg_reload_conf()")
+
+
+class Cluster(LabTest):
+    def setUp(self):
+        self.server, self.standby = served()
+        if not self.server.process.running:
+            self.server.start()
+
+    def commits(self, count):
+        """Clients whose commits wait for a standby."""
+        clients = [self.server.start_program(
+            ["psql", "-X", "-q", "-d", self.server.conninfo(application="committer", database="postgres"),
+             "-c", "insert into filler values ('')"], name="committer", stop=signal.SIGTERM)
+            for _ in range(count)]
+        wait_for("the commits to wait", lambda: len(self.server.sql(
+            "select 1 from pg_stat_activity where wait_event = 'SyncRep'")) == count)
+        return clients
+
+    def test_names_that_nobody_has_are_sync_standby_missing(self):
+        client = self.server.receivewal("l_other", "--synchronous")
+        clients = []
+        try:
+            self.server.wait_walsender("l_other")
+            with scene(self.server) as seen, synchronous(self.server, "nobody"):
+                pid = seen.pid("l_other")
+                clients = self.commits(3)
+                seen.hold(7, pid)
+                seen.record.end()
+            for committer in clients:
+                committer.expect()
+        finally:
+            for process in (client, *clients):
+                process.stop()
+        self.assert_account(seen, pid)
+        self.assert_other(seen, "cluster", "sync_standby_missing", [pid], ("shutdown_waits_for_standby",))
+        self.assert_says(seen.session(pid), lab.HEALTHY)
+
+    def test_commits_that_a_standby_confirms_are_not_sync_standby_missing(self):
+        client = self.server.receivewal("l_sync", "--synchronous")
+        try:
+            self.server.wait_walsender("l_sync")
+            with scene(self.server) as seen, synchronous(self.server, "l_sync"), lab.pulse(self.server, 0.05):
+                pid = seen.pid("l_sync")
+                seen.hold(7, pid)
+                seen.record.end()
+        finally:
+            client.stop()
+        self.assert_healthy(seen, pid)
+
+    def check_shutdown(self, seen, pid, phase):
+        self.assert_account(seen, pid)
+        entry = self.assert_other(seen, "cluster", "shutdown_waits_for_standby", [pid], ("sync_standby_missing",))
+        self.assertIn(phase + " the shutdown checkpoint", entry["text"] + str(entry["evidence"]),
+                      lab.figures(entry))
+        self.assertIn(str(pid), entry["text"] + str(entry["evidence"]), lab.figures(entry))
+
+    def shut_down(self):
+        self.server.process.signal(signal.SIGINT)
+        wait_for("the shutdown to begin", lambda: any(
+            line.message == "received fast shutdown request" for line in self.server.log()[-200:]))
+
+    def test_a_stopped_standby_keeps_a_fast_shutdown_waiting_behind_the_checkpoint(self):
+        self.standby.start()
+        self.server.wait_walsender("l_servant")
+        receiver = int(self.standby.value("select pid from pg_stat_wal_receiver"))
+        with scene(self.server) as seen, Stop(receiver):
+            pid = seen.pid("l_servant")
+            time.sleep(1)
+            self.shut_down()
+            time.sleep(1)
+            seen.hold(6, pid)
+            self.assertTrue(self.server.process.running)
+            seen.record.end()
+        self.assertEqual(self.server.process.wait(30), 0)
+        self.standby.stop()
+        self.check_shutdown(seen, pid, "after")
+
+    def test_a_full_socket_keeps_a_fast_shutdown_waiting_before_the_checkpoint(self):
+        client = self.server.receivewal("l_full")
+        try:
+            self.server.wait_walsender("l_full")
+            with scene(self.server) as seen, Stop(client.pid):
+                lab.write(self.server, 40)
+                pid = wait_stuck(self.server, "l_full")
+                self.shut_down()
+                time.sleep(1)
+                seen.hold(6, pid)
+                self.assertTrue(self.server.process.running)
+                seen.record.end()
+            self.assertEqual(self.server.process.wait(30), 0)
+        finally:
+            client.stop()
+        self.check_shutdown(seen, pid, "before")

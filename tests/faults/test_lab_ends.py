@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Sessions that end, and begin again, and end again."""
+
+import os
+
+import lab
+from lab import LabTest, lab_server, primary, pulse, scene
+from live import once
+from players import Player
+from processes import wait_for
+
+
+@once
+def small():
+    """A server that keeps no more WAL than it needs."""
+    server = lab_server("l_small", wal_keep_size="0", max_wal_size="'48MB'", min_wal_size="'32MB'",
+                        max_slot_wal_keep_size="'32MB'").start()
+    server.sql("create table filler (t text)")
+    return server
+
+
+def sessions_of(seen, application, count, timeout=30):
+    """Waits until a client's sessions are that many, and all but the last have ended."""
+
+    def ended():
+        pids = set(seen.pids(application))
+        gone = {line.pid for line in seen.server.log() if line.message.startswith("disconnection:")}
+        return len(pids & gone) >= count and sorted(pids & gone)
+
+    return wait_for(f"{count} sessions of {application}", ended, timeout)
+
+
+class Ends(LabTest):
+    def check(self, seen, verdict, application, fact=None):
+        pids = seen.pids(application)
+        self.assert_account(seen, *pids)
+        never = [code for code in lab.ENDS if code != verdict]
+        entry = self.assert_other(seen, "group", verdict, pids[:-1], never)
+        self.assertGreaterEqual(len(entry["sessions"]), len(pids) - 1, lab.figures(entry))
+        if fact:
+            self.assertIn(fact, entry["text"] + str(entry["evidence"]), lab.figures(entry))
+
+    def test_a_position_whose_wal_is_gone_is_wal_removed(self):
+        server = small()
+        first = server.value("select pg_walfile_name(pg_current_wal_lsn())")
+        position = server.value("select pg_current_wal_lsn()")
+        for _ in range(4):
+            server.sql("insert into filler values (''); select pg_switch_wal()")
+            server.sql("checkpoint")
+        wait_for("the segment to go", lambda: not os.path.exists(os.path.join(server.data, "pg_wal", first)))
+        with scene(server) as seen, Player(server, "slow", f"START_REPLICATION {position}", "l_removed",
+                                           rate=1 << 30, times=5, pause=0.7):
+            sessions_of(seen, "l_removed", 5)
+            seen.record.end()
+        self.check(seen, "wal_removed", "l_removed", first)
+
+    def test_a_slot_that_another_one_holds_is_reconnect_loop(self):
+        server = primary()
+        slot = "l_taken"
+        server.sql(f"select pg_create_physical_replication_slot('{slot}', true)")
+        start = f"START_REPLICATION SLOT {slot} {lab.end_of_wal(server)}"
+        with Player(server, "slow", start, "l_holder", rate=1 << 30), scene(server) as seen:
+            server.wait_walsender("l_holder")
+            with Player(server, "slow", start, "l_comer", rate=1 << 30, times=5, pause=0.7):
+                sessions_of(seen, "l_comer", 5)
+                seen.record.end()
+        lab.drop_slot(server, slot)
+        self.check(seen, "reconnect_loop", "l_comer", "55006")
+
+    def test_a_client_given_up_again_and_again_is_timeout_loop(self):
+        server = primary()
+        start = f"START_REPLICATION {lab.end_of_wal(server)}"
+        with scene(server) as seen, pulse(server), \
+                Player(server, "silent", start, "l_timeout", good_s=0, times=3, pause=0.3,
+                       session="-c wal_sender_timeout=2s"):
+            sessions_of(seen, "l_timeout", 3)
+            seen.record.end()
+        self.check(seen, "timeout_loop", "l_timeout", start.split()[-1])
+
+    def test_a_slot_that_holds_too_much_is_slot_invalidated(self):
+        server = small()
+        slot = "l_lost"
+        server.sql(f"select pg_create_physical_replication_slot('{slot}', true)")
+        start = f"START_REPLICATION SLOT {slot} {lab.end_of_wal(server)}"
+        with scene(server) as seen, Player(server, "silent", start, "l_lost", good_s=1) as client:
+            pid = seen.pid("l_lost")
+            wait_for("silence", lambda: client.said("silent"))
+            seen.hold(3, pid)
+
+            def lost():
+                lab.write(server, 24)
+                server.sql("checkpoint")
+                return server.value("select wal_status from pg_replication_slots "
+                                    f"where slot_name = '{slot}'") == "lost"
+
+            wait_for("the slot to be lost", lost)
+            seen.record.end()
+        lab.drop_slot(server, slot)
+        self.assertEqual(seen.record.session(pid)["exit"]["reason"], "slot_invalidated")
+        self.assert_session(seen, pid, "slot_invalidated", ("receiver_not_reading", *lab.NETWORK, *lab.HEALTHY))
+
+    def test_one_timeout_is_no_loop(self):
+        server = primary()
+        with scene(server) as seen, pulse(server), \
+                Player(server, "silent", f"START_REPLICATION {lab.end_of_wal(server)}", "l_once", good_s=0,
+                       session="-c wal_sender_timeout=4s"):
+            pid, = sessions_of(seen, "l_once", 1)
+            seen.record.end()
+        self.assert_account(seen, pid)
+        self.assertEqual(seen.record.session(pid)["exit"]["reason"], "replication_timeout")
+        for entry in seen.explained():
+            for code in lab.ENDS:
+                self.assertNotIn(code, (entry["verdict"], *entry["also"]), lab.figures(entry))

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Logical walsenders: big transactions, slots that wait, consumers that do not confirm, copies of tables."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+
+import lab
+from cluster import LOG_SQL, Server, lsn
+from lab import LabTest, lab_server, primary, pulse, scene
+from live import once, space, wait_stuck
+from players import Player
+from processes import wait_for
+from talkers import Talker
+
+NOT_THE_CLIENT = (*lab.RECEIVER, *lab.NETWORK, *lab.STANDBY, *lab.HEALTHY)
+
+
+@once
+def server():
+    """Its walsenders keep little of a transaction in memory."""
+    made = lab_server("l_logical", logical_decoding_work_mem="'64kB'").start()
+    made.sql("create table filler (t text); create table small (i bigint)")
+    return made
+
+
+@contextlib.contextmanager
+def slot(made, name, plugin="test_decoding"):
+    made.sql(f"select pg_create_logical_replication_slot('{name}', '{plugin}')")
+    try:
+        yield name
+    finally:
+        lab.drop_slot(made, name)
+
+
+@contextlib.contextmanager
+def recvlogical(made, name):
+    client = made.recvlogical(name, "-s", "1", application=name)
+    try:
+        yield client
+    finally:
+        client.stop(signal.SIGKILL)
+
+
+class Transactions(LabTest):
+    def test_a_transaction_too_big_for_memory_is_spilling_or_large_transaction(self):
+        """Level 3 sees that it is written to disk; how much of it is behind decides which of the two."""
+        made = server()
+        with slot(made, "l_spill") as name:
+            made.sql("insert into small select generate_series(1, 1500000)")
+            with scene(made, level=3) as seen, recvlogical(made, name):
+                pid = seen.pid(name)
+                time.sleep(1)
+                seen.hold(6, pid)
+                seen.record.end()
+        entry = self.assert_session(seen, pid, ("spilling", "large_transaction"), NOT_THE_CLIENT)
+        self.assertTrue({"spilling", "large_transaction"} >= {entry["verdict"]}, lab.figures(entry))
+
+
+class Slots(LabTest):
+    def test_an_open_transaction_under_create_replication_slot_is_slot_waits_for_transaction(self):
+        made = server()
+        with made_open(made) as holder, scene(made) as seen:
+            talker = Talker(made, "l_create")
+            talker.say("CREATE_REPLICATION_SLOT l_create LOGICAL test_decoding;")
+            wait_for("it to wait", lambda: any(
+                line.pid == talker.pid and "initial" in line.message or "running" in line.message
+                for line in made.log()) or made.wait_event(talker.pid))
+            time.sleep(0.5)
+            seen.hold(7, talker.pid)
+            seen.record.end()
+            holder.end()
+            wait_for("the slot", lambda: made.sql(
+                "select 1 from pg_replication_slots where slot_name = 'l_create' and confirmed_flush_lsn > '0/0'"))
+            talker.quit()
+        lab.drop_slot(made, "l_create")
+        entry = self.assert_session(seen, talker.pid, "slot_waits_for_transaction", NOT_THE_CLIENT, state="wait_lock")
+        text = entry["text"] + str(entry["evidence"])
+        self.assertIn(str(holder.xid), text)
+        self.assertIn(str(holder.pid), text)
+
+    def test_a_consumer_that_confirms_nothing_is_consumer_not_confirming(self):
+        made = server()
+        with slot(made, "l_greedy") as name:
+            start = made.value("select confirmed_flush_lsn from pg_replication_slots where slot_name = '" + name + "'")
+            command = f"START_REPLICATION SLOT {name} LOGICAL {start}"
+            with scene(made) as seen, pulse(made), \
+                    Player(made, "greedy", command, name, logical=True, flush=lsn(start)):
+                pid = seen.pid(name)
+                seen.hold(34, pid)
+                seen.record.end()
+        self.assert_session(seen, pid, "consumer_not_confirming",
+                            (*lab.RECEIVER, *lab.NETWORK, *lab.HEALTHY, "standby_flush_slow"))
+
+
+class Holder:
+    """A transaction that has an xid and stays open."""
+
+    def __init__(self, made):
+        self._psql = made.start_program(
+            ["psql", "-X", "-q", "-t", "-A", "-d", made.conninfo(application="holder", database="postgres")],
+            name="holder", stdin=subprocess.PIPE)
+        self._say("begin; select pg_backend_pid(), txid_current();")
+        line = wait_for("the open transaction", lambda: self._psql.out.strip())
+        self.pid, self.xid = map(int, line.split("|"))
+
+    def _say(self, text):
+        self._psql.popen.stdin.write(text.encode() + b"\n")
+        self._psql.popen.stdin.flush()
+
+    def end(self):
+        self._say("rollback;")
+        self._psql.popen.stdin.close()
+        self._psql.wait()
+
+
+@contextlib.contextmanager
+def made_open(made):
+    holder = Holder(made)
+    try:
+        yield holder
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            holder.end()
+
+
+class Clients(LabTest):
+    def test_a_stopped_pg_recvlogical_is_receiver_not_reading(self):
+        made = primary()
+        with slot(made, "l_lstopped") as name, recvlogical(made, name) as client, scene(made) as seen:
+            pid = seen.pid(name)
+            with lab.Stop(client.pid):
+                lab.write(made, 40)
+                wait_for("its walsender to be blocked", lambda: made.wait_event(pid) == "WalSenderWriteData")
+                wait_stuck(made, name)
+                seen.hold(6, pid)
+                seen.record.end()
+        self.assert_session(seen, pid, "receiver_not_reading", (*lab.NETWORK, *lab.STANDBY, *lab.HEALTHY),
+                            state="send_blocked")
+
+    def test_half_a_message_of_a_consumer_is_client_protocol_stall(self):
+        made = primary()
+        with slot(made, "l_lhalf") as name, scene(made) as seen, \
+                Player(made, "half", f"START_REPLICATION SLOT {name} LOGICAL 0/0", name, logical=True,
+                       good_s=2) as client:
+            pid = seen.pid(name)
+            wait_for("half a message", lambda: client.said("half"))
+            lab.write(made, 1)
+            wait_for("its walsender to wait for the rest", lambda: made.wait_event(pid) == "ClientRead")
+            seen.hold(6, pid)
+            seen.record.end()
+            client.process.stop(signal.SIGKILL)
+        self.assert_session(seen, pid, "client_protocol_stall", (*lab.NETWORK, *lab.STANDBY, *lab.HEALTHY),
+                            state="recv_blocked")
+
+
+class Copies(LabTest):
+    def test_the_copy_of_a_table_is_table_copy(self):
+        """The subscriber's trigger takes its time over each row."""
+        made = server()
+        made.sql("create table copied (t text); insert into copied select repeat('c', 2000) from "
+                 "generate_series(1, 20000); create publication l_copy for table copied")
+        subscriber = Server(space(), "l_subscriber").create().start()
+        subscriber.sql(
+            "create table copied (t text); create function slowly() returns trigger language plpgsql as "
+            "'begin perform pg_sleep(0.002); return new; end'; create trigger slowly before insert on copied "
+            "for each row execute function slowly(); alter table copied enable always trigger slowly")
+        try:
+            with scene(made) as seen:
+                subscriber.sql("create subscription l_copy connection "
+                               f"'{made.conninfo(database='postgres', password=made.password, **LOG_SQL_ESCAPED)}' "
+                               "publication l_copy")
+                pid = wait_for("the copy", lambda: next(
+                    (line.pid for line in made.log() if line.message.startswith("statement: COPY ") and
+                     line.pid != os.getpid() and line.backend_type == "walsender"), None))
+                time.sleep(1)
+                seen.hold(8, pid)
+                seen.record.end()
+        finally:
+            subscriber.stop(signal.SIGQUIT)
+        entry = self.assert_session(seen, pid, "table_copy", (*lab.NETWORK, *lab.STANDBY, *lab.HEALTHY))
+        self.assertIn("copied", entry["text"] + str(entry["evidence"]))
+
+
+# Within the quotes of a statement.
+LOG_SQL_ESCAPED = {key: value.replace("'", "''") for key, value in LOG_SQL.items()}
+
+
+@once
+def promoted():
+    """A server on its second time line."""
+    made = Server(space(), "l_promoted").copy_of(primary())
+    made.start()
+    primary().wait_walsender("l_promoted")
+    lab.write(primary(), 1)
+    lab.caught_up(primary(), "l_promoted", "replay_lsn")
+    made.start_at = lab.end_of_wal(primary())
+    lab.write(primary(), 1)
+    lab.caught_up(primary(), "l_promoted", "replay_lsn")
+    made.sql("select pg_promote()")
+    return made
+
+
+class Ends(LabTest):
+    def test_a_copydone_that_is_never_answered_is_waits_for_copydone(self):
+        made = promoted()
+        with scene(made) as seen, Player(made, "copydone", f"START_REPLICATION {made.start_at} TIMELINE 1",
+                                         "l_copydone") as client:
+            wait_for("the server's CopyDone", lambda: client.said("copydone"))
+            pid = seen.pid("l_copydone")
+            time.sleep(0.5)
+            seen.hold(5, pid)
+            seen.record.end()
+        self.assert_session(seen, pid, "waits_for_copydone", (*lab.RECEIVER, *lab.NETWORK, *lab.HEALTHY))
+        for of, window in seen.windows:
+            times = seen.record.time_in(of, window.begin, window.end)
+            self.assertGreaterEqual(times.get("wait_copydone", 0), 0.9 * window.seconds, times)

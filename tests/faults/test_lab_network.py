@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A network that is slow, or swallows all of a sudden what is sent. Clients sit in a namespace of their own."""
+
+import contextlib
+import os
+import time
+
+import lab
+from lab import LabTest, lab_server, pulse, scene
+from live import once, space
+from load import Network
+from players import Player
+from processes import wait_for
+
+NOT_THE_NETWORK = (*lab.RECEIVER, *lab.STANDBY, *lab.OWN_WORK, *lab.HEALTHY)
+FAST = 1 << 30
+
+
+@once
+def network():
+    """8 Mbit a second."""
+    return Network("8mbit")
+
+
+@once
+def server():
+    made = lab_server("l_near", listen_addresses=f"'127.0.0.1,{network().here}'")
+    with open(os.path.join(made.data, "pg_hba.conf"), "a", encoding="utf-8") as file:
+        file.write(f"host replication all {network().there}/32 scram-sha-256\n")
+    made.start()
+    made.sql("create table filler (t text)")
+    return made
+
+
+def far(application, **options):
+    """A client at the other end that reads all that gets there."""
+    return Player(server(), "slow", f"START_REPLICATION {lab.end_of_wal(server())}", application,
+                  host=network().here, enter=network().enter, rate=FAST, **options)
+
+
+@contextlib.contextmanager
+def swallowed():
+    """The other end has lost its address: what is sent there gets no answer, not even a refusal."""
+    here, there = network().here, network().there
+    link = network().link
+    run = space().run
+    mac = run([*network().enter, "cat", "/sys/class/net/inside/address"], name="mac").out.strip()
+    run(["ip", "neigh", "replace", there, "lladdr", mac, "dev", link, "nud", "permanent"], name="neigh")
+    run([*network().enter, "ip", "address", "del", f"{there}/30", "dev", "inside"], name="unaddress")
+    try:
+        yield
+    finally:
+        run([*network().enter, "ip", "address", "add", f"{there}/30", "dev", "inside"], name="address")
+        run(["ip", "neigh", "del", there, "dev", link], name="unneigh")
+
+
+@contextlib.contextmanager
+def congestion_control(name):
+    """Of connections made while the body runs."""
+    route = ["ip", "route", "change", f"{network().net}/30", "dev", network().link, "src", network().here]
+    space().run([*route, "congctl", name], name="route")
+    try:
+        yield
+    finally:
+        space().run(route, name="route")
+
+
+class Slow(LabTest):
+    def check(self, application, **options):
+        with scene(server()) as seen, far(application, **options):
+            pid = seen.pid(application)
+            lab.write(server(), 40)
+            wait_for("the socket to be full", lambda: server().sql(
+                "select 1 from pg_stat_replication where sent_lsn < pg_current_wal_flush_lsn() and "
+                f"application_name = '{application}' and state in ('catchup', 'streaming')"))
+            time.sleep(2)
+            seen.hold(8, pid)
+            seen.record.end()
+        self.assert_session(seen, pid, "network_slow",
+                            [code for code in (*NOT_THE_NETWORK, "connection_dead")], state="send_blocked")
+
+    def test_a_link_of_8_megabits_is_network_slow(self):
+        self.check("l_link")
+
+    def test_a_link_of_8_megabits_is_network_slow_with_tls(self):
+        self.check("l_link_tls", tls=True)
+
+    def test_a_link_of_8_megabits_is_network_slow_with_cubic(self):
+        with congestion_control("cubic"):
+            self.check("l_link_cubic")
+
+    def test_a_link_that_suffices_is_healthy(self):
+        with scene(server()) as seen, far("l_suffices"), pulse(server(), 0.1):
+            pid = seen.pid("l_suffices")
+            seen.hold(8, pid)
+            seen.record.end()
+        self.assert_healthy(seen, pid)
+
+
+class Dead(LabTest):
+    NEVER = (*NOT_THE_NETWORK, "network_slow")
+
+    def test_a_client_that_nothing_reaches_any_more_is_connection_dead(self):
+        with scene(server()) as seen, far("l_dead"), pulse(server(), 0.2):
+            pid = seen.pid("l_dead")
+            seen.hold(3, pid)
+            with swallowed():
+                seen.hold(11, pid)
+                seen.record.end()
+        self.assert_session(seen, pid, "connection_dead", self.NEVER)
+
+    def test_a_client_lost_with_its_socket_full_is_connection_dead(self):
+        with scene(server()) as seen, far("l_dead_full"):
+            pid = seen.pid("l_dead_full")
+            with swallowed():
+                lab.write(server(), 20)
+                time.sleep(2)
+                seen.hold(11, pid)
+                seen.record.end()
+        self.assert_session(seen, pid, "connection_dead", self.NEVER, state="send_blocked")
