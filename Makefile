@@ -57,7 +57,7 @@ help:
 	@echo 'make demo         ./scripts/demo: the main job on a throw-away primary and standbys'
 	@echo 'make check        ./scripts/check: build everything and pass the tests'
 	@echo 'make unit         build and run the unit tests alone (no root)'
-	@echo 'make faults       long live tests: load, loss, kills, upgrades (root); no part of make check'
+	@echo 'make faults       long live tests: load, loss, kills, upgrades, faults and their verdicts (root); no part of make check'
 	@echo 'make matrix       the live tests with Debian'"'"'s 13, 15, 17 and 18 (root); no part of make check'
 	@echo 'make truth        recovery of names against servers built for it (hours); the last part of make matrix'
 	@echo 'make kernels      the programs on Debian'"'"'s 5.10, 6.1 and 6.12 under qemu (root); no part of make check'

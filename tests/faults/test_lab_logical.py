@@ -55,20 +55,16 @@ class Transactions(LabTest):
                 time.sleep(1)
                 seen.hold(6, pid)
                 seen.record.end()
-        entry = self.assert_session(seen, pid, ("spilling", "large_transaction"), NOT_THE_CLIENT)
-        self.assertTrue({"spilling", "large_transaction"} >= {entry["verdict"]}, lab.figures(entry))
+        self.assert_session(seen, pid, ("spilling", "large_transaction"), NOT_THE_CLIENT)
 
 
 class Slots(LabTest):
     def test_an_open_transaction_under_create_replication_slot_is_slot_waits_for_transaction(self):
         made = server()
-        with made_open(made) as holder, scene(made) as seen:
+        with open_transaction(made) as holder, scene(made) as seen:
             talker = Talker(made, "l_create")
             talker.say("CREATE_REPLICATION_SLOT l_create LOGICAL test_decoding;")
-            wait_for("it to wait", lambda: any(
-                line.pid == talker.pid and "initial" in line.message or "running" in line.message
-                for line in made.log()) or made.wait_event(talker.pid))
-            time.sleep(0.5)
+            wait_for("it to wait", lambda: made.wait_event(talker.pid) in ("transactionid", "virtualxid"))
             seen.hold(7, talker.pid)
             seen.record.end()
             holder.end()
@@ -84,7 +80,7 @@ class Slots(LabTest):
     def test_a_consumer_that_confirms_nothing_is_consumer_not_confirming(self):
         made = server()
         with slot(made, "l_greedy") as name:
-            start = made.value("select confirmed_flush_lsn from pg_replication_slots where slot_name = '" + name + "'")
+            start = made.value(f"select confirmed_flush_lsn from pg_replication_slots where slot_name = '{name}'")
             command = f"START_REPLICATION SLOT {name} LOGICAL {start}"
             with scene(made) as seen, pulse(made), \
                     Player(made, "greedy", command, name, logical=True, flush=lsn(start)):
@@ -117,7 +113,7 @@ class Holder:
 
 
 @contextlib.contextmanager
-def made_open(made):
+def open_transaction(made):
     holder = Holder(made)
     try:
         yield holder
@@ -131,9 +127,9 @@ class Clients(LabTest):
         made = primary()
         with slot(made, "l_lstopped") as name, recvlogical(made, name) as client, scene(made) as seen:
             pid = seen.pid(name)
+            made.wait_walsender(name)
             with lab.Stop(client.pid):
                 lab.write(made, 40)
-                wait_for("its walsender to be blocked", lambda: made.wait_event(pid) == "WalSenderWriteData")
                 wait_stuck(made, name)
                 seen.hold(6, pid)
                 seen.record.end()

@@ -2,6 +2,7 @@
 """A network that is slow, or swallows all of a sudden what is sent. Clients sit in a namespace of their own."""
 
 import contextlib
+import json
 import os
 import time
 
@@ -44,7 +45,8 @@ def swallowed():
     here, there = network().here, network().there
     link = network().link
     run = space().run
-    mac = run([*network().enter, "cat", "/sys/class/net/inside/address"], name="mac").out.strip()
+    seen = run([*network().enter, "ip", "-j", "link", "show", "inside"], name="mac").out
+    mac = json.loads(seen)[0]["address"]
     run(["ip", "neigh", "replace", there, "lladdr", mac, "dev", link, "nud", "permanent"], name="neigh")
     run([*network().enter, "ip", "address", "del", f"{there}/30", "dev", "inside"], name="unaddress")
     try:
