@@ -4,12 +4,11 @@
 import contextlib
 import os
 import signal
-import subprocess
 import time
 
 import lab
 from cluster import LOG_SQL, Server, lsn
-from lab import LabTest, lab_server, primary, pulse, scene
+from lab import LabTest, OpenTransaction, lab_server, primary, pulse, scene
 from live import once, space, wait_stuck
 from players import Player
 from processes import wait_for
@@ -61,7 +60,7 @@ class Transactions(LabTest):
 class Slots(LabTest):
     def test_an_open_transaction_under_create_replication_slot_is_slot_waits_for_transaction(self):
         made = server()
-        with open_transaction(made) as holder, scene(made) as seen:
+        with OpenTransaction(made, "txid_current()") as holder, scene(made) as seen:
             talker = Talker(made, "l_create")
             talker.say("CREATE_REPLICATION_SLOT l_create LOGICAL test_decoding;")
             wait_for("it to wait", lambda: made.wait_event(talker.pid) in ("transactionid", "virtualxid"))
@@ -74,7 +73,7 @@ class Slots(LabTest):
         lab.drop_slot(made, "l_create")
         entry = self.assert_session(seen, talker.pid, "slot_waits_for_transaction", NOT_THE_CLIENT, state="wait_lock")
         text = entry["text"] + str(entry["evidence"])
-        self.assertIn(str(holder.xid), text)
+        self.assertIn(holder.value, text)
         self.assertIn(str(holder.pid), text)
 
     def test_a_consumer_that_confirms_nothing_is_consumer_not_confirming(self):
@@ -89,37 +88,6 @@ class Slots(LabTest):
                 seen.record.end()
         self.assert_session(seen, pid, "consumer_not_confirming",
                             (*lab.RECEIVER, *lab.NETWORK, *lab.HEALTHY, "standby_flush_slow"))
-
-
-class Holder:
-    """A transaction that has an xid and stays open."""
-
-    def __init__(self, made):
-        self._psql = made.start_program(
-            ["psql", "-X", "-q", "-t", "-A", "-d", made.conninfo(application="holder", database="postgres")],
-            name="holder", stdin=subprocess.PIPE)
-        self._say("begin; select pg_backend_pid(), txid_current();")
-        line = wait_for("the open transaction", lambda: self._psql.out.strip())
-        self.pid, self.xid = map(int, line.split("|"))
-
-    def _say(self, text):
-        self._psql.popen.stdin.write(text.encode() + b"\n")
-        self._psql.popen.stdin.flush()
-
-    def end(self):
-        self._say("rollback;")
-        self._psql.popen.stdin.close()
-        self._psql.wait()
-
-
-@contextlib.contextmanager
-def open_transaction(made):
-    holder = Holder(made)
-    try:
-        yield holder
-    finally:
-        with contextlib.suppress(OSError, ValueError):
-            holder.end()
 
 
 class Clients(LabTest):

@@ -6,7 +6,7 @@ import threading
 import time
 
 import lab
-from lab import LabTest, Stop, primary, pulse, scene
+from lab import LabTest, OpenTransaction, Stop, primary, pulse, scene
 from live import once, space, wait_stuck
 from processes import wait_for
 from slow_standby import SlowStandby
@@ -93,6 +93,19 @@ class Apply(StandbyTest):
     def test_a_stopped_startup_process_is_standby_apply_paused(self):
         with Stop(server_process(standby(), "startup")):
             seen, pid = self.record()
+        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"))
+
+    def test_a_query_in_conflict_is_standby_apply_paused(self):
+        primary().sql("create table conflict as select generate_series(1, 1000)")
+        lab.caught_up(primary(), "l_standby", "replay_lsn")
+        with OpenTransaction(standby(), "(select count(*) from conflict)"):
+            primary().sql("delete from conflict")
+            primary().sql("vacuum conflict")
+            wait_for("replay to wait", lambda: standby().value(
+                "select count(*) from pg_stat_activity where backend_type = 'startup' and "
+                "wait_event = 'RecoveryConflictSnapshot'") == "1")
+            seen, pid = self.record()
+        primary().sql("drop table conflict")
         self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"))
 
     def test_an_apply_delay_is_standby_apply_delayed(self):

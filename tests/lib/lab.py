@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 
 import walscope
@@ -89,6 +90,35 @@ def pulse(server, every=0.1, megabytes=None):
             raise AssertionError(f"{bench.describe()} ended")
     finally:
         bench.stop(signal.SIGTERM)
+
+
+class OpenTransaction:
+    """A transaction that has evaluated an expression and stays open until end(), or for the body."""
+
+    def __init__(self, server, expression):
+        self._psql = server.start_program(
+            ["psql", "-X", "-q", "-t", "-A", "-d", server.conninfo(application="holder", database="postgres")],
+            name="holder", stdin=subprocess.PIPE)
+        self._say(f"begin isolation level repeatable read; select pg_backend_pid(), {expression};")
+        line = wait_for("the open transaction", lambda: self._psql.out.strip())
+        self.pid, self.value = line.split("|")
+        self.pid = int(self.pid)
+
+    def _say(self, text):
+        self._psql.popen.stdin.write(text.encode() + b"\n")
+        self._psql.popen.stdin.flush()
+
+    def end(self):
+        if self._psql.running:
+            self._say("rollback;")
+            self._psql.popen.stdin.close()
+            self._psql.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        self.end()
 
 
 class Stop:
