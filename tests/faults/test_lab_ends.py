@@ -99,7 +99,8 @@ class Ends(LabTest):
             seen.record.end()
         lab.drop_slot(server, slot)
         self.assertEqual(seen.record.session(pid)["exit"]["reason"], "slot_invalidated")
-        self.assert_session(seen, pid, "slot_invalidated", ("receiver_not_reading", *lab.NETWORK, *lab.HEALTHY))
+        self.assert_session(seen, pid, "slot_invalidated", ("receiver_not_reading", *lab.NETWORK, *lab.HEALTHY),
+                            cut=None)
 
     def test_one_timeout_is_no_loop(self):
         server = primary()

@@ -54,7 +54,7 @@ class Transactions(LabTest):
                 time.sleep(1)
                 seen.hold(6, pid)
                 seen.record.end()
-        self.assert_session(seen, pid, ("spilling", "large_transaction"), NOT_THE_CLIENT)
+        self.assert_session(seen, pid, ("spilling", "large_transaction"), NOT_THE_CLIENT, cut=None)
 
 
 class Slots(LabTest):
@@ -87,7 +87,7 @@ class Slots(LabTest):
                 seen.hold(34, pid)
                 seen.record.end()
         self.assert_session(seen, pid, "consumer_not_confirming",
-                            (*lab.RECEIVER, *lab.NETWORK, *lab.HEALTHY, "standby_flush_slow"))
+                            (*lab.RECEIVER, *lab.NETWORK, *lab.HEALTHY, "standby_flush_slow"), cut=None)
 
 
 class Clients(LabTest):

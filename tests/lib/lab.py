@@ -162,11 +162,11 @@ class Scene:
             window.close()
         self.windows += windows
 
-    def explained(self):
-        return self.record.view("explain")
+    def explained(self, *options):
+        return self.record.view("explain", *options)
 
-    def session(self, pid):
-        found = [entry for entry in self.explained() if entry["scope"] == "session" and entry["pid"] == pid]
+    def session(self, pid, *options):
+        found = [entry for entry in self.explained(*options) if entry["scope"] == "session" and entry["pid"] == pid]
         if len(found) != 1:
             raise AssertionError(f"explain has {len(found)} accounts of {pid}, expected 1")
         return found[0]
@@ -239,9 +239,9 @@ class LabTest(LiveTest):
                 self.assertLessEqual(times.get("unknown", 0), max(SHARE * whole, SLACK_NS), text)
                 self.assertEqual(times.get("lost", 0), 0, text)
 
-    def assert_explained(self, seen, pid):
+    def assert_explained(self, seen, pid, *options):
         """The account that a verdict was made of is whole, too."""
-        entry = seen.session(pid)
+        entry = seen.session(pid, *options)
         wall = entry["wall_ns"]
         for name, value in (("accounted_ns", entry["accounted_ns"]),
                             ("its states", sum(entry["states"].values()))):
@@ -258,8 +258,9 @@ class LabTest(LiveTest):
             self.assertTrue(entry["evidence"], figures(entry))
             self.assertTrue(entry["advice"], figures(entry))
 
-    def assert_session(self, seen, pid, verdict, never=(), state=None, share=0.9):
-        """A session's verdict, what it was doing while the fault was there, and its account."""
+    def assert_session(self, seen, pid, verdict, never=(), state=None, share=0.9, cut="-5s"):
+        """A session's verdict, what it was doing while the fault was there, and its account. What comes behind
+        `cut`, in the midst of the fault, has to be enough for the same verdict."""
         self.assert_account(seen, pid)
         if state:
             for of, window in seen.windows:
@@ -267,6 +268,8 @@ class LabTest(LiveTest):
                     self.assert_mostly(seen.record, pid, window, state, share)
         entry = self.assert_explained(seen, pid)
         self.assert_says(entry, verdict, never)
+        if cut:
+            self.assert_says(self.assert_explained(seen, pid, f"--from={cut}"), verdict, never)
         return entry
 
     def assert_other(self, seen, scope, verdict, pids=(), never=()):
