@@ -79,7 +79,7 @@ class Apply(StandbyTest):
     def test_paused_replay_is_standby_apply_paused(self):
         with paused():
             seen, pid = self.record()
-        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"))
+        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"), cut=8)
 
     def test_replay_paused_in_the_midst_is_standby_apply_paused(self):
         with scene(primary()) as seen, pulse(primary()):
@@ -88,12 +88,12 @@ class Apply(StandbyTest):
             with paused():
                 seen.hold(9, pid)
                 seen.record.end()
-        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"))
+        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"), cut=8)
 
     def test_a_stopped_startup_process_is_standby_apply_paused(self):
         with Stop(server_process(standby(), "startup")):
             seen, pid = self.record()
-        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"))
+        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"), cut=8)
 
     def test_a_query_in_conflict_is_standby_apply_paused(self):
         primary().sql("create table conflict as select generate_series(1, 1000)")
@@ -106,7 +106,7 @@ class Apply(StandbyTest):
                 "wait_event = 'RecoveryConflictSnapshot'") == "1")
             seen, pid = self.record()
         primary().sql("drop table conflict")
-        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"))
+        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"), cut=8)
 
     def test_an_apply_delay_is_standby_apply_delayed(self):
         with standby().set("recovery_min_apply_delay", "4s"), pulse(primary()):
@@ -117,12 +117,12 @@ class Apply(StandbyTest):
                 pid = seen.pid("l_standby")
                 seen.hold(9, pid)
                 seen.record.end()
-        self.assert_session(seen, pid, "standby_apply_delayed", others("standby_apply_delayed"))
+        self.assert_session(seen, pid, "standby_apply_delayed", others("standby_apply_delayed"), cut=8)
 
     def test_a_startup_process_that_gets_on_slowly_is_standby_apply_slow(self):
         with Limping(server_process(standby(), "startup"), 0.01, 0.5):
             seen, pid = self.record(seconds=10, megabytes=2, every=0.1)
-        self.assert_session(seen, pid, "standby_apply_slow", others("standby_apply_slow"))
+        self.assert_session(seen, pid, "standby_apply_slow", others("standby_apply_slow"), cut=8)
 
 
 class Flush(StandbyTest):
@@ -132,7 +132,7 @@ class Flush(StandbyTest):
             time.sleep(1)
             seen.hold(9, pid)
             seen.record.end()
-        self.assert_session(seen, pid, "standby_flush_slow", others("standby_flush_slow"))
+        self.assert_session(seen, pid, "standby_flush_slow", others("standby_flush_slow"), cut=8)
 
 
 class Receive(StandbyTest):
@@ -152,10 +152,26 @@ class Receive(StandbyTest):
         client = standby().receivewal("l_cascaded")
         try:
             standby().wait_walsender("l_cascaded")
-            with Stop(receiver), pulse(primary()), scene(standby()) as seen:
+            with pulse(primary()), scene(standby()) as seen:
                 pid = seen.pid("l_cascaded")
-                seen.hold(9, pid)
+                seen.hold(3, pid)
+                with Stop(receiver):
+                    seen.hold(14, pid)
+                    seen.record.end()
+        finally:
+            client.stop()
+        self.assert_session(seen, pid, "upstream_stalled", (*lab.RECEIVER, *lab.NETWORK, *lab.STANDBY), cut=None)
+
+    def test_a_standby_whose_primary_is_idle_is_healthy_for_who_streams_from_it(self):
+        client = standby().receivewal("l_cascaded_idle")
+        try:
+            standby().wait_walsender("l_cascaded_idle")
+            with scene(standby()) as seen:
+                pid = seen.pid("l_cascaded_idle")
+                with pulse(primary()):
+                    seen.hold(3, pid)
+                seen.hold(14, pid)
                 seen.record.end()
         finally:
             client.stop()
-        self.assert_session(seen, pid, "upstream_stalled", (*lab.RECEIVER, *lab.NETWORK, *lab.STANDBY))
+        self.assert_healthy(seen, pid)

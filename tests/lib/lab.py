@@ -258,9 +258,9 @@ class LabTest(LiveTest):
             self.assertTrue(entry["evidence"], figures(entry))
             self.assertTrue(entry["advice"], figures(entry))
 
-    def assert_session(self, seen, pid, verdict, never=(), state=None, share=0.9, cut="-5s"):
-        """A session's verdict, what it was doing while the fault was there, and its account. What comes behind
-        `cut`, in the midst of the fault, has to be enough for the same verdict."""
+    def assert_session(self, seen, pid, verdict, never=(), state=None, share=0.9, cut=5):
+        """A session's verdict, what it was doing while the fault was there, and its account. The last `cut`
+        seconds, in the midst of the fault, have to be enough for the same verdict."""
         self.assert_account(seen, pid)
         if state:
             for of, window in seen.windows:
@@ -269,7 +269,7 @@ class LabTest(LiveTest):
         entry = self.assert_explained(seen, pid)
         self.assert_says(entry, verdict, never)
         if cut:
-            self.assert_says(self.assert_explained(seen, pid, f"--from={cut}"), verdict, never)
+            self.assert_says(self.assert_explained(seen, pid, f"--from=-{cut}s"), verdict, never)
         return entry
 
     def assert_other(self, seen, scope, verdict, pids=(), never=()):
