@@ -28,7 +28,7 @@ def synchronous(server, names):
     try:
         yield
     finally:
-        server.sql("set synchronous_commit = local; alter system reset synchronous_standby_names")
+        server.sql("alter system reset synchronous_standby_names")
         server.sql("select pg_reload_conf()")
 
 
@@ -49,10 +49,9 @@ class Cluster(LabTest):
         return clients
 
     def test_names_that_nobody_has_are_sync_standby_missing(self):
-        client = self.server.receivewal("l_other", "--synchronous")
+        client = lab.synchronous_receivewal(self.server, "l_other")
         clients = []
         try:
-            self.server.wait_walsender("l_other")
             with scene(self.server) as seen, synchronous(self.server, "nobody"):
                 pid = seen.pid("l_other")
                 clients = self.commits(3)
@@ -68,9 +67,8 @@ class Cluster(LabTest):
         self.assert_says(seen.session(pid), lab.HEALTHY)
 
     def test_commits_that_a_standby_confirms_are_not_sync_standby_missing(self):
-        client = self.server.receivewal("l_sync", "--synchronous")
+        client = lab.synchronous_receivewal(self.server, "l_sync")
         try:
-            self.server.wait_walsender("l_sync")
             with scene(self.server) as seen, synchronous(self.server, "l_sync"), lab.pulse(self.server, 0.05):
                 pid = seen.pid("l_sync")
                 seen.hold(7, pid)

@@ -17,9 +17,9 @@ def standby():
     return Server(space(), "l_rarely", {"wal_receiver_status_interval": "'60s'"}).copy_of(primary())
 
 
-def receivewal(application, *options):
+def receivewal(application):
     server = primary()
-    process = server.receivewal(application, *options)
+    process = server.receivewal(application)
     server.wait_walsender(application)
     return process
 
@@ -45,7 +45,7 @@ class Healthy(LabTest):
         self.run_client("l_receivewal", receivewal("l_receivewal"), seconds=14, verdict="healthy_streaming")
 
     def test_pg_receivewal_that_confirms_at_once(self):
-        self.run_client("l_synchronous", receivewal("l_synchronous", "--synchronous"))
+        self.run_client("l_synchronous", lab.synchronous_receivewal(primary(), "l_synchronous"))
 
     def test_pg_recvlogical_as_it_is_by_default(self):
         """It confirms what it has up to 10 s late."""

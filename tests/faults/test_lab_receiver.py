@@ -7,8 +7,9 @@ import time
 
 import lab
 import relays
+import walscope
 from lab import LabTest, Stop, primary, pulse, scene, write
-from live import wait_stuck
+from live import space, wait_stuck
 from players import Player
 from processes import wait_for
 
@@ -78,6 +79,16 @@ class NotReading(LabTest):
 
     def test_a_stopped_client_over_a_unix_socket_is_receiver_not_reading(self):
         self.check("l_stopped_unix", host=primary().dir)
+
+    def test_a_stopped_client_looked_at_live_is_receiver_not_reading(self):
+        with receivewal("l_stopped_live") as client, Stop(client.pid):
+            write(primary(), 40)
+            pid = wait_stuck(primary(), "l_stopped_live")
+            entries = walscope.view(space(), "explain", "--live", "--duration", "7", "--postmaster",
+                                    str(primary().pid))
+        entry, = [entry for entry in entries if entry["scope"] == "session" and entry["pid"] == pid]
+        self.assert_whole(entry)
+        self.assert_says(entry, "receiver_not_reading", ("receiver_slow", "receiver_silent", *NOT_THE_RECEIVER))
 
     def test_a_client_that_has_never_read_is_receiver_not_reading(self):
         with scene(primary()) as seen, player("stuck", "l_stuck", buffer=65536):

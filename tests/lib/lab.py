@@ -66,6 +66,16 @@ def end_of_wal(server):
     return server.value("select pg_current_wal_flush_lsn()")
 
 
+def synchronous_receivewal(server, application):
+    """A pg_receivewal that flushes, and says so at once."""
+    process = server.start_program(
+        ["pg_receivewal", "-D", server.space.folder(f"{application}.wal", server.user), "-d",
+         server.conninfo(application=application), "--no-loop", "--synchronous"], name=application,
+        stop=signal.SIGINT)
+    server.wait_walsender(application)
+    return process
+
+
 def drop_slot(server, slot):
     """Drops a slot whose client has left, or leaves."""
     wait_for(f"slot {slot} to be free", lambda: server.sql(
@@ -142,7 +152,7 @@ class Scene:
 
     def __init__(self, server):
         self.server = server
-        self.begin = time.time()
+        self.begin = self.attached = time.time()
         self.record = None
         self.windows = []  # (pid, Window)
 
@@ -188,6 +198,7 @@ def scene(server, *options, level=2):
     try:
         walscope.wait_attached(process, server.pid)
         seen.record = Recording(process, file)
+        seen.attached = time.time()
         yield seen
         if process.running:
             seen.record.end()
@@ -233,7 +244,7 @@ class LabTest(LiveTest):
                     state = stretch["state"]
                     times[state] = times.get(state, 0) + stretch["duration_ns"]
                 whole, text = entry["duration_ns"], f"{entry['session']}: {times}"
-                if walscope.seconds(entry["start"]) < seen.begin:  # of what was before, nothing is known
+                if walscope.seconds(entry["start"]) < seen.attached:  # of what was before, nothing is known
                     whole -= walscope.nanoseconds(stretches[0]["start"]) - walscope.nanoseconds(entry["start"])
                 self.assertAlmostEqual(sum(times.values()), whole, delta=max(SHARE * whole, SLACK_NS), msg=text)
                 self.assertLessEqual(times.get("unknown", 0), max(SHARE * whole, SLACK_NS), text)
@@ -242,12 +253,15 @@ class LabTest(LiveTest):
     def assert_explained(self, seen, pid, *options):
         """The account that a verdict was made of is whole, too."""
         entry = seen.session(pid, *options)
+        self.assert_whole(entry)
+        return entry
+
+    def assert_whole(self, entry):
         wall = entry["wall_ns"]
         for name, value in (("accounted_ns", entry["accounted_ns"]),
                             ("its states", sum(entry["states"].values()))):
             self.assertAlmostEqual(value, wall, delta=max(SHARE * wall, SLACK_NS), msg=f"{name}\n{figures(entry)}")
         self.assertLessEqual(entry["states"].get("unknown", 0), max(SHARE * wall, SLACK_NS), figures(entry))
-        return entry
 
     def assert_says(self, entry, verdict, never=()):
         self.assertIn(entry["verdict"], (verdict,) if isinstance(verdict, str) else verdict, figures(entry))
