@@ -2,7 +2,6 @@
 """Logical walsenders: big transactions, slots that wait, consumers that do not confirm, copies of tables."""
 
 import contextlib
-import os
 import signal
 import time
 
@@ -121,35 +120,51 @@ class Clients(LabTest):
 
 
 class Copies(LabTest):
-    def test_the_copy_of_a_table_is_table_copy(self):
-        """The subscriber's trigger takes its time over each row."""
+    def copy(self, name, filtered="", trigger=""):
+        """Copies a table of 40 MB for a subscription; returns what was recorded of it, and the walsender."""
         made = server()
-        made.sql("create table copied (t text); insert into copied select repeat('c', 2000) from "
-                 "generate_series(1, 20000); create publication l_copy for table copied")
-        subscriber = Server(space(), "l_subscriber").create().start()
-        subscriber.sql(
-            "create table copied (t text); create function slowly() returns trigger language plpgsql as "
-            "'begin perform pg_sleep(0.002); return new; end'; create trigger slowly before insert on copied "
-            "for each row execute function slowly(); alter table copied enable always trigger slowly")
+        made.sql(f"create table {name} (t text); insert into {name} select repeat('c', 2000) from "
+                 f"generate_series(1, 20000); create publication {name} for table {name} {filtered} "
+                 "with (publish = 'insert')")
+        subscriber = Server(space(), f"{name}_subscriber").create().start()
+        subscriber.sql(f"create table {name} (t text); {trigger}")
         try:
             with scene(made) as seen:
-                subscriber.sql("create subscription l_copy connection "
-                               f"'{made.conninfo(database='postgres', password=made.password, **LOG_SQL_ESCAPED)}' "
-                               "publication l_copy")
+                subscriber.sql(f"create subscription {name} connection '{made.conninfo(**self.words(made))}' "
+                               f"publication {name}")
                 pid = wait_for("the copy", lambda: next(
                     (line.pid for line in made.log() if line.message.startswith("statement: COPY ") and
-                     line.pid != os.getpid() and line.backend_type == "walsender"), None))
+                     name in line.message and line.backend_type == "walsender"), None))
                 time.sleep(1)
                 seen.hold(8, pid)
                 seen.record.end()
         finally:
             subscriber.stop(signal.SIGQUIT)
-        entry = self.assert_session(seen, pid, "table_copy", (*lab.NETWORK, *lab.STANDBY, *lab.HEALTHY))
-        self.assertIn("copied", entry["text"] + str(entry["evidence"]))
+            for row in made.sql(f"select slot_name from pg_replication_slots where slot_name ~ '^({name}|pg_)'"):
+                lab.drop_slot(made, row[0])
+        return seen, pid
 
+    @staticmethod
+    def words(made):
+        """Of a conninfo within the quotes of a statement."""
+        return {"database": "postgres", "password": made.password,
+                **{key: value.replace("'", "''") for key, value in LOG_SQL.items()}}
 
-# Within the quotes of a statement.
-LOG_SQL_ESCAPED = {key: value.replace("'", "''") for key, value in LOG_SQL.items()}
+    def test_the_copy_of_a_table_is_table_copy(self):
+        """What the server has to find out about each row takes its time, at most."""
+        seen, pid = self.copy("l_copied", filtered="where (md5(repeat(t, 500)) <> '')")
+        entry = self.assert_session(seen, pid, "table_copy", NOT_THE_CLIENT, state="sql")
+        self.assertIn("l_copied", entry["text"] + str(entry["evidence"]), lab.figures(entry))
+
+    def test_the_copy_of_a_table_for_a_slow_subscriber_is_receiver_slow(self):
+        """Its trigger takes its time over each row."""
+        seen, pid = self.copy("l_slowly", trigger=(
+            "create function slowly() returns trigger language plpgsql as 'begin perform pg_sleep(0.002); "
+            "return new; end'; create trigger slowly before insert on l_slowly for each row execute function "
+            "slowly(); alter table l_slowly enable always trigger slowly"))
+        entry = self.assert_session(seen, pid, "receiver_slow", (*lab.NETWORK, *lab.STANDBY, *lab.HEALTHY),
+                                    state="send_blocked")
+        self.assertIn("table_copy", entry["also"], lab.figures(entry))
 
 
 @once
