@@ -220,7 +220,7 @@ class Healthy(LiveTest):
 
     def test_a_server_that_crashes_restarts_and_is_connected_to_all_the_time(self):
         """Its backends are killed as fast as they come, so that doctor meets it at any stage of all that."""
-        server = Server(space(), "crashing", installation="installation-healthy").create().start()
+        server = Server(space(), "crashing_all_the_time", installation="installation-healthy").create().start()
         server.sql("select pg_create_physical_replication_slot('l_first'), "
                    "pg_create_physical_replication_slot('l_gone'), pg_drop_replication_slot('l_gone')")
         crashes, folder = [], space().folder("l_crashing.wal", server.user)
