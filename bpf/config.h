@@ -133,6 +133,48 @@ struct ws_offsets {
 	__u32 walsnd_size;
 	__u32 walsnd_sync_priority;
 	__u32 walsndctl_walsnds;
+	/*
+	 * Only read from outside (src/shmem): ReplicationSlotCtlData and ReplicationSlot, slot.h;
+	 * PGShmemHeader, pg_shmem.h; HASHHDR, dynahash.c; XLogCtlData, xlog.c;
+	 * VariableCacheData or TransamVariablesData, transam.h
+	 */
+	__u32 slots_first;
+	__u32 slot_size;
+	__u32 slot_in_use;
+	__u32 slot_active_pid;
+	__u32 slot_data_database;
+	__u32 slot_persistency;
+	__u32 slot_xmin;
+	__u32 slot_catalog_xmin;
+	__u32 slot_effective_xmin;
+	__u32 slot_effective_catalog_xmin;
+	__u32 slot_restart_lsn;
+	__u32 slot_confirmed_flush;
+	__u32 slot_invalidated_at;
+	__u32 slot_invalidated;
+	__u32 slot_two_phase;
+	__u32 slot_plugin;
+	__u32 slot_synced;
+	__u32 slot_failover;
+	__u32 slot_inactive_since;
+	__u32 shmem_totalsize;
+	__u32 shmem_index;
+	__u32 hash_size;
+	__u32 hash_nsegs;
+	__u32 hash_max_bucket;
+	__u32 hash_keysize;
+	__u32 hash_entrysize;
+	__u32 hash_ssize;
+	__u32 xlog_insert_byte_pos;
+	__u32 xlog_slot_min_lsn;
+	__u32 xlog_last_removed;
+	__u32 xlog_write_result;
+	__u32 xlog_write_atomic;
+	__u32 xlog_in_recovery;
+	__u32 xlog_recovery_state;
+	__u32 varcache_next_xid;
+	__u32 varcache_next_full_xid;
+	__u32 transam_next_xid;
 };
 
 /* Addresses of variables in the file, 0 where not known. */

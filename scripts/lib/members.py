@@ -19,6 +19,7 @@ TYPES = {
     "NameData": (64, 1),
     "SockAddr": (136, 8),  # struct sockaddr_storage (128, aligned to 8) and a socklen_t
     "slock_t": {"WS_ARCH_X86_64": (1, 1), "WS_ARCH_AARCH64": (4, 4)},
+    "LWLock": (16, 4),  # storage/lwlock.h: a number, an atomic, two process numbers
 }
 
 STRUCTURES = {
@@ -59,11 +60,55 @@ STRUCTURES = {
     "ReplicationSlot": [
         ("mutex", "slock_t"), ("in_use", "bool"), ("active_pid", "int"), ("just_dirtied", "bool"),
         ("dirty", "bool"), ("effective_xmin", "uint32"), ("effective_catalog_xmin", "uint32"),
-        ("data", "ReplicationSlotPersistentData"),
+        ("data", "ReplicationSlotPersistentData"), ("io_in_progress_lock", "LWLock"),
+        ("active_cv", "ConditionVariable"), ("candidate_catalog_xmin", "uint32"), ("candidate_xmin_lsn", "uint64"),
+        ("candidate_restart_valid", "uint64"), ("candidate_restart_lsn", "uint64"),
+        ("last_saved_confirmed_flush", "uint64", 17, None), ("inactive_since", "uint64", 17, None),
+        ("last_saved_restart_lsn", "uint64", 18, None),
     ],
+    "ConditionVariable": [("mutex", "slock_t"), ("wakeup", "int[2]")],
+    "ReplicationSlotCtlData": [("replication_slots", "ReplicationSlot")],
     "ReplicationSlotPersistentData": [
         ("name", "NameData"), ("database", "uint32"), ("persistency", "int"), ("xmin", "uint32"),
-        ("catalog_xmin", "uint32"), ("restart_lsn", "uint64"),
+        ("catalog_xmin", "uint32"), ("restart_lsn", "uint64"), ("invalidated_at", "uint64", 13, 15),
+        ("invalidated", "int", 16, None), ("confirmed_flush", "uint64"), ("two_phase_at", "uint64", 14, None),
+        ("two_phase", "bool", 14, None), ("plugin", "NameData"), ("synced", "char", 17, None),
+        ("failover", "bool", 17, None),
+    ],
+    "PGShmemHeader": [
+        ("magic", "int"), ("creatorPID", "int"), ("totalsize", "uint64"), ("freeoffset", "uint64"),
+        ("dsm_control", "uint32"), ("index", "pointer"),
+    ],
+    "HASHHDR": [
+        ("freeList", "FreeListData[32]"), ("dsize", "uint64"), ("nsegs", "uint64"), ("max_bucket", "uint32"),
+        ("high_mask", "uint32"), ("low_mask", "uint32"), ("keysize", "uint64"), ("entrysize", "uint64"),
+        ("num_partitions", "uint64"), ("ffactor", "uint64", None, 13), ("max_dsize", "uint64"), ("ssize", "uint64"),
+        ("sshift", "int"), ("nelem_alloc", "int"),
+    ],
+    "FreeListData": [("mutex", "slock_t"), ("nentries", "uint64"), ("freeList", "pointer")],
+    "XLogCtlInsert": [
+        ("insertpos_lck", "slock_t"), ("CurrBytePos", "uint64"), ("PrevBytePos", "uint64"), ("pad", "char[128]"),
+        ("RedoRecPtr", "uint64"), ("forcePageWrites", "bool", None, 15), ("fullPageWrites", "bool"),
+        ("exclusiveBackupState", "int", None, 14), ("runningBackups", "int"), ("lastBackupStart", "uint64"),
+        ("WALInsertLocks", "pointer"),
+    ],
+    "VariableCacheData": [
+        ("nextOid", "uint32"), ("oidCount", "uint32"), ("nextXid", "uint32", None, 11), ("nextFullXid", "uint64", 12, 13),
+        ("nextXid", "uint64", 14, 16),
+    ],
+    "TransamVariablesData": [("nextOid", "uint32"), ("oidCount", "uint32"), ("nextXid", "uint64", 17, None)],
+    "XLogwrtResult": [("Write", "uint64"), ("Flush", "uint64")],
+    "XLogCtlData": [
+        ("Insert", "XLogCtlInsert"), ("LogwrtRqst", "XLogwrtResult"), ("RedoRecPtr", "uint64"),
+        ("ckptXidEpoch", "uint32", None, 11), ("ckptXid", "uint32", None, 11), ("ckptFullXid", "uint64", 12, None),
+        ("asyncXactLSN", "uint64"), ("replicationSlotMinLSN", "uint64"), ("lastRemovedSegNo", "uint64"),
+        ("unloggedLSN", "uint64"), ("ulsn_lck", "slock_t", None, 16), ("lastSegSwitchTime", "uint64"),
+        ("lastSegSwitchLSN", "uint64"), ("LogwrtResult", "XLogwrtResult", None, 16),
+        ("logInsertResult", "uint64", 17, None), ("logWriteResult", "uint64", 17, None),
+        ("logFlushResult", "uint64", 17, None), ("InitializedUpTo", "uint64"), ("pages", "pointer"),
+        ("xlblocks", "pointer"), ("XLogCacheBlck", "int"), ("InsertTimeLineID", "uint32"),
+        ("PrevTimeLineID", "uint32"), ("SharedRecoveryInProgress", "bool", None, 12),
+        ("SharedRecoveryState", "int", 13, None),
     ],
     "OutputPluginCallbacks": [
         ("startup_cb", "pointer"), ("begin_cb", "pointer"), ("change_cb", "pointer"),

@@ -28,6 +28,7 @@ int ws_cli_main(int argc, char **argv);
 /* The commands. */
 enum ws_exit ws_cmd_doctor(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_symbols(const struct ws_options *options, struct ws_error *err);
+enum ws_exit ws_cmd_slots(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_record(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_trace(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_sessions(const struct ws_options *options, struct ws_error *err);

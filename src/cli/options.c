@@ -63,6 +63,13 @@ static const struct argp_option replay_options[] = {
 	OPTION("to", KEY_TO, "TIME", "What happened before"),
 	{ 0 },
 };
+static const struct argp_option slots_options[] = {
+	{ .doc = "Which slots (all given must hold; none: all of this host):" },
+	OPTION("postmaster", KEY_POSTMASTER, "PID|DATADIR", "Those of this server"),
+	OPTION("postgres", KEY_POSTGRES, "FILE", "Those of servers that run this server binary"),
+	OPTION("slot", KEY_SLOT, "NAME", "The slot of this name"),
+	{ 0 },
+};
 static const struct argp_option server_options[] = {
 	OPTION("pid", KEY_PID, "PID", "Check the server that this process belongs to"),
 	OPTION("postgres", KEY_POSTGRES, "FILE", "Check this server binary"),
@@ -120,11 +127,17 @@ static const struct group {
 	unsigned int bit; /* 0: every command */
 	const struct argp_option *options;
 } groups[] = {
-	{ WS_GROUP_OUTPUT, output_options }, { WS_GROUP_SERVER, server_options },
-	{ WS_GROUP_FILTER, filter_options }, { WS_GROUP_REPLAY, replay_options },
-	{ WS_GROUP_LIVE, live_options },     { WS_GROUP_TRACING, tracing_options },
-	{ WS_GROUP_REDACT, redact_options }, { WS_GROUP_BINARY, binary_options },
-	{ WS_GROUP_JSON, json_options },     { 0, common_options },
+	{ WS_GROUP_OUTPUT, output_options },
+	{ WS_GROUP_SERVER, server_options },
+	{ WS_GROUP_SLOTS, slots_options },
+	{ WS_GROUP_FILTER, filter_options },
+	{ WS_GROUP_REPLAY, replay_options },
+	{ WS_GROUP_LIVE, live_options },
+	{ WS_GROUP_TRACING, tracing_options },
+	{ WS_GROUP_REDACT, redact_options },
+	{ WS_GROUP_BINARY, binary_options },
+	{ WS_GROUP_JSON, json_options },
+	{ 0, common_options },
 };
 #define GROUP_COUNT WS_ARRAY_SIZE(groups)
 

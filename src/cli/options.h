@@ -27,6 +27,7 @@ enum ws_option_group {
 	WS_GROUP_FILE = 1 << 7,		/* a recording as operand, or --live */
 	WS_GROUP_DEFAULT_LIVE = 1 << 8, /* without a FILE it is live */
 	WS_GROUP_REDACT = 1 << 9,	/* --redact */
+	WS_GROUP_SLOTS = 1 << 11,	/* which servers and slots */
 	WS_GROUP_BINARY = 1 << 10,	/* a server binary as operand, and what of it */
 };
 

@@ -60,6 +60,11 @@ int ws_export_write(FILE *out, const void *data, size_t size)
 	return fwrite(data, 1, size, out) != size || ferror(out) ? -1 : 0;
 }
 
+int ws_export_slots(struct ws_export *ex, const struct ws_slots_report *report)
+{
+	return ex->format->slots ? ex->format->slots(ex, report) : 0;
+}
+
 int ws_export_end(struct ws_export *ex)
 {
 	if (ex->format->end && ex->format->end(ex))

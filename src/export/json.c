@@ -368,4 +368,5 @@ const struct ws_format ws_format_json = {
 	.doctor = ws_json_doctor,
 	.symbols = ws_json_symbols,
 	.explained = ws_json_explained,
+	.slots = ws_json_slots,
 };

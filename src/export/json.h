@@ -33,6 +33,7 @@ int ws_json_line(const struct ws_export *ex, json_t *object, int rc);
 
 int ws_json_event(struct ws_export *ex, const struct ws_session *session, const struct ws_rec *rec);
 int ws_json_doctor(struct ws_export *ex, const struct ws_doctor *doctor);
+int ws_json_slots(struct ws_export *ex, const struct ws_slots_report *report);
 int ws_json_symbols(struct ws_export *ex, const struct ws_symbol_report *report);
 int ws_json_explained(struct ws_export *ex, const struct ws_explained *explained);
 

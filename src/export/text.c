@@ -482,6 +482,7 @@ const struct ws_format ws_format_text = {
 	.doctor = ws_text_doctor,
 	.symbols = ws_text_symbols,
 	.explained = ws_text_explained,
+	.slots = ws_text_slots,
 	.end = text_end,
 	.release = text_release,
 };

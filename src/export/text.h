@@ -31,6 +31,7 @@ int ws_text_hist_block(struct ws_export *ex, const struct ws_session *session,
 int ws_text_event(struct ws_export *ex, const struct ws_session *session, const struct ws_rec *rec);
 int ws_text_doctor(struct ws_export *ex, const struct ws_doctor *doctor);
 int ws_text_explained(struct ws_export *ex, const struct ws_explained *explained);
+int ws_text_slots(struct ws_export *ex, const struct ws_slots_report *report);
 int ws_text_symbols(struct ws_export *ex, const struct ws_symbol_report *report);
 
 /* "24 found (20 dynsym, 4 recovered), 5 inlined, 1 unknown; in 123 ms". */

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -32,32 +31,6 @@ struct ws_binary *ws_live_binary(struct ws_live *live, uint16_t server)
 	return NULL;
 }
 
-/*
- * The directory itself tells, not its name: two containers may call theirs the same, and neither be
- * what is here under that name. Only where nothing is here, the name is taken as the servers have
- * it.
- */
-static bool is_datadir(const char *path, const struct ws_postmaster *postmaster)
-{
-	struct stat st;
-
-	if (postmaster->data_ino && !stat(path, &st))
-		return st.st_dev == postmaster->data_dev && st.st_ino == postmaster->data_ino;
-	return strcmp(path, postmaster->datadir) == 0;
-}
-
-/* The same for the file; one that an upgrade has replaced since is known by its former name. */
-static bool is_executable(const char *path, const struct ws_postmaster *postmaster)
-{
-	struct stat st;
-
-	if (postmaster->ino && !stat(path, &st) && st.st_dev == postmaster->dev &&
-	    st.st_ino == postmaster->ino)
-		return true;
-	return (postmaster->exe_deleted || !postmaster->ino) && !postmaster->own_mounts &&
-	       strcmp(path, postmaster->exe) == 0;
-}
-
 static bool has_child(const struct ws_postmaster *postmaster, uint32_t pid)
 {
 	for (size_t i = 0; i < postmaster->child_count; i++) {
@@ -73,9 +46,9 @@ static bool is_wanted(const struct ws_live *live, const struct ws_postmaster *po
 
 	if (options->postmaster_pid && options->postmaster_pid != postmaster->process.pid)
 		return false;
-	if (options->datadir && !is_datadir(options->datadir, postmaster))
+	if (options->datadir && !ws_postmaster_has_datadir(postmaster, options->datadir))
 		return false;
-	if (options->postgres && !is_executable(options->postgres, postmaster))
+	if (options->postgres && !ws_postmaster_runs(postmaster, options->postgres))
 		return false;
 	return !options->pid || has_child(postmaster, options->pid);
 }

@@ -66,6 +66,15 @@ int ws_proc_servers(const struct ws_proc *proc, struct ws_server_list *list, uns
 		    struct ws_error *err);
 void ws_server_list_deinit(struct ws_server_list *list);
 
+/*
+ * Is it the server of this data directory? The directory itself tells, not its name: two containers
+ * may call theirs the same, and neither be what is here under that name. Only where nothing is
+ * here, the name is taken as the servers have it.
+ */
+bool ws_postmaster_has_datadir(const struct ws_postmaster *postmaster, const char *path);
+/* The same for the file; one that an upgrade has replaced since is known by its former name. */
+bool ws_postmaster_runs(const struct ws_postmaster *postmaster, const char *path);
+
 /* Reads one process; false if it is gone. */
 bool ws_proc_read(const struct ws_proc *proc, uint32_t pid, struct ws_process *process);
 
@@ -81,6 +90,10 @@ bool ws_title_is_walreceiver(const char *title);
  * cannot be told (/proc/PID/task/PID/children needs CONFIG_PROC_CHILDREN). */
 int ws_proc_walreceiver(const struct ws_proc *proc, uint32_t postmaster,
 			struct ws_process *process);
+
+/* The mapping that holds an address; false if there is none, or the process may not be examined. */
+bool ws_proc_mapping_at(const struct ws_proc *proc, uint32_t pid, uint64_t address, uint64_t *start,
+			uint64_t *end);
 
 /* Opens /proc/PID/exe for reading: works for deleted binaries and other mount namespaces. */
 int ws_proc_open_exe(const struct ws_proc *proc, uint32_t pid, struct ws_error *err);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "cli/holders.h"
+
+#include <string.h>
+
+#include "target/memory.h"
+
+/* A view of another process of the same server: the same program at the same address. */
+static struct ws_shmem of_process(const struct ws_shmem *shmem, uint32_t pid)
+{
+	struct ws_shmem other = *shmem;
+
+	other.pid = pid;
+	return other;
+}
+
+static void read_text(const struct ws_shmem *shmem, uint64_t address, char *out, size_t size)
+{
+	if (!address || ws_memory_read_string(shmem->pid, address, out, size, NULL) < 0)
+		out[0] = '\0';
+}
+
+/* A text that a field of the process's Port points to. */
+static void read_port(const struct ws_shmem *process, uint32_t offset, char *out, size_t size)
+{
+	uint64_t port = 0, text = 0;
+
+	out[0] = '\0';
+	if (offset != WS_UNKNOWN &&
+	    ws_shmem_variable(process, process->var->my_proc_port, &port, sizeof(port)) && port &&
+	    ws_memory_read(process->pid, port + offset, &text, sizeof(text)))
+		read_text(process, text, out, size);
+}
+
+/* After the fork a child has its parent's variables: its own pid says that it runs. */
+static bool is_itself(const struct ws_shmem *process, uint32_t ns_pid)
+{
+	int32_t pid = 0;
+
+	return ws_shmem_variable(process, process->var->my_proc_pid, &pid, sizeof(pid)) &&
+	       pid == (int32_t)ns_pid;
+}
+
+static enum ws_holder_kind kind_of(const struct ws_shmem *process, const struct ws_holder *h)
+{
+	uint8_t walsender = 0;
+
+	if (ws_shmem_variable(process, process->var->am_walsender, &walsender, 1) && walsender == 1)
+		return WS_HOLDER_WALSENDER;
+	if (strstr(h->title, "slotsync worker"))
+		return WS_HOLDER_SLOTSYNC;
+	return h->user[0] ? WS_HOLDER_BACKEND : WS_HOLDER_OTHER;
+}
+
+static void fill(const struct ws_shmem *process, const struct ws_proc *proc, struct ws_holder *h)
+{
+	const struct ws_offsets *off = process->off;
+	uint64_t query = 0;
+
+	ws_proc_title(proc, h->pid, h->title, sizeof(h->title));
+	read_port(process, off->port_user, h->user, sizeof(h->user));
+	read_port(process, off->port_database, h->database, sizeof(h->database));
+	read_port(process, off->port_application, h->application, sizeof(h->application));
+	if (ws_shmem_variable(process, process->var->query, &query, sizeof(query)))
+		read_text(process, query, h->query, sizeof(h->query));
+	h->kind = kind_of(process, h);
+}
+
+/* The name of a database, from any process that is connected to it. */
+static void find_database(const struct ws_shmem *shmem, const struct ws_postmaster *postmaster,
+			  uint32_t oid, char *name, size_t size)
+{
+	for (size_t i = 0; i < postmaster->child_count && !name[0]; i++) {
+		struct ws_shmem process = of_process(shmem, postmaster->children[i].pid);
+		uint32_t connected = 0;
+
+		if (ws_shmem_variable(&process, shmem->var->my_database_id, &connected, 4) &&
+		    connected == oid && is_itself(&process, postmaster->children[i].ns_pid))
+			read_port(&process, shmem->off->port_database, name, size);
+	}
+}
+
+void ws_holder_find(const struct ws_shmem *shmem, const struct ws_proc *proc,
+		    const struct ws_postmaster *postmaster, struct ws_slot_row *row)
+{
+	const struct ws_slot *slot = row->slot;
+
+	for (size_t i = 0; i < postmaster->child_count && slot->active_pid; i++) {
+		const struct ws_process *child = &postmaster->children[i];
+		struct ws_shmem process = of_process(shmem, child->pid);
+
+		if (child->ns_pid != (uint32_t)slot->active_pid ||
+		    !is_itself(&process, child->ns_pid))
+			continue;
+		row->holder.pid = child->pid;
+		row->holder.ns_pid = child->ns_pid;
+		fill(&process, proc, &row->holder);
+	}
+	if (slot->database)
+		find_database(shmem, postmaster, slot->database, row->database,
+			      sizeof(row->database));
+}

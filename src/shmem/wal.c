@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "shmem/wal.h"
+
+#include <string.h>
+
+#include "target/memory.h"
+
+#define FIRST_NORMAL_XID 3 /* transam.h */
+#define SEGMENT_MIN	 (1 << 20)
+#define SEGMENT_MAX	 (1 << 30)
+#define RECOVERY_DONE	 2 /* RECOVERY_STATE_DONE, xlog.h, 13 and later */
+
+/* A number of XLogCtl. */
+static bool read_ctl(const struct ws_shmem *shmem, uint64_t ctl, uint32_t offset, void *out,
+		     size_t size)
+{
+	return offset != WS_UNKNOWN && ws_shmem_holds(shmem, ctl + offset, size) &&
+	       ws_memory_read(shmem->pid, ctl + offset, out, size);
+}
+
+static void read_recovery(const struct ws_shmem *shmem, uint64_t ctl, struct ws_wal *wal)
+{
+	const struct ws_offsets *off = shmem->off;
+	uint32_t state;
+	uint8_t flag;
+
+	if (read_ctl(shmem, ctl, off->xlog_in_recovery, &flag, 1) && flag <= 1) {
+		wal->has_recovery = true;
+		wal->in_recovery = flag;
+	} else if (read_ctl(shmem, ctl, off->xlog_recovery_state, &state, 4) &&
+		   state <= RECOVERY_DONE) {
+		wal->has_recovery = true;
+		wal->in_recovery = state != RECOVERY_DONE;
+	}
+}
+
+static void read_xlog(const struct ws_shmem *shmem, struct ws_wal *wal)
+{
+	const struct ws_offsets *off = shmem->off;
+	uint64_t ctl, size;
+
+	if (!ws_shmem_find(shmem, "XLOG Ctl", &ctl, &size))
+		return;
+	read_recovery(shmem, ctl, wal);
+	wal->has_ctl = (read_ctl(shmem, ctl, off->xlog_write_atomic, &wal->written, 8) ||
+			read_ctl(shmem, ctl, off->xlog_write_result, &wal->written, 8)) &&
+		       read_ctl(shmem, ctl, off->xlog_slot_min_lsn, &wal->slot_min_lsn, 8) &&
+		       read_ctl(shmem, ctl, off->xlog_last_removed, &wal->last_removed_segment, 8);
+	if (wal->has_ctl && wal->has_recovery && !wal->in_recovery && wal->written) {
+		wal->source = WS_WAL_WRITTEN;
+		wal->position = wal->written;
+	}
+}
+
+static void read_limits(const struct ws_shmem *shmem, struct ws_wal *wal)
+{
+	const struct ws_shmem_variables *var = shmem->var;
+
+	wal->has_limits = ws_shmem_variable(shmem, var->wal_segment_size, &wal->segment_size, 4) &&
+			  ws_shmem_variable(shmem, var->max_wal_size, &wal->max_wal_size, 4) &&
+			  ws_shmem_variable(shmem, var->max_slot_wal_keep_size,
+					    &wal->max_slot_wal_keep_size, 4) &&
+			  ws_shmem_variable(shmem, var->wal_keep_size, &wal->wal_keep_size, 4) &&
+			  wal->segment_size >= SEGMENT_MIN && wal->segment_size <= SEGMENT_MAX &&
+			  (wal->segment_size & (wal->segment_size - 1)) == 0 &&
+			  wal->max_wal_size > 0 && wal->max_slot_wal_keep_size >= -1 &&
+			  wal->wal_keep_size >= 0;
+}
+
+static void read_next_xid(const struct ws_shmem *shmem, struct ws_wal *wal)
+{
+	const struct ws_offsets *off = shmem->off;
+	uint32_t offsets[] = { off->transam_next_xid, off->varcache_next_xid,
+			       off->varcache_next_full_xid };
+	uint64_t address;
+
+	if (!ws_shmem_variable(shmem, shmem->var->next_xid, &address, sizeof(address)))
+		return;
+	/* Of a full one the low half: both processors are little-endian. */
+	for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]) && !wal->has_next_xid; i++)
+		wal->has_next_xid = read_ctl(shmem, address, offsets[i], &wal->next_xid, 4) &&
+				    wal->next_xid >= FIRST_NORMAL_XID;
+}
+
+void ws_wal_read(const struct ws_shmem *shmem, struct ws_wal *wal)
+{
+	*wal = (struct ws_wal){ .major = shmem->major };
+	read_xlog(shmem, wal);
+	read_limits(shmem, wal);
+	read_next_xid(shmem, wal);
+}
+
+const char *ws_wal_source_name(enum ws_wal_source source)
+{
+	switch (source) {
+	case WS_WAL_WRITTEN:
+		return "written";
+	case WS_WAL_REPLAYED:
+		return "replayed";
+	default:
+		return NULL;
+	}
+}
+
+bool ws_wal_age(const struct ws_wal *wal, uint32_t xid, uint32_t *age)
+{
+	if (!wal->has_next_xid || xid < FIRST_NORMAL_XID)
+		return false;
+	/* Numbers go round: what lies ahead (a torn look) has no age. */
+	if ((int32_t)(wal->next_xid - xid) < 0)
+		return false;
+	*age = wal->next_xid - xid;
+	return true;
+}
