@@ -175,6 +175,14 @@ struct ws_offsets {
 	__u32 varcache_next_xid;
 	__u32 varcache_next_full_xid;
 	__u32 transam_next_xid;
+	/* PGPROC, up to 13 PGXACT, proc.h; ProcArrayStruct, procarray.c; PgBackendStatus */
+	__u32 proc_xid;
+	__u32 proc_xmin;
+	__u32 pgxact_xid;
+	__u32 pgxact_xmin;
+	__u32 proc_global_xids;
+	__u32 proc_array_count;
+	__u32 backend_xact_start;
 };
 
 /* Addresses of variables in the file, 0 where not known. */

@@ -97,6 +97,13 @@ STRUCTURES = {
         ("nextXid", "uint64", 14, 16),
     ],
     "TransamVariablesData": [("nextOid", "uint32"), ("oidCount", "uint32"), ("nextXid", "uint64", 17, None)],
+    "PGXACT": [("xid", "uint32", None, 13), ("xmin", "uint32", None, 13)],
+    "PROC_HDR": [("allProcs", "pointer"), ("xids", "pointer", 14, None)],
+    "ProcArrayStruct": [("numProcs", "int")],
+    "PgBackendStatus": [
+        ("st_changecount", "int"), ("st_procpid", "int"), ("st_backendType", "int"),
+        ("st_proc_start_timestamp", "uint64"), ("st_xact_start_timestamp", "uint64"),
+    ],
     "XLogwrtResult": [("Write", "uint64"), ("Flush", "uint64")],
     "XLogCtlData": [
         ("Insert", "XLogCtlInsert"), ("LogwrtRqst", "XLogwrtResult"), ("RedoRecPtr", "uint64"),

@@ -106,10 +106,40 @@ static int put_slot(struct ws_export *ex, const struct ws_slots_report *r,
 	return ws_json_line(ex, o, rc);
 }
 
+/* Who holds back the removal of old rows, oldest first: an object of its own, `slot` is no key of
+ * it. */
+static int put_horizon(struct ws_export *ex, const struct ws_slots_report *r)
+{
+	json_t *o = json_object(), *holds = json_array();
+	int rc = 0;
+
+	for (size_t i = 0; i < r->horizon.count; i++) {
+		const struct ws_hold *hold = &r->horizon.holds[i];
+		json_t *item = json_object();
+
+		ws_json_put(item, "kind", ws_json_str(ws_holds_name(hold->kind)), &rc);
+		ws_json_put(item, "xid", ws_json_uint(hold->xid), &rc);
+		ws_json_put(item, "age", age(&r->wal, hold->xid), &rc);
+		ws_json_put(item, "pid", ws_json_uint_or_null(hold->pid), &rc);
+		ws_json_put(item, "ns_pid", ws_json_uint_or_null(hold->ns_pid), &rc);
+		ws_json_put(item, "slot", ws_json_str(hold->slot ? hold->slot->name : NULL), &rc);
+		ws_json_put(item, "since", wall(hold->since_ns), &rc);
+		ws_json_append(holds, item, &rc);
+	}
+	put_server(o, r, &rc);
+	put_position(o, r, &rc);
+	ws_json_put(o, "in_recovery",
+		    r->wal.has_recovery ? ws_json_bool(r->wal.in_recovery) : json_null(), &rc);
+	ws_json_put(o, "next_xid",
+		    r->wal.has_next_xid ? ws_json_uint(r->wal.next_xid) : json_null(), &rc);
+	ws_json_put(o, "xmin_holders", holds, &rc);
+	return ws_json_line(ex, o, rc);
+}
+
 int ws_json_slots(struct ws_export *ex, const struct ws_slots_report *report)
 {
 	for (size_t i = 0; i < report->count; i++)
 		if (put_slot(ex, report, &report->rows[i]))
 			return -1;
-	return 0;
+	return put_horizon(ex, report);
 }

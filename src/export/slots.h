@@ -5,7 +5,7 @@
 #ifndef WS_EXPORT_SLOTS_H
 #define WS_EXPORT_SLOTS_H
 
-#include "shmem/slots.h"
+#include "shmem/horizon.h"
 #include "target/proc.h"
 
 enum ws_holder_kind {
@@ -35,6 +35,7 @@ struct ws_slots_report {
 	const struct ws_postmaster *postmaster;
 	const char *version; /* "15.18" */
 	struct ws_wal wal;
+	struct ws_horizon horizon;
 	int32_t max_slots;
 	const struct ws_slot_row *rows;
 	size_t count;

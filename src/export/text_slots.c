@@ -196,6 +196,37 @@ static int print_table(const struct ws_export *ex, const struct ws_slots_report 
 	return rc;
 }
 
+/* "rows are kept for: slot s1 (xid 745, 12 back), transaction of 4711 (xid 750, 7 back, since
+ * ...)". */
+static int put_horizon(const struct ws_export *ex, const struct ws_slots_report *r,
+		       struct ws_buf *buf)
+{
+	char time[WS_TIME_TEXT], count[WS_COUNT_TEXT];
+	uint32_t age;
+	int rc = 0;
+
+	for (size_t i = 0; i < r->horizon.count && rc == 0; i++) {
+		const struct ws_hold *hold = &r->horizon.holds[i];
+
+		rc = ws_buf_addf(buf, "%s%s", i ? ", " : "old rows are kept by ",
+				 ws_holds_name(hold->kind));
+		if (rc == 0 && hold->slot)
+			rc = ws_buf_addstr(buf, " ") ||
+			     ws_put_text(buf, &ex->opt.screen, hold->slot->name,
+					 strlen(hold->slot->name), 0);
+		if (rc == 0 && hold->pid)
+			rc = ws_buf_addf(buf, " of %u", hold->pid);
+		rc = rc || ws_buf_addf(buf, " (xid %u", hold->xid);
+		if (rc == 0 && ws_wal_age(&r->wal, hold->xid, &age))
+			rc = ws_buf_addf(buf, ", %s back", ws_count_format(age, count));
+		if (rc == 0 && hold->since_ns)
+			rc = ws_buf_addf(buf, ", since %.19s",
+					 ws_time_format(hold->since_ns, time));
+		rc = rc || ws_buf_addstr(buf, ")");
+	}
+	return rc || (r->horizon.count && ws_buf_addstr(buf, "\n")) ? -1 : 0;
+}
+
 int ws_text_slots(struct ws_export *ex, const struct ws_slots_report *r)
 {
 	struct ws_buf buf = { 0 };
@@ -204,7 +235,8 @@ int ws_text_slots(struct ws_export *ex, const struct ws_slots_report *r)
 	rc = (ex->state && ws_buf_addstr(&buf, "\n")) || put_head(ex, r, &buf) ||
 	     (!r->count &&
 	      ws_buf_addf(&buf, "no slots (max_replication_slots is %d)\n", r->max_slots)) ||
-	     ws_text_flush(ex, &buf) || (r->count && print_table(ex, r));
+	     ws_text_flush(ex, &buf) || (r->count && print_table(ex, r)) ||
+	     put_horizon(ex, r, &buf) || ws_text_flush(ex, &buf);
 	ex->state = ex; /* the next server stands apart */
 	ws_buf_deinit(&buf);
 	return rc ? -1 : 0;

@@ -22,7 +22,9 @@ struct ws_shmem_variables {
 	uint64_t next_xid; /* TransamVariables, up to 16 ShmemVariableCache */
 	uint64_t wal_segment_size;
 	uint64_t max_wal_size, max_slot_wal_keep_size, wal_keep_size; /* in MB */
-	/* Of any process of the server. */
+	uint64_t proc_global;
+	/* Of any process of the server; my_xact up to 13, my_status from 14 on. */
+	uint64_t my_proc, my_xact, my_status;
 	uint64_t my_proc_pid, my_proc_port, my_database_id, am_walsender, query;
 };
 void ws_shmem_variables_find(const struct ws_image *image, struct ws_shmem_variables *var);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * horizon.h: who keeps old row versions from being removed: the oldest xmin of a server.
+ */
+#ifndef WS_SHMEM_HORIZON_H
+#define WS_SHMEM_HORIZON_H
+
+#include "shmem/slots.h"
+#include "target/proc.h"
+
+enum ws_holds {
+	WS_HOLDS_NOTHING = 0,
+	WS_HOLDS_SLOT,
+	WS_HOLDS_SLOT_CATALOG, /* holds back system catalogs alone */
+	WS_HOLDS_FEEDBACK, /* a walsender's xmin: a standby's hot_standby_feedback without a slot,
+			      or the snapshot it exports */
+	WS_HOLDS_TRANSACTION, /* of a process: its own xid or the oldest its snapshot sees */
+	WS_HOLDS_PREPARED,    /* a prepared transaction: an xid that belongs to no process (14+) */
+};
+
+struct ws_hold {
+	enum ws_holds kind;
+	uint32_t xid;
+	uint32_t pid, ns_pid; /* of a process */
+	int64_t since_ns;     /* wall clock of its transaction's start; 0: not known */
+	const struct ws_slot *slot;
+};
+
+/* The oldest of each kind; those that nothing holds are WS_HOLDS_NOTHING. Sorted, oldest first. */
+#define WS_HOLDS_MAX 5
+struct ws_horizon {
+	struct ws_hold holds[WS_HOLDS_MAX];
+	size_t count;
+};
+
+/*
+ * Reads the processes of a server. They go on meanwhile: it is a look, not a snapshot. `list` is
+ * what ws_slots_read read, and outlives the horizon.
+ */
+void ws_horizon_read(const struct ws_shmem *shmem, const struct ws_postmaster *postmaster,
+		     const struct ws_slot_list *list, struct ws_horizon *horizon);
+
+const char *ws_holds_name(enum ws_holds kind); /* NULL for nothing */
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Slots out of memory: this process's own, laid out as a server's, with an index of its segment.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "shmem/slots.h"
+
+#define MAX_SLOTS 4
+#define MB	  (1 << 20)
+
+struct fake_slot {
+	uint8_t mutex, in_use;
+	int32_t active_pid;
+	char name[64], plugin[64];
+	uint32_t database, persistency, xmin, catalog_xmin, invalidated;
+	uint64_t restart_lsn, confirmed_flush;
+};
+
+struct fake_element {
+	uint64_t link, hash;
+	char key[48];
+	uint64_t location, size, allocated;
+};
+
+struct fake_segment {
+	int32_t magic;
+	uint64_t size, index;
+	struct {
+		uint64_t nsegs, keysize, entrysize, ssize;
+		uint32_t max_bucket;
+	} hash;
+	uint64_t directory[1];
+	uint64_t buckets[2];
+	struct fake_element element;
+	struct fake_slot slots[MAX_SLOTS];
+};
+
+static struct {
+	uint64_t slot_ctl;
+	int32_t max_slots;
+} variables;
+
+static struct ws_offsets off;
+static struct ws_shmem_variables var;
+static struct fake_segment *segment;
+
+#define AT(field)      offsetof(struct fake_slot, field)
+#define SEGMENT(field) offsetof(struct fake_segment, field)
+#define HASH(field)    (SEGMENT(hash.field) - SEGMENT(hash))
+
+static void set_layout(void)
+{
+	memset(&off, 0xff, sizeof(off));
+	off.slots_first = 0;
+	off.slot_size = sizeof(struct fake_slot);
+	off.slot_in_use = AT(in_use);
+	off.slot_active_pid = AT(active_pid);
+	off.slot_name = AT(name);
+	off.slot_plugin = AT(plugin);
+	off.slot_data_database = AT(database);
+	off.slot_persistency = AT(persistency);
+	off.slot_xmin = AT(xmin);
+	off.slot_catalog_xmin = AT(catalog_xmin);
+	off.slot_invalidated = AT(invalidated);
+	off.slot_restart_lsn = AT(restart_lsn);
+	off.slot_confirmed_flush = AT(confirmed_flush);
+	off.shmem_totalsize = SEGMENT(size);
+	off.shmem_index = SEGMENT(index);
+	off.hash_size = sizeof(segment->hash);
+	off.hash_nsegs = HASH(nsegs);
+	off.hash_keysize = HASH(keysize);
+	off.hash_entrysize = HASH(entrysize);
+	off.hash_ssize = HASH(ssize);
+	off.hash_max_bucket = HASH(max_bucket);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	set_layout();
+	segment = mmap(NULL, sizeof(*segment), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+	if (segment == MAP_FAILED)
+		return -1;
+	segment->magic = 679834894;
+	segment->size = sizeof(*segment);
+	segment->index = (uint64_t)&segment->hash;
+	segment->hash.nsegs = 1;
+	segment->hash.keysize = 48;
+	segment->hash.entrysize = 72;
+	segment->hash.ssize = 2;
+	segment->hash.max_bucket = 1;
+	segment->directory[0] = (uint64_t)segment->buckets;
+	segment->buckets[1] = (uint64_t)&segment->element;
+	strcpy(segment->element.key, "ReplicationSlot Ctl");
+	segment->element.location = (uint64_t)segment->slots;
+	segment->element.size = sizeof(segment->slots);
+	variables.slot_ctl = (uint64_t)segment->slots;
+	variables.max_slots = MAX_SLOTS;
+	var.slot_ctl = (uint64_t)&variables.slot_ctl;
+	var.max_slots = (uint64_t)&variables.max_slots;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return munmap(segment, sizeof(*segment));
+}
+
+static struct fake_slot *add(unsigned int number, const char *name)
+{
+	struct fake_slot *slot = &segment->slots[number];
+
+	slot->in_use = 1;
+	strcpy(slot->name, name);
+	slot->restart_lsn = 0x1000028;
+	return slot;
+}
+
+static int read_slots(struct ws_slot_list *list, struct ws_error *err)
+{
+	static const struct ws_wal wal = { .major = 18 };
+	struct ws_shmem shmem;
+
+	assert_int_equal(ws_shmem_open(&shmem, (uint32_t)getpid(), 0, 18, &off, &var, err), 0);
+	return ws_slots_read(&shmem, &wal, list, err);
+}
+
+static void slots_in_use_are_read_and_free_ones_are_not(void **state)
+{
+	struct ws_slot_list list;
+	struct ws_error err;
+	struct fake_slot *slot;
+
+	(void)state;
+	add(0, "physical_1");
+	slot = add(2, "logical_1");
+	slot->database = 5;
+	strcpy(slot->plugin, "pgoutput");
+	slot->active_pid = 77;
+	slot->invalidated = 2;
+	assert_int_equal(read_slots(&list, &err), 0);
+	assert_int_equal(list.count, 2);
+	assert_string_equal(list.slots[0].name, "physical_1");
+	assert_false(list.slots[0].logical);
+	assert_string_equal(list.slots[1].plugin, "pgoutput");
+	assert_true(list.slots[1].logical);
+	assert_int_equal(list.slots[1].active_pid, 77);
+	assert_int_equal(list.slots[1].invalid, WS_SLOT_ROWS_REMOVED);
+	assert_int_equal(list.slots[1].restart_lsn, 0x1000028);
+	ws_slot_list_deinit(&list);
+}
+
+static void a_slot_that_cannot_be_one_says_so_and_the_others_are_read(void **state)
+{
+	struct ws_slot_list list;
+	struct ws_error err;
+
+	(void)state;
+	memset(segment->slots[0].name, 'x', 64); /* without an end */
+	segment->slots[0].in_use = 1;
+	add(1, "odd")->restart_lsn = UINT64_MAX;
+	add(2, "held")->mutex = 1; /* its lock is never given back */
+	add(3, "good");
+	assert_int_equal(read_slots(&list, &err), 0);
+	assert_int_equal(list.count, 4);
+	assert_string_equal(list.slots[0].problem, "its name is none");
+	assert_string_equal(list.slots[1].problem, "its LSNs are none");
+	assert_string_equal(list.slots[2].problem, "it changes faster than it is read");
+	assert_string_equal(list.slots[3].problem, "");
+	ws_slot_list_deinit(&list);
+}
+
+static void another_size_than_the_servers_own_refuses_the_layout(void **state)
+{
+	struct ws_slot_list list;
+	struct ws_error err;
+
+	(void)state;
+	segment->element.size -= 8;
+	assert_int_equal(read_slots(&list, &err), -1);
+	assert_non_null(strstr(err.why, "layout is of another server"));
+}
+
+static void a_loop_in_the_index_ends(void **state)
+{
+	struct ws_slot_list list;
+	struct ws_error err;
+
+	(void)state;
+	strcpy(segment->element.key, "something else");
+	segment->element.link = (uint64_t)&segment->element;
+	assert_int_equal(read_slots(&list, &err), 0);
+}
+
+static enum ws_slot_wal status(uint64_t segment_number, int32_t active_pid, int32_t keep_mb)
+{
+	const struct ws_wal wal = { .major = 15,
+				    .has_ctl = true,
+				    .has_limits = true,
+				    .written = 100ULL * 16 * MB + 5,
+				    .slot_min_lsn = 10ULL * 16 * MB,
+				    .last_removed_segment = 20,
+				    .segment_size = 16 * MB,
+				    .max_wal_size = 64,
+				    .max_slot_wal_keep_size = keep_mb };
+	const struct ws_slot slot = { .restart_lsn = segment_number * 16 * MB + 40,
+				      .active_pid = active_pid };
+
+	return ws_slot_wal_status(&slot, &wal);
+}
+
+/* GetWALAvailability's four answers: max_wal_size reaches back 5 segments, the limit 50. */
+static void wal_status_is_what_the_server_would_say(void **state)
+{
+	(void)state;
+	assert_int_equal(status(95, 0, 800), WS_SLOT_RESERVED);
+	assert_int_equal(status(94, 0, 800), WS_SLOT_EXTENDED);
+	assert_int_equal(status(50, 0, 800), WS_SLOT_EXTENDED);
+	assert_int_equal(status(49, 0, 800), WS_SLOT_UNRESERVED);
+	assert_int_equal(status(21, 0, 800), WS_SLOT_UNRESERVED);
+	assert_int_equal(status(20, 0, 800), WS_SLOT_LOST);
+	assert_int_equal(status(20, 7, 800), WS_SLOT_UNRESERVED);
+	assert_int_equal(status(20, 0, -1), WS_SLOT_EXTENDED);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(slots_in_use_are_read_and_free_ones_are_not),
+		TEST(a_slot_that_cannot_be_one_says_so_and_the_others_are_read),
+		TEST(another_size_than_the_servers_own_refuses_the_layout),
+		TEST(a_loop_in_the_index_ends),
+		TEST(wal_status_is_what_the_server_would_say),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
