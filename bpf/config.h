@@ -175,13 +175,20 @@ struct ws_offsets {
 	__u32 varcache_next_xid;
 	__u32 varcache_next_full_xid;
 	__u32 transam_next_xid;
-	/* PGPROC, up to 13 PGXACT, proc.h; ProcArrayStruct, procarray.c; PgBackendStatus */
+	/* PGPROC, up to 13 PGXACT, proc.h; PgBackendStatus; twophase.c */
 	__u32 proc_xid;
 	__u32 proc_xmin;
 	__u32 pgxact_xid;
 	__u32 pgxact_xmin;
-	__u32 proc_global_xids;
-	__u32 proc_array_count;
+	__u32 proc_status_flags;
+	__u32 pgxact_vacuum_flags;
+	__u32 twophase_count;
+	__u32 twophase_first;
+	__u32 gxact_size;
+	__u32 gxact_xid;
+	__u32 gxact_prepared_at;
+	__u32 gxact_valid;
+	__u32 gxact_gid;
 	__u32 backend_xact_start;
 };
 

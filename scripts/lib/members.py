@@ -97,9 +97,15 @@ STRUCTURES = {
         ("nextXid", "uint64", 14, 16),
     ],
     "TransamVariablesData": [("nextOid", "uint32"), ("oidCount", "uint32"), ("nextXid", "uint64", 17, None)],
-    "PGXACT": [("xid", "uint32", None, 13), ("xmin", "uint32", None, 13)],
-    "PROC_HDR": [("allProcs", "pointer"), ("xids", "pointer", 14, None)],
-    "ProcArrayStruct": [("numProcs", "int")],
+    "PGXACT": [("xid", "uint32", None, 13), ("xmin", "uint32", None, 13), ("vacuumFlags", "bool", None, 13)],
+    # access/transam/twophase.c, read for 10 (with a dummyBackendId in what is padding here) and 17; that the
+    # others have the same is checked at run time: the table's size, and what each entry says of itself.
+    "TwoPhaseStateData": [("freeGXacts", "pointer"), ("numPrepXacts", "int"), ("prepXacts", "pointer")],
+    "GlobalTransactionData": [
+        ("next", "pointer"), ("pgprocno", "int"), ("prepared_at", "uint64"), ("prepare_start_lsn", "uint64"),
+        ("prepare_end_lsn", "uint64"), ("xid", "uint32"), ("owner", "uint32"), ("locking_backend", "int"),
+        ("valid", "bool"), ("ondisk", "bool"), ("inredo", "bool"), ("gid", "char[200]"),
+    ],
     "PgBackendStatus": [
         ("st_changecount", "int"), ("st_procpid", "int"), ("st_backendType", "int"),
         ("st_proc_start_timestamp", "uint64"), ("st_xact_start_timestamp", "uint64"),

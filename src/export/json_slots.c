@@ -123,6 +123,8 @@ static int put_horizon(struct ws_export *ex, const struct ws_slots_report *r)
 		ws_json_put(item, "pid", ws_json_uint_or_null(hold->pid), &rc);
 		ws_json_put(item, "ns_pid", ws_json_uint_or_null(hold->ns_pid), &rc);
 		ws_json_put(item, "slot", ws_json_str(hold->slot ? hold->slot->name : NULL), &rc);
+		ws_json_put(item, "gid", ws_json_str_or_null(hold->gid), &rc);
+		ws_json_put(item, "snapshot", ws_json_bool(hold->snapshot), &rc);
 		ws_json_put(item, "since", wall(hold->since_ns), &rc);
 		ws_json_append(holds, item, &rc);
 	}

@@ -216,7 +216,11 @@ static int put_horizon(const struct ws_export *ex, const struct ws_slots_report 
 					 strlen(hold->slot->name), 0);
 		if (rc == 0 && hold->pid)
 			rc = ws_buf_addf(buf, " of %u", hold->pid);
-		rc = rc || ws_buf_addf(buf, " (xid %u", hold->xid);
+		if (rc == 0 && hold->gid[0])
+			rc = ws_buf_addstr(buf, " ") ||
+			     ws_put_text(buf, &ex->opt.screen, hold->gid, strlen(hold->gid), 0);
+		rc = rc || ws_buf_addf(buf, " (%sxid %u",
+				       hold->snapshot ? "its snapshot sees " : "", hold->xid);
 		if (rc == 0 && ws_wal_age(&r->wal, hold->xid, &age))
 			rc = ws_buf_addf(buf, ", %s back", ws_count_format(age, count));
 		if (rc == 0 && hold->since_ns)

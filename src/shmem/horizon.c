@@ -2,13 +2,19 @@
 #include "shmem/horizon.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/util.h"
 #include "target/memory.h"
 
 #define FIRST_NORMAL_XID 3
-#define PROCS_MAX	 262143 /* MAX_BACKENDS */
+#define PREPARED_MAX	 262143 /* MAX_BACKENDS bounds max_prepared_transactions (guc.c) */
+#define GXACT_MAX	 512	/* bytes of an entry; 10 to 17 have 256 */
 #define EPOCH_US	 946684800000000LL
+/* PGPROC.statusFlags, up to 13 PGXACT.vacuumFlags (proc.h): whose xmin ComputeXidHorizons, up to 13
+ * GetOldestXmin, does not look at: a lazy VACUUM's, and that of logical decoding, for which the
+ * slot stands. */
+#define PROC_IN_VACUUM		 0x02
+#define PROC_IN_LOGICAL_DECODING 0x10
 
 /* TransactionIdPrecedes, transam.c. */
 static bool is_older(uint32_t a, uint32_t b)
@@ -26,15 +32,17 @@ static void offer(struct ws_horizon *h, const struct ws_hold *hold)
 		continue;
 	if (i == h->count)
 		h->count++;
-	else if (!is_older(hold->xid, h->holds[i].xid))
+	else if (hold->xid == h->holds[i].xid ? !h->holds[i].snapshot || hold->snapshot
+					      : !is_older(hold->xid, h->holds[i].xid))
 		return;
 	h->holds[i] = *hold;
 }
 
 /* What a process shows of its transaction. */
 struct look {
-	uint32_t xid, xmin;
+	uint32_t xid, xmin, database;
 	int64_t since_ns;
+	uint8_t flags;
 	bool walsender;
 };
 
@@ -48,29 +56,45 @@ static bool read_field(const struct ws_shmem *process, uint64_t variable, uint32
 	       ws_memory_read(process->pid, address + offset, out, size);
 }
 
-/* False if the process is not itself yet (see ws_holder_find), or has no such thing. */
-static bool look_at(const struct ws_shmem *process, uint32_t ns_pid, struct look *look)
+static int64_t wall(int64_t postgres_us)
+{
+	return postgres_us > 0 && postgres_us < INT64_MAX / 1000 - EPOCH_US
+		       ? (postgres_us + EPOCH_US) * 1000
+		       : 0;
+}
+
+static bool read_ids(const struct ws_shmem *process, struct look *look)
 {
 	const struct ws_shmem_variables *var = process->var;
 	const struct ws_offsets *off = process->off;
+
+	return (read_field(process, var->my_proc, off->proc_xid, &look->xid, 4) &&
+		read_field(process, var->my_proc, off->proc_xmin, &look->xmin, 4) &&
+		read_field(process, var->my_proc, off->proc_status_flags, &look->flags, 1)) ||
+	       (read_field(process, var->my_xact, off->pgxact_xid, &look->xid, 4) &&
+		read_field(process, var->my_xact, off->pgxact_xmin, &look->xmin, 4) &&
+		read_field(process, var->my_xact, off->pgxact_vacuum_flags, &look->flags, 1));
+}
+
+/* False if the process is not itself yet (see ws_holder_find), has no such thing, or does not
+ * count: who cannot be told surely is not named. */
+static bool look_at(const struct ws_shmem *process, uint32_t ns_pid, struct look *look)
+{
+	const struct ws_shmem_variables *var = process->var;
 	uint8_t walsender = 0;
 	int64_t start = 0;
 	int32_t pid = 0;
 
 	*look = (struct look){ 0 };
 	if (!ws_shmem_variable(process, var->my_proc_pid, &pid, sizeof(pid)) ||
-	    pid != (int32_t)ns_pid)
+	    pid != (int32_t)ns_pid || !read_ids(process, look) ||
+	    look->flags & (PROC_IN_VACUUM | PROC_IN_LOGICAL_DECODING) ||
+	    !ws_shmem_variable(process, var->am_walsender, &walsender, 1) ||
+	    !ws_shmem_variable(process, var->my_database_id, &look->database, 4))
 		return false;
-	if (!(read_field(process, var->my_proc, off->proc_xid, &look->xid, 4) &&
-	      read_field(process, var->my_proc, off->proc_xmin, &look->xmin, 4)) &&
-	    !(read_field(process, var->my_xact, off->pgxact_xid, &look->xid, 4) &&
-	      read_field(process, var->my_xact, off->pgxact_xmin, &look->xmin, 4)))
-		return false;
-	if (read_field(process, var->my_status, off->backend_xact_start, &start, 8) && start > 0 &&
-	    start < INT64_MAX / 1000 - EPOCH_US)
-		look->since_ns = (start + EPOCH_US) * 1000;
-	look->walsender =
-		ws_shmem_variable(process, var->am_walsender, &walsender, 1) && walsender == 1;
+	look->walsender = walsender == 1;
+	if (read_field(process, var->my_status, process->off->backend_xact_start, &start, 8))
+		look->since_ns = wall(start);
 	return true;
 }
 
@@ -83,11 +107,16 @@ static void offer_process(struct ws_horizon *h, const struct ws_process *child,
 				.ns_pid = child->ns_pid,
 				.since_ns = look->since_ns };
 
-	/* Its own xid is never older than what its snapshot sees, but it may have no snapshot. */
-	if (look->xmin >= FIRST_NORMAL_XID)
+	if (look->xmin >= FIRST_NORMAL_XID &&
+	    (look->xid < FIRST_NORMAL_XID || is_older(look->xmin, look->xid))) {
 		hold.xid = look->xmin;
-	if (look->walsender)
+		hold.snapshot = true;
+	}
+	/* One without a database runs no SQL and exports no snapshot. */
+	if (look->walsender && !look->database && !look->since_ns) {
 		hold.kind = WS_HOLDS_FEEDBACK;
+		hold.snapshot = false;
+	}
 	offer(h, &hold);
 }
 
@@ -108,82 +137,92 @@ static void offer_slots(struct ws_horizon *h, const struct ws_slot_list *list)
 	}
 }
 
-static bool is_among(const struct look *looks, size_t count, uint32_t xid)
-{
-	for (size_t i = 0; i < count; i++)
-		if (looks[i].xid == xid)
-			return true;
-	return false;
-}
-
-/* Running xids that no process owns. Read before and after the processes, so that one that began or
- * ended meanwhile is not taken for one. */
-static uint32_t *running(const struct ws_shmem *shmem, size_t *count)
+/* TwoPhaseShmemSize, twophase.c: pointers to entries, and the entries behind them. */
+static bool find_prepared(const struct ws_shmem *shmem, uint64_t *table, int32_t *count)
 {
 	const struct ws_offsets *off = shmem->off;
-	uint64_t array, size, xids;
-	uint32_t *list;
-	int32_t n;
+	uint64_t size, wanted;
+	int32_t max;
 
-	*count = 0;
-	if (!ws_shmem_find(shmem, "Proc Array", &array, &size) ||
-	    off->proc_array_count == WS_UNKNOWN ||
-	    !ws_memory_read(shmem->pid, array + off->proc_array_count, &n, sizeof(n)) || n <= 0 ||
-	    n > PROCS_MAX ||
-	    !read_field(shmem, shmem->var->proc_global, off->proc_global_xids, &xids, 8))
-		return NULL;
-	list = calloc((size_t)n, sizeof(*list));
-	if (!list || !ws_memory_read(shmem->pid, xids, list, (size_t)n * sizeof(*list))) {
-		free(list);
-		return NULL;
-	}
-	*count = (size_t)n;
-	return list;
+	if (off->gxact_size == WS_UNKNOWN || off->gxact_size > GXACT_MAX ||
+	    off->gxact_xid == WS_UNKNOWN || off->gxact_valid == WS_UNKNOWN ||
+	    off->gxact_gid == WS_UNKNOWN || off->gxact_prepared_at == WS_UNKNOWN ||
+	    off->twophase_first == WS_UNKNOWN || off->twophase_count == WS_UNKNOWN ||
+	    !ws_shmem_find(shmem, "Prepared Transaction Table", table, &size) ||
+	    !ws_shmem_variable(shmem, shmem->var->max_prepared, &max, sizeof(max)) || max <= 0 ||
+	    max > PREPARED_MAX)
+		return false;
+	/* The server's own account of the size tells whether the layout is right. */
+	wanted = off->twophase_first + (uint64_t)max * (8 + (uint64_t)off->gxact_size);
+	return wanted == size && off->twophase_count <= off->twophase_first &&
+	       ws_memory_read(shmem->pid, *table + off->twophase_count, count, sizeof(*count)) &&
+	       *count >= 0 && *count <= max;
 }
 
-static void offer_prepared(const struct ws_shmem *shmem, struct ws_horizon *h,
-			   const uint32_t *before, size_t before_count, const struct look *looks,
-			   size_t count)
+/* False if what lies there is no prepared transaction, or changes. */
+static bool read_prepared(const struct ws_shmem *shmem, uint64_t address, struct ws_hold *hold)
 {
-	size_t after_count;
-	uint32_t *after = running(shmem, &after_count);
+	const struct ws_offsets *off = shmem->off;
+	uint8_t bytes[GXACT_MAX], again[GXACT_MAX];
+	uint32_t size = off->gxact_size;
+	int64_t at;
 
-	for (size_t i = 0; i < before_count; i++) {
-		struct ws_hold hold = { .kind = WS_HOLDS_PREPARED, .xid = before[i] };
-		bool still = false;
+	if (!ws_shmem_holds(shmem, address, size) || off->gxact_xid > size - 4 ||
+	    off->gxact_prepared_at > size - 8 || off->gxact_valid >= size ||
+	    off->gxact_gid > size - sizeof(hold->gid) ||
+	    !ws_memory_read(shmem->pid, address, bytes, size) ||
+	    !ws_memory_read(shmem->pid, address, again, size) || memcmp(bytes, again, size) != 0 ||
+	    bytes[off->gxact_valid] != 1)
+		return false;
+	*hold = (struct ws_hold){ .kind = WS_HOLDS_PREPARED };
+	memcpy(&hold->xid, bytes + off->gxact_xid, 4);
+	memcpy(&at, bytes + off->gxact_prepared_at, 8);
+	memcpy(hold->gid, bytes + off->gxact_gid, sizeof(hold->gid));
+	hold->since_ns = wall(at);
+	return hold->gid[0] && memchr(hold->gid, '\0', sizeof(hold->gid)) && hold->since_ns;
+}
 
-		for (size_t k = 0; k < after_count && !still; k++)
-			still = after[k] == before[i];
-		if (still && !is_among(looks, count, before[i]))
+static void offer_prepared(const struct ws_shmem *shmem, struct ws_horizon *h)
+{
+	uint64_t table, entry;
+	int32_t count;
+
+	if (!find_prepared(shmem, &table, &count))
+		return;
+	for (int32_t i = 0; i < count; i++) {
+		struct ws_hold hold;
+
+		if (ws_memory_read(shmem->pid, table + shmem->off->twophase_first + 8 * (uint64_t)i,
+				   &entry, 8) &&
+		    read_prepared(shmem, entry, &hold))
 			offer(h, &hold);
 	}
-	free(after);
 }
 
 static int by_age(const void *a, const void *b)
 {
 	const struct ws_hold *x = a, *y = b;
 
-	return x->xid == y->xid ? (int)x->kind - (int)y->kind : is_older(x->xid, y->xid) ? -1 : 1;
+	if (x->xid != y->xid)
+		return is_older(x->xid, y->xid) ? -1 : 1;
+	/* Who is it stands before who only sees it. */
+	return x->snapshot != y->snapshot ? (int)x->snapshot - (int)y->snapshot
+					  : (int)x->kind - (int)y->kind;
 }
 
 void ws_horizon_read(const struct ws_shmem *shmem, const struct ws_postmaster *postmaster,
 		     const struct ws_slot_list *list, struct ws_horizon *horizon)
 {
-	ws_autofree struct look *looks = calloc(postmaster->child_count + 1, sizeof(*looks));
-	size_t before_count, count = 0;
-	ws_autofree uint32_t *before = running(shmem, &before_count);
-
 	*horizon = (struct ws_horizon){ 0 };
-	for (size_t i = 0; i < postmaster->child_count && looks; i++) {
+	for (size_t i = 0; i < postmaster->child_count; i++) {
 		struct ws_shmem process = *shmem;
+		struct look look;
 
 		process.pid = postmaster->children[i].pid;
-		if (look_at(&process, postmaster->children[i].ns_pid, &looks[count]))
-			offer_process(horizon, &postmaster->children[i], &looks[count++]);
+		if (look_at(&process, postmaster->children[i].ns_pid, &look))
+			offer_process(horizon, &postmaster->children[i], &look);
 	}
-	if (looks)
-		offer_prepared(shmem, horizon, before, before_count, looks, count);
+	offer_prepared(shmem, horizon);
 	offer_slots(horizon, list);
 	qsort(horizon->holds, horizon->count, sizeof(horizon->holds[0]), by_age);
 }

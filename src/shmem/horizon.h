@@ -12,18 +12,21 @@ enum ws_holds {
 	WS_HOLDS_NOTHING = 0,
 	WS_HOLDS_SLOT,
 	WS_HOLDS_SLOT_CATALOG, /* holds back system catalogs alone */
-	WS_HOLDS_FEEDBACK, /* a walsender's xmin: a standby's hot_standby_feedback without a slot,
-			      or the snapshot it exports */
-	WS_HOLDS_TRANSACTION, /* of a process: its own xid or the oldest its snapshot sees */
-	WS_HOLDS_PREPARED,    /* a prepared transaction: an xid that belongs to no process (14+) */
+	WS_HOLDS_FEEDBACK,     /* the xmin of a walsender without a database: its standby's
+				  hot_standby_feedback, without a slot */
+	WS_HOLDS_TRANSACTION,  /* of a process: its own xid or the oldest its snapshot sees */
+	WS_HOLDS_PREPARED,     /* a prepared transaction */
 };
 
 struct ws_hold {
 	enum ws_holds kind;
 	uint32_t xid;
+	bool snapshot;	      /* the xid is another's, whose end the process does not see yet */
 	uint32_t pid, ns_pid; /* of a process */
-	int64_t since_ns;     /* wall clock of its transaction's start; 0: not known */
+	int64_t since_ns;     /* wall clock of its transaction's start (14+), or of PREPARE; 0: not
+				 known */
 	const struct ws_slot *slot;
+	char gid[200]; /* of a prepared transaction, with its NUL */
 };
 
 /* The oldest of each kind; those that nothing holds are WS_HOLDS_NOTHING. Sorted, oldest first. */

@@ -34,7 +34,7 @@ static const struct {
 	VARIABLE(max_wal_size, "max_wal_size_mb", NULL),
 	VARIABLE(max_slot_wal_keep_size, "max_slot_wal_keep_size_mb", NULL),
 	VARIABLE(wal_keep_size, "wal_keep_size_mb", NULL),
-	VARIABLE(proc_global, "ProcGlobal", NULL),
+	VARIABLE(max_prepared, "max_prepared_xacts", NULL),
 	VARIABLE(my_proc, "MyProc", NULL),
 	VARIABLE(my_xact, "MyPgXact", NULL),
 	VARIABLE(my_status, "MyBEEntry", NULL),

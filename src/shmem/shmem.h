@@ -22,7 +22,7 @@ struct ws_shmem_variables {
 	uint64_t next_xid; /* TransamVariables, up to 16 ShmemVariableCache */
 	uint64_t wal_segment_size;
 	uint64_t max_wal_size, max_slot_wal_keep_size, wal_keep_size; /* in MB */
-	uint64_t proc_global;
+	uint64_t max_prepared;
 	/* Of any process of the server; my_xact up to 13, my_status from 14 on. */
 	uint64_t my_proc, my_xact, my_status;
 	uint64_t my_proc_pid, my_proc_port, my_database_id, am_walsender, query;

@@ -15,6 +15,7 @@ for _name, _result, _arguments in (
         ("PQbackendPID", ctypes.c_int, [ctypes.c_void_p]),
         ("PQexec", ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p]),
         ("PQsendQuery", ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]),
+        ("PQgetResult", ctypes.c_void_p, [ctypes.c_void_p]),
         ("PQresultErrorField", ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_int]),
         ("PQntuples", ctypes.c_int, [ctypes.c_void_p]),
         ("PQgetvalue", ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]),
@@ -46,6 +47,11 @@ class Connection:
         """Sends a statement and does not wait for what comes of it."""
         if not _pq.PQsendQuery(self._conn, statement):
             raise Failure("cannot send: " + _pq.PQerrorMessage(self._conn).decode(errors="replace"))
+
+    def finish(self):
+        """Waits for the end of what was sent, whatever comes of it."""
+        while result := _pq.PQgetResult(self._conn):
+            _pq.PQclear(result)
 
     def run(self, statement):
         """Runs a statement (bytes). Returns its error as (sqlstate, message as bytes, location),
