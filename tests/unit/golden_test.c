@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../lib/sample.h"
@@ -360,6 +361,127 @@ static void test_symbols_json(void **state)
 	print_symbols(&ws_format_json, false, "symbols.json");
 }
 
+/* -- slots, which are read off a running server */
+
+static const struct ws_slot slots[] = {
+	{ .name = "standby_1",
+	  .active_pid = 12,
+	  .restart_lsn = 0x3000060,
+	  .xmin = 745,
+	  .effective_xmin = 745,
+	  .wal = WS_SLOT_RESERVED },
+	{ .name = "sub",
+	  .plugin = "pgoutput",
+	  .logical = true,
+	  .database = 5,
+	  .persistency = WS_SLOT_TEMPORARY,
+	  .active_pid = 13,
+	  .restart_lsn = 0x2000028,
+	  .confirmed_flush = 0x2000060,
+	  .catalog_xmin = 740,
+	  .effective_catalog_xmin = 740,
+	  .two_phase = WS_YES,
+	  .failover = WS_NO,
+	  .synced = WS_NO,
+	  .wal = WS_SLOT_EXTENDED },
+	{ .name = "left",
+	  .plugin = "test_decoding",
+	  .logical = true,
+	  .database = 16384,
+	  .invalid = WS_SLOT_WAL_REMOVED,
+	  .inactive_since_ns = 1772366400000000000,
+	  .wal = WS_SLOT_LOST },
+	{ .number = 3, .problem = "its name is none" },
+};
+
+static void fill_slots(struct ws_slots_report *r, struct ws_postmaster *p, struct ws_slot_row *rows)
+{
+	for (size_t i = 0; i < WS_ARRAY_SIZE(slots); i++)
+		rows[i] = (struct ws_slot_row){ .slot = &slots[i] };
+	rows[0].holder = (struct ws_holder){ .kind = WS_HOLDER_WALSENDER,
+					     .pid = 4712,
+					     .ns_pid = 12,
+					     .user = "repl",
+					     .application = "standby\0331" };
+	rows[1].holder =
+		(struct ws_holder){ .kind = WS_HOLDER_BACKEND,
+				    .pid = 4713,
+				    .ns_pid = 13,
+				    .user = "app",
+				    .database = "shop",
+				    .query = "select pg_logical_slot_peek_changes('sub')" };
+	strcpy(rows[1].database, "shop");
+	*p = (struct ws_postmaster){ .process = { .pid = 4711, .ns_pid = 1 },
+				     .datadir = "/data\033[1m" };
+	*r = (struct ws_slots_report){
+		.postmaster = p,
+		.version = "18.1",
+		.wal = { .major = 18,
+			 .has_recovery = true,
+			 .source = WS_WAL_WRITTEN,
+			 .position = 0x3000100,
+			 .has_next_xid = true,
+			 .next_xid = 760 },
+		.horizon = { .holds = { { .kind = WS_HOLDS_SLOT_CATALOG,
+					  .xid = 740,
+					  .slot = &slots[1] },
+					{ .kind = WS_HOLDS_PREPARED,
+					  .xid = 743,
+					  .since_ns = 1772366400000000000,
+					  .gid = "node\033 2" },
+					{ .kind = WS_HOLDS_TRANSACTION,
+					  .xid = 743,
+					  .snapshot = true,
+					  .pid = 4720,
+					  .ns_pid = 20 },
+					{ .kind = WS_HOLDS_SLOT, .xid = 745, .slot = &slots[0] } },
+			     .count = 4 },
+		.max_slots = 10,
+		.rows = rows,
+		.count = WS_ARRAY_SIZE(slots),
+	};
+}
+
+static void print_slots(const struct ws_format *format, bool color, const char *name)
+{
+	struct ws_export_options options = { .screen = {
+						     .width = 160, .utf8 = true, .color = color } };
+	struct ws_slot_row rows[WS_ARRAY_SIZE(slots)];
+	struct ws_postmaster postmaster;
+	struct ws_slots_report report;
+	struct ws_export ex;
+	char *text = NULL;
+	size_t size;
+
+	setenv("TZ", "UTC", 1);
+	tzset();
+	fill_slots(&report, &postmaster, rows);
+	options.out = open_memstream(&text, &size);
+	assert_int_equal(ws_export_begin(&ex, format, WS_VIEW_SLOTS, &options), 0);
+	assert_int_equal(ws_export_slots(&ex, &report), 0);
+	report.count = report.horizon.count = 0; /* and another server, without any */
+	report.wal = (struct ws_wal){ .has_recovery = true, .in_recovery = true };
+	assert_int_equal(ws_export_slots(&ex, &report), 0);
+	assert_int_equal(ws_export_end(&ex), 0);
+	ws_export_release(&ex);
+	fclose(options.out);
+	check(name, text);
+	free(text);
+}
+
+static void test_slots_text(void **state)
+{
+	(void)state;
+	print_slots(&ws_format_text, false, "slots.txt");
+	print_slots(&ws_format_text, true, "slots-color.txt");
+}
+
+static void test_slots_json(void **state)
+{
+	(void)state;
+	print_slots(&ws_format_json, false, "slots.json");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest doctor[] = {
@@ -368,6 +490,8 @@ int main(void)
 		cmocka_unit_test(test_doctor_colors_end_where_they_begin),
 		cmocka_unit_test(test_symbols_text),
 		cmocka_unit_test(test_symbols_json),
+		cmocka_unit_test(test_slots_text),
+		cmocka_unit_test(test_slots_json),
 	};
 	struct CMUnitTest tests[WS_ARRAY_SIZE(goldens)];
 	int failed;
