@@ -159,6 +159,12 @@ static bool find_prepared(const struct ws_shmem *shmem, uint64_t *table, int32_t
 	       *count >= 0 && *count <= max;
 }
 
+/* Offsets may be those of a file that is none of PostgreSQL's. */
+static bool fits(uint32_t offset, size_t bytes, uint32_t size)
+{
+	return offset + (uint64_t)bytes <= size;
+}
+
 /* False if what lies there is no prepared transaction, or changes. */
 static bool read_prepared(const struct ws_shmem *shmem, uint64_t address, struct ws_hold *hold)
 {
@@ -167,9 +173,9 @@ static bool read_prepared(const struct ws_shmem *shmem, uint64_t address, struct
 	uint32_t size = off->gxact_size;
 	int64_t at;
 
-	if (!ws_shmem_holds(shmem, address, size) || off->gxact_xid > size - 4 ||
-	    off->gxact_prepared_at > size - 8 || off->gxact_valid >= size ||
-	    off->gxact_gid > size - sizeof(hold->gid) ||
+	if (!ws_shmem_holds(shmem, address, size) || !fits(off->gxact_xid, 4, size) ||
+	    !fits(off->gxact_prepared_at, 8, size) || !fits(off->gxact_valid, 1, size) ||
+	    !fits(off->gxact_gid, sizeof(hold->gid), size) ||
 	    !ws_memory_read(shmem->pid, address, bytes, size) ||
 	    !ws_memory_read(shmem->pid, address, again, size) || memcmp(bytes, again, size) != 0 ||
 	    bytes[off->gxact_valid] != 1)

@@ -16,6 +16,7 @@
 #define SLOT_MAX   1024	  /* bytes of a ReplicationSlot; 18 has 272 */
 #define NAME_BYTES 64	  /* NAMEDATALEN */
 #define LOOKS	   8	  /* at a slot that changes */
+#define WAITS_MAX  1000	  /* for all slots: a server has few that change at a time */
 
 /* From PostgreSQL's epoch, 2000-01-01, to Unix's, in us. */
 #define EPOCH_US 946684800000000LL
@@ -170,7 +171,7 @@ static bool parse(const struct raw *raw, int major, struct ws_slot *slot)
  * lock free both times, was not in the middle of a change. 1: it is in use, 0: it is free.
  */
 static int read_whole(const struct ws_shmem *shmem, uint64_t address, struct raw *raw,
-		      struct ws_slot *slot)
+		      struct ws_slot *slot, unsigned int *waits)
 {
 	static const struct timespec pause = { .tv_nsec = 200000 };
 	struct raw before = { .off = shmem->off };
@@ -178,7 +179,7 @@ static int read_whole(const struct ws_shmem *shmem, uint64_t address, struct raw
 	uint8_t in_use = 0;
 
 	for (int look = 0; look < LOOKS; look++) {
-		if (look)
+		if (look && (*waits)++ < WAITS_MAX)
 			nanosleep(&pause, NULL);
 		if (!ws_memory_read(shmem->pid, address, before.bytes, size) ||
 		    !ws_memory_read(shmem->pid, address, raw->bytes, size)) {
@@ -204,7 +205,7 @@ static int read_slot(const struct ws_shmem *shmem, const struct ws_wal *wal, uin
 	struct raw raw = { .off = shmem->off };
 	struct ws_slot found = { .number = number }, *slot;
 
-	if (!read_whole(shmem, address, &raw, &found))
+	if (!read_whole(shmem, address, &raw, &found, &list->waits))
 		return 0;
 	if (!found.problem[0] && parse(&raw, shmem->major, &found))
 		found.wal = ws_slot_wal_status(&found, wal);

@@ -55,7 +55,8 @@ struct ws_slot {
 struct ws_slot_list {
 	struct ws_slot *slots;
 	size_t count, cap;
-	int32_t max; /* max_replication_slots */
+	int32_t max;	    /* max_replication_slots */
+	unsigned int waits; /* for slots that change */
 };
 
 /*

@@ -12,10 +12,11 @@
 
 #include <cmocka.h>
 
-#include "shmem/slots.h"
+#include "shmem/horizon.h"
 
-#define MAX_SLOTS 4
-#define MB	  (1 << 20)
+#define MAX_SLOTS    4
+#define MAX_PREPARED 3
+#define MB	     (1 << 20)
 
 struct fake_slot {
 	uint8_t mutex, in_use;
@@ -31,6 +32,13 @@ struct fake_element {
 	uint64_t location, size, allocated;
 };
 
+struct fake_prepared {
+	uint64_t next, prepared_at;
+	uint32_t xid;
+	uint8_t valid;
+	char gid[200];
+};
+
 struct fake_segment {
 	int32_t magic;
 	uint64_t size, index;
@@ -42,11 +50,18 @@ struct fake_segment {
 	uint64_t buckets[2];
 	struct fake_element element;
 	struct fake_slot slots[MAX_SLOTS];
+	struct fake_element prepared_element;
+	struct {
+		uint64_t free;
+		int32_t count;
+		uint64_t entries[MAX_PREPARED];
+		struct fake_prepared prepared[MAX_PREPARED];
+	} two_phase;
 };
 
 static struct {
 	uint64_t slot_ctl;
-	int32_t max_slots;
+	int32_t max_slots, max_prepared;
 } variables;
 
 static struct ws_offsets off;
@@ -73,6 +88,13 @@ static void set_layout(void)
 	off.slot_invalidated = AT(invalidated);
 	off.slot_restart_lsn = AT(restart_lsn);
 	off.slot_confirmed_flush = AT(confirmed_flush);
+	off.twophase_count = 8;
+	off.twophase_first = 16;
+	off.gxact_size = sizeof(struct fake_prepared);
+	off.gxact_xid = offsetof(struct fake_prepared, xid);
+	off.gxact_prepared_at = offsetof(struct fake_prepared, prepared_at);
+	off.gxact_valid = offsetof(struct fake_prepared, valid);
+	off.gxact_gid = offsetof(struct fake_prepared, gid);
 	off.shmem_totalsize = SEGMENT(size);
 	off.shmem_index = SEGMENT(index);
 	off.hash_size = sizeof(segment->hash);
@@ -104,6 +126,12 @@ static int setup(void **state)
 	strcpy(segment->element.key, "ReplicationSlot Ctl");
 	segment->element.location = (uint64_t)segment->slots;
 	segment->element.size = sizeof(segment->slots);
+	segment->buckets[0] = (uint64_t)&segment->prepared_element;
+	strcpy(segment->prepared_element.key, "Prepared Transaction Table");
+	segment->prepared_element.location = (uint64_t)&segment->two_phase;
+	segment->prepared_element.size = sizeof(segment->two_phase);
+	variables.max_prepared = MAX_PREPARED;
+	var.max_prepared = (uint64_t)&variables.max_prepared;
 	variables.slot_ctl = (uint64_t)segment->slots;
 	variables.max_slots = MAX_SLOTS;
 	var.slot_ctl = (uint64_t)&variables.slot_ctl;
@@ -203,6 +231,74 @@ static void a_loop_in_the_index_ends(void **state)
 	assert_int_equal(read_slots(&list, &err), 0);
 }
 
+static void prepare(unsigned int number, uint32_t xid, const char *gid)
+{
+	struct fake_prepared *prepared = &segment->two_phase.prepared[number];
+
+	*prepared = (struct fake_prepared){ .prepared_at = 1, .xid = xid, .valid = 1 };
+	strcpy(prepared->gid, gid);
+	segment->two_phase.entries[number] = (uint64_t)prepared;
+	segment->two_phase.count = (int32_t)number + 1;
+}
+
+static void read_horizon(struct ws_horizon *horizon)
+{
+	static const struct ws_postmaster postmaster = { 0 };
+	static const struct ws_slot_list none = { 0 };
+	struct ws_shmem shmem;
+	struct ws_error err;
+
+	assert_int_equal(ws_shmem_open(&shmem, (uint32_t)getpid(), 0, 18, &off, &var, &err), 0);
+	ws_horizon_read(&shmem, &postmaster, &none, horizon);
+}
+
+static void the_oldest_prepared_transaction_is_named(void **state)
+{
+	struct ws_horizon horizon;
+
+	(void)state;
+	read_horizon(&horizon);
+	assert_int_equal(horizon.count, 0);
+	prepare(0, 20, "young");
+	prepare(1, UINT32_MAX - 5, "before the numbers went round");
+	prepare(2, 10, "being prepared");
+	segment->two_phase.prepared[2].valid = 0;
+	read_horizon(&horizon);
+	assert_int_equal(horizon.count, 1);
+	assert_int_equal(horizon.holds[0].kind, WS_HOLDS_PREPARED);
+	assert_int_equal(horizon.holds[0].xid, UINT32_MAX - 5);
+	assert_string_equal(horizon.holds[0].gid, "before the numbers went round");
+}
+
+static void what_cannot_be_a_prepared_transaction_is_named_none(void **state)
+{
+	struct ws_horizon horizon;
+
+	(void)state;
+	prepare(0, 20, "");
+	prepare(1, 21, "endless");
+	memset(segment->two_phase.prepared[1].gid, 'x', 200);
+	prepare(2, 22, "elsewhere");
+	segment->two_phase.entries[2] = (uint64_t)&variables;
+	read_horizon(&horizon);
+	assert_int_equal(horizon.count, 0);
+	prepare(0, 20, "good");
+	segment->two_phase.count = MAX_PREPARED + 1;
+	read_horizon(&horizon);
+	assert_int_equal(horizon.count, 0);
+	segment->two_phase.count = 1;
+	off.gxact_gid = UINT32_MAX - 8; /* of a file that lies */
+	read_horizon(&horizon);
+	assert_int_equal(horizon.count, 0);
+	set_layout();
+	variables.max_prepared = MAX_PREPARED - 1; /* the table is larger: another layout */
+	read_horizon(&horizon);
+	assert_int_equal(horizon.count, 0);
+	variables.max_prepared = MAX_PREPARED;
+	read_horizon(&horizon);
+	assert_int_equal(horizon.count, 1);
+}
+
 static enum ws_slot_wal status(uint64_t segment_number, int32_t active_pid, int32_t keep_mb)
 {
 	const struct ws_wal wal = { .major = 15,
@@ -242,6 +338,8 @@ int main(void)
 		TEST(a_slot_that_cannot_be_one_says_so_and_the_others_are_read),
 		TEST(another_size_than_the_servers_own_refuses_the_layout),
 		TEST(a_loop_in_the_index_ends),
+		TEST(the_oldest_prepared_transaction_is_named),
+		TEST(what_cannot_be_a_prepared_transaction_is_named_none),
 		TEST(wal_status_is_what_the_server_would_say),
 	};
 
