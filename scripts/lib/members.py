@@ -5,10 +5,14 @@ offsets from.
 A member is (name, type) or (name, type, first major that has it, last one); None: no limit. A structure ends
 where the members anybody wants do, but for those whose size is asked for.
 
-From the headers of the majors 10 to 18 (13, 15, 17 and 18 were held against debug information, with
-`scripts/layout-table --against`; the others were not): replication/walsender_private.h, libpq/libpq-be.h, utils/elog.h,
+From the sources of the majors 10 to 18: replication/walsender_private.h, libpq/libpq-be.h, utils/elog.h,
 replication/slot.h, replication/logical.h, replication/output_plugin.h, lib/stringinfo.h, storage/latch.h
-(storage/waiteventset.h from 18 on), storage/proc.h.
+(storage/waiteventset.h from 18 on), storage/proc.h, storage/pg_shmem.h, access/transam.h,
+utils/backend_status.h (pgstat.h up to 13), and of files that keep theirs to themselves access/transam/xlog.c,
+access/transam/twophase.c, utils/hash/dynahash.c. 13, 15, 17 and 18 were held against debug information, with
+`scripts/layout-table --against`; of the slots (ReplicationSlot) the declarations of 11 and 14 were read, 10, 12 and 16
+are what their neighbours have in common. What is wrong here walscope slots does not believe: the server's own
+index has the size of its slots and of its prepared transactions, and another one refuses the layout.
 """
 
 MAJORS = range(10, 19)
@@ -98,8 +102,7 @@ STRUCTURES = {
     ],
     "TransamVariablesData": [("nextOid", "uint32"), ("oidCount", "uint32"), ("nextXid", "uint64", 17, None)],
     "PGXACT": [("xid", "uint32", None, 13), ("xmin", "uint32", None, 13), ("vacuumFlags", "bool", None, 13)],
-    # access/transam/twophase.c, read for 10 (with a dummyBackendId in what is padding here) and 17; that the
-    # others have the same is checked at run time: the table's size, and what each entry says of itself.
+    # Up to 16 a dummyBackendId stands in what is padding here.
     "TwoPhaseStateData": [("freeGXacts", "pointer"), ("numPrepXacts", "int"), ("prepXacts", "pointer")],
     "GlobalTransactionData": [
         ("next", "pointer"), ("pgprocno", "int"), ("prepared_at", "uint64"), ("prepare_start_lsn", "uint64"),
