@@ -93,8 +93,8 @@ void ws_tracer_each_entry(const struct ws_tracer *tracer,
 			  void (*fn)(void *arg, uint32_t pid, const struct ws_entry *entry),
 			  void *arg);
 
-/* Takes a sample of all sessions and their sockets, and calls fn for each. Nothing on kernels without
- * the iterator. Returns 0 or -errno. */
+/* Takes a sample of all sessions and their sockets, and calls fn for each. Nothing on kernels
+ * without the iterator. Returns 0 or -errno. */
 int ws_tracer_each_sample(const struct ws_tracer *tracer,
 			  void (*fn)(void *arg, const struct ws_taken *taken), void *arg);
 /* From now on deadly signals to this postmaster (start in whole clock ticks) are reported, as those

@@ -232,7 +232,8 @@ static void test_help_and_version(void **state)
 
 static void test_what_is_no_recording_is_refused(void **state)
 {
-	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "explain", "trace" };
+	static const char *const verbs[] = { "sessions", "history", "timeline",
+					     "hist",	 "explain", "trace" };
 	char empty[] = "/tmp/walscope-empty.XXXXXX";
 	int fd = mkstemp(empty);
 
@@ -272,7 +273,8 @@ static void test_a_sound_recording_is_status_0_and_says_nothing(void **state)
 
 static void test_a_torn_recording_shows_the_rest_with_status_3(void **state)
 {
-	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "explain", "trace" };
+	static const char *const verbs[] = { "sessions", "history", "timeline",
+					     "hist",	 "explain", "trace" };
 	char path[64];
 	struct stat st;
 
@@ -337,7 +339,8 @@ static void test_a_damaged_recording_shows_the_rest_with_status_3(void **state)
 
 static void test_a_recording_with_loss_says_so_with_status_3(void **state)
 {
-	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "explain", "trace" };
+	static const char *const verbs[] = { "sessions", "history", "timeline",
+					     "hist",	 "explain", "trace" };
 	char path[64];
 
 	(void)state;
@@ -487,7 +490,8 @@ static void test_what_is_not_measured_is_null_not_0(void **state)
 
 static void test_nothing_a_server_says_reaches_the_terminal_raw(void **state)
 {
-	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "explain", "trace" };
+	static const char *const verbs[] = { "sessions", "history", "timeline",
+					     "hist",	 "explain", "trace" };
 	static const char *const locales[] = { "C", "C.UTF-8" };
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(verbs) * 2; i++) {
@@ -545,7 +549,8 @@ static void test_what_reads_a_pipe_gets_names_whole(void **state)
 
 static void test_a_full_disk_is_an_error(void **state)
 {
-	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "explain", "trace" };
+	static const char *const verbs[] = { "sessions", "history", "timeline",
+					     "hist",	 "explain", "trace" };
 	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
 
 	assert_true(full >= 0);
@@ -575,7 +580,8 @@ static void test_a_file_size_limit_is_an_error(void **state)
 
 static void test_a_closed_pipe_ends_it_silently(void **state)
 {
-	static const char *const verbs[] = { "sessions", "history", "timeline", "hist", "explain", "trace" };
+	static const char *const verbs[] = { "sessions", "history", "timeline",
+					     "hist",	 "explain", "trace" };
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(verbs); i++) {
 		struct ws_cli_run run = { 0 };
