@@ -55,6 +55,8 @@ static bool all_taken(const struct ws_case *c)
 WS_RULE(receiver_silent)
 {
 	uint64_t usual = ws_track_usual_interval(c->t), silent, pinged;
+	/* Then the server itself has waited long enough, as it was told. */
+	bool timed_out = c->s->exit_reason == WS_END_REPLICATION_TIMEOUT;
 	char text[WS_DURATION_TEXT], ping[WS_DURATION_TEXT];
 
 	if (!ws_case_streams(c) || !c->t->ping_ns || c->t->ping_ns >= c->to_ns || !all_taken(c))
@@ -63,8 +65,8 @@ WS_RULE(receiver_silent)
 	silent = c->t->last_reply_ns && c->to_ns > c->t->last_reply_ns
 			 ? c->to_ns - c->t->last_reply_ns
 			 : pinged;
-	if (pinged < ws_limit_ns(WS_LIMIT_SILENT_PING) ||
-	    (double)silent <= ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)usual)
+	if (!timed_out && (pinged < ws_limit_ns(WS_LIMIT_SILENT_PING) ||
+			   (double)silent <= ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)usual))
 		return false;
 	f->confidence = 0.9;
 	ws_fact(f, "since_last_reply", silent, "ns");
@@ -75,7 +77,7 @@ WS_RULE(receiver_silent)
 	       "The client has not replied for %s, nor to being asked %s ago, though its host "
 	       "(or a proxy between) has taken all that was sent.",
 	       ws_duration_format(silent, text), ws_duration_format(pinged, ping));
-	if (c->s->exit_reason == WS_END_REPLICATION_TIMEOUT)
+	if (timed_out)
 		ws_say(f, " wal_sender_timeout has ended the session.");
 	return true;
 }

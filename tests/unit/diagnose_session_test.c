@@ -171,6 +171,21 @@ static void one_that_is_asked_and_does_not_reply_is_silent(void **state)
 	assert_verdict(*state, SESSION, "receiver_silent");
 }
 
+static void one_that_a_short_timeout_ended_was_silent(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){
+			      .seconds = 3, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
+	lab_play(lab, &(struct step){
+			      .seconds = 2, .wait = WS_WAIT_WAL, .ping = true, .socket = &calm });
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, SESSION, "receiver_silent");
+}
+
 static void one_that_reports_rarely_and_is_not_asked_is_not_silent(void **state)
 {
 	lab_stream(*state, 0);
@@ -430,6 +445,7 @@ int main(void)
 		LAB(unanswered_retransmissions_are_a_dead_connection),
 		LAB(probes_of_a_closed_window_are_no_dead_connection),
 		LAB(one_that_is_asked_and_does_not_reply_is_silent),
+		LAB(one_that_a_short_timeout_ended_was_silent),
 		LAB(one_that_reports_rarely_and_is_not_asked_is_not_silent),
 		LAB(without_a_word_of_the_socket_nobody_is_silent),
 		LAB(half_a_message_is_a_stall),
