@@ -36,9 +36,10 @@ static const struct {
 	[WS_BLOCKED_LOCK] = { WS_STATE_WAIT_LOCK, BIT(STARTING) | BIT(COMMAND) | BIT(SQL) |
 							  BIT(DECODE) | BIT(OUTPUT_PLUGIN) |
 							  BIT(REPLY) | BIT(EXITING) | BACKUP },
+	/* One that ends and cannot tell its client is exiting all the same. */
 	[WS_BLOCKED_CLIENT_WRITE] = { WS_STATE_SEND_BLOCKED,
 				      BIT(STARTING) | BIT(COMMAND) | BIT(SQL) | BIT(REPLY) |
-					      BIT(STOPPING) | BIT(EXITING) | STREAM | BACKUP },
+					      BIT(STOPPING) | STREAM | BACKUP },
 	/* Until the message is whole no record says that the wait for WAL or socket is over. */
 	[WS_BLOCKED_CLIENT_READ] = { WS_STATE_RECV_BLOCKED,
 				     BIT(REPLY) | BIT(SEND_BLOCKED) | BIT(STOPPING) | STREAM },
