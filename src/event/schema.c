@@ -23,6 +23,12 @@
 		.name = json, .type = WS_FIELD_##kind, PLACE(rec, member), .names = list, \
 		.name_count = WS_ARRAY_SIZE(list)                                         \
 	}
+/* 0 is "not known". */
+#define NAMED_OR_ZERO(kind, rec, member, json, list)                                      \
+	{                                                                                 \
+		.name = json, .type = WS_FIELD_##kind, PLACE(rec, member), .names = list, \
+		.name_count = WS_ARRAY_SIZE(list), .unknown = WS_UNKNOWN_ZERO             \
+	}
 #define RESERVED(rec, member)                                                              \
 	{                                                                                  \
 		.name = #member, .type = WS_FIELD_UINT, PLACE(rec, member), .hidden = true \
@@ -443,7 +449,7 @@ static const struct ws_field socket_fields[] = {
 	NUMBER(UINT, ws_rec_socket, total_retrans, "total_retrans"),
 	NUMBER(UINT, ws_rec_socket, sndbuf_bytes, "sndbuf_bytes"),
 	NUMBER(UINT, ws_rec_socket, queued_bytes, "queued_bytes"),
-	NAMED(ENUM, ws_rec_socket, tcp_state, "tcp_state", tcp_state_names),
+	NAMED_OR_ZERO(ENUM, ws_rec_socket, tcp_state, "tcp_state", tcp_state_names),
 	NAMED(ENUM, ws_rec_socket, timer, "timer", tcp_timer_names),
 	NUMBER(UINT, ws_rec_socket, backoff, "backoff"),
 	NUMBER(UINT, ws_rec_socket, retransmits, "retransmits"),
@@ -503,11 +509,11 @@ static const char *const walreceiver_names[] = { NULL, "none", "runs", "stopped"
 
 static const struct ws_field cluster_fields[] = {
 	NUMBER_IF(LSN, ws_rec_cluster, flush_lsn, "lsn", valid, WS_CLUSTER_FLUSH),
-	NAMED(ENUM, ws_rec_cluster, db_state, "db_state", db_state_names),
+	NAMED_OR_ZERO(ENUM, ws_rec_cluster, db_state, "db_state", db_state_names),
 	NUMBER_IF(UINT, ws_rec_cluster, sync_waiters, "sync_waiters", valid, WS_CLUSTER_SYNC),
 	NUMBER_IF(UINT, ws_rec_cluster, sync_walsenders, "sync_walsenders", valid, WS_CLUSTER_SYNC),
 	HIDDEN_FLAGS(ws_rec_cluster, valid, "valid", cluster_valid),
-	NAMED(ENUM, ws_rec_cluster, walreceiver, "walreceiver", walreceiver_names),
+	NAMED_OR_ZERO(ENUM, ws_rec_cluster, walreceiver, "walreceiver", walreceiver_names),
 	RESERVED(ws_rec_cluster, reserved),
 	NUMBER_IF(STRING, ws_rec_cluster, sync_names, "sync_names", valid, WS_CLUSTER_NAMES),
 };
