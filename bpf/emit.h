@@ -67,18 +67,25 @@ static __always_inline __u64 wake_flags_reserved(__u32 size)
 	return wake_flags(unread > size ? unread - size : 0, size);
 }
 
-/* Fills a record's head. The record takes the session's next number whether it gets through or not.
- */
-static __always_inline void fill_head(struct ws_rec *h, struct ws_entry *e, __u32 pid, __u16 kind,
-				      __u16 size, __u64 now)
+/* Fills the head of a record about a session that is not of its sequence. */
+static __always_inline void fill_head_about(struct ws_rec *h, const struct ws_entry *e, __u32 pid,
+					    __u16 kind, __u16 size, __u64 now)
 {
 	h->size = size;
 	h->kind = kind;
 	h->pid = pid;
 	h->time_ns = now;
 	h->start_ns = e->start_ns;
-	h->seq = e->seq++;
 	h->server = e->server;
+}
+
+/* Fills a record's head. The record takes the session's next number whether it gets through or not.
+ */
+static __always_inline void fill_head(struct ws_rec *h, struct ws_entry *e, __u32 pid, __u16 kind,
+				      __u16 size, __u64 now)
+{
+	fill_head_about(h, e, pid, kind, size, now);
+	h->seq = e->seq++;
 }
 
 /* Sends a record whose head is the first member; h->flags are the caller's. */

@@ -162,17 +162,6 @@ static __always_inline void take_task(struct ws_rec_sample *r, struct task_struc
 	r->task_state = state_letter(task);
 }
 
-static __always_inline void head(struct ws_rec *h, const struct ws_entry *e, __u32 pid, __u16 kind,
-				 __u16 size, __u64 now)
-{
-	h->size = size;
-	h->kind = kind;
-	h->pid = pid;
-	h->time_ns = now;
-	h->start_ns = e->start_ns;
-	h->server = e->server;
-}
-
 /* For each thread of the host. */
 SEC("iter/task")
 int each_task(struct bpf_iter__task *ctx)
@@ -192,7 +181,7 @@ int each_task(struct bpf_iter__task *ctx)
 	if (!e || e->flags & WS_ENTRY_DEAD || !began_at(e, task->start_boottime))
 		return 0;
 	now = bpf_ktime_get_ns();
-	head(&row.sample.h, e, pid, WS_KIND_SAMPLE, sizeof(row.sample), now);
+	fill_head_about(&row.sample.h, e, pid, WS_KIND_SAMPLE, sizeof(row.sample), now);
 	take_task(&row.sample, task);
 	take_unix(&row.sample, task, e->sock);
 	/* Less than was sent: what was received from upstream is not what there is to send (the WAL
@@ -202,7 +191,7 @@ int each_task(struct bpf_iter__task *ctx)
 		row.sample.valid |= WS_SAMPLE_TARGET;
 	}
 	if (take_socket(&row.socket, task, e->sock))
-		head(&row.socket.h, e, pid, WS_KIND_SOCKET, sizeof(row.socket), now);
+		fill_head_about(&row.socket.h, e, pid, WS_KIND_SOCKET, sizeof(row.socket), now);
 	row.base = e->base;
 	row.seq = e->seq;
 	row.flags = e->flags;
