@@ -83,7 +83,7 @@ static const struct argp_option tracing_options[] = {
 	OPTION("duration", KEY_DURATION, "S", "Trace for so long (10, 500ms, 1.5m, 2h)"),
 	OPTION("level", KEY_LEVEL, "N",
 	       "1: sessions, commands, states, errors; 2 (default): also stages of the send loop, "
-	       "waits, replies; 3: also each message and WAL read"),
+	       "waits, replies; 3: also each message, WAL read and wait for a CPU"),
 	OPTION("ring", KEY_RING, "SIZE",
 	       "The ring buffer between kernel and walscope: a power of two from 4k to 1G (16M)"),
 	OPTION("attach", KEY_ATTACH, "HOW",
