@@ -2,6 +2,7 @@
 """Builds walscope in every variant and runs every test. Called by scripts/check."""
 
 import argparse
+import concurrent.futures
 import glob
 import json
 import os
@@ -90,6 +91,10 @@ def run(argv, timeout, env=None):
     return status, text, time.monotonic() - began
 
 
+def processors():
+    return len(os.sched_getaffinity(0))
+
+
 # -- formatting and building
 
 
@@ -124,8 +129,7 @@ def check_scripts(tally):
 
 
 def check_build(tally, name, *variables):
-    jobs = str(len(os.sched_getaffinity(0)))
-    status, text, seconds = run(["make", "-k", "-j", jobs, *variables, "all", "tests"], BUILD_TIMEOUT)
+    status, text, seconds = run(["make", "-k", "-j", str(processors()), *variables, "all", "tests"], BUILD_TIMEOUT)
     warned = re.search(r"warning:", text) is not None
     good = status == 0 and not warned
     text = "\n".join(line for line in text.splitlines() if not re.match(r"  [A-Z]+ +\S+$", line))
@@ -145,20 +149,26 @@ def count_cmocka(status, text):
     return passed, failed
 
 
-def check_cmocka(tally, folder, build, env=None):
-    """Every tests/FOLDER/**/*_test.c is a program below the build folder; cases are counted. Returns how
-    many programs there are."""
+def check_cmocka(tally, folder, build, env=None, jobs=1):
+    """Every tests/FOLDER/**/*_test.c is a program below the build folder; cases are counted, as many programs
+    run at once as jobs says. Returns how many programs there are."""
     sources = sorted(glob.glob(f"{ROOT}/tests/{folder}/**/*_test.c", recursive=True))
-    for source in sources:
-        name = os.path.relpath(source, ROOT)[:-len(".c")]
+    names = [os.path.relpath(source, ROOT)[:-len(".c")] for source in sources]
+
+    def outcome(name):
         program = os.path.join(build, name)
-        label = name[len("tests/"):]
         if not os.path.exists(os.path.join(ROOT, program)):
-            tally.add(label, 0, 1, 0, f"{program} was not built")
-            continue
-        status, text, seconds = run([program], UNIT_TIMEOUT, {"BUILD": build, **(env or {})})
-        passed, failed = count_cmocka(status, text)
-        tally.add(label, passed, failed, seconds, text if status == 0 else f"{text}\nexit status {status}")
+            return None, f"{program} was not built", 0
+        return run([program], UNIT_TIMEOUT, {"BUILD": build, **(env or {})})
+
+    pool = concurrent.futures.ThreadPoolExecutor(jobs)
+    try:
+        for name, (status, text, seconds) in zip(names, pool.map(outcome, names)):
+            passed, failed = count_cmocka(status, text)
+            tally.add(name[len("tests/"):], passed, failed, seconds,
+                      text if status == 0 else f"{text}\nexit status {status}")
+    finally:  # without waiting: who interrupts ends the programs afterwards
+        pool.shutdown(wait=False, cancel_futures=True)
     return len(sources)
 
 
@@ -299,10 +309,10 @@ def main():
         check_build(tally, "clang", "BUILD=build/clang", "CC=clang")
         check_build(tally, "gcc, ASan and UBSan", "BUILD=build/san", "SAN=1")
         tally.heading("unit tests")
-        if check_cmocka(tally, "unit", "build") == 0:
+        if check_cmocka(tally, "unit", "build", jobs=processors()) == 0:
             tally.add("unit tests", 0, 1, 0, "there are none")
         tally.heading("unit tests under ASan and UBSan")
-        check_cmocka(tally, "unit", "build/san", {"ASAN_OPTIONS": "detect_leaks=1"})
+        check_cmocka(tally, "unit", "build/san", {"ASAN_OPTIONS": "detect_leaks=1"}, jobs=processors())
         tally.heading("live tests")
         if options.no_live:
             for label in ("live tests", f"live tests with PostgreSQL {second_major()}"):
