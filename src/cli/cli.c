@@ -54,6 +54,10 @@ static const struct ws_verb verbs[] = {
 	  "the "
 	  "time went, a verdict, its evidence, and what to do.",
 	  ON_RECORDINGS, ws_cmd_explain },
+	{ "show", "FILE", "one session from its start to its end, as a person would tell it",
+	  "Prints the reconstruction of one session: who it was, its start, its commands, what it "
+	  "did, how far its standby was behind, its last acts and its end.",
+	  ON_RECORDINGS | WS_GROUP_MOMENT, ws_cmd_show },
 };
 
 const struct ws_verb *ws_verbs(size_t *count)

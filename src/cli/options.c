@@ -27,6 +27,7 @@ enum {
 	KEY_SESSION,
 	KEY_FROM,
 	KEY_TO,
+	KEY_AROUND,
 	KEY_LIVE,
 	KEY_DURATION,
 	KEY_LEVEL,
@@ -61,6 +62,12 @@ static const struct argp_option replay_options[] = {
 	       "What happened from then on: RFC 3339, or -10m: that "
 	       "long before the recording's end"),
 	OPTION("to", KEY_TO, "TIME", "What happened before"),
+	{ 0 },
+};
+static const struct argp_option moment_options[] = {
+	OPTION("around", KEY_AROUND, "TIME",
+	       "The neighbourhood of this moment: RFC 3339, or -10m; 10 s on either side, unless "
+	       "--from and --to say otherwise"),
 	{ 0 },
 };
 static const struct argp_option slots_options[] = {
@@ -127,17 +134,12 @@ static const struct group {
 	unsigned int bit; /* 0: every command */
 	const struct argp_option *options;
 } groups[] = {
-	{ WS_GROUP_OUTPUT, output_options },
-	{ WS_GROUP_SERVER, server_options },
-	{ WS_GROUP_SLOTS, slots_options },
-	{ WS_GROUP_FILTER, filter_options },
-	{ WS_GROUP_REPLAY, replay_options },
-	{ WS_GROUP_LIVE, live_options },
-	{ WS_GROUP_TRACING, tracing_options },
-	{ WS_GROUP_REDACT, redact_options },
-	{ WS_GROUP_BINARY, binary_options },
-	{ WS_GROUP_JSON, json_options },
-	{ 0, common_options },
+	{ WS_GROUP_OUTPUT, output_options }, { WS_GROUP_SERVER, server_options },
+	{ WS_GROUP_SLOTS, slots_options },   { WS_GROUP_FILTER, filter_options },
+	{ WS_GROUP_REPLAY, replay_options }, { WS_GROUP_MOMENT, moment_options },
+	{ WS_GROUP_LIVE, live_options },     { WS_GROUP_TRACING, tracing_options },
+	{ WS_GROUP_REDACT, redact_options }, { WS_GROUP_BINARY, binary_options },
+	{ WS_GROUP_JSON, json_options },     { 0, common_options },
 };
 #define GROUP_COUNT WS_ARRAY_SIZE(groups)
 
@@ -360,7 +362,7 @@ static error_t check_once(struct parse *p, int key)
 		{ KEY_SLOT, "--slot" }, { KEY_KIND, "--kind" },
 		{ KEY_FROM, "--from" }, { KEY_TO, "--to" },
 		{ 'o', "-o" },		{ KEY_SESSION, "--session" },
-		{ KEY_ELF, "--elf" },
+		{ KEY_ELF, "--elf" },	{ KEY_AROUND, "--around" },
 	};
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(once); i++) {
@@ -400,6 +402,8 @@ static error_t parse_value(struct parse *p, int key, const char *arg)
 		return parse_when(p, "--from", arg, &o->from);
 	case KEY_TO:
 		return parse_when(p, "--to", arg, &o->to);
+	case KEY_AROUND:
+		return parse_when(p, "--around", arg, &o->around);
 	case KEY_DURATION:
 		return parse_duration(p, arg);
 	case KEY_LEVEL:

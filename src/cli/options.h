@@ -29,6 +29,7 @@ enum ws_option_group {
 	WS_GROUP_REDACT = 1 << 9,	/* --redact */
 	WS_GROUP_SLOTS = 1 << 11,	/* which servers and slots */
 	WS_GROUP_BINARY = 1 << 10,	/* a server binary as operand, and what of it */
+	WS_GROUP_MOMENT = 1 << 12,	/* --around */
 };
 
 /* A moment of a recording. */
@@ -55,7 +56,7 @@ struct ws_options {
 	const char *file; /* operand */
 	const char *output;
 	struct ws_filter filter;
-	struct ws_when from, to;
+	struct ws_when from, to, around;
 	bool live;
 	uint64_t duration_ns; /* 0: until interrupted */
 	int level;	      /* 1 to 3; 2 unless told */

@@ -146,12 +146,18 @@ static uint64_t resolve(const struct ws_replay *s, const struct ws_when *when, u
 	}
 }
 
+uint64_t ws_replay_time(const struct ws_replay *source, const struct ws_when *when)
+{
+	return resolve(source, when, source->end_ns);
+}
+
 static int set_window(struct ws_replay *s, struct ws_error *err)
 {
 	const struct ws_options *o = s->options;
 	char begin[WS_TIME_TEXT], end[WS_TIME_TEXT];
 
 	s->windowed = o->from.kind || o->to.kind;
+	s->has_to = o->to.kind != WS_WHEN_NONE;
 	s->from_ns = resolve(s, &o->from, s->begin_ns);
 	s->to_ns = resolve(s, &o->to, s->end_ns);
 	if (!s->windowed || s->from_ns < s->to_ns)
@@ -211,8 +217,7 @@ int ws_replay_run(const struct ws_replay *s, const struct ws_observer *observer,
 	if (!*model)
 		return no_memory(s, err);
 	if (s->windowed)
-		ws_model_set_window(*model, s->from_ns,
-				    s->options->to.kind ? s->to_ns : UINT64_MAX);
+		ws_model_set_window(*model, s->from_ns, s->has_to ? s->to_ns : UINT64_MAX);
 	pass.model = *model;
 	rc = read_all(s, feed, &pass, NULL, err);
 	if (rc == 0 && ws_model_finish(*model, s->end_ns) == 0)

@@ -21,6 +21,7 @@ struct ws_replay {
 	uint64_t begin_ns, end_ns;     /* first and last time in the recording */
 	uint64_t from_ns, to_ns;       /* what is looked at */
 	bool windowed;		       /* --from or --to */
+	bool has_to;		       /* to_ns is a limit, not just the end */
 	uint64_t lost;		       /* events known to be missing */
 	bool torn;
 	char torn_why[256];
@@ -30,6 +31,9 @@ struct ws_replay {
 int ws_replay_open(struct ws_replay *source, const struct ws_options *options,
 		   struct ws_error *err);
 void ws_replay_deinit(struct ws_replay *source);
+
+/* The moment an option names, as a monotonic time. */
+uint64_t ws_replay_time(const struct ws_replay *source, const struct ws_when *when);
 
 /* Calls fn for each record of the recording, in its order; stops when it returns not 0, and returns
  * that (err is fn's business then), or -1 with err filled. */

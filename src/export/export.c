@@ -65,6 +65,11 @@ int ws_export_slots(struct ws_export *ex, const struct ws_slots_report *report)
 	return ex->format->slots ? ex->format->slots(ex, report) : 0;
 }
 
+int ws_export_show(struct ws_export *ex, const struct ws_show *show)
+{
+	return ex->format->show ? ex->format->show(ex, show) : 0;
+}
+
 int ws_export_end(struct ws_export *ex)
 {
 	if (ex->format->end && ex->format->end(ex))

@@ -12,6 +12,7 @@
 #include "diagnose/diagnose.h"
 #include "export/doctor.h"
 #include "export/screen.h"
+#include "export/show.h"
 #include "export/slots.h"
 #include "export/symbols.h"
 #include "session/model.h"
@@ -26,6 +27,7 @@ enum ws_view {
 	WS_VIEW_SYMBOLS,
 	WS_VIEW_EXPLAIN,
 	WS_VIEW_SLOTS,
+	WS_VIEW_SHOW,
 	WS_VIEW_COUNT,
 };
 
@@ -70,6 +72,7 @@ struct ws_format {
 	int (*explained)(struct ws_export *ex, const struct ws_explained *explained);
 	/* Once per server. */
 	int (*slots)(struct ws_export *ex, const struct ws_slots_report *report);
+	int (*show)(struct ws_export *ex, const struct ws_show *show);
 	/* After the last row. */
 	int (*end)(struct ws_export *ex);
 	/* Frees the state, also without an end. */
@@ -95,6 +98,7 @@ int ws_export_doctor(struct ws_export *ex, const struct ws_doctor *doctor);
 int ws_export_symbols(struct ws_export *ex, const struct ws_symbol_report *report);
 int ws_export_explained(struct ws_export *ex, const struct ws_explained *explained);
 int ws_export_slots(struct ws_export *ex, const struct ws_slots_report *report);
+int ws_export_show(struct ws_export *ex, const struct ws_show *show);
 int ws_export_end(struct ws_export *ex);
 void ws_export_release(struct ws_export *ex);
 

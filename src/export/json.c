@@ -218,39 +218,46 @@ static void put_identity(json_t *o, const struct ws_session *s, int *rc)
 	ws_json_put(o, "partner", ws_json_str(ws_session_partner(s, partner)), rc);
 }
 
-static int json_session(struct ws_export *ex, const struct ws_session *s)
+json_t *ws_json_session(const struct ws_export *ex, const struct ws_session *s, int *rc)
 {
 	json_t *o = json_object();
 	uint64_t begin = ws_session_begin_ns(s);
-	int rc = 0;
 
-	ws_json_put_session(o, s, &rc);
-	put_identity(o, s, &rc);
-	ws_json_put(o, "start", ws_json_time(ex, begin), &rc);
-	ws_json_put(o, "end", ws_json_time(ex, s->end_ns), &rc);
+	ws_json_put_session(o, s, rc);
+	put_identity(o, s, rc);
+	ws_json_put(o, "start", ws_json_time(ex, begin), rc);
+	ws_json_put(o, "end", ws_json_time(ex, s->end_ns), rc);
 	ws_json_put(o, "duration_ns",
 		    begin ? ws_json_uint(ws_session_duration_ns(s, ex->opt.to_ns)) : json_null(),
-		    &rc);
-	ws_json_put(o, "was_running", ws_json_bool(s->was_running), &rc);
-	ws_json_put(o, "observed_from", ws_json_time(ex, s->begin_ns), &rc);
-	ws_json_put(o, "start_phases", start_phases(s, &rc), &rc);
-	ws_json_put(o, "exit", exit_object(s, &rc), &rc);
-	ws_json_put(o, "tls", s->valid & WS_VALID_TLS ? ws_json_bool(s->tls) : json_null(), &rc);
-	ws_json_put(o, "commands", ws_json_uint(s->commands), &rc);
-	ws_json_put(o, "events", ws_json_uint(s->events), &rc);
-	ws_json_put(o, "lost", ws_json_uint(s->lost), &rc);
+		    rc);
+	ws_json_put(o, "was_running", ws_json_bool(s->was_running), rc);
+	ws_json_put(o, "observed_from", ws_json_time(ex, s->begin_ns), rc);
+	ws_json_put(o, "start_phases", start_phases(s, rc), rc);
+	ws_json_put(o, "exit", exit_object(s, rc), rc);
+	ws_json_put(o, "tls", s->valid & WS_VALID_TLS ? ws_json_bool(s->tls) : json_null(), rc);
+	ws_json_put(o, "commands", ws_json_uint(s->commands), rc);
+	ws_json_put(o, "events", ws_json_uint(s->events), rc);
+	ws_json_put(o, "lost", ws_json_uint(s->lost), rc);
 	ws_json_put(o, "wal_bytes", s->has_wal_bytes ? ws_json_uint(s->wal_bytes) : json_null(),
-		    &rc);
+		    rc);
 	ws_json_put(o, "wire_bytes", s->has_wire_bytes ? ws_json_uint(s->wire_bytes) : json_null(),
-		    &rc);
+		    rc);
 	ws_json_put(o, "acked_bytes",
-		    s->has_wire_bytes ? ws_json_uint(s->acked_bytes) : json_null(), &rc);
-	ws_json_put(o, "sends", s->has_sends ? ws_json_uint(s->sends) : json_null(), &rc);
-	ws_json_put(o, "backup_bytes", ws_json_uint_or_null(s->backup_bytes), &rc);
+		    s->has_wire_bytes ? ws_json_uint(s->acked_bytes) : json_null(), rc);
+	ws_json_put(o, "sends", s->has_sends ? ws_json_uint(s->sends) : json_null(), rc);
+	ws_json_put(o, "backup_bytes", ws_json_uint_or_null(s->backup_bytes), rc);
 	ws_json_put(o, "postmaster_pid",
 		    s->valid & WS_VALID_PARENT ? ws_json_uint_or_null(s->postmaster_pid)
 					       : json_null(),
-		    &rc);
+		    rc);
+	return o;
+}
+
+static int json_session(struct ws_export *ex, const struct ws_session *s)
+{
+	int rc = 0;
+	json_t *o = ws_json_session(ex, s, &rc);
+
 	return ws_json_line(ex, o, rc);
 }
 
@@ -266,33 +273,41 @@ static void put_sum(json_t *o, const char *bytes, const char *hash, bool there, 
 		    rc);
 }
 
-static int json_command(struct ws_export *ex, const struct ws_session *session,
-			const struct ws_command *c)
+json_t *ws_json_command(const struct ws_export *ex, const struct ws_session *session,
+			const struct ws_command *c, int *rc)
 {
 	json_t *o = json_object();
 	uint64_t duration;
-	int rc = 0;
 
-	ws_json_put_session(o, session, &rc);
-	ws_json_put(o, "seq", ws_json_uint(c->seq), &rc);
-	ws_json_put(o, "command", ws_json_text(c->text, c->text_len), &rc);
-	ws_json_put(o, "kind", ws_json_str_or_null(c->kind), &rc);
-	ws_json_put(o, "start", ws_json_time(ex, c->start_ns), &rc);
+	ws_json_put_session(o, session, rc);
+	ws_json_put(o, "seq", ws_json_uint(c->seq), rc);
+	ws_json_put(o, "command", ws_json_text(c->text, c->text_len), rc);
+	ws_json_put(o, "kind", ws_json_str_or_null(c->kind), rc);
+	ws_json_put(o, "start", ws_json_time(ex, c->start_ns), rc);
 	ws_json_put(o, "duration_ns",
 		    ws_command_duration(c, ex->opt.to_ns, &duration) ? ws_json_uint(duration)
 								     : json_null(),
-		    &rc);
-	ws_json_put(o, "outcome", ws_json_str(ws_outcome_name(c->outcome)), &rc);
-	ws_json_put(o, "severity", ws_json_str(ws_severity_name(c->elevel)), &rc);
-	ws_json_put(o, "sqlstate", ws_json_str_or_null(c->sqlstate), &rc);
-	ws_json_put(o, "message", ws_json_str(c->message), &rc);
-	ws_json_put(o, "location", ws_json_str(c->location), &rc);
-	ws_json_put(o, "message_type", ws_json_str(ws_message_type_name(c->message_type)), &rc);
-	ws_json_put(o, "truncated", ws_json_bool(c->truncated), &rc);
-	put_sum(o, "text_bytes", "text_xxh64", c->text != NULL, c->truncated, &c->sum, &rc);
-	ws_json_put(o, "message_truncated", ws_json_bool(c->message_truncated), &rc);
+		    rc);
+	ws_json_put(o, "outcome", ws_json_str(ws_outcome_name(c->outcome)), rc);
+	ws_json_put(o, "severity", ws_json_str(ws_severity_name(c->elevel)), rc);
+	ws_json_put(o, "sqlstate", ws_json_str_or_null(c->sqlstate), rc);
+	ws_json_put(o, "message", ws_json_str(c->message), rc);
+	ws_json_put(o, "location", ws_json_str(c->location), rc);
+	ws_json_put(o, "message_type", ws_json_str(ws_message_type_name(c->message_type)), rc);
+	ws_json_put(o, "truncated", ws_json_bool(c->truncated), rc);
+	put_sum(o, "text_bytes", "text_xxh64", c->text != NULL, c->truncated, &c->sum, rc);
+	ws_json_put(o, "message_truncated", ws_json_bool(c->message_truncated), rc);
 	put_sum(o, "message_bytes", "message_xxh64", c->sqlstate[0] && c->message,
-		c->message_truncated, &c->message_sum, &rc);
+		c->message_truncated, &c->message_sum, rc);
+	return o;
+}
+
+static int json_command(struct ws_export *ex, const struct ws_session *session,
+			const struct ws_command *c)
+{
+	int rc = 0;
+	json_t *o = ws_json_command(ex, session, c, &rc);
+
 	return ws_json_line(ex, o, rc);
 }
 
@@ -369,4 +384,5 @@ const struct ws_format ws_format_json = {
 	.symbols = ws_json_symbols,
 	.explained = ws_json_explained,
 	.slots = ws_json_slots,
+	.show = ws_json_show,
 };

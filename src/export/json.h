@@ -31,10 +31,19 @@ void ws_json_put_session(json_t *object, const struct ws_session *session, int *
 /* Writes the object as one line of ASCII and releases it. rc is what building it gave. */
 int ws_json_line(const struct ws_export *ex, json_t *object, int rc);
 
+/* The objects of the views `sessions`, `history` and `trace`; trace's is NULL for an unknown kind.
+ */
+json_t *ws_json_session(const struct ws_export *ex, const struct ws_session *session, int *rc);
+json_t *ws_json_command(const struct ws_export *ex, const struct ws_session *session,
+			const struct ws_command *command, int *rc);
+json_t *ws_json_record(const struct ws_export *ex, const struct ws_session *session,
+		       const struct ws_rec *rec, int *rc);
+
 int ws_json_event(struct ws_export *ex, const struct ws_session *session, const struct ws_rec *rec);
 int ws_json_doctor(struct ws_export *ex, const struct ws_doctor *doctor);
 int ws_json_slots(struct ws_export *ex, const struct ws_slots_report *report);
 int ws_json_symbols(struct ws_export *ex, const struct ws_symbol_report *report);
+int ws_json_show(struct ws_export *ex, const struct ws_show *show);
 int ws_json_explained(struct ws_export *ex, const struct ws_explained *explained);
 
 #endif

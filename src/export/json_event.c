@@ -100,7 +100,8 @@ static json_t *field_value(const struct ws_export *ex, const struct ws_rec *rec,
 	return NULL;
 }
 
-int ws_json_event(struct ws_export *ex, const struct ws_session *session, const struct ws_rec *rec)
+json_t *ws_json_record(const struct ws_export *ex, const struct ws_session *session,
+		       const struct ws_rec *rec, int *rc)
 {
 	const struct ws_kind_info *info = ws_kind_info(rec->kind);
 	/* The collector's records are in no sequence; a gap tells where in it records are missing.
@@ -108,27 +109,37 @@ int ws_json_event(struct ws_export *ex, const struct ws_session *session, const 
 	bool numbered = session && (rec->kind < WS_KIND_SERVER || rec->kind == WS_KIND_GAP);
 	json_t *o;
 	uint64_t duration;
-	int rc = 0;
 
 	if (!info)
-		return 0;
+		return NULL;
 	o = json_object();
-	ws_json_put(o, "time", ws_json_time(ex, rec->time_ns), &rc);
-	ws_json_put_session(o, session, &rc);
+	ws_json_put(o, "time", ws_json_time(ex, rec->time_ns), rc);
+	ws_json_put_session(o, session, rc);
 	if (!session && rec->pid)
-		ws_json_put(o, "pid", ws_json_uint(rec->pid), &rc);
-	ws_json_put(o, "seq", numbered ? ws_json_uint(rec->seq) : json_null(), &rc);
-	ws_json_put(o, "event", json_string(info->name), &rc);
-	ws_json_put(o, "lsn", ws_json_lsn(ws_event_lsn(rec)), &rc);
+		ws_json_put(o, "pid", ws_json_uint(rec->pid), rc);
+	ws_json_put(o, "seq", numbered ? ws_json_uint(rec->seq) : json_null(), rc);
+	ws_json_put(o, "event", json_string(info->name), rc);
+	ws_json_put(o, "lsn", ws_json_lsn(ws_event_lsn(rec)), rc);
 	ws_json_put(o, "duration_ns",
-		    ws_event_duration(rec, &duration) ? ws_json_uint(duration) : json_null(), &rc);
+		    ws_event_duration(rec, &duration) ? ws_json_uint(duration) : json_null(), rc);
 	for (size_t i = 0; i < info->field_count; i++) {
 		const struct ws_field *field = &info->fields[i];
 
 		/* The contract's own keys stand; ns_pid is already among them. */
 		if (field->hidden || json_object_get(o, field->name))
 			continue;
-		ws_json_put(o, field->name, field_value(ex, rec, field), &rc);
+		ws_json_put(o, field->name, field_value(ex, rec, field), rc);
 	}
+	return o;
+}
+
+int ws_json_event(struct ws_export *ex, const struct ws_session *session, const struct ws_rec *rec)
+{
+	int rc = 0;
+	json_t *o;
+
+	if (!ws_kind_info(rec->kind))
+		return 0;
+	o = ws_json_record(ex, session, rec, &rc);
 	return ws_json_line(ex, o, rc);
 }

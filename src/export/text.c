@@ -110,19 +110,26 @@ static int add_cut(struct ws_buf *buf, bool cut, const struct ws_text_sum *sum)
 }
 
 /* "FATAL:  28P01: ..." and "LOCATION:  ..." as psql's VERBOSITY verbose has them. */
-static int error_notes(struct ws_export *ex, const struct ws_report *report)
+int ws_text_put_report(struct ws_buf *buf, const struct ws_report *report)
 {
 	const char *severity = ws_severity_name(report->elevel);
 	const char *sqlstate = report->sqlstate ? report->sqlstate : "";
+
+	/* How a process took its command with it is no report of the server, but no less bad. */
+	return ws_buf_addf(buf, "%s:  %s%s%s", severity ? severity : "ERROR", sqlstate,
+			   sqlstate[0] ? ": " : "",
+			   report->message ? report->message : "(message not readable)") ||
+			       add_cut(buf, report->truncated, &report->sum)
+		       ? -1
+		       : 0;
+}
+
+static int error_notes(struct ws_export *ex, const struct ws_report *report)
+{
 	struct ws_buf text = { 0 };
 	int rc;
 
-	/* How a process took its command with it is no report of the server, but no less bad. */
-	rc = ws_buf_addf(&text, "%s:  %s%s%s", severity ? severity : "ERROR", sqlstate,
-			 sqlstate[0] ? ": " : "",
-			 report->message ? report->message : "(message not readable)") ||
-	     add_cut(&text, report->truncated, &report->sum) ||
-	     put_note(ex, WS_COLOR_RED, text.data);
+	rc = ws_text_put_report(&text, report) || put_note(ex, WS_COLOR_RED, text.data);
 	ws_buf_clear(&text);
 	if (rc == 0 && report->location)
 		rc = ws_buf_addf(&text, "LOCATION:  %s", report->location) ||
@@ -196,7 +203,8 @@ static int sender_text(const struct ws_screen *screen, const struct ws_signal_by
 }
 
 /* Names that a person knows without the contract. */
-static int end_text(const struct ws_screen *screen, const struct ws_session *s, struct ws_buf *out)
+int ws_text_put_exit(struct ws_buf *out, const struct ws_screen *screen, const struct ws_session *s,
+		     bool sender)
 {
 	const char *reason = ws_exit_reason_name(s->exit_reason);
 	int rc;
@@ -208,7 +216,7 @@ static int end_text(const struct ws_screen *screen, const struct ws_session *s, 
 		rc = ws_buf_addf(out, " (signal %d)", s->exit_signal);
 	else if (rc == 0 && s->exit_code > 0)
 		rc = ws_buf_addf(out, " (code %d)", s->exit_code);
-	if (rc == 0 && screen->verbose)
+	if (rc == 0 && sender)
 		rc = sender_text(screen, &s->signal_by, out);
 	return rc;
 }
@@ -340,7 +348,7 @@ int ws_text_session_row(struct ws_export *ex, const struct ws_session *s)
 	ws_bytes_format(s->wal_bytes + s->backup_bytes, sent);
 	ws_session_client(s, client);
 	ws_duration_format(ws_session_duration_ns(s, ex->opt.to_ns), lasted);
-	rc = end_text(&ex->opt.screen, s, &end) ||
+	rc = ws_text_put_exit(&end, &ex->opt.screen, s, verbose) ||
 	     ws_table_cell(t, WS_COLOR_BOLD, ws_text_pid(s, pid)) ||
 	     ws_table_cell(t, WS_COLOR_NONE, kind ? kind : "?") ||
 	     text_cell(t, verbose ? ws_program_name(s->program) : NULL) ||
@@ -391,8 +399,7 @@ static int end_history(struct ws_export *ex)
 	return end_table(ex, "no commands");
 }
 
-/* The command, or in parentheses why there is none. */
-static int command_text(const struct ws_command *c, struct ws_buf *out)
+int ws_text_put_command(struct ws_buf *out, const struct ws_command *c)
 {
 	const char *type = ws_message_type_name(c->message_type);
 
@@ -421,7 +428,7 @@ int ws_text_command_row(struct ws_export *ex, const struct ws_session *session,
 	bool known = ws_command_duration(c, ex->opt.to_ns, &ns);
 	int rc;
 
-	rc = command_text(c, &command);
+	rc = ws_text_put_command(&command, c);
 	rc = rc ||
 	     ws_table_cell(t, WS_COLOR_NONE,
 			   c->start_ns ? ws_text_time(ex, c->start_ns, time) : "before") ||
@@ -447,6 +454,7 @@ static const struct ws_text_view *const views[WS_VIEW_COUNT] = {
 	[WS_VIEW_SESSIONS] = &ws_text_sessions, [WS_VIEW_HISTORY] = &ws_text_history,
 	[WS_VIEW_TIMELINE] = &ws_text_timeline, [WS_VIEW_HIST] = &ws_text_hist,
 	[WS_VIEW_TRACE] = &ws_text_trace,	[WS_VIEW_EXPLAIN] = &ws_text_explain,
+	[WS_VIEW_SHOW] = &ws_text_show_view,
 };
 
 static int text_begin(struct ws_export *ex)
@@ -483,6 +491,7 @@ const struct ws_format ws_format_text = {
 	.symbols = ws_text_symbols,
 	.explained = ws_text_explained,
 	.slots = ws_text_slots,
+	.show = ws_text_show,
 	.end = text_end,
 	.release = text_release,
 };

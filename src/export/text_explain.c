@@ -45,14 +45,16 @@ static int put_head(struct ws_buf *line, struct ws_export *ex, const struct ws_e
 		       : ws_buf_addstr(line, "one client");
 }
 
-/* The states by share, largest first. */
-static int put_states(struct ws_buf *line, const struct ws_export *ex, const struct ws_explained *e)
+int ws_text_put_states(struct ws_buf *line, const struct ws_screen *screen,
+		       const uint64_t state_ns[WS_STATE_COUNT])
 {
-	size_t bar = ex->opt.screen.width > 60 ? (size_t)ex->opt.screen.width - 60 : 10;
-	uint64_t left[WS_STATE_COUNT];
+	size_t bar = screen->width > 60 ? (size_t)screen->width - 60 : 10;
+	uint64_t left[WS_STATE_COUNT], total = 0;
 	char lasted[WS_DURATION_TEXT];
 
-	memcpy(left, e->state_ns, sizeof(left));
+	memcpy(left, state_ns, sizeof(left));
+	for (int i = 0; i < WS_STATE_COUNT; i++)
+		total += left[i];
 	bar = bar > 40 ? 40 : bar;
 	for (;;) {
 		enum ws_state most = WS_STATE_UNKNOWN;
@@ -60,15 +62,13 @@ static int put_states(struct ws_buf *line, const struct ws_export *ex, const str
 		for (int i = 0; i < WS_STATE_COUNT; i++)
 			if (left[i] > left[most])
 				most = (enum ws_state)i;
-		if (!left[most] || !e->accounted_ns)
+		if (!left[most])
 			return 0;
 		if (ws_buf_addf(line, "  %-*s", NAME_CELLS, ws_state_name(most)) ||
-		    ws_buf_addstr(line, ws_color_code(&ex->opt.screen, ws_state_color(most))) ||
-		    ws_put_bar(line, &ex->opt.screen, (double)left[most] / (double)e->accounted_ns,
-			       bar) ||
-		    ws_buf_addf(line, "%s %5.1f%%  %s\n",
-				ws_color_code(&ex->opt.screen, WS_COLOR_NONE),
-				100.0 * (double)left[most] / (double)e->accounted_ns,
+		    ws_buf_addstr(line, ws_color_code(screen, ws_state_color(most))) ||
+		    ws_put_bar(line, screen, (double)left[most] / (double)total, bar) ||
+		    ws_buf_addf(line, "%s %5.1f%%  %s\n", ws_color_code(screen, WS_COLOR_NONE),
+				100.0 * (double)left[most] / (double)total,
 				ws_duration_format(left[most], lasted)))
 			return -1;
 		left[most] = 0;
@@ -122,7 +122,7 @@ int ws_text_explained(struct ws_export *ex, const struct ws_explained *e)
 
 	rc = (state->any && ws_buf_addstr(&line, "\n")) || put_head(&line, ex, e) ||
 	     ws_buf_addf(&line, ", %s looked at\n", ws_duration_format(e->wall_ns, wall)) ||
-	     put_states(&line, ex, e) || put_verdict(&line, ex, e);
+	     ws_text_put_states(&line, &ex->opt.screen, e->state_ns) || put_verdict(&line, ex, e);
 	state->any = true;
 	for (size_t i = 0; i < e->finding.fact_count && rc == 0; i++)
 		rc = put_fact(&line, ex, &e->finding.facts[i]);
