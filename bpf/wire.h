@@ -98,6 +98,9 @@ enum ws_session_flags {
 	 * `replication` is none: DATABASE is not known, nor are names that come behind it */
 	WS_SESSION_UNPARSED = 1 << 4,
 	WS_SESSION_CASCADING = 1 << 5, /* am_cascading_walsender; for WS_SESSION_RUNNING */
+	/* made of a server's log, not by a program: what the session did between the log's lines
+	 * is not known, nor when a command that went well ended */
+	WS_SESSION_LOGGED = 1 << 6,
 };
 
 /* What a session that already ran was doing when it was found (read from memory, a snapshot). */

@@ -39,6 +39,11 @@ static const struct ws_verb verbs[] = {
 	{ "record", NULL, "write a recording of all walsenders",
 	  "Records until the duration is over, or SIGINT or SIGTERM. An existing FILE is replaced.",
 	  WS_GROUP_OUTPUT | WS_GROUP_FILTER | WS_GROUP_TRACING | WS_GROUP_REDACT, ws_cmd_record },
+	{ "import", "FILE", "a recording of events as JSON lines, or of a server's log",
+	  "Makes a recording of what walscope trace --json or the gdb backend wrote, or of a "
+	  "csvlog or "
+	  "jsonlog with log_replication_commands on. An existing recording is replaced.",
+	  WS_GROUP_OUTPUT | WS_GROUP_IMPORT, ws_cmd_import },
 	{ "sessions", "FILE", "the walsenders: who, what for, how long, how it ended",
 	  "Prints a line per walsender session, by start.", ON_RECORDINGS, ws_cmd_sessions },
 	{ "history", "FILE", "the commands, with duration, outcome and error",

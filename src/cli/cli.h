@@ -36,6 +36,7 @@ enum ws_exit ws_cmd_history(const struct ws_options *options, struct ws_error *e
 enum ws_exit ws_cmd_timeline(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_hist(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_explain(const struct ws_options *options, struct ws_error *err);
+enum ws_exit ws_cmd_import(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_show(const struct ws_options *options, struct ws_error *err);
 
 #endif

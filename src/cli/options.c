@@ -28,6 +28,8 @@ enum {
 	KEY_FROM,
 	KEY_TO,
 	KEY_AROUND,
+	KEY_FORMAT,
+	KEY_TIMEZONE,
 	KEY_LIVE,
 	KEY_DURATION,
 	KEY_LEVEL,
@@ -68,6 +70,14 @@ static const struct argp_option moment_options[] = {
 	OPTION("around", KEY_AROUND, "TIME",
 	       "The neighbourhood of this moment: RFC 3339, or -10m; 10 s on either side, unless "
 	       "--from and --to say otherwise"),
+	{ 0 },
+};
+static const struct argp_option import_options[] = {
+	OPTION("format", KEY_FORMAT, "FORMAT",
+	       "What it is: auto (by its content), events, csvlog or jsonlog"),
+	OPTION("timezone", KEY_TIMEZONE, "ZONE",
+	       "Of the times in a log that name a zone other than UTC and GMT (Europe/Vienna, "
+	       "+02:00); without it the system's"),
 	{ 0 },
 };
 static const struct argp_option slots_options[] = {
@@ -134,12 +144,19 @@ static const struct group {
 	unsigned int bit; /* 0: every command */
 	const struct argp_option *options;
 } groups[] = {
-	{ WS_GROUP_OUTPUT, output_options }, { WS_GROUP_SERVER, server_options },
-	{ WS_GROUP_SLOTS, slots_options },   { WS_GROUP_FILTER, filter_options },
-	{ WS_GROUP_REPLAY, replay_options }, { WS_GROUP_MOMENT, moment_options },
-	{ WS_GROUP_LIVE, live_options },     { WS_GROUP_TRACING, tracing_options },
-	{ WS_GROUP_REDACT, redact_options }, { WS_GROUP_BINARY, binary_options },
-	{ WS_GROUP_JSON, json_options },     { 0, common_options },
+	{ WS_GROUP_OUTPUT, output_options },
+	{ WS_GROUP_SERVER, server_options },
+	{ WS_GROUP_SLOTS, slots_options },
+	{ WS_GROUP_FILTER, filter_options },
+	{ WS_GROUP_REPLAY, replay_options },
+	{ WS_GROUP_MOMENT, moment_options },
+	{ WS_GROUP_IMPORT, import_options },
+	{ WS_GROUP_LIVE, live_options },
+	{ WS_GROUP_TRACING, tracing_options },
+	{ WS_GROUP_REDACT, redact_options },
+	{ WS_GROUP_BINARY, binary_options },
+	{ WS_GROUP_JSON, json_options },
+	{ 0, common_options },
 };
 #define GROUP_COUNT WS_ARRAY_SIZE(groups)
 
@@ -250,6 +267,17 @@ static error_t parse_ring(const struct parse *p, const char *arg)
 	return 0;
 }
 
+static error_t parse_format(const struct parse *p, const char *arg)
+{
+	for (int format = WS_IMPORT_AUTO; format < WS_IMPORT_FORMAT_COUNT; format++) {
+		if (strcmp(arg, ws_import_format_name((enum ws_import_format)format)) == 0) {
+			p->options->format = (enum ws_import_format)format;
+			return 0;
+		}
+	}
+	return usage(p, "not one of auto, events, csvlog, jsonlog", "--format", arg);
+}
+
 static error_t parse_attach(const struct parse *p, const char *arg)
 {
 	static const char *const names[] = {
@@ -357,12 +385,20 @@ static error_t check_once(struct parse *p, int key)
 		int key;
 		const char *name;
 	} once[] = {
-		{ KEY_PID, "--pid" },	{ KEY_POSTMASTER, "--postmaster" },
-		{ KEY_APP, "--app" },	{ KEY_POSTGRES, "--postgres" },
-		{ KEY_SLOT, "--slot" }, { KEY_KIND, "--kind" },
-		{ KEY_FROM, "--from" }, { KEY_TO, "--to" },
-		{ 'o', "-o" },		{ KEY_SESSION, "--session" },
-		{ KEY_ELF, "--elf" },	{ KEY_AROUND, "--around" },
+		{ KEY_PID, "--pid" },
+		{ KEY_POSTMASTER, "--postmaster" },
+		{ KEY_APP, "--app" },
+		{ KEY_POSTGRES, "--postgres" },
+		{ KEY_SLOT, "--slot" },
+		{ KEY_KIND, "--kind" },
+		{ KEY_FROM, "--from" },
+		{ KEY_TO, "--to" },
+		{ 'o', "-o" },
+		{ KEY_SESSION, "--session" },
+		{ KEY_ELF, "--elf" },
+		{ KEY_AROUND, "--around" },
+		{ KEY_FORMAT, "--format" },
+		{ KEY_TIMEZONE, "--timezone" },
 	};
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(once); i++) {
@@ -402,6 +438,10 @@ static error_t parse_value(struct parse *p, int key, const char *arg)
 		return parse_when(p, "--from", arg, &o->from);
 	case KEY_TO:
 		return parse_when(p, "--to", arg, &o->to);
+	case KEY_FORMAT:
+		return parse_format(p, arg);
+	case KEY_TIMEZONE:
+		return parse_text(p, "--timezone", arg, &o->timezone);
 	case KEY_AROUND:
 		return parse_when(p, "--around", arg, &o->around);
 	case KEY_DURATION:
@@ -435,7 +475,7 @@ static error_t parse_root(int key, char *arg, struct argp_state *state)
 				state->child_inputs[i] = p;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (!(p->verb->groups & (WS_GROUP_FILE | WS_GROUP_BINARY)))
+		if (!(p->verb->groups & (WS_GROUP_FILE | WS_GROUP_BINARY | WS_GROUP_IMPORT)))
 			return usage(p, "takes no operand", arg, NULL);
 		if (p->options->file)
 			return usage(p, "more than one FILE", arg, NULL);
@@ -561,6 +601,11 @@ static int check(const struct parse *p)
 		return usage(p, "missing: where shall the recording go?", "-o FILE", NULL);
 	if ((g & WS_GROUP_BINARY) && !o->file)
 		return usage(p, "missing: a server binary, as /usr/lib/postgresql/15/bin/postgres",
+			     "FILE", NULL);
+	if ((g & WS_GROUP_IMPORT) && !o->file)
+		return usage(p,
+			     "missing: what walscope trace --json wrote, a csvlog or a jsonlog (-: "
+			     "standard input)",
 			     "FILE", NULL);
 	if ((g & WS_GROUP_FILE) && !o->file && !o->live && !(g & WS_GROUP_DEFAULT_LIVE))
 		return usage(p, "missing (or --live)", "FILE", NULL);

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "import/import.h"
 #include "probe/attach.h"
 #include "session/model.h"
 
@@ -30,6 +31,7 @@ enum ws_option_group {
 	WS_GROUP_SLOTS = 1 << 11,	/* which servers and slots */
 	WS_GROUP_BINARY = 1 << 10,	/* a server binary as operand, and what of it */
 	WS_GROUP_MOMENT = 1 << 12,	/* --around */
+	WS_GROUP_IMPORT = 1 << 13, /* a file of events or a log as operand, and how to read it */
 };
 
 /* A moment of a recording. */
@@ -67,6 +69,8 @@ struct ws_options {
 	const char *elf;   /* symbol file to write */
 	unsigned int skip; /* WS_STEP_BIT of the steps not to take */
 	bool all;
+	enum ws_import_format format; /* of what is imported */
+	const char *timezone;
 	bool json;
 	int verbose; /* number of -v */
 	bool quiet;

@@ -57,8 +57,8 @@
 		.unknown = WS_UNKNOWN_##nothing                            \
 	}
 
-static const char *const session_flags[] = { "database", "running",  "tls",
-					     "refused",	 "unparsed", "cascading" };
+static const char *const session_flags[] = { "database", "running",   "tls",   "refused",
+					     "unparsed", "cascading", "logged" };
 static const char *const session_valid[] = { "user", "database", "application_name", "client",
 					     "port", "ns_pid",	 "postmaster_pid",   "tls" };
 static const char *const found_names[] = {
@@ -76,7 +76,7 @@ static const struct ws_field session_fields[] = {
 	{ .name = "base", .type = WS_FIELD_UINT, PLACE(ws_rec_session, base), .hidden = true },
 	NUMBER_IF(UINT, ws_rec_session, ns_pid, "ns_pid", valid, WS_VALID_NS_PID),
 	NUMBER_IF(UINT, ws_rec_session, postmaster_pid, "postmaster_pid", valid, WS_VALID_PARENT),
-	HIDDEN_FLAGS(ws_rec_session, valid, "valid", session_valid),
+	NAMED(FLAGS, ws_rec_session, valid, "valid", session_valid),
 	{ .name = "found",
 	  .type = WS_FIELD_ENUM,
 	  PLACE(ws_rec_session, found),
@@ -675,6 +675,26 @@ static const struct ws_kind_info kinds[] = {
 	  SIZE(sizeof(struct ws_rec_cluster)),
 	  FIELDS(cluster_fields) },
 };
+
+/* Of which kinds: bits would not reach. */
+static bool has_server(uint16_t kind)
+{
+	return kind == WS_KIND_SESSION || kind == WS_KIND_SERVER || kind == WS_KIND_CLUSTER;
+}
+
+const struct ws_field *ws_head_field(uint16_t kind, enum ws_head_field which)
+{
+	static const struct ws_field fields[] = {
+		[WS_HEAD_MONO] = NUMBER_OR(UINT, ws_rec, time_ns, "mono_ns", ZERO),
+		[WS_HEAD_START] = NUMBER_OR(UINT, ws_rec, start_ns, "start_ns", ZERO),
+		[WS_HEAD_SERVER] = NUMBER_OR(UINT, ws_rec, server, "server", ZERO),
+	};
+
+	if ((which == WS_HEAD_START && kind != WS_KIND_SESSION) ||
+	    (which == WS_HEAD_SERVER && !has_server(kind)))
+		return NULL;
+	return which < WS_HEAD_COUNT ? &fields[which] : NULL;
+}
 
 const struct ws_kind_info *ws_kinds(size_t *count)
 {

@@ -69,6 +69,14 @@ static inline bool ws_kind_is_sampled(uint16_t kind)
 {
 	return kind >= WS_KIND_SOCKET && kind <= WS_KIND_DECODING;
 }
+/*
+ * What JSON says of a record's head besides the contract's own keys, so that the record can be made
+ * of it again: the time by the host's own clock, the exact start of a session's process (its id has
+ * it in clock ticks), and which server record it refers to.
+ */
+enum ws_head_field { WS_HEAD_MONO = 0, WS_HEAD_START, WS_HEAD_SERVER, WS_HEAD_COUNT };
+/* NULL if this kind does not have it. */
+const struct ws_field *ws_head_field(uint16_t kind, enum ws_head_field which);
 /* All kinds, by number. */
 const struct ws_kind_info *ws_kinds(size_t *count);
 
@@ -78,6 +86,12 @@ uint64_t ws_field_load(const struct ws_field *field, const struct ws_rec *rec, u
 /* Is the field within the record (kinds with two sizes), marked as read, and not "unknown"? Else it
  * is null in JSON. */
 bool ws_field_known(const struct ws_field *field, const struct ws_rec *rec);
+
+/* The inverse of ws_field_load: false if the value has no room. Marks the field as read. */
+bool ws_field_store(const struct ws_field *field, struct ws_rec *rec, unsigned int index,
+		    uint64_t value);
+/* Marks a field as read, where its record has a bit for that. */
+void ws_field_mark(const struct ws_field *field, struct ws_rec *rec);
 
 /*
  * Is this a sound record? Checks size against what is there and what the kind allows, lengths

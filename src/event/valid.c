@@ -31,6 +31,36 @@ uint64_t ws_field_load(const struct ws_field *field, const struct ws_rec *rec, u
 	return value;
 }
 
+void ws_field_mark(const struct ws_field *field, struct ws_rec *rec)
+{
+	char *word = (char *)rec + field->valid_offset;
+	uint64_t bits;
+
+	if (!field->valid_mask)
+		return;
+	bits = load_le(word, field->valid_size) | field->valid_mask;
+	memcpy(word, &bits, field->valid_size);
+}
+
+bool ws_field_store(const struct ws_field *field, struct ws_rec *rec, unsigned int index,
+		    uint64_t value)
+{
+	char *at = (char *)rec + field->offset + (size_t)index * field->size;
+	unsigned int bits = 8U * field->size;
+
+	if (bits < 64 && field->type == WS_FIELD_INT) {
+		int64_t limit = 1LL << (bits - 1);
+
+		if ((int64_t)value >= limit || (int64_t)value < -limit)
+			return false;
+	} else if (bits < 64 && value >> bits) {
+		return false;
+	}
+	memcpy(at, &value, field->size);
+	ws_field_mark(field, rec);
+	return true;
+}
+
 /* Minus one in a field of its size. */
 static bool is_minus_one(const struct ws_field *field, uint64_t value)
 {

@@ -2,6 +2,8 @@
 /*
  * json_event.c: any record as a JSON object, driven by the schema alone.
  */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "export/event.h"
@@ -72,6 +74,66 @@ static json_t *one_value(const struct ws_export *ex, const struct ws_rec *rec,
 	}
 }
 
+/* What JSON has no way to say, the pieces of a character and bytes of other encodings: "NAME_hex",
+ * beside the text with marks in their place. */
+static void put_bytes(json_t *o, const struct ws_rec *rec, const struct ws_field *field, int *rc)
+{
+	static const char digits[] = "0123456789abcdef";
+	char key[64];
+	size_t len, i, n;
+	const char *text;
+	char *hex;
+
+	if ((field->type != WS_FIELD_STRING && field->type != WS_FIELD_TEXT) ||
+	    !ws_field_known(field, rec))
+		return;
+	text = ws_event_text(rec, field, &len);
+	for (i = 0; i < len && (n = ws_text_utf8_len(text + i, len - i)) > 0; i += n)
+		;
+	if (i == len)
+		return;
+	hex = malloc(2 * len);
+	if (!hex) {
+		*rc = -1;
+		return;
+	}
+	for (i = 0; i < len; i++) {
+		hex[2 * i] = digits[(unsigned char)text[i] >> 4];
+		hex[2 * i + 1] = digits[(unsigned char)text[i] & 15];
+	}
+	snprintf(key, sizeof(key), "%s_hex", field->name);
+	ws_json_put(o, key, json_stringn(hex, 2 * len), rc);
+	free(hex);
+}
+
+/* What makes the record whole for whoever makes one of it again. */
+static void put_rest(json_t *o, const struct ws_rec *rec, const struct ws_kind_info *info, int *rc)
+{
+	const struct ws_rec_signal *signal = (const void *)rec;
+	struct ws_session target = { 0 };
+	char id[WS_SESSION_ID_TEXT];
+
+	for (int i = 0; i < WS_HEAD_COUNT; i++) {
+		const struct ws_field *field = ws_head_field(rec->kind, (enum ws_head_field)i);
+
+		if (field)
+			ws_json_put(o, field->name,
+				    ws_field_known(field, rec)
+					    ? ws_json_uint(ws_field_load(field, rec, 0))
+					    : json_null(),
+				    rc);
+	}
+	for (size_t i = 0; i < info->field_count; i++)
+		if (!info->fields[i].hidden)
+			put_bytes(o, rec, &info->fields[i], rc);
+	if (rec->kind != WS_KIND_SIGNAL)
+		return;
+	target.pid = signal->target_pid;
+	target.start_ns = signal->target_start_ns;
+	ws_json_put(o, "target_session",
+		    target.start_ns ? json_string(ws_session_id(&target, id)) : json_null(), rc);
+}
+
 /* An array of named elements is an object. */
 static json_t *field_value(const struct ws_export *ex, const struct ws_rec *rec,
 			   const struct ws_field *field)
@@ -130,6 +192,7 @@ json_t *ws_json_record(const struct ws_export *ex, const struct ws_session *sess
 			continue;
 		ws_json_put(o, field->name, field_value(ex, rec, field), rc);
 	}
+	put_rest(o, rec, info, rc);
 	return o;
 }
 

@@ -67,6 +67,9 @@ static void parse(struct ws_machine *m)
 		take_slot(m);
 	if (parsed.kind)
 		s->kind = parsed.kind;
+	/* No log says what the server takes it for. */
+	if (s->logged && !parsed.replication && parsed.keyword[0])
+		ws_command_is_sql(m);
 	/* The record that would say so was made before walscope attached. */
 	if (running->found && !parsed.replication && s->state == WS_STATE_COMMAND) {
 		ws_timeline_enter(m, WS_STATE_SQL, m->s.accounted_ns);
@@ -137,7 +140,7 @@ static void close_command(struct ws_machine *m, uint64_t end_ns, enum ws_outcome
 		command.location = problem->location[0] ? problem->location : NULL;
 	}
 	running->open = false;
-	if (!running->outside)
+	if (!running->outside && end_ns)
 		uncount(m, command.start_ns, end_ns);
 	tell(m, &command);
 	ws_assembly_clear(&running->text);
@@ -148,7 +151,10 @@ static void close_measured(struct ws_machine *m, uint64_t end_ns, enum ws_outcom
 {
 	uint64_t start_ns = m->command.start_ns;
 
-	if (m->command.open && !m->command.outside && start_ns && end_ns >= start_ns)
+	/* A log says that it went well by what comes next. */
+	if (m->s.logged && outcome == WS_OUTCOME_OK)
+		end_ns = 0;
+	if (m->command.open && !m->command.outside && end_ns && start_ns && end_ns >= start_ns)
 		ws_metrics_command(m, end_ns - start_ns);
 	close_command(m, end_ns, outcome, problem, why);
 }

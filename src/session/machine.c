@@ -98,6 +98,7 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 	s->has_database = !(rec->flags & WS_SESSION_UNPARSED);
 	s->tls = rec->flags & WS_SESSION_TLS;
 	m->refused = rec->flags & WS_SESSION_REFUSED;
+	s->logged = rec->flags & WS_SESSION_LOGGED;
 	memcpy(s->user, r->user, sizeof(s->user));
 	memcpy(s->database_name, r->database, sizeof(s->database_name));
 	memcpy(s->application, r->application, sizeof(s->application));
@@ -132,6 +133,8 @@ static void on_phase(struct ws_machine *m, const struct ws_rec *rec)
 		break;
 	case WS_PHASE_AUTH_END:
 		m->s.auth_end_ns = rec->time_ns;
+		if (m->s.logged)
+			enter(m, WS_STATE_UNKNOWN, rec);
 		break;
 	case WS_PHASE_INITIALIZED:
 		m->s.initialized_ns = rec->time_ns;

@@ -210,6 +210,7 @@ struct ws_session {
 	uint64_t start_ns; /* start_boottime of the task: identity */
 	uint16_t server;
 	bool was_running;  /* already ran when walscope attached */
+	bool logged;	   /* told by a server's log: its states are not known */
 	bool database;	   /* replication=database */
 	bool has_database; /* `database` is known */
 	bool cascading;	   /* the server is a standby itself */

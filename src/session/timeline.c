@@ -139,6 +139,10 @@ void ws_timeline_enter(struct ws_machine *m, enum ws_state state, uint64_t time_
 		.detail = m->state_detail,
 	};
 
+	/* A log tells when it began, failed and ended, and nothing of what it does in between. */
+	if (m->s.logged && state != WS_STATE_STARTING && state != WS_STATE_EXITING &&
+	    state != WS_STATE_LOST)
+		state = WS_STATE_UNKNOWN;
 	ws_timeline_fill_off_cpu(m, &slice, ws_timeline_take_off_cpu(m));
 	if (m->s.state == state)
 		return;

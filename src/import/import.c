@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "import/import.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "import/lines.h"
+#include "import/log.h"
+#include "import/parts.h"
+
+#define GIVE_UP_AFTER 1000 /* bad lines, if none was good */
+
+const char *ws_import_format_name(enum ws_import_format format)
+{
+	static const char *const names[WS_IMPORT_FORMAT_COUNT] = {
+		[WS_IMPORT_AUTO] = "auto",
+		[WS_IMPORT_EVENTS] = "events",
+		[WS_IMPORT_CSVLOG] = "csvlog",
+		[WS_IMPORT_JSONLOG] = "jsonlog",
+	};
+
+	return (unsigned int)format < WS_IMPORT_FORMAT_COUNT ? names[format] : NULL;
+}
+
+/* One import. */
+struct run {
+	const struct ws_import_options *options;
+	struct ws_import_result *result;
+	struct ws_lines *lines;
+	struct ws_events *events;
+	struct ws_log_reader *log;
+	bool failed; /* memory ran out, or the sink did not take something */
+};
+
+static void complain(const struct run *run, const char *why)
+{
+	char text[2 * WS_IMPORT_WHY];
+
+	ws_text_escape(why, strlen(why), text, sizeof(text));
+	ws_log(run->options->log, WS_LOG_WARN, "%s:%llu: %s", run->options->name,
+	       (unsigned long long)ws_lines_first(run->lines), text);
+}
+
+/* JSON of ours says which event it is. */
+static enum ws_import_format format_of(const char *line, size_t len)
+{
+	enum ws_import_format format = WS_IMPORT_CSVLOG;
+	json_error_t error;
+	json_t *object;
+
+	while (len && (*line == ' ' || *line == '\t')) {
+		line++;
+		len--;
+	}
+	if (!len || *line != '{')
+		return format;
+	object = json_loadb(line, len, JSON_ALLOW_NUL, &error);
+	format = json_object_get(object, "error_severity") ? WS_IMPORT_JSONLOG : WS_IMPORT_EVENTS;
+	json_decref(object);
+	return format;
+}
+
+static bool is_blank(const char *line, size_t len)
+{
+	while (len && strchr(" \t\r\n", line[len - 1]))
+		len--;
+	return len == 0;
+}
+
+/* Returns 1 if it was taken, 0 if it is bad, -1 if no more can be. */
+static int take(struct run *run, const char *line, size_t len)
+{
+	char why[WS_IMPORT_WHY] = "";
+	int rc;
+
+	if (run->events)
+		rc = ws_events_line(run->events, line, len, why);
+	else
+		rc = ws_log_entry_take(run->log, line, len, why);
+	if (rc == 0)
+		complain(run, why);
+	return rc;
+}
+
+static int begin(struct run *run, struct ws_sink sink, const char *line, size_t len)
+{
+	struct ws_import_result *result = run->result;
+
+	result->format = run->options->format;
+	if (!result->format)
+		result->format = format_of(line, len);
+	if (result->format == WS_IMPORT_EVENTS) {
+		run->events = ws_events_new(sink);
+		return run->events ? 0 : -1;
+	}
+	run->log = ws_log_reader_new(result->format, sink);
+	return run->log ? 0 : -1;
+}
+
+static int end(struct run *run)
+{
+	if (run->events) {
+		run->result->stopped = ws_events_stopped(run->events);
+		return ws_events_end(run->events);
+	}
+	run->result->stopped = true;
+	run->result->zone_taken = run->log && ws_log_reader_zone(run->log, run->result->zone);
+	return run->log ? ws_log_reader_end(run->log) : 0;
+}
+
+struct counted {
+	struct ws_sink sink;
+	uint64_t *records;
+};
+
+static int count(void *arg, const struct ws_rec *rec)
+{
+	struct counted *counted = arg;
+
+	++*counted->records;
+	return counted->sink.fn(counted->sink.arg, rec);
+}
+
+/* Is there nothing in it that is understood? */
+static bool hopeless(const struct ws_import_result *result)
+{
+	return !result->lines && result->bad >= GIVE_UP_AFTER;
+}
+
+static int read_all(struct run *run, struct ws_sink sink, struct ws_error *err)
+{
+	struct ws_import_result *result = run->result;
+	const char *line, *name = run->options->name;
+	size_t len;
+	int rc = 0;
+
+	while (!hopeless(result) && (rc = ws_lines_next(run->lines, &line, &len)) > 0) {
+		if (rc == 2) {
+			result->bad++;
+			complain(run, "the line is too long");
+			continue;
+		}
+		if (is_blank(line, len))
+			continue;
+		if (!run->events && !run->log && begin(run, sink, line, len))
+			return ws_error_errno(err, ENOMEM, "cannot import", name);
+		rc = take(run, line, len);
+		if (rc < 0)
+			return -1;
+		*(rc ? &result->lines : &result->bad) += 1;
+	}
+	if (rc < 0)
+		return ws_error_errno(err, errno, "cannot read", name);
+	if (end(run))
+		return -1;
+	if (result->lines)
+		return 0;
+	ws_error_set(err, "cannot import", name, "%s",
+		     result->bad ? "nothing in it is understood" : "it is empty");
+	return ws_error_fix(err, "it takes what walscope trace --json writes, a csvlog or a "
+				 "jsonlog");
+}
+
+int ws_import_run(FILE *in, const struct ws_import_options *options, struct ws_sink sink,
+		  struct ws_import_result *result, struct ws_error *err)
+{
+	struct counted counted = { sink, &result->records };
+	struct run run = { .options = options, .result = result };
+	int rc;
+
+	*result = (struct ws_import_result){ 0 };
+	*err = (struct ws_error){ 0 };
+	run.lines = ws_lines_new(in);
+	if (!run.lines)
+		return ws_error_errno(err, ENOMEM, "cannot import", options->name);
+	rc = read_all(&run, (struct ws_sink){ count, &counted }, err);
+	ws_events_free(run.events);
+	ws_log_reader_free(run.log);
+	ws_lines_free(run.lines);
+	return rc;
+}
