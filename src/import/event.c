@@ -184,6 +184,17 @@ static void take_begin(struct ws_events *e, const json_t *line)
 		turn->begin_ns = e->rec.time_ns - (uint64_t)json_integer_value(duration);
 }
 
+/* The schema knows these two by not being empty; the record has bits besides. */
+static void mark_place(struct ws_rec *rec)
+{
+	struct ws_rec_error *error = (void *)rec;
+
+	if (rec->kind != WS_KIND_ERROR || rec->size < sizeof(*error))
+		return;
+	error->valid |= error->file[0] ? WS_VALID_FILE : 0;
+	error->valid |= error->function[0] ? WS_VALID_FUNCTION : 0;
+}
+
 static bool take_head(struct ws_events *e, const json_t *line, bool *numbered,
 		      char why[WS_IMPORT_WHY])
 {
@@ -222,6 +233,7 @@ static bool make_record(struct ws_events *e, const json_t *line, bool *numbered,
 	    !take_fields(e, line, why) || !take_target(e, line, why))
 		return false;
 	take_begin(e, line);
+	mark_place(&e->rec);
 	return ws_rec_valid(&e->rec, e->rec.size, why, WS_IMPORT_WHY);
 }
 

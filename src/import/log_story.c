@@ -243,6 +243,9 @@ static int on_command(struct ws_log_story *story, struct ws_logged *l, const str
 {
 	const char *text = strstr(e->message, ": ");
 
+	/* Plain SQL may be announced twice: as a command, and by log_statement. */
+	if (l->command && text && e->message[0] == 's' && strcmp(l->command, text + 2) == 0)
+		return 0;
 	return tell_session(story, l) || begin_command(story, l, (uint64_t)e->wall_ns,
 						       text ? text + 2 : "", 0)
 		       ? -1
@@ -292,30 +295,24 @@ static const struct rule {
 } rules[] = {
 	{ "replication connection authorized: ", "", on_authorized },
 	{ "received replication command: ", "", on_command },
+	{ "statement: ", "", on_command },
 	{ "starting logical decoding for slot ", "", on_decoding },
 	{ "disconnection: session time: ", "", on_disconnection },
 	{ "standby \"", "\" is now a ", on_sync },
 };
 
-/* A COMMERROR is written as LOG: those of a walsender whose connection ends. */
+/* A COMMERROR is written as LOG. What else is has no SQLSTATE; of COMMERRORs only the replication
+ * timeout has none (WalSndCheckTimeOut, walsender.c). */
 static bool is_commerror(const struct ws_log_entry *e)
 {
-	static const char *const messages[] = {
-		"terminating walsender process due to replication timeout",
-		"unexpected EOF on ",
-		"could not receive data from client",
-		"could not send data to client",
-		"SSL error",
-		"invalid message length",
-		"unexpected message type",
-	};
+	static const char timeout[] = "terminating walsender process due to replication timeout";
 
-	if (!e->severity || strcmp(e->severity, "LOG") != 0 || !e->message)
+	if (!e->severity || strcmp(e->severity, "LOG") != 0)
 		return false;
-	for (size_t i = 0; i < WS_ARRAY_SIZE(messages); i++)
-		if (strncmp(e->message, messages[i], strlen(messages[i])) == 0)
-			return true;
-	return false;
+	if (e->sqlstate && strcmp(e->sqlstate, "00000") != 0)
+		return true;
+	return (e->message && strncmp(e->message, timeout, strlen(timeout)) == 0) ||
+	       (e->location_function && strcmp(e->location_function, "WalSndCheckTimeOut") == 0);
 }
 
 static enum ws_elevel elevel_of(const struct ws_log_entry *e)
