@@ -233,9 +233,13 @@ static void tell_queues(struct ws_page *page, const struct ws_story_last *last, 
 	if (last->has_pending)
 		ws_page_bytes(page, " output buffer ", last->pending_bytes);
 	if (last->has_unix_queued)
-		ws_page_bytes(page, " socket ", last->unix_queued_bytes);
+		ws_page_bytes(page, last->has_pending ? ", socket " : " socket ",
+			      last->unix_queued_bytes);
 	if (last->target_lsn)
-		ws_page_lsn(page, " WAL to send up to ", last->target_lsn);
+		ws_page_lsn(page,
+			    last->has_pending || last->has_unix_queued ? ", WAL to send up to "
+								       : " WAL to send up to ",
+			    last->target_lsn);
 	ws_page_add(page, "\n");
 }
 

@@ -101,7 +101,7 @@ static bool take_session(struct ws_events *e, const json_t *line, char why[WS_IM
 
 	if (!session) {
 		if (pid && (!json_is_integer(pid) || json_integer_value(pid) < 0 ||
-			    json_integer_value(pid) > INT32_MAX))
+			    json_integer_value(pid) > UINT32_MAX))
 			return bad(why, "pid: not a process id");
 		e->rec.pid = pid ? (uint32_t)json_integer_value(pid) : 0;
 		return true;
@@ -184,6 +184,23 @@ static void take_begin(struct ws_events *e, const json_t *line)
 		turn->begin_ns = e->rec.time_ns - (uint64_t)json_integer_value(duration);
 }
 
+/* Where a session's line says which of its fields could be read, that holds: its ns_pid is one of
+ * the contract's own keys. */
+static bool take_valid(struct ws_events *e, const json_t *line, char why[WS_IMPORT_WHY])
+{
+	struct ws_rec_session *session = (void *)&e->rec;
+	const struct ws_kind_info *info = ws_kind_info(e->rec.kind);
+	const json_t *valid = value_of(line, "valid");
+
+	if (e->rec.kind != WS_KIND_SESSION || !valid)
+		return true;
+	session->valid = 0;
+	for (size_t i = 0; i < info->field_count; i++)
+		if (info->fields[i].offset == offsetof(struct ws_rec_session, valid))
+			return ws_import_value(&info->fields[i], valid, &e->mono, &e->rec, why);
+	return true;
+}
+
 /* The schema knows these two by not being empty; the record has bits besides. */
 static void mark_place(struct ws_rec *rec)
 {
@@ -230,7 +247,7 @@ static bool make_record(struct ws_events *e, const json_t *line, bool *numbered,
 	}
 	e->rec.kind = info->kind;
 	if (!take_time(e, line, why) || !take_head(e, line, numbered, why) ||
-	    !take_fields(e, line, why) || !take_target(e, line, why))
+	    !take_fields(e, line, why) || !take_valid(e, line, why) || !take_target(e, line, why))
 		return false;
 	take_begin(e, line);
 	mark_place(&e->rec);

@@ -281,7 +281,10 @@ static bool take_object(struct ws_log_reader *reader, const json_t *object,
 		entry->line_number = numbers[1];
 	entry->session_id = text_of(object, "session_id");
 	entry->severity = text_of(object, "error_severity");
+	/* Left out where it says that all went well (write_jsonlog). */
 	entry->sqlstate = text_of(object, "state_code");
+	if (!entry->sqlstate)
+		entry->sqlstate = "00000";
 	entry->message = text_of(object, "message");
 	entry->detail = text_of(object, "detail");
 	entry->query = text_of(object, "statement");

@@ -30,7 +30,7 @@ bool ws_import_session_id(const char *text, uint32_t *pid, uint64_t *ticks)
 	if (!isdigit((unsigned char)text[0]) || strlen(text) > 31)
 		return false;
 	value = strtoull(text, &end, 10);
-	if (*end != '.' || !isdigit((unsigned char)end[1]) || !value || value > INT32_MAX)
+	if (*end != '.' || !isdigit((unsigned char)end[1]) || !value || value > UINT32_MAX)
 		return false;
 	*pid = (uint32_t)value;
 	value = strtoull(end + 1, &end, 10);

@@ -58,11 +58,13 @@ class Stage:
         wait_disconnected(self.server, client.pid)
 
     def play(self):
-        lsn = self.server.value("select pg_current_wal_flush_lsn()")
-        stream = (f"START_REPLICATION SLOT i_slot PHYSICAL {lsn}", None, None)
+        def stream():
+            lsn = self.server.value("select pg_current_wal_flush_lsn()")
+            return f"START_REPLICATION SLOT i_slot PHYSICAL {lsn}", None, None
+
         self.leave(self.session("idle", [("IDENTIFY_SYSTEM", None, None)], "client_terminated"))
         self.leave(self.session("physical", [
-            ("IDENTIFY_SYSTEM", None, None), ("TIMELINE_HISTORY 9", "58P01", "SendTimeLineHistory"), stream],
+            ("IDENTIFY_SYSTEM", None, None), ("TIMELINE_HISTORY 9", "58P01", "SendTimeLineHistory"), stream()],
             "client_terminated"))
         self.leave(self.session("logical", [
             ("START_REPLICATION SLOT \"no_such\" LOGICAL 0/0", "42704", "ReplicationSlotAcquire"),
@@ -72,14 +74,14 @@ class Stage:
             ("select 'a \"quote\"',\n 'and, a line'", None, None), ("select 1/0", "22012", "int4div"),
             ("SHOW wal_level", None, None)], "client_terminated", **DATABASE))
         self.leave(self.session("backup", [(self.server.base_backup("i"), None, None)], "client_terminated"))
-        ended = self.session("ended", [("IDENTIFY_SYSTEM", None, None), stream], "admin_terminated")
+        ended = self.session("ended", [("IDENTIFY_SYSTEM", None, None), stream()], "admin_terminated")
         self.server.sql(f"select pg_terminate_backend({ended.pid})")
         wait_disconnected(self.server, ended.pid)
         ended.close()
-        gone = self.session("gone", [stream], "client_eof")
+        gone = self.session("gone", [stream()], "client_eof")
         gone.close()
         wait_disconnected(self.server, gone.pid)
-        silent = self.session("silent", [stream], "replication_timeout",
+        silent = self.session("silent", [stream()], "replication_timeout",
                               options="-c wal_sender_timeout=1s")
         wait_disconnected(self.server, silent.pid)
         silent.close()
