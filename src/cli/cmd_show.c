@@ -140,6 +140,8 @@ static enum ws_exit tell(struct show *show, struct ws_error *err)
 	if (ws_replay_run(&show->source, &observer, &tap, &model, err))
 		return WS_EXIT_FAILED;
 	told.session = show->known;
+	if (told.session)
+		ws_story_end(&show->story, told.session, show->source.end_ns);
 	if (show->failed || !told.session || ws_export_show(&show->ex, &told) ||
 	    ws_export_end(&show->ex) || fflush(stdout))
 		status = ws_view_output_failed(err);

@@ -61,7 +61,7 @@ struct ws_show {
 static inline bool ws_show_command_runs(const struct ws_command *command, uint64_t at_ns)
 {
 	return !command->outside && command->start_ns <= at_ns &&
-	       (!command->end_ns || at_ns < command->end_ns);
+	       (command->end_ns ? at_ns < command->end_ns : command->outcome == WS_OUTCOME_RUNNING);
 }
 
 #endif

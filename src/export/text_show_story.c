@@ -19,9 +19,16 @@ static const char *walsnd_state(int state)
 
 static void positions(struct ws_page *page, uint64_t write, uint64_t flush, uint64_t apply)
 {
-	ws_page_lsn(page, "write ", write);
-	ws_page_lsn(page, ", flush ", flush);
-	ws_page_lsn(page, ", apply ", apply);
+	const struct {
+		const char *name;
+		uint64_t lsn;
+	} all[] = { { "write ", write }, { ", flush ", flush }, { ", apply ", apply } };
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(all); i++)
+		if (all[i].lsn)
+			ws_page_lsn(page, all[i].name, all[i].lsn);
+		else
+			ws_page_add(page, "%s?", all[i].name);
 }
 
 void ws_page_around(struct ws_page *page)
@@ -271,8 +278,9 @@ void ws_page_last(struct ws_page *page)
 
 	if (!story)
 		return;
+	end = story->around_ns ? story->around_ns : end;
 	if (last->send_ns || last->reply_ns || last->ping_ns || last->socket_ns || last->sample_ns)
-		ws_page_title(page, "Before the end");
+		ws_page_title(page, story->around_ns ? "Before that moment" : "Before the end");
 	if (last->send_ns) {
 		last_line(page, "last send", last->send_ns, end);
 		ws_page_lsn(page, " up to ", last->send_lsn);

@@ -150,6 +150,8 @@ static int read_all(struct run *run, struct ws_sink sink, struct ws_error *err)
 		if (rc < 0)
 			return -1;
 		*(rc ? &result->lines : &result->bad) += 1;
+		if (!rc)
+			ws_lines_give_up(run->lines);
 	}
 	if (rc < 0)
 		return ws_error_errno(err, errno, "cannot read", name);

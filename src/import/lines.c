@@ -16,6 +16,7 @@ struct ws_lines {
 	size_t at; /* where the next line begins */
 	bool ended;
 	uint64_t first, next; /* line numbers */
+	size_t first_end;     /* of the row that was given: behind its first end of line, 0: none */
 };
 
 struct ws_lines *ws_lines_new(FILE *in)
@@ -117,6 +118,15 @@ static int give(struct ws_lines *l, const char **line, size_t len, uint64_t ends
 	return 1;
 }
 
+void ws_lines_give_up(struct ws_lines *l)
+{
+	if (!l->first_end)
+		return;
+	l->at = l->first_end;
+	l->next = l->first + 1;
+	l->first_end = 0;
+}
+
 /* Passes over the rest of a line that is too long. */
 static int skip(struct ws_lines *l)
 {
@@ -143,6 +153,7 @@ int ws_lines_next(struct ws_lines *l, const char **line, size_t *len)
 	struct scan s = { 0 };
 	int rc;
 
+	l->first_end = 0;
 	if (l->at == l->buf.len) {
 		rc = fill(l);
 		if (rc <= 0)
@@ -162,5 +173,7 @@ int ws_lines_next(struct ws_lines *l, const char **line, size_t *len)
 			return give(l, line, s.first_len, 1, s.first_len + 1, len);
 		return give(l, line, s.len, 1, s.len, len);
 	}
+	if (s.ends)
+		l->first_end = l->at + s.first_len + 1;
 	return give(l, line, s.len, s.ends + 1, s.len + 1, len);
 }

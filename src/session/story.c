@@ -175,6 +175,12 @@ static void on_turn(struct ws_story *story, const struct ws_session *session,
 	const struct ws_rec_turn *r = (const void *)rec;
 	struct ws_story_last *last = &story->last;
 
+	if (r->wait == WS_WAIT_WAL)
+		caught_up(story, rec->time_ns);
+	if (session)
+		measure(story, session, rec->time_ns);
+	if (story->around_ns && rec->time_ns > story->around_ns)
+		return;
 	if (r->lsn_to > r->lsn_from) {
 		last->send_ns = rec->time_ns;
 		last->send_lsn = r->lsn_to;
@@ -185,10 +191,6 @@ static void on_turn(struct ws_story *story, const struct ws_session *session,
 		last->flush_lsn = r->flush_lsn;
 		last->apply_lsn = r->apply_lsn;
 	}
-	if (r->wait == WS_WAIT_WAL)
-		caught_up(story, rec->time_ns);
-	if (session)
-		measure(story, session, rec->time_ns);
 }
 
 /* -- the last of each kind */
@@ -247,6 +249,9 @@ static void tell(struct ws_story *story, const struct ws_session *session, const
 {
 	const struct ws_kind_info *info = ws_kind_info(rec->kind);
 
+	/* What a session is asked for around a moment is what lay in front of that. */
+	bool late = story->around_ns && rec->time_ns > story->around_ns;
+
 	if (!info || rec->size < info->min_size)
 		return;
 	switch (rec->kind) {
@@ -260,13 +265,16 @@ static void tell(struct ws_story *story, const struct ws_session *session, const
 		on_turn(story, session, rec);
 		break;
 	case WS_KIND_KEEPALIVE:
-		on_keepalive(story, rec);
+		if (!late)
+			on_keepalive(story, rec);
 		break;
 	case WS_KIND_SOCKET:
-		on_socket(story, rec);
+		if (!late)
+			on_socket(story, rec);
 		break;
 	case WS_KIND_SAMPLE:
-		on_sample(story, rec);
+		if (!late)
+			on_sample(story, rec);
 		break;
 	default:
 		break;
@@ -319,4 +327,11 @@ int ws_story_record(struct ws_story *story, const struct ws_session *session,
 		return 0;
 	tell(story, session, rec);
 	return ws_story_keep(story, rec);
+}
+
+void ws_story_end(struct ws_story *story, const struct ws_session *session, uint64_t end_ns)
+{
+	/* In front of the window's end it may have gone on. */
+	if (!session->end_ns && end_ns < story->to_ns)
+		measure(story, session, end_ns);
 }

@@ -136,4 +136,8 @@ void ws_story_segment(struct ws_story *story, const struct ws_segment *segment);
  * known. Returns -1 when memory ran out. */
 int ws_story_record(struct ws_story *story, const struct ws_session *session,
 		    const struct ws_rec *rec);
+/* The stream ended here. Of a session that still runs nothing was confirmed since its last record.
+ */
+void ws_story_end(struct ws_story *story, const struct ws_session *session, uint64_t end_ns);
+
 #endif
