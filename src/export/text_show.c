@@ -9,6 +9,7 @@
 
 #define COMMANDS_FIRST 20 /* that are told of many, unless everything shall be */
 #define COMMANDS_LAST  20
+#define COMMAND_AT     40 /* column of a command's text */
 
 void ws_page_add(struct ws_page *page, const char *fmt, ...)
 {
@@ -25,6 +26,16 @@ void ws_page_text(struct ws_page *page, const char *text, size_t len)
 {
 	page->rc =
 		page->rc || ws_put_text(&page->buf, &page->ex->opt.screen, text, len, 0) ? -1 : 0;
+}
+
+void ws_page_fit(struct ws_page *page, const char *text, size_t len, size_t taken)
+{
+	const struct ws_screen *screen = &page->ex->opt.screen;
+	size_t cells = (size_t)screen->width > taken + 20 ? (size_t)screen->width - taken : 20;
+
+	if (screen->verbose || screen->whole)
+		cells = 0;
+	page->rc = page->rc || ws_put_text(&page->buf, screen, text, len, cells) ? -1 : 0;
 }
 
 void ws_page_color(struct ws_page *page, enum ws_color color, const char *text)
@@ -103,7 +114,7 @@ static void tell_identity(struct ws_page *page)
 	ws_page_add(page, "\n");
 	if (program && ws_session_evidence(s, evidence)) {
 		ws_page_add(page, "  the client is %s: ", program);
-		ws_page_text(page, evidence, strlen(evidence));
+		ws_page_fit(page, evidence, strlen(evidence), strlen(program) + 18);
 		ws_page_add(page, "\n");
 	}
 	if (ws_session_partner(s, other))
@@ -150,7 +161,7 @@ static void tell_report(struct ws_page *page, const char *indent, const struct w
 	page->rc = page->rc || ws_text_put_report(&text, report) ? -1 : 0;
 	ws_page_add(page, "%s", indent);
 	if (text.data)
-		ws_page_text(page, text.data, text.len);
+		ws_page_fit(page, text.data, text.len, strlen(indent));
 	ws_page_add(page, "\n");
 	ws_buf_deinit(&text);
 	if (!report->location)
@@ -184,7 +195,7 @@ static void tell_command(struct ws_page *page, const struct ws_command *c)
 	ws_page_add(page, " %8s  ", lasted);
 	page->rc = page->rc || ws_text_put_command(&text, c) ? -1 : 0;
 	if (text.data)
-		ws_page_text(page, text.data, text.len);
+		ws_page_fit(page, text.data, text.len, COMMAND_AT);
 	ws_page_add(page, "\n");
 	ws_buf_deinit(&text);
 	if (c->outcome == WS_OUTCOME_ERROR)

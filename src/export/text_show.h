@@ -22,6 +22,9 @@ struct ws_page {
 __attribute__((format(printf, 2, 3))) void ws_page_add(struct ws_page *page, const char *fmt, ...);
 /* Text of the server. */
 void ws_page_text(struct ws_page *page, const char *text, size_t len);
+/* The same in what is left of a line of which so many columns are taken, unless nothing is to be
+ * shortened. */
+void ws_page_fit(struct ws_page *page, const char *text, size_t len, size_t taken);
 void ws_page_color(struct ws_page *page, enum ws_color color, const char *text);
 void ws_page_title(struct ws_page *page, const char *title);
 /* Time of day. */

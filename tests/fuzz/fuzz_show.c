@@ -15,7 +15,9 @@ struct fuzz_show {
 	struct ws_model *model;
 	struct ws_diagnosis *diagnosis;
 	struct ws_export ex[FORMATS][WS_VIEW_DOCTOR];
-	struct ws_export explain[FORMATS];
+	struct ws_export explain[FORMATS], told[FORMATS];
+	struct ws_story story; /* of the first session there is */
+	const struct ws_session *first;
 	FILE *out;
 	uint64_t last_ns;
 };
@@ -25,6 +27,8 @@ static void on_segment(void *arg, const struct ws_session *session,
 {
 	struct fuzz_show *show = arg;
 
+	if (session == show->first)
+		ws_story_segment(&show->story, segment);
 	for (size_t f = 0; f < FORMATS; f++)
 		ws_export_segment(&show->ex[f][WS_VIEW_TIMELINE], session, segment);
 }
@@ -34,6 +38,8 @@ static void on_command(void *arg, const struct ws_session *session,
 {
 	struct fuzz_show *show = arg;
 
+	if (session == show->first && ws_story_command(&show->story, command))
+		abort();
 	for (size_t f = 0; f < FORMATS; f++)
 		ws_export_command(&show->ex[f][WS_VIEW_HISTORY], session, command);
 	if (ws_diagnosis_command(show->diagnosis, session, command))
@@ -103,7 +109,9 @@ struct fuzz_show *fuzz_show_new(void)
 							 .wall_arg = show };
 
 		if (ws_export_begin(&show->explain[f], f ? &ws_format_json : &ws_format_text,
-				    WS_VIEW_EXPLAIN, &plain))
+				    WS_VIEW_EXPLAIN, &plain) ||
+		    ws_export_begin(&show->told[f], f ? &ws_format_json : &ws_format_text,
+				    WS_VIEW_SHOW, &plain))
 			abort();
 		for (int view = 0; view < WS_VIEW_DOCTOR; view++) {
 			const struct ws_export_options options = {
@@ -123,6 +131,38 @@ struct fuzz_show *fuzz_show_new(void)
 	return show;
 }
 
+static void tell_first(struct fuzz_show *show)
+{
+	struct ws_show told = { .session = show->first, .story = &show->story };
+
+	if (show->first)
+		ws_story_end(&show->story, show->first, show->last_ns);
+	for (size_t f = 0; f < FORMATS; f++) {
+		if (show->first)
+			ws_export_show(&show->told[f], &told);
+		ws_export_end(&show->told[f]);
+		ws_export_release(&show->told[f]);
+	}
+	if (show->first)
+		ws_story_deinit(&show->story);
+}
+
+static void listen(struct fuzz_show *show, const struct ws_rec *rec)
+{
+	struct ws_session *const *sessions;
+	size_t count;
+
+	sessions = ws_model_sessions(show->model, &count);
+	if (!show->first && count) {
+		show->first = sessions[0];
+		/* Every other one around the moment at which it was seen. */
+		ws_story_init(&show->story, show->first->pid, show->first->start_ns, 0, UINT64_MAX,
+			      rec->seq & 1 ? rec->time_ns : 0);
+	}
+	if (show->first && ws_story_record(&show->story, show->first, rec))
+		abort();
+}
+
 int fuzz_show_feed(struct fuzz_show *show, const struct ws_rec *rec)
 {
 	if (rec->time_ns > show->last_ns)
@@ -131,6 +171,7 @@ int fuzz_show_feed(struct fuzz_show *show, const struct ws_rec *rec)
 		ws_export_event(&show->ex[f][WS_VIEW_TRACE], NULL, rec);
 	if (ws_model_feed(show->model, rec))
 		return -1;
+	listen(show, rec);
 	return ws_diagnosis_feed(show->diagnosis, show->model, rec);
 }
 
@@ -144,6 +185,7 @@ void fuzz_show_end(struct fuzz_show *show)
 	for (size_t i = 0; i < count; i++)
 		print_session(show, sessions[i]);
 	explain(show, sessions, count);
+	tell_first(show);
 	for (size_t f = 0; f < FORMATS; f++) {
 		for (int view = 0; view < WS_VIEW_DOCTOR; view++) {
 			ws_export_end(&show->ex[f][view]);

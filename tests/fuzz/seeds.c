@@ -76,12 +76,59 @@ static void seed_recordings(const char *dir)
 	}
 }
 
+/* Lines of events, and what servers log. */
+static void seed_imports(const char *dir)
+{
+	static const char *const logs[] = {
+		"2026-03-01 12:00:00.001 "
+		"UTC,,,4001,\"192.0.2.7:54321\",69a42bc0.fa1,1,\"\",2026-03-01 "
+		"12:00:00 UTC,,0,LOG,00000,\"connection received: host=192.0.2.7 "
+		"port=54321\",,,,,,,,\"\",\"\",\"not initialized\",,0\n"
+		"2026-03-01 12:00:00.003 "
+		"CET,\"r\",\"d\",4001,\"192.0.2.7:54321\",69a42bc0.fa1,2,\"\","
+		"2026-03-01 12:00:00 UTC,,0,LOG,00000,\"received replication command: SHOW "
+		"\"\"x\"\"\n\",,,,,,,,\"exec, w.c:1\",\"s1\",\"walsender\",,0\n"
+		"2026-03-01 12:00:00.004 "
+		"+03,\"r\",\"d\",4001,\"192.0.2.7:54321\",69a42bc0.fa1,3,\"\","
+		"2026-03-01 12:00:00 UTC,,0,FATAL,57P01,\"terminating\",,,,,,\"SHOW "
+		"\"\"x\"\"\n\",,\"f, w.c:1\",\"s1\",\"walsender\",,0\n"
+		"2026-03-01 12:00:00.009 UTC,,,4000,,69a42bc0.fa0,7,,2026-03-01 12:00:00 "
+		"UTC,,0,LOG,"
+		"00000,\"server process (PID 4001) was terminated by signal 9: "
+		"Killed\",,,,,,,,,\"\",\"postmaster\",,0\n",
+		"{\"timestamp\":\"2026-03-01 12:00:00.003 UTC\",\"user\":\"repl\",\"pid\":4001,"
+		"\"remote_host\":\"[local]\",\"session_id\":\"69a42bc0.fa1\",\"line_num\":3,"
+		"\"error_severity\":\"LOG\",\"message\":\"received replication command: "
+		"IDENTIFY_SYSTEM\",\"application_name\":\"s1\",\"backend_type\":\"walsender\"}\n"
+		"{\"timestamp\":\"2026-03-01 12:00:00.004 "
+		"UTC\",\"pid\":1,\"session_id\":\"69a42bc0.1\","
+		"\"error_severity\":\"LOG\",\"message\":\"received fast shutdown request\","
+		"\"backend_type\":\"postmaster\"}\n",
+	};
+	char path[96];
+
+	for (int flags = 0; flags < 16; flags++) {
+		const char *args[] = { "trace", "--json", path, NULL };
+		struct ws_cli_run run = { 0 };
+
+		ws_sample_write(path, flags);
+		ws_cli_run(&run, args);
+		write_seed(dir, "sample", flags, run.out, strlen(run.out));
+		ws_cli_run_deinit(&run);
+		unlink(path);
+	}
+	for (size_t n = 0; n < sizeof(logs) / sizeof(logs[0]); n++)
+		write_seed(dir, "log", (int)n, logs[n], strlen(logs[n]));
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "events") == 0)
 		seed_events(argv[2]);
 	else if (argc == 3 && strcmp(argv[1], "recording") == 0)
 		seed_recordings(argv[2]);
+	else if (argc == 3 && strcmp(argv[1], "import") == 0)
+		seed_imports(argv[2]);
 	else
 		return 2;
 	return 0;

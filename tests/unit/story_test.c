@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is kept of a session for telling it: bound, and true to what it stands for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "../lib/records.h"
+#include "base/util.h"
+#include "session/story.h"
+
+#define BEGIN_NS 1000000000ULL
+#define MS	 1000000ULL
+
+static struct ws_story story;
+
+static int setup(void **state)
+{
+	(void)state;
+	ws_story_init(&story, 7, BEGIN_NS, 0, UINT64_MAX, 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	ws_story_deinit(&story);
+	return 0;
+}
+
+/* Segments one behind the other; returns the end of the last. */
+static uint64_t segment(enum ws_state state, uint64_t from_ns, uint64_t ns, uint64_t bytes)
+{
+	const struct ws_segment s = {
+		.state = state, .start_ns = from_ns, .end_ns = from_ns + ns, .bytes = bytes
+	};
+
+	ws_story_segment(&story, &s);
+	return from_ns + ns;
+}
+
+static void test_neighbours_of_one_kind_of_work_are_one(void **state)
+{
+	uint64_t at = segment(WS_STATE_STARTING, BEGIN_NS, MS, 0);
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		at = segment(WS_STATE_WAIT_WAL, at, 3 * MS, 0);
+		at = segment(WS_STATE_SEND, at, MS, 8);
+	}
+	at = segment(WS_STATE_SEND_BLOCKED, at, 500 * MS, 0);
+	assert_int_equal(story.span_count, 3);
+	assert_int_equal(story.spans[1].state, WS_STATE_WAIT_WAL);
+	assert_int_equal(story.spans[1].state_ns[WS_STATE_SEND], 1000 * MS);
+	assert_int_equal(story.spans[1].bytes, 8000);
+	assert_int_equal(story.spans[1].segments, 2000);
+	assert_int_equal(story.spans[2].end_ns, at);
+}
+
+/* Whatever comes: no time and no byte goes missing, and the longest stretches are still told. */
+static void test_many_stretches_are_condensed_and_add_up(void **state)
+{
+	static const enum ws_state states[] = { WS_STATE_WAIT_WAL, WS_STATE_SEND_BLOCKED,
+						WS_STATE_SQL, WS_STATE_STOPPED, WS_STATE_LOST };
+	uint64_t at = BEGIN_NS, sum[WS_STATE_COUNT] = { 0 }, bytes = 0, last = BEGIN_NS;
+	bool blocked = false;
+
+	(void)state;
+	for (uint64_t i = 0; i < 5000; i++) {
+		enum ws_state s = states[i * i % WS_ARRAY_SIZE(states)];
+		uint64_t ns = i == 2500 ? 3600000 * MS : 1 + i * 7919 % MS;
+
+		s = i == 2500 ? WS_STATE_SEND_BLOCKED : s;
+		sum[s] += ns;
+		at = segment(s, at, ns, i);
+	}
+	assert_true(story.span_count <= WS_STORY_SPANS);
+	for (size_t i = 0; i < story.span_count; i++) {
+		const struct ws_story_span *span = &story.spans[i];
+
+		assert_int_equal(span->start_ns, last);
+		last = span->end_ns;
+		bytes += span->bytes;
+		blocked |= span->state == WS_STATE_SEND_BLOCKED &&
+			   span->end_ns - span->start_ns >= 3600000 * MS;
+		for (int k = 0; k < WS_STATE_COUNT; k++)
+			sum[k] -= span->state_ns[k];
+	}
+	assert_int_equal(last, at);
+	assert_int_equal(bytes, 5000 * 4999 / 2);
+	assert_true(blocked);
+	for (int k = 0; k < WS_STATE_COUNT; k++)
+		assert_int_equal(sum[k], 0);
+}
+
+static int feed(void *arg, const struct ws_rec *rec)
+{
+	(void)arg;
+	return ws_story_record(&story, NULL, rec);
+}
+
+static void test_turns_within_a_second_are_one_event(void **state)
+{
+	struct ws_tape tape = ws_tape_new((struct ws_sink){ feed, NULL }, 7, BEGIN_NS);
+	const struct ws_rec_turn *turn;
+
+	(void)state;
+	ws_tape_session(&tape, 0);
+	for (uint64_t i = 0; i < 100; i++)
+		ws_tape_turn(&tape, &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_SEND] = MS },
+							    .lsn_from = 100 + i,
+							    .lsn_to = 101 + i,
+							    .flags = i == 50 ? WS_TURN_REPLY : 0,
+							    .write_lsn = 77 });
+	ws_tape_keepalive(&tape, 200);
+	assert_int_equal(story.event_count, 3);
+	turn = (const void *)story.events[1];
+	assert_int_equal(turn->turns, 100);
+	assert_int_equal(turn->stage_ns[WS_STAGE_SEND], 100 * MS);
+	assert_int_equal(turn->lsn_from, 100);
+	assert_int_equal(turn->lsn_to, 200);
+	assert_int_equal(turn->write_lsn, 77);
+	assert_true(turn->h.flags & WS_TURN_REPLY);
+	assert_int_equal(story.last.send_lsn, 200);
+	assert_int_equal(story.last.write_lsn, 77);
+	assert_int_equal(story.last.ping_ns, tape.now_ns);
+}
+
+static void test_of_many_events_the_last_are_kept(void **state)
+{
+	struct ws_tape tape = ws_tape_new((struct ws_sink){ feed, NULL }, 7, BEGIN_NS);
+
+	(void)state;
+	for (uint64_t i = 0; i < 1000; i++, tape.now_ns += MS)
+		ws_tape_keepalive(&tape, 1 + i);
+	assert_int_equal(story.event_count, WS_STORY_EVENTS);
+	assert_int_equal(story.event_omitted, 1000 - WS_STORY_EVENTS);
+	assert_int_equal(((const struct ws_rec_keepalive *)story.events[WS_STORY_EVENTS - 1])->lsn,
+			 1000);
+}
+
+static void test_around_a_moment_both_sides_are_kept(void **state)
+{
+	struct ws_tape tape = ws_tape_new((struct ws_sink){ feed, NULL }, 7, BEGIN_NS);
+
+	(void)state;
+	story.around_ns = BEGIN_NS + 500 * MS;
+	for (uint64_t i = 0; i < 1000; i++, tape.now_ns += MS)
+		ws_tape_keepalive(&tape, 1 + i);
+	assert_int_equal(story.event_count, 2 * WS_STORY_EVENTS);
+	assert_int_equal(story.event_before, WS_STORY_EVENTS);
+	assert_int_equal(story.events[WS_STORY_EVENTS - 1]->time_ns, story.around_ns);
+	assert_int_equal(story.last.ping_ns, story.around_ns);
+}
+
+static void test_other_sessions_are_none_of_its_business(void **state)
+{
+	struct ws_tape tape = ws_tape_new((struct ws_sink){ feed, NULL }, 8, BEGIN_NS);
+
+	(void)state;
+	ws_tape_session(&tape, 0);
+	ws_tape_signal(&tape, 0, 15, WS_ROLE_BACKEND, 1);
+	assert_int_equal(story.event_count, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_neighbours_of_one_kind_of_work_are_one, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_many_stretches_are_condensed_and_add_up, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_turns_within_a_second_are_one_event, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_of_many_events_the_last_are_kept, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_around_a_moment_both_sides_are_kept, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_other_sessions_are_none_of_its_business, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
