@@ -229,10 +229,11 @@ bool ws_import_hex(const json_t *value, struct ws_buf *bytes, char why[WS_IMPORT
 		return wrong(why, "not pairs of hexadecimal digits");
 	for (size_t i = 0; i < len; i += 2) {
 		int high = nibble(text[i]), low = nibble(text[i + 1]);
-		char byte = (char)(high << 4 | low);
+		char byte;
 
 		if (high < 0 || low < 0)
 			return wrong(why, "not pairs of hexadecimal digits");
+		byte = (char)(high << 4 | low);
 		if (ws_buf_add(bytes, &byte, 1))
 			return wrong(why, "out of memory");
 	}
