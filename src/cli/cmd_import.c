@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,8 +60,8 @@ static bool set_timezone(const char *zone)
 	if ((zone[0] == '+' || zone[0] == '-') && strlen(zone) == 6 &&
 	    isdigit((unsigned char)zone[1]) && sscanf(zone + 1, "%2d:%2d", &hours, &minutes) == 2 &&
 	    hours < 16 && minutes < 60)
-		snprintf(text, sizeof(text), "<%s>%c%02d:%02d", zone, zone[0] == '+' ? '-' : '+',
-			 hours, minutes);
+		snprintf(text, sizeof(text), "<%.3s%s>%c%02d:%02d", zone, zone + 4,
+			 zone[0] == '+' ? '-' : '+', hours, minutes);
 	else
 		snprintf(text, sizeof(text), "%s", zone);
 	snprintf(file, sizeof(file), "/usr/share/zoneinfo/%s", zone);
@@ -79,7 +80,7 @@ static enum ws_exit verdict(const struct ws_options *options, const struct ws_im
 	bool logged = r->format != WS_IMPORT_EVENTS;
 
 	ws_log(&options->log, WS_LOG_NOTE, "%s: %llu %s of %s, %llu records", options->output,
-	       (unsigned long long)r->lines, logged ? "entries" : "events",
+	       (unsigned long long)r->lines, logged ? "entries" : "lines",
 	       ws_import_format_name(r->format), (unsigned long long)r->records);
 	if (r->zone_taken)
 		ws_log(&options->log, WS_LOG_NOTE,
@@ -93,6 +94,16 @@ static enum ws_exit verdict(const struct ws_options *options, const struct ws_im
 		ws_log(&options->log, WS_LOG_WARN,
 		       "%s: it does not end with a stop event: it was cut off", options->file);
 	return r->bad || !r->stopped ? WS_EXIT_LOSS : WS_EXIT_DONE;
+}
+
+/* Replacing what is read would end it. */
+static bool is_output(const struct ws_options *options, FILE *in)
+{
+	struct stat input, output;
+
+	return fstat(fileno(in), &input) == 0 && stat(options->output, &output) == 0 &&
+	       input.st_dev == output.st_dev && input.st_ino == output.st_ino &&
+	       S_ISREG(input.st_mode);
 }
 
 static enum ws_exit run(struct import *import, FILE *in, struct ws_error *err)
@@ -140,6 +151,11 @@ enum ws_exit ws_cmd_import(const struct ws_options *options, struct ws_error *er
 	in = standard ? fdopen(dup(STDIN_FILENO), "r") : fopen(options->file, "re");
 	if (!in) {
 		ws_error_errno(err, errno, "cannot read", options->file);
+		return WS_EXIT_FAILED;
+	}
+	if (is_output(options, in)) {
+		ws_error_set(err, "cannot import", options->file, "it is the recording to write");
+		ws_error_fix(err, "-o names another file");
 		return WS_EXIT_FAILED;
 	}
 	return run(&import, in, err);

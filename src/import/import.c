@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "import/import.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,23 +45,22 @@ static void complain(const struct run *run, const char *why)
 	       (unsigned long long)ws_lines_first(run->lines), text);
 }
 
-/* JSON of ours says which event it is. */
+/* An object of ours says which event it is, one of a log how severe; a row begins with a date.
+ * AUTO: the line, which may be torn, does not tell. */
 static enum ws_import_format format_of(const char *line, size_t len)
 {
-	enum ws_import_format format = WS_IMPORT_CSVLOG;
-	json_error_t error;
-	json_t *object;
-
 	while (len && (*line == ' ' || *line == '\t')) {
 		line++;
 		len--;
 	}
+	if (len && isdigit((unsigned char)*line))
+		return WS_IMPORT_CSVLOG;
 	if (!len || *line != '{')
-		return format;
-	object = json_loadb(line, len, JSON_ALLOW_NUL, &error);
-	format = json_object_get(object, "error_severity") ? WS_IMPORT_JSONLOG : WS_IMPORT_EVENTS;
-	json_decref(object);
-	return format;
+		return WS_IMPORT_AUTO;
+	if (memmem(line, len, "\"error_severity\"", strlen("\"error_severity\"")))
+		return WS_IMPORT_JSONLOG;
+	return memmem(line, len, "\"event\"", strlen("\"event\"")) ? WS_IMPORT_EVENTS
+								   : WS_IMPORT_AUTO;
 }
 
 static bool is_blank(const char *line, size_t len)
@@ -73,9 +74,11 @@ static bool is_blank(const char *line, size_t len)
 static int take(struct run *run, const char *line, size_t len)
 {
 	char why[WS_IMPORT_WHY] = "";
-	int rc;
+	int rc = 0;
 
-	if (run->events)
+	if (!run->events && !run->log)
+		snprintf(why, sizeof(why), "neither an event nor an entry of a log");
+	else if (run->events)
 		rc = ws_events_line(run->events, line, len, why);
 	else
 		rc = ws_log_entry_take(run->log, line, len, why);
@@ -91,6 +94,8 @@ static int begin(struct run *run, struct ws_sink sink, const char *line, size_t 
 	result->format = run->options->format;
 	if (!result->format)
 		result->format = format_of(line, len);
+	if (!result->format)
+		return 0;
 	if (result->format == WS_IMPORT_EVENTS) {
 		run->events = ws_events_new(sink);
 		return run->events ? 0 : -1;

@@ -148,6 +148,13 @@ static int skip(struct ws_lines *l)
 	}
 }
 
+static bool is_object(const struct ws_lines *l)
+{
+	size_t at = l->at + strspn(l->buf.data + l->at, " \t");
+
+	return at < l->buf.len && l->buf.data[at] == '{';
+}
+
 int ws_lines_next(struct ws_lines *l, const char **line, size_t *len)
 {
 	struct scan s = { 0 };
@@ -159,7 +166,7 @@ int ws_lines_next(struct ws_lines *l, const char **line, size_t *len)
 		if (rc <= 0)
 			return rc;
 	}
-	s.csv = l->buf.data[l->at] != '{';
+	s.csv = !is_object(l);
 	while (!scan_on(l, &s)) {
 		if (s.len > WS_LINE_MAX && !s.has_first)
 			return skip(l);

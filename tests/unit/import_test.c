@@ -276,6 +276,8 @@ static const struct bad {
 } bad_lines[] = {
 	{ "{", "" },
 	{ "[]", "" },
+	{ "x\"", "" },
+	{ "  {\"a\":\"\\\"\"}", "event: missing" },
 	{ "{\"a\":1,\"a\":2}", "duplicate" },
 	{ "{}", "event: missing" },
 	{ HEAD "\"event\":\"frob\"}", "unknown kind" },
@@ -328,6 +330,23 @@ static void test_a_bad_line_is_named_and_the_others_are_taken(void **state)
 		release(i);
 		ws_buf_deinit(&text);
 	}
+}
+
+/* The first one tells the format, if it can. */
+static void test_lines_in_front_that_are_none_do_not_decide(void **state)
+{
+	struct ws_buf text = { 0 };
+	struct imported *i;
+
+	(void)state;
+	ws_buf_addf(&text, "t\":\"2026\n{\"torn\n%s", by_hand);
+	i = import(text.data, text.len);
+	assert_int_equal(i->rc, 0);
+	assert_int_equal(i->result.format, WS_IMPORT_EVENTS);
+	assert_int_equal(i->result.bad, 2);
+	assert_int_equal(i->result.lines, 5);
+	release(i);
+	ws_buf_deinit(&text);
 }
 
 static void test_a_hole_in_the_numbers_is_a_gap(void **state)
@@ -432,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_lines_need_no_more_than_what_is_known),
 		cmocka_unit_test(test_a_text_keeps_its_bytes),
 		cmocka_unit_test(test_a_bad_line_is_named_and_the_others_are_taken),
+		cmocka_unit_test(test_lines_in_front_that_are_none_do_not_decide),
 		cmocka_unit_test(test_a_hole_in_the_numbers_is_a_gap),
 		cmocka_unit_test(test_a_hole_that_a_gap_tells_of_is_one_gap),
 		cmocka_unit_test(test_what_is_not_understood_at_all_is_an_error),
