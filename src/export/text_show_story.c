@@ -145,7 +145,12 @@ void ws_page_states(struct ws_page *page)
 	const struct ws_session *s = page->show->session;
 	const struct ws_story *story = page->show->story;
 	char lasted[WS_DURATION_TEXT];
+	uint64_t total = 0;
 
+	for (int i = 0; i < WS_STATE_COUNT; i++)
+		total += s->state_ns[i];
+	if (!total)
+		return;
 	ws_page_title(page, "Where its time went");
 	page->rc = page->rc || ws_text_put_states(&page->buf, &page->ex->opt.screen, s->state_ns)
 			   ? -1

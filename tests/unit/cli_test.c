@@ -104,6 +104,16 @@ static void test_usage_errors_are_one_line_and_status_2(void **state)
 		{ { "hist", "a", "--postmaster=1", "--postmaster=/a" },
 		  "--postmaster: given more than once" },
 		{ { "record", "-o", "x", "-o", "y" }, "-o: given more than once" },
+		{ { "show" }, "FILE: missing" },
+		{ { "show", "a", "--around=noon" }, "--around noon: neither RFC 3339" },
+		{ { "show", "a", "--around=-1m", "--around=-2m" },
+		  "--around: given more than once" },
+		{ { "sessions", "a", "--around=-1m" }, "--around=-1m: unknown option" },
+		{ { "import" }, "-o FILE: missing" },
+		{ { "import", "-o", "x" }, "FILE: missing" },
+		{ { "import", "a", "b", "-o", "x" }, "b: more than one FILE" },
+		{ { "import", "a", "-o", "x", "--format=xml" }, "--format xml: not one of" },
+		{ { "import", "a", "-o", "x", "--timezone=No/Where" }, "no zone of that name" },
 		{ { "doctor", "x" }, "x: takes no operand" },
 		{ { "symbols" }, "FILE: missing" },
 		{ { "symbols", "a", "b" }, "b: more than one FILE" },
@@ -401,6 +411,26 @@ static void test_filters_choose_sessions(void **state)
 	}
 	refused((struct ws_cli_run){ 0 }, ARGS("sessions", "--from=2026-03-02T00:00:00Z", *state),
 		1, "no time between");
+}
+
+static void test_show_says_which_sessions_there_are(void **state)
+{
+	refused((struct ws_cli_run){ 0 }, ARGS("show", *state), 2,
+		"4001.100010, 4002.100100, 4003.100600");
+	refused((struct ws_cli_run){ 0 }, ARGS("show", "--session=4001.1", *state), 1,
+		"no session 4001.1; walscope sessions FILE --json lists them");
+	refused((struct ws_cli_run){ 0 }, ARGS("show", "--app=nosuch", *state), 1, "there is none");
+	refused((struct ws_cli_run){ 0 },
+		ARGS("show", "--pid=4003", "--around=2026-03-01T12:00:01Z", *state), 1,
+		"it did not run at --around");
+}
+
+static void test_an_import_of_its_own_output_is_refused(void **state)
+{
+	refused((struct ws_cli_run){ 0 }, ARGS("import", *state, "-o", *state), 1,
+		"it is the recording to write");
+	refused((struct ws_cli_run){ 0 }, ARGS("import", "/nosuch", "-o", *state), 1,
+		"cannot read");
 }
 
 static void test_a_signal_is_traced_with_the_session_it_was_sent_to(void **state)
@@ -752,6 +782,8 @@ int main(void)
 		cmocka_unit_test(test_a_recording_with_loss_says_so_with_status_3),
 		cmocka_unit_test(test_filters_choose_sessions),
 		cmocka_unit_test(test_a_signal_is_traced_with_the_session_it_was_sent_to),
+		cmocka_unit_test(test_show_says_which_sessions_there_are),
+		cmocka_unit_test(test_an_import_of_its_own_output_is_refused),
 		cmocka_unit_test(test_filters_must_all_hold),
 		cmocka_unit_test(test_each_line_of_json_has_the_fields_of_the_contract),
 		cmocka_unit_test(test_what_is_not_measured_is_null_not_0),
