@@ -231,6 +231,7 @@ json_t *ws_json_session(const struct ws_export *ex, const struct ws_session *s, 
 		    begin ? ws_json_uint(ws_session_duration_ns(s, ex->opt.to_ns)) : json_null(),
 		    rc);
 	ws_json_put(o, "was_running", ws_json_bool(s->was_running), rc);
+	ws_json_put(o, "logged", ws_json_bool(s->logged), rc);
 	ws_json_put(o, "observed_from", ws_json_time(ex, s->begin_ns), rc);
 	ws_json_put(o, "start_phases", start_phases(s, rc), rc);
 	ws_json_put(o, "exit", exit_object(s, rc), rc);

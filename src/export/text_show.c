@@ -112,6 +112,10 @@ static void tell_identity(struct ws_page *page)
 	if (s->cascading)
 		ws_page_add(page, ", served by a standby");
 	ws_page_add(page, "\n");
+	if (s->logged)
+		ws_page_add(page,
+			    "  told by the server's log: what it did between the log's lines is "
+			    "not known\n");
 	if (program && ws_session_evidence(s, evidence)) {
 		ws_page_add(page, "  the client is %s: ", program);
 		ws_page_fit(page, evidence, strlen(evidence), strlen(program) + 18);
