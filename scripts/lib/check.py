@@ -32,7 +32,7 @@ LIVE_TIMEOUT = 3600
 SECOND_MAJORS = (17, 15)
 SECOND_TESTS = ("commands.*", "errors.*", "positions.*", "states.a_caught_up_*", "states.a_standby_at_rest_*",
                 "states.a_stopped_*", "states.a_base_backup_*", "states.pg_stat_activity_cannot_*",
-                "states.nothing_is_unknown_*")
+                "states.nothing_is_unknown_*", "import.a_log_*")
 
 
 class Tally:

@@ -15,7 +15,8 @@
 struct numbered {
 	struct ws_id id; /* its start_ns: the ticks */
 	uint64_t start_ns;
-	uint32_t next; /* number of the next record */
+	uint32_t next;	     /* number of the next record */
+	unsigned int damage; /* that its numbers have been seen behind */
 	uint64_t last_ns;
 	bool any;
 };
@@ -23,7 +24,8 @@ struct numbered {
 struct ws_sequence {
 	struct ws_sink sink;
 	struct ws_idmap sessions;
-	uint64_t last_ns; /* of any record */
+	uint64_t last_ns;    /* of any record */
+	unsigned int damage; /* gaps that are no session's own, and stand for records of all */
 };
 
 static void release(struct ws_id *id)
@@ -119,14 +121,19 @@ int ws_sequence_feed(struct ws_sequence *sequence, struct ws_rec *rec, bool numb
 	if (n && rec->kind < WS_KIND_SERVER) {
 		if (!numbered)
 			rec->seq = n->next;
-		if (rec->seq > n->next)
+		/* The first one may be in the middle: where a recording begins, or a filter does.
+		 */
+		if (n->any && rec->seq > n->next && n->damage == sequence->damage)
 			rc = fill_hole(sequence, n, rec);
+		n->damage = sequence->damage;
 		if (rec->seq >= n->next && rec->seq < UINT32_MAX)
 			n->next = rec->seq + 1;
 		n->last_ns = rec->time_ns;
 		n->any = true;
 	} else if (n && rec->kind == WS_KIND_GAP && numbered) {
 		step_over_gap(n, rec);
+	} else if (!rec->pid && rec->kind == WS_KIND_GAP) {
+		sequence->damage++;
 	}
 	return rc ? rc : sequence->sink.fn(sequence->sink.arg, rec);
 }

@@ -378,6 +378,25 @@ static void test_a_hole_that_a_gap_tells_of_is_one_gap(void **state)
 	release(i);
 }
 
+/* As where a block of a recording could not be read. */
+static void test_a_gap_of_no_session_tells_of_holes_in_all(void **state)
+{
+	static const char lines[] =
+		HEAD "\"seq\":0,\"event\":\"session\"}\n"
+		     "{\"time\":\"2026-03-01T12:00:01Z\",\"event\":\"gap\",\"lost\":9,"
+		     "\"cause\":\"torn\"}\n" HEAD "\"seq\":5,\"event\":\"ready\"}\n" HEAD
+		     "\"seq\":9,\"event\":\"keepalive\"}\n";
+	struct imported *i = import(lines, strlen(lines));
+	const struct ws_rec_gap *gap = nth(i, WS_KIND_GAP, 1);
+
+	(void)state;
+	assert_int_equal(i->result.bad, 0);
+	assert_int_equal(how_many(i, WS_KIND_GAP), 2);
+	assert_int_equal(gap->h.seq, 6);
+	assert_int_equal(gap->lost, 3);
+	release(i);
+}
+
 static void test_what_is_not_understood_at_all_is_an_error(void **state)
 {
 	static const char *const texts[] = { "{\n", "{\"event\":\"frob\"}\n{\"x\":1}\n", "\n\n" };
@@ -454,6 +473,7 @@ int main(void)
 		cmocka_unit_test(test_lines_in_front_that_are_none_do_not_decide),
 		cmocka_unit_test(test_a_hole_in_the_numbers_is_a_gap),
 		cmocka_unit_test(test_a_hole_that_a_gap_tells_of_is_one_gap),
+		cmocka_unit_test(test_a_gap_of_no_session_tells_of_holes_in_all),
 		cmocka_unit_test(test_what_is_not_understood_at_all_is_an_error),
 		cmocka_unit_test(test_a_line_without_end_is_passed_over),
 		cmocka_unit_test(test_times_are_those_of_the_hosts_clock),
