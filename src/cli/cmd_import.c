@@ -5,6 +5,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,16 @@ static enum ws_exit verdict(const struct ws_options *options, const struct ws_im
 	return r->bad || !r->stopped ? WS_EXIT_LOSS : WS_EXIT_DONE;
 }
 
+/* Ctrl-C is told to all of a pipeline: whoever writes into the pipe ends it in good order, and its
+ * end is ours. */
+static void leave_the_end_to_the_writer(FILE *in)
+{
+	struct stat st;
+
+	if (fstat(fileno(in), &st) == 0 && S_ISFIFO(st.st_mode))
+		signal(SIGINT, SIG_IGN);
+}
+
 /* Replacing what is read would end it. */
 static bool is_output(const struct ws_options *options, FILE *in)
 {
@@ -158,5 +169,6 @@ enum ws_exit ws_cmd_import(const struct ws_options *options, struct ws_error *er
 		ws_error_fix(err, "-o names another file");
 		return WS_EXIT_FAILED;
 	}
+	leave_the_end_to_the_writer(in);
 	return run(&import, in, err);
 }
