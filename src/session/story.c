@@ -331,6 +331,7 @@ int ws_story_record(struct ws_story *story, const struct ws_session *session,
 
 void ws_story_end(struct ws_story *story, const struct ws_session *session, uint64_t end_ns)
 {
+	ws_story_tidy_spans(story);
 	/* In front of the window's end it may have gone on. */
 	if (!session->end_ns && end_ns < story->to_ns)
 		measure(story, session, end_ns);

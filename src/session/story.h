@@ -15,6 +15,7 @@
 #include "session/model.h"
 
 #define WS_STORY_SPANS	 40 /* stretches of the condensed sequence */
+#define WS_STORY_FEW	 12 /* so many are told however short they are */
 #define WS_STORY_STREAMS 32 /* entries into the send loop that are kept */
 #define WS_STORY_CHANGES 64 /* changes of the walsender's own state that are kept */
 #define WS_STORY_GAPS	 32
@@ -29,6 +30,7 @@ struct ws_story_command {
 /* Neighbouring states of one kind of work, told as one. */
 struct ws_story_span {
 	enum ws_state state; /* that took most of it */
+	enum ws_state work;  /* stands for the states that it is made of */
 	uint64_t start_ns, end_ns;
 	uint64_t state_ns[WS_STATE_COUNT];
 	uint64_t lsn_from, lsn_to;
@@ -112,12 +114,14 @@ struct ws_story {
 	struct ws_story_last last;
 	struct ws_story_moment moment;
 
-	/* Records by time; turns that follow each other within a second are one. The story's own.
-	 */
+	/* Records by time; turns, keepalives and waits for a CPU within a second are one. The
+	 * story's own. */
 	struct ws_rec *events[2 * WS_STORY_EVENTS];
 	size_t event_count;
 	size_t event_before; /* of which in front of the moment */
 	uint64_t event_omitted;
+	uint64_t fold_ns;  /* since when alike events may be one, 0: begins anew */
+	size_t fold_first; /* the first one of those */
 };
 
 /*
@@ -137,7 +141,7 @@ void ws_story_segment(struct ws_story *story, const struct ws_segment *segment);
 int ws_story_record(struct ws_story *story, const struct ws_session *session,
 		    const struct ws_rec *rec);
 /* The stream ended here. Of a session that still runs nothing was confirmed since its last record.
- */
+ * Where there are more than a few, spans of less than a hundredth go into their neighbours. */
 void ws_story_end(struct ws_story *story, const struct ws_session *session, uint64_t end_ns);
 
 #endif

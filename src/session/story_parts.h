@@ -11,6 +11,8 @@
 
 #include "session/story.h"
 
+/* The last segment was told. */
+void ws_story_tidy_spans(struct ws_story *story);
 /* Is the moment in this stretch? */
 void ws_story_moment_segment(struct ws_story *story, const struct ws_segment *segment);
 /* Keeps a record among the last events. Returns -1 when memory ran out. */

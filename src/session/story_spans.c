@@ -27,6 +27,12 @@ static enum ws_state work_of(enum ws_state state)
 	}
 }
 
+/* Waiting for a CPU belongs to whatever it does. */
+static bool same_work(enum ws_state a, enum ws_state b)
+{
+	return a == b || a == WS_STATE_OFF_CPU || b == WS_STATE_OFF_CPU;
+}
+
 static uint64_t length(const struct ws_story_span *span)
 {
 	return span->end_ns - span->start_ns;
@@ -42,6 +48,9 @@ static void name_after_most(struct ws_story_span *span)
 /* `next` follows `span`. */
 static void join(struct ws_story_span *span, const struct ws_story_span *next)
 {
+	if (span->work == WS_STATE_OFF_CPU ||
+	    (!same_work(span->work, next->work) && length(next) > length(span)))
+		span->work = next->work;
 	span->end_ns = next->end_ns;
 	for (int i = 0; i < WS_STATE_COUNT; i++)
 		span->state_ns[i] += next->state_ns[i];
@@ -61,17 +70,24 @@ static void remove_span(struct ws_story *story, size_t i)
 	story->span_count--;
 }
 
-/* The shortest goes into the shorter of its neighbours. The last one still grows. */
-static void condense(struct ws_story *story)
+static size_t shortest(const struct ws_story *story, size_t end)
 {
-	size_t least = 0, into;
+	size_t least = 0;
 
-	for (size_t i = 1; i + 1 < story->span_count; i++)
+	for (size_t i = 1; i < end; i++)
 		if (length(&story->spans[i]) < length(&story->spans[least]))
 			least = i;
+	return least;
+}
+
+/* This span goes into the shorter of its neighbours. */
+static void condense(struct ws_story *story, size_t least)
+{
+	size_t into;
+
 	if (least == 0)
 		into = 0;
-	else if (least + 2 >= story->span_count ||
+	else if (least + 1 >= story->span_count ||
 		 length(&story->spans[least - 1]) <= length(&story->spans[least + 1]))
 		into = least - 1;
 	else
@@ -80,7 +96,7 @@ static void condense(struct ws_story *story)
 	remove_span(story, into + 1);
 	/* Two of one kind may have met. */
 	for (size_t i = 0; i + 1 < story->span_count; i++) {
-		if (work_of(story->spans[i].state) != work_of(story->spans[i + 1].state))
+		if (!same_work(story->spans[i].work, story->spans[i + 1].work))
 			continue;
 		join(&story->spans[i], &story->spans[i + 1]);
 		remove_span(story, i + 1);
@@ -94,6 +110,7 @@ void ws_story_segment(struct ws_story *story, const struct ws_segment *segment)
 		story->span_count ? &story->spans[story->span_count - 1] : NULL;
 	struct ws_story_span next = {
 		.state = segment->state,
+		.work = work_of(segment->state),
 		.start_ns = segment->start_ns,
 		.end_ns = segment->end_ns,
 		.lsn_from = segment->lsn_from,
@@ -107,11 +124,26 @@ void ws_story_segment(struct ws_story *story, const struct ws_segment *segment)
 		return;
 	story->segments++;
 	next.state_ns[segment->state] = segment->end_ns - segment->start_ns;
-	if (last && work_of(last->state) == work_of(segment->state)) {
+	if (last && same_work(last->work, next.work)) {
 		join(last, &next);
 		return;
 	}
 	story->spans[story->span_count++] = next;
+	/* The last one still grows. */
 	if (story->span_count > WS_STORY_SPANS)
-		condense(story);
+		condense(story, shortest(story, story->span_count - 1));
+}
+
+void ws_story_tidy_spans(struct ws_story *story)
+{
+	uint64_t total;
+	size_t least;
+
+	while (story->span_count > WS_STORY_FEW) {
+		total = story->spans[story->span_count - 1].end_ns - story->spans[0].start_ns;
+		least = shortest(story, story->span_count);
+		if (length(&story->spans[least]) >= total / 100)
+			return;
+		condense(story, least);
+	}
 }

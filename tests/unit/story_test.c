@@ -96,6 +96,45 @@ static void test_many_stretches_are_condensed_and_add_up(void **state)
 		assert_int_equal(sum[k], 0);
 }
 
+/* Short ones say something where there are few. */
+static void test_short_stretches_among_many_go_into_their_neighbours(void **state)
+{
+	const struct ws_session ended = { .end_ns = 1 };
+	uint64_t at = BEGIN_NS;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		at = segment(WS_STATE_WAIT_WAL, at, 1000 * MS, 0);
+		at = segment(WS_STATE_SEND_BLOCKED, at, MS, 0);
+	}
+	ws_story_end(&story, &ended, at);
+	assert_int_equal(story.span_count, 8);
+	for (int i = 0; i < 4; i++) {
+		at = segment(WS_STATE_WAIT_WAL, at, 1000 * MS, 0);
+		at = segment(WS_STATE_SEND_BLOCKED, at, MS, 0);
+	}
+	ws_story_end(&story, &ended, at);
+	assert_true(story.span_count <= WS_STORY_FEW);
+	assert_int_equal(story.spans[0].start_ns, BEGIN_NS);
+	assert_int_equal(story.spans[story.span_count - 1].end_ns, at);
+}
+
+/* A busy host takes the CPU away in the midst of anything. */
+static void test_waiting_for_a_cpu_cuts_nothing_in_two(void **state)
+{
+	uint64_t at = segment(WS_STATE_OFF_CPU, BEGIN_NS, MS, 0);
+
+	(void)state;
+	for (int i = 0; i < 10; i++) {
+		at = segment(WS_STATE_WAIT_WAL, at, MS, 0);
+		at = segment(WS_STATE_OFF_CPU, at, 9 * MS, 0);
+	}
+	assert_int_equal(story.span_count, 1);
+	assert_int_equal(story.spans[0].state, WS_STATE_OFF_CPU);
+	at = segment(WS_STATE_SQL, at, MS, 0);
+	assert_int_equal(story.span_count, 2);
+}
+
 static int feed(void *arg, const struct ws_rec *rec)
 {
 	(void)arg;
@@ -129,17 +168,45 @@ static void test_turns_within_a_second_are_one_event(void **state)
 	assert_int_equal(story.last.ping_ns, tape.now_ns);
 }
 
+/* A logical walsender sends keepalives between its turns. */
+static void test_what_a_loop_does_within_a_second_is_one_event_of_each(void **state)
+{
+	struct ws_tape tape = ws_tape_new((struct ws_sink){ feed, NULL }, 7, BEGIN_NS);
+	const struct ws_rec_off_cpu *off_cpu;
+
+	(void)state;
+	tape.mark_ns = BEGIN_NS;
+	for (uint64_t i = 0; i < 100; i++) {
+		ws_tape_keepalive(&tape, 1 + i);
+		ws_tape_off_cpu(&tape, WS_STAGE_WAIT, 1000);
+		ws_tape_turn(&tape, &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_WAIT] = MS } });
+	}
+	assert_int_equal(story.event_count, 3);
+	assert_int_equal(story.events[0]->kind, WS_KIND_KEEPALIVE);
+	off_cpu = (const void *)story.events[1];
+	assert_int_equal(off_cpu->stage_ns[WS_STAGE_WAIT], 100000);
+	/* A state is no part of that; what comes behind it is another thing. */
+	ws_tape_state(&tape, WS_WALSND_CATCHUP, WS_WALSND_STREAMING);
+	ws_tape_keepalive(&tape, 1000);
+	assert_int_equal(story.event_count, 5);
+	tape.now_ns += 2000 * MS;
+	ws_tape_keepalive(&tape, 1001);
+	assert_int_equal(story.event_count, 6);
+	for (size_t i = 1; i < story.event_count; i++)
+		assert_true(story.events[i]->time_ns >= story.events[i - 1]->time_ns);
+}
+
 static void test_of_many_events_the_last_are_kept(void **state)
 {
 	struct ws_tape tape = ws_tape_new((struct ws_sink){ feed, NULL }, 7, BEGIN_NS);
 
 	(void)state;
 	for (uint64_t i = 0; i < 1000; i++, tape.now_ns += MS)
-		ws_tape_keepalive(&tape, 1 + i);
+		ws_tape_stream(&tape, 0, 1 + i, "s");
 	assert_int_equal(story.event_count, WS_STORY_EVENTS);
 	assert_int_equal(story.event_omitted, 1000 - WS_STORY_EVENTS);
-	assert_int_equal(((const struct ws_rec_keepalive *)story.events[WS_STORY_EVENTS - 1])->lsn,
-			 1000);
+	assert_int_equal(
+		((const struct ws_rec_stream *)story.events[WS_STORY_EVENTS - 1])->sent_lsn, 1000);
 }
 
 static void test_around_a_moment_both_sides_are_kept(void **state)
@@ -149,11 +216,10 @@ static void test_around_a_moment_both_sides_are_kept(void **state)
 	(void)state;
 	story.around_ns = BEGIN_NS + 500 * MS;
 	for (uint64_t i = 0; i < 1000; i++, tape.now_ns += MS)
-		ws_tape_keepalive(&tape, 1 + i);
+		ws_tape_stream(&tape, 0, 1 + i, "s");
 	assert_int_equal(story.event_count, 2 * WS_STORY_EVENTS);
 	assert_int_equal(story.event_before, WS_STORY_EVENTS);
 	assert_int_equal(story.events[WS_STORY_EVENTS - 1]->time_ns, story.around_ns);
-	assert_int_equal(story.last.ping_ns, story.around_ns);
 }
 
 static void test_other_sessions_are_none_of_its_business(void **state)
@@ -173,8 +239,15 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_many_stretches_are_condensed_and_add_up, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			test_short_stretches_among_many_go_into_their_neighbours, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_waiting_for_a_cpu_cuts_nothing_in_two, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_turns_within_a_second_are_one_event, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			test_what_a_loop_does_within_a_second_is_one_event_of_each, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(test_of_many_events_the_last_are_kept, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_around_a_moment_both_sides_are_kept, setup,
