@@ -165,6 +165,8 @@ struct ws_rec_phase {
 enum ws_command_flags {
 	WS_COMMAND_RUNNING =
 		1 << 0, /* it already ran when walscope attached: the start is not known */
+	WS_COMMAND_STARTED =
+		1 << 1, /* with RUNNING: but it is, from before: time_ns (trace/checkpoint.h) */
 };
 
 struct ws_rec_command {
@@ -667,6 +669,8 @@ enum ws_gap_cause {
 	WS_GAP_TORN = 4,	  /* part of a recording cannot be read (made by the reader) */
 	WS_GAP_INVALID = 5,	  /* a record that fails validation was dropped */
 	WS_GAP_UNWRITTEN = 6,	  /* the recording could not be written: its disk was full */
+	WS_GAP_UNRECORDED = 7,	  /* nobody recorded: between two runs of a flight recorder (made
+				     by the reader); of a session: it was gone behind that */
 };
 
 struct ws_rec_gap {

@@ -15,9 +15,10 @@
 
 struct capture {
 	const struct ws_options *options;
-	const char *path, *shown;
+	struct ws_capture_to to;
 	struct ws_trace_info info;
-	struct ws_writer *writer; /* NULL until tracing has begun */
+	bool begun;		  /* tracing has: records are written */
+	struct ws_writer *writer; /* of a file */
 	struct ws_rec **held;	  /* what came before that */
 	size_t held_count, held_cap;
 	struct ws_gate *gate;
@@ -29,6 +30,55 @@ struct capture {
 	bool progress;
 	uint64_t begin_ns, progress_ns;
 };
+
+/* -- a file or a flight recorder */
+
+static int out_begin(struct capture *c)
+{
+	if (c->to.flight)
+		return ws_flight_begin(c->to.flight, &c->info, &c->err);
+	if (ws_writer_new(&c->writer, c->to.path, &c->info, &c->err))
+		return -1;
+	ws_writer_set_log(c->writer, &c->options->log, c->to.shown);
+	return 0;
+}
+
+static int out_add(struct capture *c, const struct ws_rec *rec)
+{
+	uint64_t now = ws_clock_mono_ns();
+
+	if (c->to.flight)
+		return ws_flight_add(c->to.flight, rec, &c->err) ||
+				       ws_flight_tick(c->to.flight, now, &c->err)
+			       ? -1
+			       : 0;
+	return ws_writer_add(c->writer, rec, &c->err) || ws_writer_tick(c->writer, now, &c->err)
+		       ? -1
+		       : 0;
+}
+
+static uint64_t out_bytes(const struct capture *c, size_t *segments)
+{
+	*segments = 1;
+	return c->to.flight ? ws_flight_bytes(c->to.flight, segments) : ws_writer_bytes(c->writer);
+}
+
+/* The last block. What could not be written is told in the result. */
+static int out_end(struct capture *c)
+{
+	int rc = c->to.flight ? ws_flight_end(c->to.flight, &c->err)
+			      : ws_writer_end(c->writer, &c->err);
+
+	c->result->unwritten =
+		c->to.flight ? ws_flight_missing(c->to.flight) : ws_writer_missing(c->writer);
+	c->result->bytes = out_bytes(c, &c->result->segments);
+	/* After an error only to free it: the first error is the one that counts. A flight recorder
+	 * is closed by whoever opened it. */
+	if (!c->to.flight && ws_writer_close(c->writer, rc ? NULL : &c->err))
+		rc = -1;
+	c->writer = NULL;
+	return rc;
+}
 
 static void release_id(struct ws_id *id)
 {
@@ -68,6 +118,7 @@ static int count_session(struct capture *c, const struct ws_rec *rec)
 static void show_progress(struct capture *c, uint64_t now_ns)
 {
 	char time[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+	size_t segments;
 
 	if (!c->progress || now_ns < c->progress_ns + PROGRESS_NS)
 		return;
@@ -75,20 +126,20 @@ static void show_progress(struct capture *c, uint64_t now_ns)
 	fprintf(stderr, "\r\033[K%s: %llu sessions, %llu events, %s",
 		ws_duration_format(now_ns - c->begin_ns, time),
 		(unsigned long long)c->result->sessions, (unsigned long long)c->result->events,
-		ws_bytes_format(ws_writer_bytes(c->writer), bytes));
+		ws_bytes_format(out_bytes(c, &segments), bytes));
 }
 
 /* What the user knows the file by, instead of the path it was opened through. */
 static int writing_failed(struct capture *c)
 {
-	snprintf(c->err.where, sizeof(c->err.where), "%s", c->shown);
+	snprintf(c->err.where, sizeof(c->err.where), "%s", c->to.shown);
 	c->failed = true;
 	return -1;
 }
 
 static int no_memory(struct capture *c)
 {
-	ws_error_set(&c->err, "cannot record", c->shown, "out of memory");
+	ws_error_set(&c->err, "cannot record", c->to.shown, "out of memory");
 	c->failed = true;
 	return -1;
 }
@@ -119,12 +170,11 @@ static int keep(void *arg, const struct ws_rec *rec)
 {
 	struct capture *c = arg;
 
-	if (!c->writer)
+	if (!c->begun)
 		return hold(c, rec);
 	if (count_session(c, rec))
 		return no_memory(c);
-	if (ws_writer_add(c->writer, rec, &c->err) ||
-	    ws_writer_tick(c->writer, ws_clock_mono_ns(), &c->err))
+	if (out_add(c, rec))
 		return writing_failed(c);
 	show_progress(c, rec->time_ns);
 	return 0;
@@ -145,9 +195,9 @@ static int started(void *arg)
 	struct capture *c = arg;
 	int rc = 0;
 
-	if (ws_writer_new(&c->writer, c->path, &c->info, &c->err))
+	if (out_begin(c))
 		return writing_failed(c);
-	ws_writer_set_log(c->writer, &c->options->log, c->shown);
+	c->begun = true;
 	for (size_t i = 0; rc == 0 && i < c->held_count; i++)
 		rc = keep(c, c->held[i]);
 	free_held(c);
@@ -201,11 +251,11 @@ static int run(struct capture *c, struct ws_error *err)
 	return rc;
 }
 
-int ws_capture_run(const struct ws_options *options, const char *path, const char *shown,
-		   bool filtered, struct ws_capture_result *result, struct ws_error *err)
+int ws_capture_run(const struct ws_options *options, const struct ws_capture_to *to, bool filtered,
+		   struct ws_capture_result *result, struct ws_error *err)
 {
 	const struct ws_filter everything = { 0 }, traced = ws_filter_traced(&options->filter);
-	struct capture c = { .options = options, .path = path, .shown = shown, .result = result };
+	struct capture c = { .options = options, .to = *to, .result = result };
 	struct ws_sink sink = { .fn = keep, .arg = &c };
 	int rc;
 
@@ -213,20 +263,13 @@ int ws_capture_run(const struct ws_options *options, const char *path, const cha
 	c.progress = !options->quiet && isatty(STDERR_FILENO);
 	c.gate = ws_gate_new(filtered ? &traced : &everything, false, sink);
 	if (!c.gate)
-		return ws_error_set(err, "cannot record", shown, "out of memory");
+		return ws_error_set(err, "cannot record", to->shown, "out of memory");
 	rc = run(&c, err);
-	if (c.writer) {
-		int closed = ws_writer_end(c.writer, &c.err);
-
-		result->unwritten = ws_writer_missing(c.writer);
-		result->bytes = ws_writer_bytes(c.writer);
-		/* After an error only to free it: the first error is the one that counts. */
-		if (ws_writer_close(c.writer, closed ? NULL : &c.err) || closed) {
-			writing_failed(&c);
-			if (rc == 0)
-				*err = c.err;
-			rc = -1;
-		}
+	if (c.begun && out_end(&c)) {
+		writing_failed(&c);
+		if (rc == 0)
+			*err = c.err;
+		rc = -1;
 	}
 	free_held(&c);
 	ws_gate_free(c.gate);

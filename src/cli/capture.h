@@ -8,6 +8,7 @@
 
 #include "cli/options.h"
 #include "live/live.h"
+#include "trace/flight.h"
 
 struct ws_capture_result {
 	uint64_t sessions, events, bytes;
@@ -16,17 +17,24 @@ struct ws_capture_result {
 	uint64_t unwritten;		 /* records that the disk had no room for */
 	uint64_t seconds_ns;
 	unsigned int servers;
+	size_t segments; /* of a flight recorder's directory, with those of earlier runs */
+};
+
+/* Where the records go. */
+struct ws_capture_to {
+	const char *path;	  /* a file, or ... */
+	struct ws_flight *flight; /* ... this, which is not begun yet and stays the caller's */
+	const char *shown;	  /* what messages call it */
 };
 
 /* The options of a live run that the command line gives. */
 void ws_capture_options(const struct ws_options *options, struct ws_live_options *live);
 
 /*
- * Records into `path` until the duration is over or a signal comes. The file is created (and an
- * older one truncated) only when tracing has begun. `shown` is what messages call it. `filtered`:
- * only sessions that match.
+ * Records until the duration is over or a signal comes. The file is created (and an older one
+ * truncated) only when tracing has begun. `filtered`: only sessions that match.
  */
-int ws_capture_run(const struct ws_options *options, const char *path, const char *shown,
-		   bool filtered, struct ws_capture_result *result, struct ws_error *err);
+int ws_capture_run(const struct ws_options *options, const struct ws_capture_to *to, bool filtered,
+		   struct ws_capture_result *result, struct ws_error *err);
 
 #endif

@@ -37,13 +37,19 @@ static const struct ws_verb verbs[] = {
 	  "Prints each event as it happens, or those of a recording.",
 	  ON_RECORDINGS | WS_GROUP_DEFAULT_LIVE, ws_cmd_trace },
 	{ "record", NULL, "write a recording of all walsenders",
-	  "Records until the duration is over, or SIGINT or SIGTERM. An existing FILE is replaced.",
-	  WS_GROUP_OUTPUT | WS_GROUP_FILTER | WS_GROUP_TRACING | WS_GROUP_REDACT, ws_cmd_record },
+	  "Records until the duration is over, or SIGINT or SIGTERM. An existing FILE is replaced. "
+	  "With --flight FILE is a directory, of which the oldest part goes when there is too "
+	  "much.",
+	  WS_GROUP_OUTPUT | WS_GROUP_FLIGHT | WS_GROUP_FILTER | WS_GROUP_TRACING | WS_GROUP_REDACT,
+	  ws_cmd_record },
 	{ "import", "FILE", "a recording of events as JSON lines, or of a server's log",
 	  "Makes a recording of what walscope trace --json or the gdb backend wrote, or of a "
 	  "csvlog or "
 	  "jsonlog with log_replication_commands on. An existing recording is replaced.",
 	  WS_GROUP_OUTPUT | WS_GROUP_IMPORT, ws_cmd_import },
+	{ "freeze", "DIR", "take a piece out of a flight recorder, also while it runs",
+	  "Writes what happened in a span of time into a recording of its own.",
+	  WS_GROUP_OUTPUT | WS_GROUP_PIECE, ws_cmd_freeze },
 	{ "sessions", "FILE", "the walsenders: who, what for, how long, how it ended",
 	  "Prints a line per walsender session, by start.", ON_RECORDINGS, ws_cmd_sessions },
 	{ "history", "FILE", "the commands, with duration, outcome and error",

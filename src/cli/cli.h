@@ -30,6 +30,7 @@ enum ws_exit ws_cmd_doctor(const struct ws_options *options, struct ws_error *er
 enum ws_exit ws_cmd_symbols(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_slots(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_record(const struct ws_options *options, struct ws_error *err);
+enum ws_exit ws_cmd_freeze(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_trace(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_sessions(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_history(const struct ws_options *options, struct ws_error *err);

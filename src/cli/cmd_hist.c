@@ -19,7 +19,9 @@ static int finish(struct ws_view_run *run)
 
 enum ws_exit ws_cmd_hist(const struct ws_options *options, struct ws_error *err)
 {
-	static const struct ws_view_ops ops = { .view = WS_VIEW_HIST, .finish = finish };
+	static const struct ws_view_ops ops = { .view = WS_VIEW_HIST,
+						.alone = true,
+						.finish = finish };
 
 	return ws_view_main(options, &ops, err);
 }

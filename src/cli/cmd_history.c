@@ -109,9 +109,11 @@ static void release(struct ws_view_run *run)
 
 enum ws_exit ws_cmd_history(const struct ws_options *options, struct ws_error *err)
 {
-	static const struct ws_view_ops ops = {
-		.view = WS_VIEW_HISTORY, .command = command, .finish = finish, .release = release
-	};
+	static const struct ws_view_ops ops = { .view = WS_VIEW_HISTORY,
+						.alone = true,
+						.command = command,
+						.finish = finish,
+						.release = release };
 
 	return ws_view_main(options, &ops, err);
 }

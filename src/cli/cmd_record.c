@@ -88,20 +88,49 @@ static void summarize(const struct ws_options *options, const struct ws_capture_
 		       "no PostgreSQL server was seen; walscope doctor says what it looks for");
 }
 
+static enum ws_exit verdict(const struct ws_options *options, const struct ws_capture_result *r)
+{
+	summarize(options, r);
+	return r->lost || r->untracked || r->unwritten ? WS_EXIT_LOSS : WS_EXIT_DONE;
+}
+
+/* Into a directory, of which the oldest part goes. */
+static enum ws_exit record_flight(const struct ws_options *options, struct ws_error *err)
+{
+	const struct ws_flight_options flight = {
+		.dir = options->output,
+		.size = options->flight_bytes,
+		.age_ns = options->flight_age_ns,
+		.log = &options->log,
+	};
+	struct ws_capture_to to = { .shown = options->output };
+	struct ws_capture_result result;
+	int rc;
+
+	if (ws_flight_new(&to.flight, &flight, err))
+		return WS_EXIT_FAILED;
+	rc = ws_capture_run(options, &to, true, &result, err);
+	if (ws_flight_close(to.flight, rc ? NULL : err))
+		rc = -1;
+	return rc ? WS_EXIT_FAILED : verdict(options, &result);
+}
+
 enum ws_exit ws_cmd_record(const struct ws_options *options, struct ws_error *err)
 {
+	const struct ws_capture_to to = { .path = options->output, .shown = options->output };
 	struct ws_capture_result result;
 	struct stat st;
 	bool is_new;
 
+	if (options->flight_bytes)
+		return record_flight(options, err);
 	if (check_output(options->output, &is_new, err))
 		return WS_EXIT_FAILED;
-	if (ws_capture_run(options, options->output, options->output, true, &result, err)) {
+	if (ws_capture_run(options, &to, true, &result, err)) {
 		/* Nothing was recorded: leave nothing behind. */
 		if (is_new && stat(options->output, &st) == 0 && st.st_size == 0)
 			unlink(options->output);
 		return WS_EXIT_FAILED;
 	}
-	summarize(options, &result);
-	return result.lost || result.untracked || result.unwritten ? WS_EXIT_LOSS : WS_EXIT_DONE;
+	return verdict(options, &result);
 }

@@ -12,7 +12,9 @@ static int finish(struct ws_view_run *run)
 
 enum ws_exit ws_cmd_sessions(const struct ws_options *options, struct ws_error *err)
 {
-	static const struct ws_view_ops ops = { .view = WS_VIEW_SESSIONS, .finish = finish };
+	static const struct ws_view_ops ops = { .view = WS_VIEW_SESSIONS,
+						.alone = true,
+						.finish = finish };
 
 	return ws_view_main(options, &ops, err);
 }

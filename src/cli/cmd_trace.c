@@ -57,7 +57,7 @@ static enum ws_exit trace_file(const struct ws_options *options, struct ws_error
 	enum ws_exit status = WS_EXIT_FAILED;
 	int rc;
 
-	if (ws_replay_open(&r.source, options, err))
+	if (ws_replay_open_narrow(&r.source, options, true, err))
 		goto out;
 	ws_view_screen(options, &export_options);
 	export_options.from_ns = r.source.from_ns;

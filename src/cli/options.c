@@ -10,12 +10,15 @@
 #include "base/util.h"
 #include "cli/cli.h"
 #include "symbol/debug.h"
+#include "trace/flight.h"
 
 #define PID_MAX	      4194304 /* PID_MAX_LIMIT, linux/threads.h */
 #define DURATION_MAX  (365ULL * 86400 * 1000000000)
 #define LEVEL_DEFAULT 2
 #define RING_MIN      4096ULL
 #define RING_MAX      (1ULL << 30)
+#define SIZE_LIMIT    (1ULL << 60)
+#define AGE_MAX	      (10 * DURATION_MAX)
 
 enum {
 	KEY_PID = 0x100,
@@ -41,6 +44,8 @@ enum {
 	KEY_NO_DEBUG_INFO,
 	KEY_SKIP,
 	KEY_ALL,
+	KEY_FLIGHT,
+	KEY_LAST,
 };
 
 #define OPTION(long_name, its_key, its_arg, its_doc)                              \
@@ -118,7 +123,20 @@ static const struct argp_option json_options[] = {
 	{ 0 },
 };
 static const struct argp_option output_options[] = {
-	OPTION("output", 'o', "FILE", "The recording to write (needed)"),
+	OPTION("output", 'o', "FILE|DIR", "The recording to write (needed)"),
+	{ 0 },
+};
+static const struct argp_option flight_options[] = {
+	OPTION("flight", KEY_FLIGHT, "SIZE[,AGE]",
+	       "Keep at most so many bytes (1M at least), and nothing older than AGE (24h), in a "
+	       "directory"),
+	{ 0 },
+};
+static const struct argp_option piece_options[] = {
+	OPTION("last", KEY_LAST, "T", "What happened in so long a time before the end (10m)"),
+	OPTION("from", KEY_FROM, "TIME",
+	       "What happened from then on: RFC 3339, or -10m: that long before the end"),
+	OPTION("to", KEY_TO, "TIME", "What happened before"),
 	{ 0 },
 };
 static const struct argp_option binary_options[] = {
@@ -145,6 +163,8 @@ static const struct group {
 	const struct argp_option *options;
 } groups[] = {
 	{ WS_GROUP_OUTPUT, output_options },
+	{ WS_GROUP_FLIGHT, flight_options },
+	{ WS_GROUP_PIECE, piece_options },
 	{ WS_GROUP_SERVER, server_options },
 	{ WS_GROUP_SLOTS, slots_options },
 	{ WS_GROUP_FILTER, filter_options },
@@ -245,22 +265,62 @@ static error_t parse_level(const struct parse *p, const char *arg)
 	return 0;
 }
 
+/* "64k", "16M", "4G", of `len` bytes; 0 if it is nothing of the kind, or more than 2^60. */
+static uint64_t parse_size(const char *arg, size_t len)
+{
+	static const char units[] = "kMGT";
+	const char *unit;
+	uint64_t size;
+	char *end;
+
+	if (!isdigit((unsigned char)arg[0]) || len > 15)
+		return 0;
+	size = strtoull(arg, &end, 10);
+	if (end == arg + len)
+		return size;
+	unit = strchr(units, *end);
+	if (!unit || end + 1 != arg + len)
+		return 0;
+	for (ptrdiff_t i = unit - units; i >= 0; i--)
+		size = size > SIZE_LIMIT >> 10 ? 0 : size << 10;
+	return size;
+}
+
+/* SIZE[,AGE] */
+static error_t parse_flight(const struct parse *p, const char *arg)
+{
+	size_t len = strcspn(arg, ",");
+	uint64_t age = 0;
+
+	p->options->flight_bytes = parse_size(arg, len);
+	if (p->options->flight_bytes < WS_FLIGHT_SIZE_MIN)
+		return usage(p, "not a size of 1M or more (64M, 2G)", "--flight", arg);
+	if (arg[len] &&
+	    (!ws_duration_parse(arg + len + 1, &age) || age < WS_FLIGHT_AGE_MIN || age > AGE_MAX))
+		return usage(p, "the age is not a duration from 1s to 10 years (30m, 24h)",
+			     "--flight", arg);
+	p->options->flight_age_ns = age;
+	return 0;
+}
+
+static error_t parse_last(const struct parse *p, const char *arg)
+{
+	struct ws_when *from = &p->options->from;
+
+	if (from->kind)
+		return usage(p, "not together with --from", "--last", NULL);
+	if (!ws_duration_parse(arg, &from->before_end_ns) || !from->before_end_ns)
+		return usage(p, "not a duration (10, 500ms, 1.5m, 2h)", "--last", arg);
+	from->kind = WS_WHEN_BEFORE_END;
+	from->text = arg;
+	return 0;
+}
+
 /* The kernel wants a power of two; more than 1 GiB it does not give. */
 static error_t parse_ring(const struct parse *p, const char *arg)
 {
-	static const char units[] = "kMG";
-	uint64_t size = 0;
-	const char *unit;
-	char *end;
+	uint64_t size = parse_size(arg, strlen(arg));
 
-	if (isdigit((unsigned char)arg[0]) && strlen(arg) < 16) {
-		size = strtoull(arg, &end, 10);
-		unit = *end ? strchr(units, *end) : NULL;
-		if (unit && size <= RING_MAX)
-			size <<= 10 * (unit - units + 1);
-		if (*end && (!unit || end[1]))
-			size = 0;
-	}
 	if (size < RING_MIN || size > RING_MAX || size & (size - 1))
 		return usage(p, "not a power of two from 4k to 1G (64k, 16M)", "--ring", arg);
 	p->options->ring_bytes = size;
@@ -399,6 +459,8 @@ static error_t check_once(struct parse *p, int key)
 		{ KEY_AROUND, "--around" },
 		{ KEY_FORMAT, "--format" },
 		{ KEY_TIMEZONE, "--timezone" },
+		{ KEY_FLIGHT, "--flight" },
+		{ KEY_LAST, "--last" },
 	};
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(once); i++) {
@@ -435,6 +497,8 @@ static error_t parse_value(struct parse *p, int key, const char *arg)
 	case KEY_SESSION:
 		return parse_session(p, arg);
 	case KEY_FROM:
+		if (o->from.kind)
+			return usage(p, "not together with --last", "--from", NULL);
 		return parse_when(p, "--from", arg, &o->from);
 	case KEY_TO:
 		return parse_when(p, "--to", arg, &o->to);
@@ -452,6 +516,10 @@ static error_t parse_value(struct parse *p, int key, const char *arg)
 		return parse_ring(p, arg);
 	case KEY_ATTACH:
 		return parse_attach(p, arg);
+	case KEY_FLIGHT:
+		return parse_flight(p, arg);
+	case KEY_LAST:
+		return parse_last(p, arg);
 	case 'o':
 		return parse_text(p, "-o", arg, &o->output);
 	case KEY_ELF:
@@ -475,7 +543,8 @@ static error_t parse_root(int key, char *arg, struct argp_state *state)
 				state->child_inputs[i] = p;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (!(p->verb->groups & (WS_GROUP_FILE | WS_GROUP_BINARY | WS_GROUP_IMPORT)))
+		if (!(p->verb->groups &
+		      (WS_GROUP_FILE | WS_GROUP_BINARY | WS_GROUP_IMPORT | WS_GROUP_PIECE)))
 			return usage(p, "takes no operand", arg, NULL);
 		if (p->options->file)
 			return usage(p, "more than one FILE", arg, NULL);
@@ -599,6 +668,8 @@ static int check(const struct parse *p)
 		return usage(p, "not together with a FILE", "--live", NULL);
 	if ((g & WS_GROUP_OUTPUT) && !o->output)
 		return usage(p, "missing: where shall the recording go?", "-o FILE", NULL);
+	if ((g & WS_GROUP_PIECE) && !o->file)
+		return usage(p, "missing: the directory of a flight recorder", "DIR", NULL);
 	if ((g & WS_GROUP_BINARY) && !o->file)
 		return usage(p, "missing: a server binary, as /usr/lib/postgresql/15/bin/postgres",
 			     "FILE", NULL);

@@ -32,6 +32,8 @@ enum ws_option_group {
 	WS_GROUP_BINARY = 1 << 10,	/* a server binary as operand, and what of it */
 	WS_GROUP_MOMENT = 1 << 12,	/* --around */
 	WS_GROUP_IMPORT = 1 << 13, /* a file of events or a log as operand, and how to read it */
+	WS_GROUP_FLIGHT = 1 << 14, /* --flight */
+	WS_GROUP_PIECE = 1 << 15,  /* a directory as operand, and which time of it */
 };
 
 /* A moment of a recording. */
@@ -59,6 +61,8 @@ struct ws_options {
 	const char *output;
 	struct ws_filter filter;
 	struct ws_when from, to, around;
+	uint64_t flight_bytes;	/* 0: no flight recorder */
+	uint64_t flight_age_ns; /* 0: any */
 	bool live;
 	uint64_t duration_ns; /* 0: until interrupted */
 	int level;	      /* 1 to 3; 2 unless told */

@@ -37,13 +37,14 @@ static int temporary(struct ws_error *err)
 static int record_live(struct ws_replay *s, struct ws_error *err)
 {
 	struct ws_capture_result result;
+	struct ws_capture_to to = { .path = s->path, .shown = "temporary recording" };
 
 	s->fd = temporary(err);
 	if (s->fd < 0)
 		return -1;
 	snprintf(s->path, sizeof(s->path), "/proc/self/fd/%d", s->fd);
 	s->name = "live";
-	return ws_capture_run(s->options, s->path, "temporary recording", false, &result, err);
+	return ws_capture_run(s->options, &to, false, &result, err);
 }
 
 struct scan {
@@ -55,6 +56,9 @@ static int scan_record(void *arg, const struct ws_rec *rec)
 {
 	struct scan *scan = arg;
 
+	/* When a command began that is only repeated is not what the recording is about. */
+	if (rec->kind == WS_KIND_COMMAND && rec->flags & WS_COMMAND_STARTED)
+		return ws_model_feed(scan->source->model, rec);
 	if (!scan->first_ns || rec->time_ns < scan->first_ns)
 		scan->first_ns = rec->time_ns;
 	if (rec->time_ns > scan->last_ns)
@@ -68,47 +72,42 @@ static int no_memory(const struct ws_replay *s, struct ws_error *err)
 }
 
 static int read_all(const struct ws_replay *s, int (*fn)(void *arg, const struct ws_rec *rec),
-		    void *arg, struct ws_reader **kept, struct ws_error *err)
+		    void *arg, struct ws_error *err)
 {
-	struct ws_reader *reader;
 	const struct ws_rec *rec;
 	int rc;
 
-	if (ws_reader_open(&reader, s->path[0] ? s->path : s->name, err))
-		return -1;
-	while ((rc = ws_reader_next(reader, &rec, err)) > 0) {
+	ws_reader_rewind(s->reader);
+	while ((rc = ws_reader_next(s->reader, &rec, err)) > 0) {
 		rc = fn(arg, rec);
 		if (rc)
 			break;
 	}
-	if (kept && rc == 0)
-		*kept = reader;
-	else
-		ws_reader_free(reader);
 	return rc;
 }
 
 int ws_replay_each(const struct ws_replay *s, int (*fn)(void *arg, const struct ws_rec *rec),
 		   void *arg, struct ws_error *err)
 {
-	return read_all(s, fn, arg, NULL, err);
+	return read_all(s, fn, arg, err);
 }
 
 static int scan(struct ws_replay *s, struct ws_error *err)
 {
 	const struct ws_observer nobody = { 0 };
 	struct scan state = { .source = s };
-	struct ws_reader *reader = NULL;
 
+	ws_model_free(s->model);
 	s->model = ws_model_new(&nobody);
 	if (!s->model)
 		return no_memory(s, err);
-	if (read_all(s, scan_record, &state, &reader, err))
+	if (read_all(s, scan_record, &state, err))
 		return err->what[0] ? -1 : no_memory(s, err);
-	s->torn = ws_reader_torn(reader, s->torn_why, sizeof(s->torn_why));
-	ws_reader_free(reader);
+	s->torn = ws_reader_torn(s->reader, s->torn_why, sizeof(s->torn_why));
 	s->begin_ns = state.first_ns;
 	s->end_ns = state.last_ns;
+	if (s->narrow) /* of what was passed over, blocks say when it was */
+		ws_reader_span(s->reader, &s->begin_ns, &s->end_ns);
 	if (ws_model_finish(s->model, s->end_ns))
 		return no_memory(s, err);
 	s->lost = ws_model_lost(s->model);
@@ -170,25 +169,92 @@ static int set_window(struct ws_replay *s, struct ws_error *err)
 			    ws_time_format(ws_model_wall_ns(s->model, s->end_ns), end));
 }
 
-int ws_replay_open(struct ws_replay *s, const struct ws_options *options, struct ws_error *err)
+/* The one process that is asked for; 0: none, or not one. */
+static uint32_t narrow_pid(const struct ws_filter *filter)
+{
+	uint32_t pid = filter->session ? (uint32_t)strtoul(filter->session, NULL, 10) : 0;
+
+	return pid ? pid : filter->pid;
+}
+
+/*
+ * Where other sessions count: two of pg_basebackup belong together, and each says so; and that a
+ * server stops, which makes another end of one, may be known from others.
+ */
+static bool needs_others(const struct ws_session *session)
+{
+	switch (session->exit_reason) {
+	case WS_END_ADMIN_TERMINATED:
+	case WS_END_SLOT_RELEASED:
+	case WS_END_CRASH_RESTART:
+	case WS_END_FATAL:
+	case WS_END_KILLED:
+	case WS_END_UNKNOWN:
+		return true;
+	default:
+		return session->program == WS_PROGRAM_PG_BASEBACKUP;
+	}
+}
+
+static bool any_needs_others(struct ws_replay *s)
+{
+	size_t count;
+	struct ws_session *const *sessions = ws_model_sessions(s->model, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (needs_others(sessions[i]))
+			return true;
+	return false;
+}
+
+static int open_replay(struct ws_replay *s, const struct ws_options *options, uint32_t pid,
+		       bool clusters, struct ws_error *err)
 {
 	const struct ws_filter traced = ws_filter_traced(&options->filter);
 
 	*s = (struct ws_replay){ .options = options, .name = options->file, .fd = -1 };
 	if (options->live && record_live(s, err))
 		return -1;
+	if (ws_reader_open(&s->reader, s->path[0] ? s->path : s->name, err))
+		return -1;
+	s->narrow = pid != 0;
+	ws_reader_narrow(s->reader, pid, clusters);
 	if (scan(s, err))
 		return -1;
+	if (s->narrow && pid != UINT32_MAX && any_needs_others(s)) {
+		s->narrow = false;
+		ws_reader_narrow(s->reader, 0, clusters);
+		if (scan(s, err))
+			return -1;
+	}
 	if (ws_selection_decide(&s->selection, s->model,
 				options->live ? &traced : &options->filter))
 		return no_memory(s, err);
 	return set_window(s, err);
 }
 
+int ws_replay_open(struct ws_replay *s, const struct ws_options *options, struct ws_error *err)
+{
+	return open_replay(s, options, 0, true, err);
+}
+
+int ws_replay_open_narrow(struct ws_replay *s, const struct ws_options *options, bool clusters,
+			  struct ws_error *err)
+{
+	return open_replay(s, options, narrow_pid(&options->filter), clusters, err);
+}
+
+int ws_replay_open_times(struct ws_replay *s, const struct ws_options *options,
+			 struct ws_error *err)
+{
+	return open_replay(s, options, UINT32_MAX, false, err);
+}
+
 void ws_replay_deinit(struct ws_replay *s)
 {
 	ws_selection_deinit(&s->selection);
 	ws_model_free(s->model);
+	ws_reader_free(s->reader);
 	ws_cleanup_close(&s->fd);
 	*s = (struct ws_replay){ .fd = -1 };
 }
@@ -219,7 +285,7 @@ int ws_replay_run(const struct ws_replay *s, const struct ws_observer *observer,
 	if (s->windowed)
 		ws_model_set_window(*model, s->from_ns, s->has_to ? s->to_ns : UINT64_MAX);
 	pass.model = *model;
-	rc = read_all(s, feed, &pass, NULL, err);
+	rc = read_all(s, feed, &pass, err);
 	if (rc == 0 && ws_model_finish(*model, s->end_ns) == 0)
 		return 0;
 	if (!err->what[0])

@@ -12,9 +12,10 @@
 
 struct ws_replay {
 	const struct ws_options *options;
-	const char *name; /* what messages call it */
-	char path[64];	  /* of the temporary recording of --live */
-	int fd;		  /* keeps it, -1: none */
+	const char *name;	  /* what messages call it */
+	char path[64];		  /* of the temporary recording of --live */
+	int fd;			  /* keeps it, -1: none */
+	struct ws_reader *reader; /* what it has now is what all passes see */
 
 	struct ws_model *model;	       /* of the first pass, finished */
 	struct ws_selection selection; /* decided */
@@ -22,6 +23,7 @@ struct ws_replay {
 	uint64_t from_ns, to_ns;       /* what is looked at */
 	bool windowed;		       /* --from or --to */
 	bool has_to;		       /* to_ns is a limit, not just the end */
+	bool narrow;		       /* other sessions are not read */
 	uint64_t lost;		       /* events known to be missing */
 	bool torn;
 	char torn_why[256];
@@ -30,6 +32,13 @@ struct ws_replay {
 /* Records first if the options say --live. Release with ws_replay_deinit, also after a failure. */
 int ws_replay_open(struct ws_replay *source, const struct ws_options *options,
 		   struct ws_error *err);
+/* The same for who looks at each session alone: where one is asked for (--session, --pid), what is
+ * of others is not read. `clusters`: but what is of whole servers is. */
+int ws_replay_open_narrow(struct ws_replay *source, const struct ws_options *options, bool clusters,
+			  struct ws_error *err); /* And for who wants to know only from when to when
+						    it is: the window. */
+int ws_replay_open_times(struct ws_replay *source, const struct ws_options *options,
+			 struct ws_error *err);
 void ws_replay_deinit(struct ws_replay *source);
 
 /* The moment an option names, as a monotonic time. */

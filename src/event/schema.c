@@ -106,7 +106,7 @@ static const struct ws_field session_fields[] = {
 	NUMBER_OR(STRING, ws_rec_session, slot, "slot", ZERO),
 };
 
-static const char *const command_flags[] = { "running" };
+static const char *const command_flags[] = { "running", "started" };
 
 static const struct ws_field command_fields[] = {
 	NAMED(FLAGS, ws_rec_command, h.flags, "flags", command_flags),
@@ -348,7 +348,8 @@ static const struct ws_field server_fields[] = {
 };
 
 static const char *const gap_cause_names[] = {
-	NULL, "ring_full", "sessions_full", "exit_missed", "torn", "invalid", "unwritten",
+	NULL,	"ring_full", "sessions_full", "exit_missed",
+	"torn", "invalid",   "unwritten",     "unrecorded",
 };
 
 static const struct ws_field gap_fields[] = {

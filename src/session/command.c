@@ -168,10 +168,28 @@ static void close_lost(struct ws_machine *m, uint64_t time_ns)
 		      NULL);
 }
 
+/* The command at hand is told once more, behind a gap: its text comes again. */
+static bool is_repeated(struct ws_machine *m, const struct ws_rec *rec)
+{
+	struct ws_running *running = &m->command;
+
+	if (!(rec->flags & WS_COMMAND_STARTED) || !running->open || running->outside ||
+	    running->start_ns != rec->time_ns)
+		return false;
+	ws_assembly_clear(&running->text);
+	running->parsed = running->gap = false;
+	return true;
+}
+
 void ws_command_begin(struct ws_machine *m, const struct ws_rec *rec)
 {
-	close_lost(m, rec->time_ns);
-	open_command(m, rec->flags & WS_COMMAND_RUNNING ? 0 : rec->time_ns);
+	bool started = !(rec->flags & WS_COMMAND_RUNNING) || rec->flags & WS_COMMAND_STARTED;
+
+	if (is_repeated(m, rec))
+		return;
+	/* When it was told is not when a repeated one ended. */
+	close_lost(m, rec->flags & WS_COMMAND_STARTED ? m->s.accounted_ns : rec->time_ns);
+	open_command(m, started ? rec->time_ns : 0);
 	m->command.found = rec->flags & WS_COMMAND_RUNNING;
 	if (!m->s.first_command_ns && !(rec->flags & WS_COMMAND_RUNNING))
 		m->s.first_command_ns = rec->time_ns;

@@ -414,7 +414,7 @@ static void on_gap(struct ws_machine *m, const struct ws_rec *rec)
 	if (gap->from_ns < model->to_ns && gap->to_ns >= model->from_ns)
 		m->s.lost += ws_gap_missing(gap);
 	ws_machine_gap(m, gap);
-	if (gap->cause != WS_GAP_EXIT_MISSED)
+	if (gap->cause != WS_GAP_EXIT_MISSED && gap->cause != WS_GAP_UNRECORDED)
 		return;
 	/* Nothing but the exit is missing, and that proc_exit ran is known. */
 	if (!gap->lost && m->ending_code >= 0)

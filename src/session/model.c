@@ -148,7 +148,8 @@ static void feed_gap(struct ws_model *model, const struct ws_rec *rec)
 		return;
 	}
 	/* Part of a recording is missing: whatever any session did in it. */
-	if (gap->cause != WS_GAP_TORN && gap->cause != WS_GAP_UNWRITTEN)
+	if (gap->cause != WS_GAP_TORN && gap->cause != WS_GAP_UNWRITTEN &&
+	    gap->cause != WS_GAP_UNRECORDED)
 		return;
 	TAILQ_FOREACH(m, &model->open, open)
 	if (!m->s.end_ns)

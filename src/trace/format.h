@@ -110,6 +110,43 @@ struct ws_disk_count {
 };
 
 /*
+ * Behind the counts, where header_size leaves room for it (recordings of before have none): what
+ * tells whether the content has to be looked at. ws_disk_clock and then a process id (4 bytes) each
+ * follow.
+ */
+enum ws_disk_index_flags {
+	WS_DISK_INDEX_COMPLETE = 1 << 0,   /* all processes and all clocks of the block are there */
+	WS_DISK_INDEX_CHECKPOINT = 1 << 1, /* its records repeat what was known where it begins */
+	WS_DISK_INDEX_LAST = 1 << 2,	   /* what follows is in the next segment */
+};
+struct ws_disk_index {
+	uint16_t size; /* with what follows */
+	uint16_t flags;
+	uint16_t clocks;
+	uint16_t pids; /* of the sessions that the block has records of, each once */
+};
+struct ws_disk_clock {
+	uint64_t mono_ns;
+	int64_t wall_ns;
+	uint64_t boot_ns;
+};
+#define WS_DISK_CLOCKS_MAX 4
+#define WS_DISK_PIDS_MAX   768
+
+/*
+ * A segment of a flight recorder says so in the last bytes of its header. `run` is a random number
+ * of the recorder's run.
+ */
+#define WS_DISK_SEGMENT_MAGIC 0x47535357u /* "WSSG" */
+struct ws_disk_segment {
+	uint32_t magic;
+	uint32_t reserved;
+	uint64_t run;
+	uint64_t number;  /* in the directory: 1, 2, 3, ..., also from run to run */
+	uint64_t records; /* in the run's segments before, without those of checkpoints */
+};
+
+/*
  * The content, before compression:
  *
  *   ws_disk_content | ws_disk_class* | records per run | run of each record | sizes of each class
@@ -149,10 +186,17 @@ _Static_assert(sizeof(struct ws_disk_kind) == 16, "file format");
 _Static_assert(sizeof(struct ws_disk_block) == 72, "file format");
 _Static_assert(offsetof(struct ws_disk_block, records) == 48, "file format");
 _Static_assert(sizeof(struct ws_disk_count) == 8, "file format");
+_Static_assert(sizeof(struct ws_disk_index) == 8, "file format");
+_Static_assert(sizeof(struct ws_disk_clock) == 24, "file format");
+_Static_assert(sizeof(struct ws_disk_segment) == 32, "file format");
 _Static_assert(sizeof(struct ws_disk_content) == 8, "file format");
 _Static_assert(sizeof(struct ws_disk_class) == 8, "file format");
-_Static_assert(sizeof(struct ws_disk_block) + WS_DISK_KINDS_MAX * sizeof(struct ws_disk_count) <=
+/* A kind with odd sizes makes two classes: a block has half as many kinds. */
+_Static_assert(sizeof(struct ws_disk_block) + WS_DISK_KINDS_MAX / 2 * sizeof(struct ws_disk_count) +
+			       sizeof(struct ws_disk_index) +
+			       WS_DISK_CLOCKS_MAX * sizeof(struct ws_disk_clock) +
+			       WS_DISK_PIDS_MAX * sizeof(uint32_t) <=
 		       WS_DISK_BLOCK_HEADER_MAX,
-	       "a block's counts fit");
+	       "a block's counts and index fit");
 
 #endif

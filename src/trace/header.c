@@ -53,6 +53,17 @@ int ws_header_write(struct ws_buf *out, const struct ws_trace_info *info, uint64
 	ws_buf_clear(out);
 	if (ws_buf_add(out, &head, sizeof(head)) || ws_columns_write(columns, out))
 		return -1;
+	if (info->run) {
+		struct ws_disk_segment segment = {
+			.magic = WS_DISK_SEGMENT_MAGIC,
+			.run = info->run,
+			.number = info->segment,
+			.records = info->records_before,
+		};
+
+		if (ws_buf_add(out, &segment, sizeof(segment)))
+			return -1;
+	}
 	written = (void *)out->data;
 	written->header_size = (uint32_t)out->len;
 	written->hash = hash_without(out->data, out->len, offsetof(struct ws_disk_file, hash), 0);
@@ -98,6 +109,21 @@ static void copy_info(struct ws_trace_info *info, const struct ws_disk_file *hea
 	memcpy(info->host, head->host, strnlen(head->host, sizeof(info->host) - 1));
 }
 
+/* No column begins with its magic: their offsets are smaller. */
+static void copy_segment(struct ws_trace_info *info, const char *header, size_t size)
+{
+	struct ws_disk_segment segment;
+
+	if (size < sizeof(struct ws_disk_file) + sizeof(segment))
+		return;
+	memcpy(&segment, header + size - sizeof(segment), sizeof(segment));
+	if (segment.magic != WS_DISK_SEGMENT_MAGIC)
+		return;
+	info->run = segment.run;
+	info->segment = segment.number;
+	info->records_before = segment.records;
+}
+
 int ws_header_read(int fd, const char *path, struct ws_trace_info *info, uint64_t *file_id,
 		   struct ws_columns *columns, struct ws_error *err)
 {
@@ -128,6 +154,7 @@ int ws_header_read(int fd, const char *path, struct ws_trace_info *info, uint64_
 			     head.kinds, &why))
 		return ws_error_set(err, WHAT, path, "its header is not sound: %s", why);
 	copy_info(info, &head);
+	copy_segment(info, data, head.header_size);
 	*file_id = head.file_id;
 	return (int)head.header_size;
 }
@@ -160,4 +187,27 @@ bool ws_block_sound(const void *data, size_t size, uint64_t file_id, struct ws_d
 	       block->record_bytes >= block->records * sizeof(struct ws_rec) &&
 	       block->plain_bytes <= WS_DISK_PLAIN_MAX && block->stored_bytes > 0 &&
 	       block->stored_bytes <= ZSTD_COMPRESSBOUND(WS_DISK_PLAIN_MAX);
+}
+
+void ws_block_index(const void *header, const struct ws_disk_block *block,
+		    struct ws_block_index *view)
+{
+	size_t at = sizeof(*block) + block->counts * sizeof(struct ws_disk_count);
+	const char *bytes = header;
+	struct ws_disk_index index;
+	size_t size;
+
+	*view = (struct ws_block_index){ 0 };
+	if (block->header_size < at + sizeof(index))
+		return;
+	memcpy(&index, bytes + at, sizeof(index));
+	size = sizeof(index) + index.clocks * sizeof(struct ws_disk_clock) +
+	       index.pids * sizeof(uint32_t);
+	if (index.size < size || index.size > block->header_size - at)
+		return;
+	view->flags = index.flags;
+	view->clocks = index.clocks;
+	view->pids = index.pids;
+	view->clock = bytes + at + sizeof(index);
+	view->pid = view->clock + index.clocks * sizeof(struct ws_disk_clock);
 }

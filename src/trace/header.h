@@ -19,6 +19,17 @@ int ws_header_write(struct ws_buf *out, const struct ws_trace_info *info, uint64
 int ws_header_read(int fd, const char *path, struct ws_trace_info *info, uint64_t *file_id,
 		   struct ws_columns *columns, struct ws_error *err);
 
+/* What the header of a sound block says about its content. The lists lie in the header's bytes,
+ * perhaps not aligned. */
+struct ws_block_index {
+	uint16_t flags; /* enum ws_disk_index_flags; 0 if there is no index */
+	uint16_t clocks, pids;
+	const char *clock; /* struct ws_disk_clock each */
+	const char *pid;   /* 4 bytes each */
+};
+void ws_block_index(const void *header, const struct ws_disk_block *block,
+		    struct ws_block_index *index);
+
 /* Sets the hash of a block's header, with its counts behind it. */
 void ws_block_seal(void *header, uint64_t file_id);
 /* Is this, at `size` bytes, the sound header of a block of the file? */

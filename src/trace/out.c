@@ -140,7 +140,7 @@ static int replace_file(struct ws_out *out, const struct ws_buf *header, struct 
 	struct stat st;
 	int rc = -1, errnum = 0;
 
-	if (fstat(out->fd, &st) < 0)
+	if (fstat(out->fd, &st) < 0 || lseek(out->fd, 0, SEEK_SET) < 0)
 		return ws_error_errno(err, errno, WS_OUT_CREATE, out->path);
 	if (read_start(out->path, &old, header->len)) {
 		ws_out_fail(out, ENOMEM, WS_OUT_CREATE, err);
@@ -165,6 +165,14 @@ int ws_out_begin(struct ws_out *out, const struct ws_buf *header, struct ws_erro
 	if (out->truncatable)
 		return replace_file(out, header, err);
 	return ws_out_write(out, header, &errnum) ? ws_out_fail(out, errnum, WS_OUT_WRITE, err) : 0;
+}
+
+int ws_out_sync(struct ws_out *out, struct ws_error *err)
+{
+	/* Devices and pipes have nothing to sync. */
+	if (fdatasync(out->fd) < 0 && errno != EINVAL && errno != EROFS)
+		return ws_out_fail(out, errno, WS_OUT_WRITE, err);
+	return 0;
 }
 
 int ws_out_close(struct ws_out *out, struct ws_error *err)

@@ -35,6 +35,8 @@ int ws_out_begin(struct ws_out *out, const struct ws_buf *header, struct ws_erro
 int ws_out_write(struct ws_out *out, const struct ws_buf *bytes, int *errnum);
 /* Writing into a file that somebody removed or cut would look like recording: then it fails. */
 int ws_out_check(struct ws_out *out, struct ws_error *err);
+/* What is in the file is on the disk. */
+int ws_out_sync(struct ws_out *out, struct ws_error *err);
 /* What close() says counts too: on a network file system it is where a full disk shows. */
 int ws_out_close(struct ws_out *out, struct ws_error *err);
 void ws_out_deinit(struct ws_out *out);

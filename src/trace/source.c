@@ -2,45 +2,39 @@
 #include "trace/source.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
 
 #include "base/util.h"
 #include "trace/header.h"
+#include "trace/index.h"
 
 #define WINDOW	   (64 * 1024)
 #define STORED_MAX ZSTD_COMPRESSBOUND(WS_DISK_PLAIN_MAX)
 #define AREA_MAX   (WS_AREA_START + WS_DISK_RECORD_BYTES_MAX + 8 * WS_DISK_RECORDS_MAX)
 #define WHAT	   "cannot read recording"
 
-int ws_source_open(struct ws_source *source, const char *path, struct ws_error *err)
+int ws_source_open(struct ws_source *source, int fd, const char *path, uint64_t limit,
+		   const struct ws_source_want *want, struct ws_error *err)
 {
-	struct stat st;
 	int size;
 
 	memset(source, 0, sizeof(*source));
-	/* O_NONBLOCK: a FIFO is refused below, not waited for. */
-	source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (source->fd < 0 || fstat(source->fd, &st) < 0)
-		return ws_error_errno(err, errno, WHAT, path);
-	if (S_ISDIR(st.st_mode))
-		return ws_error_set(err, WHAT, path, "it is a directory, not a recording");
-	if (!S_ISREG(st.st_mode))
-		return ws_error_set(err, WHAT, path, "it is not a regular file");
-	source->path = strdup(path);
+	source->fd = fd;
+	source->path = path;
+	source->limit = limit;
+	source->want = *want;
+	source->first_ns = UINT64_MAX;
 	source->window = malloc(WINDOW);
 	source->stored = malloc(STORED_MAX);
 	source->plain = malloc(WS_DISK_PLAIN_MAX);
 	source->area = calloc(1, AREA_MAX);
 	source->offset = calloc(WS_DISK_RECORDS_MAX, sizeof(*source->offset));
 	source->decoder = ws_decoder_new(&source->columns);
-	if (!source->path || !source->window || !source->stored || !source->plain ||
-	    !source->area || !source->offset || !source->decoder)
+	if (!source->window || !source->stored || !source->plain || !source->area ||
+	    !source->offset || !source->decoder)
 		return ws_error_errno(err, ENOMEM, WHAT, path);
 	size = ws_header_read(source->fd, path, &source->info, &source->file_id, &source->columns,
 			      err);
@@ -53,10 +47,7 @@ int ws_source_open(struct ws_source *source, const char *path, struct ws_error *
 
 void ws_source_deinit(struct ws_source *source)
 {
-	if (source->fd >= 0)
-		close(source->fd);
 	ws_columns_deinit(&source->columns);
-	free(source->path);
 	free(source->window);
 	free(source->stored);
 	free(source->plain);
@@ -69,8 +60,13 @@ void ws_source_deinit(struct ws_source *source)
 static long read_at(struct ws_source *source, void *data, size_t size, uint64_t at,
 		    struct ws_error *err)
 {
-	long got = ws_read_at(source->fd, data, size, at);
+	long got;
 
+	if (at >= source->limit)
+		return 0;
+	if (size > source->limit - at)
+		size = (size_t)(source->limit - at);
+	got = ws_read_at(source->fd, data, size, at);
 	return got < 0 ? ws_error_errno(err, errno, WHAT, source->path) : got;
 }
 
@@ -86,7 +82,7 @@ static bool is_next(const struct ws_source *source, const struct ws_disk_block *
  * an I/O error. The file may be as large as it likes: a window goes over it.
  */
 static int find_header(struct ws_source *source, uint64_t *at, struct ws_disk_block *block,
-		       struct ws_error *err)
+		       struct ws_block_index *index, struct ws_error *err)
 {
 	for (;;) {
 		long got = read_at(source, source->window, WINDOW, *at, err);
@@ -103,6 +99,7 @@ static int find_header(struct ws_source *source, uint64_t *at, struct ws_disk_bl
 				break;
 			if (ws_block_sound(hit, (size_t)(end - hit), source->file_id, block) &&
 			    is_next(source, block)) {
+				ws_block_index(hit, block, index);
 				*at += (uint64_t)(hit - source->window);
 				return 1;
 			}
@@ -116,14 +113,95 @@ static int find_header(struct ws_source *source, uint64_t *at, struct ws_disk_bl
 
 /* Most blocks stand where the one before ends. Returns as find_header(). */
 static int expect_header(struct ws_source *source, uint64_t at, struct ws_disk_block *block,
-			 struct ws_error *err)
+			 struct ws_block_index *index, struct ws_error *err)
 {
 	long got = read_at(source, source->window, WS_DISK_BLOCK_HEADER_MAX, at, err);
 
 	if (got < 0)
 		return -1;
-	return ws_block_sound(source->window, (size_t)got, source->file_id, block) &&
-	       is_next(source, block);
+	if (!ws_block_sound(source->window, (size_t)got, source->file_id, block) ||
+	    !is_next(source, block))
+		return 0;
+	ws_block_index(source->window, block, index);
+	return 1;
+}
+
+/* Has the block records of other kinds than sessions' and clocks? */
+static bool has_others(const struct ws_source *source, const struct ws_block_index *index,
+		       const struct ws_disk_block *block)
+{
+	/* The counts stand in front of the index. */
+	const char *at = index->clock - sizeof(struct ws_disk_index) -
+			 block->counts * sizeof(struct ws_disk_count);
+
+	for (unsigned int i = 0; i < block->counts; i++, at += sizeof(struct ws_disk_count)) {
+		struct ws_disk_count count;
+
+		memcpy(&count, at, sizeof(count));
+		if (!ws_index_is_session_kind(count.kind) && count.kind != WS_KIND_CLOCK &&
+		    (count.kind != WS_KIND_CLUSTER || source->want.clusters))
+			return true;
+	}
+	return false;
+}
+
+static bool has_pid(const struct ws_block_index *index, uint32_t pid)
+{
+	for (unsigned int i = 0; i < index->pids; i++)
+		if (memcmp(index->pid + i * sizeof(pid), &pid, sizeof(pid)) == 0)
+			return true;
+	return false;
+}
+
+/* By what its header says: need its content not be looked at? */
+static bool is_unwanted(const struct ws_source *source, const struct ws_disk_block *block,
+			const struct ws_block_index *index)
+{
+	const struct ws_source_want *want = &source->want;
+
+	if (index->flags & WS_DISK_INDEX_CHECKPOINT)
+		return !want->checkpoints;
+	if (!(index->flags & WS_DISK_INDEX_COMPLETE))
+		return false;
+	return want->pid && !has_pid(index, want->pid) && !has_others(source, index, block);
+}
+
+/* The clocks of a block that is passed over, as records. */
+static void take_clocks(struct ws_source *source, const struct ws_block_index *index)
+{
+	size_t at = WS_AREA_START;
+
+	source->count = 0;
+	if (index->flags & WS_DISK_INDEX_CHECKPOINT)
+		return;
+	for (unsigned int i = 0; i < index->clocks; i++) {
+		struct ws_rec_clock rec = { .h = { .size = sizeof(rec), .kind = WS_KIND_CLOCK } };
+		struct ws_disk_clock clock;
+
+		if (source->count == WS_DISK_RECORDS_MAX)
+			return;
+		memcpy(&clock, index->clock + i * sizeof(clock), sizeof(clock));
+		rec.h.time_ns = clock.mono_ns;
+		rec.wall_ns = clock.wall_ns;
+		rec.boot_ns = clock.boot_ns;
+		memcpy(source->area + at, &rec, sizeof(rec));
+		source->offset[source->count++] = (uint32_t)at;
+		at += WS_AREA_ALIGN(sizeof(rec));
+	}
+}
+
+/* A block that is not looked at must be there all the same. 1, 0, -1 as read_records(). */
+static int pass_over(struct ws_source *source, uint64_t at, const struct ws_disk_block *block,
+		     const struct ws_block_index *index, struct ws_error *err)
+{
+	char byte;
+	long got;
+
+	take_clocks(source, index);
+	got = read_at(source, &byte, 1, at + block->header_size + block->stored_bytes - 1, err);
+	if (got > 0)
+		source->passed++;
+	return got < 0 ? -1 : got > 0;
 }
 
 /* The records behind a sound header. Returns 1, 0 if they are not what it says, -1 on errors. */
@@ -148,6 +226,7 @@ static int read_records(struct ws_source *source, uint64_t at, const struct ws_d
 	if (got < 0)
 		return ws_error_errno(err, ENOMEM, WHAT, source->path);
 	source->count = got ? block->records : 0;
+	source->decoded += got > 0;
 	return (int)got;
 }
 
@@ -178,8 +257,17 @@ static void fill_gap(struct ws_source *source, struct ws_source_gap *gap, uint64
 	source->lost += gap->lost;
 }
 
-static void accept_block(struct ws_source *source, uint64_t at, const struct ws_disk_block *block)
+static void accept_block(struct ws_source *source, uint64_t at, const struct ws_disk_block *block,
+			 const struct ws_block_index *index)
 {
+	bool repeats = index->flags & WS_DISK_INDEX_CHECKPOINT;
+
+	if (repeats)
+		source->repeated += block->records;
+	if ((!repeats || source->want.checkpoints) && block->first_ns < source->first_ns)
+		source->first_ns = block->first_ns;
+	source->last = index->flags & WS_DISK_INDEX_LAST;
+
 	announce(source, block);
 	source->at = at + block->header_size + block->stored_bytes;
 	source->next_sequence = block->sequence + 1;
@@ -189,16 +277,17 @@ static void accept_block(struct ws_source *source, uint64_t at, const struct ws_
 
 /* The next block that can be read, from *at on. Returns as ws_source_next(), *at is its place. */
 static int find_block(struct ws_source *source, uint64_t *at, struct ws_disk_block *block,
-		      struct ws_error *err)
+		      struct ws_block_index *index, struct ws_error *err)
 {
-	int rc = expect_header(source, *at, block, err);
+	int rc = expect_header(source, *at, block, index, err);
 
 	for (;;) {
 		if (rc == 0)
-			rc = find_header(source, at, block, err);
+			rc = find_header(source, at, block, index, err);
 		if (rc <= 0)
 			return rc;
-		rc = read_records(source, *at, block, err);
+		rc = is_unwanted(source, block, index) ? pass_over(source, *at, block, index, err)
+						       : read_records(source, *at, block, err);
 		if (rc)
 			return rc;
 		announce(source, block);
@@ -209,6 +298,7 @@ static int find_block(struct ws_source *source, uint64_t *at, struct ws_disk_blo
 int ws_source_next(struct ws_source *source, struct ws_source_gap *gap, struct ws_error *err)
 {
 	const uint64_t expected = source->at;
+	struct ws_block_index index = { 0 };
 	struct ws_disk_block block;
 	uint64_t at = expected;
 	long got;
@@ -217,7 +307,7 @@ int ws_source_next(struct ws_source *source, struct ws_source_gap *gap, struct w
 
 	memset(gap, 0, sizeof(*gap));
 	source->count = 0;
-	rc = find_block(source, &at, &block, err);
+	rc = find_block(source, &at, &block, &index, err);
 	if (rc < 0)
 		return -1;
 	if (rc == 0) {
@@ -234,6 +324,6 @@ int ws_source_next(struct ws_source *source, struct ws_source_gap *gap, struct w
 		note_damage(source, expected);
 	if (block.first_record != source->accounted)
 		fill_gap(source, gap, block.first_record, block.first_ns);
-	accept_block(source, at, &block);
+	accept_block(source, at, &block, &index);
 	return 1;
 }

@@ -9,9 +9,18 @@
 #include "trace/columns.h"
 #include "trace/trace.h"
 
+/* Which blocks are wanted. */
+struct ws_source_want {
+	uint32_t pid;	  /* those with a session of this process, or none; 0: all */
+	bool clusters;	  /* and those with WS_KIND_CLUSTER */
+	bool checkpoints; /* those that repeat what is known */
+};
+
 struct ws_source {
-	int fd;
-	char *path;
+	int fd; /* the caller's */
+	const char *path;
+	uint64_t limit; /* bytes of the file that count */
+	struct ws_source_want want;
 	struct ws_trace_info info;
 	struct ws_columns columns;
 	uint64_t file_id;
@@ -22,6 +31,11 @@ struct ws_source {
 	uint64_t announced;    /* records up to the last block whose header was sound */
 	uint64_t last_ns;      /* end of the last block given out */
 	uint64_t announced_ns; /* end of the last block whose header was sound */
+
+	uint64_t repeated; /* of the accounted ones those of checkpoints */
+	bool last;	   /* the last block is the last one of a segment */
+	uint64_t first_ns; /* of the blocks given out or passed over; UINT64_MAX: none */
+	uint64_t decoded, passed;
 
 	uint64_t damaged;    /* stretches that could not be read */
 	uint64_t damaged_at; /* where the first one begins */
@@ -43,12 +57,15 @@ struct ws_source_gap {
 	uint64_t lost; /* records, 0 if not known */
 };
 
-int ws_source_open(struct ws_source *source, const char *path, struct ws_error *err);
+/* A regular file, of which the first `limit` bytes count. */
+int ws_source_open(struct ws_source *source, int fd, const char *path, uint64_t limit,
+		   const struct ws_source_want *want, struct ws_error *err);
 void ws_source_deinit(struct ws_source *source);
 /*
  * Finds the next block that can be read and decodes it into area, offset and count, which stay
  * until the next call. Its records have sound sizes; the rest of them is not checked. What had to
- * be passed over on the way is told in *gap. Returns 1; 0 at the end of the file (a gap may end
+ * be passed over on the way is told in *gap. Of a block that is not wanted the area holds the
+ * clocks, or nothing. Returns 1; 0 at the end of the file (a gap may end
  * it); -1 for an I/O error or exhausted memory.
  */
 int ws_source_next(struct ws_source *source, struct ws_source_gap *gap, struct ws_error *err);

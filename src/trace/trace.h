@@ -33,6 +33,9 @@ struct ws_trace_info {
 	char version[32]; /* of the program that wrote it */
 	char boot_id[40];
 	char host[64];
+	/* Of a segment of a flight recorder (flight.h), else 0: the recorder's run, the segment's
+	 * number, and how many records the segments of the run before it have. */
+	uint64_t run, segment, records_before;
 };
 
 struct ws_writer; /* opaque */
@@ -72,9 +75,35 @@ uint64_t ws_writer_bytes(const struct ws_writer *writer); /* written so far */
 
 struct ws_reader; /* opaque */
 
+/*
+ * Opens a recording, or a directory of segments (flight.h) as one recording: what is there now,
+ * also if more is written, or the oldest are removed, meanwhile. Segments that follow each other
+ * are one stream; where one is missing, a gap tells how many records that are. Between two runs of
+ * a recorder stands a gap of cause WS_GAP_UNRECORDED, and one for each session that was gone when
+ * the next one began. Times of an earlier boot are moved in front of those of the next.
+ */
 int ws_reader_open(struct ws_reader **reader, const char *path, struct ws_error *err);
 void ws_reader_free(struct ws_reader *reader);
 const struct ws_trace_info *ws_reader_info(const struct ws_reader *reader);
+/* Back to the start. What was there when it was opened is what there is. */
+void ws_reader_rewind(struct ws_reader *reader);
+/*
+ * Only the sessions of this process (0: all), and the records that belong to no session: all gaps,
+ * clocks and so on. Blocks that hold nothing else are passed over; if `clusters` is not set, also
+ * those that have WS_KIND_CLUSTER records.
+ */
+void ws_reader_narrow(struct ws_reader *reader, uint32_t pid, bool clusters);
+/* Begins with the last segment that begins before this time, and what that repeats at its start. To
+ * be called before the first record is read; rewinding takes it back. */
+void ws_reader_skip_to(struct ws_reader *reader, uint64_t mono_ns);
+/* CLOCK_REALTIME as the directory's files have it for a time of the records. */
+int64_t ws_reader_wall_ns(const struct ws_reader *reader, uint64_t mono_ns);
+/* Does a flight recorder write to the directory now? */
+bool ws_reader_goes_on(const struct ws_reader *reader);
+/* From when to when are the blocks that were given out or passed over? 0 and 0: there were none. */
+void ws_reader_span(const struct ws_reader *reader, uint64_t *first_ns, uint64_t *last_ns);
+/* Blocks that were decoded, and those that were passed over. */
+void ws_reader_blocks(const struct ws_reader *reader, uint64_t *decoded, uint64_t *passed);
 /*
  * The next record, in the order written, valid until the next call. Returns 1, 0 at the end, -1 for
  * an I/O error or exhausted memory. A damaged block is left out: a WS_KIND_GAP record with cause
@@ -85,7 +114,8 @@ const struct ws_trace_info *ws_reader_info(const struct ws_reader *reader);
  */
 int ws_reader_next(struct ws_reader *reader, const struct ws_rec **rec, struct ws_error *err);
 /* After the end: is something missing, and what (one line)? A recording whose last record is not
- * WS_KIND_STOP was cut off. */
+ * WS_KIND_STOP was cut off, unless it is a segment that goes on in the next one, or a directory
+ * that a recorder writes to. */
 bool ws_reader_torn(const struct ws_reader *reader, char *why, size_t size);
 
 #endif

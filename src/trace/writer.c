@@ -4,12 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
 
 #include "base/util.h"
 #include "trace/header.h"
+#include "trace/index.h"
 #include "trace/out.h"
+#include "trace/writer.h"
 
 /* A block is closed when its records have this many bytes, or the oldest one is this old. */
 #define BLOCK_BYTES (512 * 1024)
@@ -43,6 +46,14 @@ struct ws_writer {
 	struct unwritten unwritten;
 	uint64_t missing; /* all that was not written */
 
+	/* Of a flight recorder. */
+	struct ws_room room;
+	uint64_t idle_ns;
+	bool repeats, repeats_lost; /* what is added repeats what is known; it was not written */
+	bool last;		    /* the block that is closed now is the last one of its file */
+	uint64_t repeated_records;  /* of the file */
+	uint64_t records_before;    /* in the files of the run before, without repeated ones */
+
 	/* The block being filled. */
 	uint32_t repeated; /* records at its start that stand for what was not written before */
 	uint64_t sequence, first_record;
@@ -54,6 +65,8 @@ struct ws_writer {
 	uint32_t records;
 	struct ws_disk_count count[BLOCK_KINDS];
 	uint16_t counts;
+	bool eventful; /* it has something of a session */
+	struct ws_index index;
 };
 
 static int make_room(struct ws_writer *writer)
@@ -67,6 +80,7 @@ static int make_room(struct ws_writer *writer)
 	writer->area = calloc(1, size);
 	writer->offset = calloc(BLOCK_BYTES / sizeof(struct ws_rec) + 1, sizeof(*writer->offset));
 	writer->used = WS_AREA_START;
+	writer->idle_ns = BLOCK_NS;
 	return writer->encoder && writer->zstd && writer->area && writer->offset ? 0 : -1;
 }
 
@@ -85,11 +99,20 @@ static void free_writer(struct ws_writer *writer)
 	free(writer);
 }
 
+/* Without entropy so early in the boot, time does: it guards against mistakes first of all. */
+static uint64_t random_id(void)
+{
+	uint64_t id;
+
+	if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
+		id = (uint64_t)ws_clock_wall_ns() ^ ws_clock_mono_ns() << 20;
+	return id;
+}
+
 int ws_writer_new(struct ws_writer **writer_out, const char *path, const struct ws_trace_info *info,
 		  struct ws_error *err)
 {
 	struct ws_writer *writer = calloc(1, sizeof(*writer));
-	uint64_t id;
 
 	*writer_out = NULL;
 	if (!writer)
@@ -100,12 +123,8 @@ int ws_writer_new(struct ws_writer **writer_out, const char *path, const struct 
 		ws_error_errno(err, ENOMEM, WS_OUT_CREATE, path);
 		goto fail;
 	}
-	/* Without entropy so early in the boot, time does: it guards against mistakes first of all.
-	 */
-	if (getrandom(&id, sizeof(id), GRND_NONBLOCK) != sizeof(id))
-		id = (uint64_t)ws_clock_wall_ns() ^ ws_clock_mono_ns() << 20;
-	writer->file_id = id;
-	if (ws_header_write(&writer->out, info, id, &writer->columns)) {
+	writer->file_id = random_id();
+	if (ws_header_write(&writer->out, info, writer->file_id, &writer->columns)) {
 		ws_error_errno(err, ENOMEM, WS_OUT_CREATE, path);
 		goto fail;
 	}
@@ -161,7 +180,8 @@ static int build_block(struct ws_writer *writer)
 {
 	struct ws_disk_block block = {
 		.magic = WS_DISK_BLOCK_MAGIC,
-		.header_size = (uint16_t)(sizeof(block) + writer->counts * sizeof(*writer->count)),
+		.header_size = (uint16_t)(sizeof(block) + writer->counts * sizeof(*writer->count) +
+					  ws_index_size(&writer->index)),
 		.counts = writer->counts,
 		.sequence = writer->sequence,
 		.first_record = writer->first_record,
@@ -170,13 +190,15 @@ static int build_block(struct ws_writer *writer)
 		.records = writer->records,
 		.record_bytes = (uint32_t)writer->record_bytes,
 	};
+	uint16_t flags = (writer->repeats ? WS_DISK_INDEX_CHECKPOINT : 0) |
+			 (writer->last ? WS_DISK_INDEX_LAST : 0);
 
 	ws_buf_clear(&writer->out);
 	if (ws_encoder_run(writer->encoder, writer->area, writer->offset, writer->records,
 			   &writer->content, &writer->cuts) ||
 	    ws_buf_add(&writer->out, &block, sizeof(block)) ||
 	    ws_buf_add(&writer->out, writer->count, writer->counts * sizeof(*writer->count)) ||
-	    compress(writer))
+	    ws_index_write(&writer->index, flags, &writer->out) || compress(writer))
 		return -1;
 	block.plain_bytes = (uint32_t)writer->content.len;
 	block.stored_bytes = (uint32_t)(writer->out.len - block.header_size);
@@ -194,6 +216,8 @@ static void clear_block(struct ws_writer *writer)
 	writer->used = WS_AREA_START;
 	writer->counts = 0;
 	writer->repeated = 0;
+	writer->eventful = false;
+	ws_index_clear(&writer->index);
 }
 
 static const struct ws_rec *record_at(const struct ws_writer *writer, uint32_t index)
@@ -223,6 +247,11 @@ static int give_up_block(struct ws_writer *writer, int errnum)
 	struct unwritten *u = &writer->unwritten;
 	uint64_t before = u->records;
 
+	if (writer->repeats) {
+		writer->repeats_lost = true;
+		clear_block(writer);
+		return 0;
+	}
 	if (!before) {
 		ws_log(writer->log, WS_LOG_WARN, "recording paused: %s: %s", writer->shown,
 		       strerror(errnum));
@@ -251,7 +280,7 @@ static void resumed(struct ws_writer *writer)
 {
 	struct unwritten *u = &writer->unwritten;
 
-	if (!u->records)
+	if (!u->records || writer->repeats)
 		return;
 	ws_log(writer->log, WS_LOG_WARN, "recording resumed: %s: %llu records are missing",
 	       writer->shown, (unsigned long long)u->records);
@@ -269,7 +298,9 @@ static int close_block(struct ws_writer *writer, struct ws_error *err)
 		return ws_out_fail(&writer->file, ENOMEM, WS_OUT_WRITE, err);
 	if (ws_out_check(&writer->file, err))
 		return -1;
-	if (ws_out_write(&writer->file, &writer->out, &errnum)) {
+	if (writer->room.fn)
+		errnum = writer->room.fn(writer->room.arg, writer->out.len);
+	if (errnum || ws_out_write(&writer->file, &writer->out, &errnum)) {
 		if (!writer->file.failed && !ws_out_is_full(errnum))
 			ws_out_fail(&writer->file, errnum, WS_OUT_WRITE, NULL);
 		if (!writer->file.failed && give_up_block(writer, errnum) == 0)
@@ -281,6 +312,8 @@ static int close_block(struct ws_writer *writer, struct ws_error *err)
 	resumed(writer);
 	writer->sequence++;
 	writer->first_record += writer->records;
+	if (writer->repeats)
+		writer->repeated_records += writer->records;
 	clear_block(writer);
 	return 0;
 }
@@ -305,18 +338,25 @@ static bool count_kind(struct ws_writer *writer, uint16_t kind)
 
 static bool block_is_old(const struct ws_writer *writer, uint64_t now_ns)
 {
-	return writer->records && now_ns > writer->opened_ns &&
-	       now_ns - writer->opened_ns >= BLOCK_NS;
+	uint64_t limit = writer->eventful ? BLOCK_NS : writer->idle_ns;
+
+	return writer->records && now_ns > writer->opened_ns && now_ns - writer->opened_ns >= limit;
 }
 
 static void append(struct ws_writer *writer, const struct ws_rec *rec)
 {
 	if (!writer->records)
 		writer->opened_ns = writer->first_ns = writer->last_ns = rec->time_ns;
-	if (rec->time_ns < writer->first_ns)
-		writer->first_ns = rec->time_ns;
-	if (rec->time_ns > writer->last_ns)
-		writer->last_ns = rec->time_ns;
+	if (rec->kind < WS_KIND_SERVER || rec->kind == WS_KIND_GAP || rec->kind == WS_KIND_SERVER)
+		writer->eventful = true;
+	ws_index_add(&writer->index, rec);
+	/* The time of a command that began long ago, and is only repeated, is not the block's. */
+	if (rec->kind != WS_KIND_COMMAND || !(rec->flags & WS_COMMAND_STARTED)) {
+		if (rec->time_ns < writer->first_ns)
+			writer->first_ns = rec->time_ns;
+		if (rec->time_ns > writer->last_ns)
+			writer->last_ns = rec->time_ns;
+	}
 	memcpy(writer->area + writer->used, rec, rec->size);
 	writer->offset[writer->records++] = (uint32_t)writer->used;
 	writer->used += WS_AREA_ALIGN(rec->size);
@@ -335,7 +375,7 @@ static void append_unwritten(struct ws_writer *writer)
 		.cause = WS_GAP_UNWRITTEN,
 	};
 
-	if (writer->records || !u->records)
+	if (writer->records || !u->records || writer->repeats)
 		return;
 	count_kind(writer, WS_KIND_GAP);
 	append(writer, &gap.h);
@@ -425,4 +465,130 @@ uint64_t ws_writer_missing(const struct ws_writer *writer)
 uint64_t ws_writer_bytes(const struct ws_writer *writer)
 {
 	return writer->file.bytes;
+}
+
+void ws_writer_set_room(struct ws_writer *writer, struct ws_room room)
+{
+	writer->room = room;
+}
+
+void ws_writer_set_idle(struct ws_writer *writer, uint64_t idle_ns)
+{
+	writer->idle_ns = idle_ns;
+}
+
+bool ws_writer_is_filling(const struct ws_writer *writer)
+{
+	return writer->records != 0;
+}
+
+int ws_writer_flush(struct ws_writer *writer, struct ws_error *err)
+{
+	return writer->file.failed ? ws_out_refuse(&writer->file, err) : close_block(writer, err);
+}
+
+int ws_writer_repeats(struct ws_writer *writer, bool repeats, struct ws_error *err)
+{
+	bool lost;
+
+	if (ws_writer_flush(writer, err))
+		return -1;
+	lost = writer->repeats_lost;
+	writer->repeats = repeats;
+	writer->repeats_lost = false;
+	return lost;
+}
+
+/* A new file with a header. 1: there is no room for it. */
+static int open_next(struct ws_writer *writer, struct ws_out *next, const char *path, uint64_t id,
+		     const struct ws_trace_info *info, struct ws_error *err)
+{
+	struct ws_error why = { 0 };
+	int errnum = 0;
+
+	*next = (struct ws_out){ .fd = -1 };
+	if (ws_header_write(&writer->out, info, id, &writer->columns))
+		return ws_error_errno(err, ENOMEM, WS_OUT_CREATE, path);
+	if (writer->room.fn)
+		errnum = writer->room.fn(writer->room.arg, writer->out.len);
+	if (errnum)
+		return 1;
+	if (ws_out_open(next, path, &why) == 0 && ws_out_begin(next, &writer->out, &why) == 0)
+		return 0;
+	if (next->fd >= 0)
+		unlink(path);
+	if (err)
+		*err = why;
+	return ws_out_is_full(why.errnum) ? 1 : -1;
+}
+
+/* The last block of a file. Where it is not written, the next header has counted on it. */
+static int end_file(struct ws_writer *writer, uint64_t before, struct ws_out *next, uint64_t id,
+		    struct ws_trace_info *info, struct ws_error *err)
+{
+	uint64_t written = writer->first_record;
+	int rc;
+
+	writer->last = true;
+	rc = close_block(writer, err);
+	writer->last = false;
+	if (rc || ws_out_close(&writer->file, err))
+		return -1;
+	before += writer->first_record - written;
+	if (before == info->records_before)
+		return 0;
+	info->records_before = before;
+	if (ws_header_write(&writer->out, info, id, &writer->columns))
+		return ws_error_errno(err, ENOMEM, WS_OUT_CREATE, next->path);
+	return ws_out_begin(next, &writer->out, err);
+}
+
+int ws_writer_switch(struct ws_writer *writer, const char *path, struct ws_trace_info *info,
+		     struct ws_error *err)
+{
+	uint64_t id = random_id(), before;
+	struct ws_out next;
+	int rc;
+
+	if (writer->file.failed)
+		return ws_out_refuse(&writer->file, err);
+	/* As if the last block were written: if it is not, its records are missing. */
+	before = writer->records_before + writer->first_record - writer->repeated_records;
+	info->records_before = before + writer->records;
+	rc = open_next(writer, &next, path, id, info, err);
+	if (rc == 0)
+		rc = end_file(writer, before, &next, id, info, err);
+	if (rc) {
+		ws_out_deinit(&next);
+		return rc;
+	}
+	ws_out_deinit(&writer->file);
+	writer->file = next;
+	writer->file_id = id;
+	writer->records_before = info->records_before;
+	writer->sequence = writer->first_record = writer->repeated_records = 0;
+	return 0;
+}
+
+void ws_writer_set_whole(struct ws_writer *writer)
+{
+	writer->last = true;
+}
+
+int ws_writer_renamed(struct ws_writer *writer, const char *path, struct ws_error *err)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		return ws_error_errno(err, ENOMEM, WS_OUT_WRITE, path);
+	free(writer->file.path);
+	writer->file.path = copy;
+	return 0;
+}
+
+int ws_writer_sync(struct ws_writer *writer, struct ws_error *err)
+{
+	if (writer->file.failed)
+		return ws_out_refuse(&writer->file, err);
+	return ws_out_sync(&writer->file, err);
 }
