@@ -21,8 +21,9 @@
 
 #define IDLE_NS 10000000000ULL
 #define SYNC_NS 5000000000ULL
-#define LOOK_NS 1000000000ULL /* how often ages are looked at, and a failed switch is tried again \
-			       */
+#define LOOK_NS                                                                           \
+	1000000000ULL /* how often ages are looked at, and a failed switch is tried again \
+		       */
 #define SEGMENT_MIN   (64 * 1024)
 #define SEGMENT_MAX   (64 * 1024 * 1024)
 #define SEGMENT_SHARE 16
@@ -52,7 +53,8 @@ struct ws_flight {
 	uint64_t repeated_bytes; /* of what it repeats */
 	uint64_t last_ns;	 /* of the last record */
 	uint64_t synced_ns, synced_bytes, looked_ns;
-	bool repeat; /* there was no room for what it should repeat */
+	uint64_t retry_ns; /* not before then another segment is tried to be begun */
+	bool repeat;	   /* there was no room for what it should repeat */
 };
 
 static char *name_of(uint64_t number, const char *suffix, char out[64])
@@ -327,7 +329,7 @@ static uint64_t segment_bytes(const struct ws_flight *f)
 
 static bool is_due(const struct ws_flight *f, uint64_t now_ns)
 {
-	if (!ws_writer_is_filling(f->writer) || now_ns < f->looked_ns)
+	if (!ws_writer_is_filling(f->writer) || now_ns < f->retry_ns)
 		return false;
 	if (ws_writer_bytes(f->writer) >= segment_bytes(f))
 		return true;
@@ -368,7 +370,7 @@ static int rotate(struct ws_flight *f, uint64_t now_ns, struct ws_error *err)
 	if (rc < 0)
 		return -1;
 	if (rc > 0) { /* no room: this one goes on, and another try is made later */
-		f->looked_ns = now_ns + LOOK_NS;
+		f->retry_ns = now_ns + LOOK_NS;
 		return 0;
 	}
 	/* Its last block is among its bytes by now. */
