@@ -69,7 +69,11 @@ enum ws_exit ws_cmd_freeze(const struct ws_options *options, struct ws_error *er
 	ws_log(&options->log, WS_LOG_NOTE, "%llu records, %s of %s: %s",
 	       (unsigned long long)f.records, ws_bytes_format(f.bytes, bytes),
 	       ws_duration_format(to > f.from_ns ? to - f.from_ns : 0, time), options->output);
-	status = ws_replay_verdict(&source);
+	if (f.lost || f.cut)
+		ws_log(&options->log, WS_LOG_WARN, "%s: %llu events are missing%s", options->output,
+		       (unsigned long long)f.lost,
+		       f.cut ? "; the recording was cut off: it does not end with a stop" : "");
+	status = f.lost || f.cut ? WS_EXIT_LOSS : WS_EXIT_DONE;
 out:
 	ws_replay_deinit(&source);
 	return status;

@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "base/util.h"
+#include "event/order.h"
 #include "trace/checkpoint.h"
 #include "trace/out.h"
 #include "trace/writer.h"
@@ -60,6 +61,9 @@ static int take(struct piece *p, const struct ws_rec *rec)
 	if (rec->time_ns >= f->to_ns)
 		return rec->time_ns - f->to_ns > LATE_NS;
 	f->records++;
+	if (rec->kind == WS_KIND_GAP)
+		f->lost += ws_gap_missing((const struct ws_rec_gap *)rec);
+	f->cut = rec->kind != WS_KIND_STOP;
 	return ws_writer_add(p->writer, rec, p->err);
 }
 
@@ -74,8 +78,10 @@ static int take_all(struct piece *p, struct ws_reader *reader)
 			break;
 	}
 	/* It ends where it was to end: not cut off. */
-	if (rc > 0 || (rc == 0 && (p->freeze->to_ns != UINT64_MAX || ws_reader_goes_on(reader))))
+	if (rc > 0 || (rc == 0 && (p->freeze->to_ns != UINT64_MAX || ws_reader_goes_on(reader)))) {
 		ws_writer_set_whole(p->writer);
+		p->freeze->cut = false;
+	}
 	if (rc >= 0 && !p->begun)
 		rc = begin(p);
 	return rc < 0 ? -1 : 0;
@@ -124,7 +130,8 @@ int ws_freeze_run(struct ws_freeze *freeze, struct ws_reader *reader, struct ws_
 	struct ws_buf path = { 0 };
 	int rc;
 
-	freeze->records = freeze->bytes = 0;
+	freeze->records = freeze->bytes = freeze->lost = 0;
+	freeze->cut = false;
 	if (ws_buf_addf(&path, "%s.%d.tmp", freeze->path, (int)getpid()))
 		return ws_error_errno(err, ENOMEM, WS_OUT_CREATE, freeze->path);
 	rc = write_piece(&p, reader, path.data);

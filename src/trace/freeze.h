@@ -12,7 +12,10 @@ struct ws_freeze {
 		*path; /* of the new recording: there when it is whole, in place of an older one */
 	uint64_t from_ns, to_ns; /* records of this time: UINT64_MAX is the end */
 	int64_t from_wall_ns;	 /* CLOCK_REALTIME at from_ns */
-	uint64_t records, bytes; /* of what came of it, without what it repeats at its start */
+	/* What came of it: records without what it repeats at its start, of which gaps say that
+	 * `lost` are missing; `cut`: the last run was cut off, and it with that. */
+	uint64_t records, bytes, lost;
+	bool cut;
 };
 
 /* Reads the rest of `reader`, which was opened or rewound. What is known at from_ns comes first
