@@ -167,6 +167,10 @@ install: $(BUILD)/walscope
 	install -D -m 0755 $(BUILD)/walscope $(DESTDIR)$(PREFIX)/sbin/walscope
 	for page in docs/man/*.8; do \
 		install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man8/$$(basename $$page); done
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,' scripts/systemd/walscope-flight.service \
+		> $(DESTDIR)$(PREFIX)/lib/systemd/system/walscope-flight.service
+	chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/walscope-flight.service
 
 clean:
 	rm -rf $(BUILD)

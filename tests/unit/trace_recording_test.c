@@ -310,7 +310,10 @@ static void test_what_is_no_recording_is_refused_with_the_reason(void **state)
 	(void)state;
 	recording_make(&recording, 6, 1, 3);
 	expect_open_error("/nonexistent/a.wst", "No such file");
-	expect_open_error(recording.dir, "directory");
+	snprintf(fifo, sizeof(fifo), "%s/empty", recording.dir);
+	assert_int_equal(mkdir(fifo, 0700), 0);
+	expect_open_error(fifo, "a directory without recordings");
+	rmdir(fifo);
 	snprintf(fifo, sizeof(fifo), "%s/fifo", recording.dir);
 	assert_int_equal(mkfifo(fifo, 0600), 0);
 	expect_open_error(fifo, "not a regular file");
