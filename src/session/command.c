@@ -46,6 +46,44 @@ static void take_slot(struct ws_machine *m)
 		memcpy(m->s.slot, m->command.slot, sizeof(m->s.slot));
 }
 
+static void close_lost(struct ws_machine *m, uint64_t time_ns);
+
+/* The command in front of the one that was found is not that one: it ended while nobody looked. */
+static void end_former(struct ws_machine *m)
+{
+	struct ws_running found = m->command;
+
+	if (!m->former.open)
+		return;
+	m->command = m->former;
+	m->former = (struct ws_running){ 0 };
+	close_lost(m, m->command.known_ns);
+	ws_assembly_deinit(&m->command.text);
+	m->command = found;
+}
+
+/* What was found running has the same text as what ran in this session before nobody looked: it is
+ * that. */
+static void settle_former(struct ws_machine *m)
+{
+	struct ws_running *running = &m->command, *former = &m->former;
+
+	if (!former->open)
+		return;
+	if (former->text.buf.len != running->text.buf.len ||
+	    memcmp(former->text.buf.data, running->text.buf.data, former->text.buf.len) != 0) {
+		end_former(m);
+		return;
+	}
+	running->seq = former->seq;
+	running->start_ns = former->start_ns;
+	running->found = former->found;
+	m->command_seq = former->seq;
+	m->s.commands--;
+	ws_assembly_deinit(&former->text);
+	*former = (struct ws_running){ 0 };
+}
+
 /* The text is whole, or as whole as it will get: what it says about the session. */
 static void parse(struct ws_machine *m)
 {
@@ -59,6 +97,7 @@ static void parse(struct ws_machine *m)
 	ws_assembly_finish(&running->text);
 	if (!running->text.any)
 		return;
+	settle_former(m);
 	ws_parse_command(running->text.buf.data, running->text.buf.len, &parsed);
 	if (!running->sql)
 		memcpy(running->kind, parsed.keyword, sizeof(running->kind));
@@ -122,6 +161,7 @@ static void close_command(struct ws_machine *m, uint64_t end_ns, enum ws_outcome
 	if (!running->open)
 		return;
 	parse(m);
+	end_former(m);
 	ws_assembly_finish(&running->text);
 	if (outcome == WS_OUTCOME_OK)
 		take_slot(m);
@@ -181,12 +221,27 @@ static bool is_repeated(struct ws_machine *m, const struct ws_rec *rec)
 	return true;
 }
 
+/* One is found running behind a time that nobody recorded: it may be the one of before. */
+static bool is_found_again(const struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_running *running = &m->command;
+
+	return rec->flags & WS_COMMAND_RUNNING && !(rec->flags & WS_COMMAND_STARTED) &&
+	       running->open && running->gap && running->parsed && !running->outside &&
+	       running->text.any;
+}
+
 void ws_command_begin(struct ws_machine *m, const struct ws_rec *rec)
 {
 	bool started = !(rec->flags & WS_COMMAND_RUNNING) || rec->flags & WS_COMMAND_STARTED;
 
 	if (is_repeated(m, rec))
 		return;
+	if (is_found_again(m, rec)) {
+		end_former(m);
+		m->former = m->command;
+		m->command = (struct ws_running){ 0 };
+	}
 	/* When it was told is not when a repeated one ended. */
 	close_lost(m, rec->flags & WS_COMMAND_STARTED ? m->s.accounted_ns : rec->time_ns);
 	open_command(m, started ? rec->time_ns : 0);
@@ -413,6 +468,7 @@ void ws_command_finish(struct ws_machine *m)
 {
 	struct ws_command command;
 
+	end_former(m);
 	/* Nothing behind the gap says that it still runs. */
 	if (m->command.gap)
 		close_lost(m, m->command.known_ns);
@@ -451,6 +507,7 @@ bool ws_session_error(const struct ws_session *session, struct ws_report *report
 void ws_command_release(struct ws_machine *m)
 {
 	ws_assembly_deinit(&m->command.text);
+	ws_assembly_deinit(&m->former.text);
 	ws_assembly_deinit(&m->problem.message);
 }
 

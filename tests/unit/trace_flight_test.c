@@ -497,6 +497,7 @@ static void a_new_run_goes_on_in_the_directory(void **state)
 	const struct ws_session *session;
 	struct ws_reader *reader;
 	const struct ws_rec *rec;
+	struct ws_command command;
 	struct ws_model *model;
 	struct ws_tape later;
 	char why[256];
@@ -517,6 +518,8 @@ static void a_new_run_goes_on_in_the_directory(void **state)
 	later.start_ns = 1000 * SECOND;
 	ws_tape_server(&later, 99, "15.18");
 	ws_tape_found(&later, WS_FOUND_STREAM_WAL, 0x7000000);
+	ws_tape_command_head(&later, WS_COMMAND_RUNNING);
+	ws_tape_text(&later, WS_TEXT_COMMAND, 0, COMMAND, strlen(COMMAND), WS_TEXT_LAST);
 	later.now_ns += 3 * SECOND;
 	f->now_ns = later.now_ns;
 	play_clock(f, f->now_ns);
@@ -548,6 +551,10 @@ static void a_new_run_goes_on_in_the_directory(void **state)
 	assert_non_null(session);
 	assert_int_equal(session->end_ns, 0);
 	assert_int_equal(session->sent_lsn, 0x7000000);
+	assert_int_equal(session->commands, 1);
+	assert_true(ws_session_command(session, &command));
+	assert_int_equal(command.seq, 1);
+	assert_int_equal(command.start_ns, 1000 * SECOND);
 	assert_true(session->state_ns[WS_STATE_LOST] >= to - from);
 	session = session_of(model, 4002);
 	assert_int_equal(session->end_ns, to);
