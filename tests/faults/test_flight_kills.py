@@ -13,7 +13,7 @@ from test_kills import Pace
 
 KILLS = int(os.environ.get("WALSCOPE_FLIGHT_KILLS", "200"))
 SEED = 20261129
-SIZE = "16M"  # segments of 1 MiB
+SIZE = "4M"  # segments of 256 KiB, of which the oldest go
 
 
 class Killed:
@@ -35,10 +35,10 @@ def killed():
             time.sleep(5)
         for number in range(KILLS):
             # A quarter of them while it starts; and also what begins and ends segments.
-            seconds = chance.uniform(0, 0.6) if number % 4 == 0 else chance.uniform(0.6, 2.2)
+            seconds = chance.uniform(0, 0.5) if number % 4 == 0 else chance.uniform(0.5, 1.7)
             with during.counted():
                 flights.kill_after(seen.folder, server, SIZE, seconds, f"flight{number % 4}")
-            if number % 20 == 19:
+            if number == KILLS // 3:
                 seen.problems += [f"after kill {number}: {line}" for line in flights.wrong(seen.folder)[0]]
         with after.counted():
             time.sleep(5)

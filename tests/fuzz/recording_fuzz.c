@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
 
@@ -96,8 +98,58 @@ static void read_all(const char *path)
 		fuzz_show_feed(show, rec);
 	}
 	ws_reader_torn(reader, why, sizeof(why));
-	ws_reader_free(reader);
 	fuzz_show_end(show);
+	/* By what headers say of the blocks alone. */
+	ws_reader_rewind(reader);
+	ws_reader_narrow(reader, 4001, false);
+	while (ws_reader_next(reader, &rec, &err) > 0)
+		if (!ws_rec_valid(rec, rec->size, why, sizeof(why)))
+			abort();
+	ws_reader_torn(reader, why, sizeof(why));
+	ws_reader_free(reader);
+}
+
+static void remove_directory(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf /tmp/walscope-fuzz.%d", (int)getpid());
+	if (system(command))
+		perror("walscope-fuzz");
+}
+
+static void put_segment(const char *dir, int number, const uint8_t *data, size_t size)
+{
+	char path[128];
+	FILE *out;
+
+	snprintf(path, sizeof(path), "%s/flight-%010d.wst", dir, number);
+	out = fopen(path, "w");
+	if (!out || fwrite(data, 1, size, out) != size || fclose(out))
+		abort();
+}
+
+/* The same as two segments of a directory: of one run or two, whatever it says. */
+static void read_directory(uint8_t *data, size_t size)
+{
+	static char dir[64];
+	struct ws_disk_file head;
+
+	if (size < sizeof(head))
+		return;
+	if (!dir[0]) {
+		snprintf(dir, sizeof(dir), "/tmp/walscope-fuzz.%d", (int)getpid());
+		if (mkdir(dir, 0700))
+			abort();
+		atexit(remove_directory);
+	}
+	put_segment(dir, 1, data, size);
+	memcpy(&head, data, sizeof(head));
+	head.file_id++;
+	memcpy(data, &head, sizeof(head));
+	seal(data, size);
+	put_segment(dir, 2, data, size);
+	read_all(dir);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -113,6 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fd = fuzz_file(copy, size);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	read_all(path);
+	read_directory(copy, size);
 	return 0;
 }
 
