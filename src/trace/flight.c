@@ -34,7 +34,10 @@
 /* A segment that is complete. */
 struct segment {
 	uint64_t number, bytes;
-	int64_t end_wall_ns; /* when it was last written to */
+	/* When it was last written to: of this run by the clock that nobody sets, else (0) by that
+	 * of the file system. */
+	uint64_t end_ns;
+	int64_t end_wall_ns;
 };
 
 struct ws_flight {
@@ -231,15 +234,20 @@ static int make_room(void *arg, uint64_t bytes)
 	return 0;
 }
 
-static void drop_aged(struct ws_flight *f)
+static bool is_aged(const struct ws_flight *f, const struct segment *s, uint64_t now_ns)
 {
-	int64_t now = ws_clock_wall_ns();
+	if (s->end_ns)
+		return now_ns > s->end_ns && now_ns - s->end_ns > f->options.age_ns;
+	return ws_clock_wall_ns() - s->end_wall_ns > (int64_t)f->options.age_ns;
+}
 
+static void drop_aged(struct ws_flight *f, uint64_t now_ns)
+{
 	while (f->count >= FILES_MAX && drop_oldest(f) == 0)
 		;
 	if (!f->options.age_ns)
 		return;
-	while (f->count && now - f->segments[0].end_wall_ns > (int64_t)f->options.age_ns)
+	while (f->count && is_aged(f, &f->segments[0], now_ns))
 		if (drop_oldest(f))
 			return;
 }
@@ -300,7 +308,7 @@ int ws_flight_begin(struct ws_flight *f, const struct ws_trace_info *info, struc
 	    !f->info.run)
 		f->info.run = (uint64_t)ws_clock_wall_ns() << 1 | 1;
 	f->info.segment = ++f->number;
-	drop_aged(f);
+	drop_aged(f, info->start_mono_ns);
 	if (make_room(f, SEGMENT_MIN) || path_of(f, f->number, WS_SEGMENT_UNNAMED, &path, err)) {
 		ws_buf_deinit(&path);
 		return ws_error_errno(err, ENOSPC, WS_OUT_CREATE, f->dir);
@@ -344,7 +352,7 @@ static int end_segment(struct ws_flight *f, uint64_t number, uint64_t bytes)
 		return -1;
 	s->number = number;
 	s->bytes = bytes;
-	s->end_wall_ns = ws_clock_wall_ns();
+	s->end_ns = f->last_ns;
 	f->bytes += bytes;
 	return 0;
 }
@@ -402,7 +410,7 @@ int ws_flight_tick(struct ws_flight *f, uint64_t now_ns, struct ws_error *err)
 		return -1;
 	if (now_ns >= f->looked_ns + LOOK_NS) {
 		f->looked_ns = now_ns;
-		drop_aged(f);
+		drop_aged(f, now_ns);
 		if (f->repeat && repeat(f, err))
 			return -1;
 	}

@@ -14,9 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/util.h"
+#include "session/model.h"
 #include "trace/flight.h"
 #include "trace/trace.h"
 
@@ -224,18 +226,54 @@ static int replay(const char *path, uint64_t turns, double *per_s)
 	return sum ? 0 : -1;
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Into sessions and their histograms, by CPU time; the best of five passes. */
+static int replay_model(const char *path, double *per_s)
+{
+	struct ws_error err;
+
+	*per_s = 0;
+	for (int pass = 0; pass < 5; pass++) {
+		uint64_t t = cpu_ns(), count = 0;
+		struct ws_model *model = ws_model_new(NULL);
+		struct ws_reader *reader;
+		const struct ws_rec *rec;
+		int rc;
+
+		if (ws_reader_open(&reader, path, &err))
+			return fail(&err);
+		while ((rc = ws_reader_next(reader, &rec, &err)) == 1 && !ws_model_feed(model, rec))
+			count++;
+		ws_reader_free(reader);
+		if (rc)
+			return fail(&err);
+		t = cpu_ns() - t;
+		ws_model_free(model);
+		if ((double)count * 1e9 / (double)t > *per_s)
+			*per_s = (double)count * 1e9 / (double)t;
+	}
+	return 0;
+}
+
 static int run(const struct scenario *scenario, const char *path)
 {
 	uint64_t turns, header, write_ns;
+	double per_s, model_per_s;
 	struct stat st;
-	double per_s;
 
 	if (write_turns(scenario, path, &turns, &header, &write_ns) || stat(path, &st) < 0 ||
-	    replay(path, turns, &per_s))
+	    replay(path, turns, &per_s) || replay_model(path, &model_per_s))
 		return -1;
-	printf("%-14s %10" PRIu64 " %14.2f %17.0f %20.2f\n", scenario->name, turns,
+	printf("%-14s %10" PRIu64 " %14.2f %17.0f %20.2f %19.2f\n", scenario->name, turns,
 	       (double)((uint64_t)st.st_size - header) / (double)turns,
-	       (double)write_ns / (double)turns, per_s / 1e6);
+	       (double)write_ns / (double)turns, per_s / 1e6, model_per_s / 1e6);
 	return 0;
 }
 
@@ -366,7 +404,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	close(fd);
-	printf("# scenario       turns bytes_per_turn write_ns_per_turn replay_Mevents_per_s\n");
+	printf("# scenario       turns bytes_per_turn write_ns_per_turn replay_Mevents_per_s "
+	       "model_Mevents_per_s\n");
 	for (i = 0; i < WS_ARRAY_SIZE(scenarios) && !rc; i++) {
 		if (argc > 1 && strcmp(argv[1], scenarios[i].name))
 			continue;

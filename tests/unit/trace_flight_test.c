@@ -640,6 +640,23 @@ static void what_is_older_than_the_age_goes(void **state)
 	assert_int_equal(access(path, F_OK), 0);
 }
 
+static void what_this_run_wrote_ages_whatever_the_wall_clock_says(void **state)
+{
+	struct fixture *f = *state;
+	struct listing l;
+
+	open_flight(f, 3 * MIB, 80 * SECOND);
+	play_start(f);
+	for (int i = 0; i < 20; i++) {
+		play_turns(f, 3);
+		rest(f, 11 * SECOND); /* a segment each */
+	}
+	play_stop(f);
+	close_flight(f);
+	list(f, &l);
+	assert_in_range(l.count, 7, 10);
+}
+
 static void limit_room(uint64_t bytes)
 {
 	struct rlimit limit;
@@ -837,6 +854,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_later_boot_follows_in_time_and_shares_no_session,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_older_than_the_age_goes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_this_run_wrote_ages_whatever_the_wall_clock_says, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_full_disk_is_told_once_and_counted, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_piece_is_frozen_while_it_is_recorded, set_up,
