@@ -26,6 +26,37 @@ def settings():
         return dict(re.findall(r"^(\w+)=(.*)$", file.read(), re.M))
 
 
+@once
+def traced_calls():
+    """A recorder's folder, and its system calls that were answered with no error, by strace: (name, arguments)."""
+    server, folder, log = primary(), space().folder("flight-calls"), space().file("calls.log")
+    process = space().start(["strace", "-f", "-y", "-o", log, walscope.binary(), "record", "-q", "-o", folder,
+                             "--flight", "1M,16s", "--postmaster", str(server.pid), "--duration", "8"], name="calls")
+    process.expect(0, timeout=60)
+    with open(log, encoding="utf-8", errors="replace") as file:
+        return folder, re.findall(r"^\d+ +(\w+)\((.*)\) += [^-]", file.read(), re.M)
+
+
+def allowed_calls(names):
+    """Names and @sets of SystemCallFilter= as the calls they stand for."""
+    text = space().run(["systemd-analyze", "syscall-filter"], name="filters").out
+    sets, last = {}, None
+    for line in text.splitlines():
+        word = line.strip()
+        if line.startswith("@"):
+            last = sets.setdefault(word, [])
+        elif word and not word.startswith("#") and last is not None:
+            last.append(word)
+    found = set()
+    while names:
+        name, names = names[0], names[1:]
+        if name.startswith("@"):
+            names = names + sets[name]
+        else:
+            found.add(name)
+    return found
+
+
 class Flown:
     pass
 
@@ -135,22 +166,27 @@ class Flight(LiveTest):
                               name="security")
         self.assertIn("Overall exposure level", process.out)
 
-    def test_what_was_written_is_synced_within_the_time_that_is_promised(self):
-        """Nothing is left out of the disk's sight: of each segment its beginning, its directory, its whole."""
-        server, folder, log = primary(), space().folder("flight-sync"), space().file("sync.log")
-        process = space().start(["strace", "-f", "-y", "-tt", "-e", "trace=fsync,fdatasync,rename,renameat,renameat2",
-                                 "-o", log, walscope.binary(), "record", "-q", "-o", folder, "--flight", "1M,16s",
-                                 "--postmaster", str(server.pid), "--duration", "8"], name="sync")
-        process.expect(0, timeout=60)
-        with open(log, encoding="utf-8", errors="replace") as file:
-            calls = re.findall(r"\b(f(?:data)?sync|rename\w*)\((.*)\) += 0$", file.read(), re.M)
+    def test_what_was_written_is_synced_as_promised(self):
+        """Of each segment its beginning before it has its name, then its directory, and in the end its whole."""
+        folder, calls = traced_calls()
+        calls = [(call, args) for call, args in calls if re.fullmatch(r"f(data)?sync|rename\w*", call)]
         begun = [number for number, (call, _) in enumerate(calls) if call.startswith("rename")]
         self.assertGreaterEqual(len(begun), 3)
         for number in begun:
-            self.assertIn(".tmp", calls[number - 1][1])  # what is named is on the disk before
+            self.assertIn(".tmp", calls[number - 1][1])
             self.assertRegex(calls[number + 1][1], rf"<{re.escape(folder)}>")
         ended = [args for call, args in calls if call == "fsync" and args.endswith(".wst>")]
         self.assertEqual(len(ended), len(begun))
+
+    def test_it_calls_nothing_that_the_unit_forbids(self):
+        allowed = allowed_calls(settings()["SystemCallFilter"].split())
+        _, calls = traced_calls()
+        self.assertEqual({call for call, _ in calls} - allowed, set())
+        families = {args.split(",")[0] for call, args in calls if call in ("socket", "socketpair")}
+        self.assertLessEqual(families, set(settings()["RestrictAddressFamilies"].split()))
+        executable = [args for call, args in calls if call in ("mmap", "mprotect")
+                      and "PROT_WRITE" in args and "PROT_EXEC" in args]
+        self.assertEqual(executable, [])
 
 
 class Full(LiveTest):
