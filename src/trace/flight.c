@@ -401,7 +401,8 @@ int ws_flight_add(struct ws_flight *f, const struct ws_rec *rec, struct ws_error
 		return ws_error_errno(err, ENOMEM, WS_OUT_WRITE, f->dir);
 	if (rec->time_ns > f->last_ns)
 		f->last_ns = rec->time_ns;
-	return is_due(f, f->last_ns) ? rotate(f, f->last_ns, err) : 0;
+	/* Nothing follows a stop. */
+	return rec->kind != WS_KIND_STOP && is_due(f, f->last_ns) ? rotate(f, f->last_ns, err) : 0;
 }
 
 int ws_flight_tick(struct ws_flight *f, uint64_t now_ns, struct ws_error *err)

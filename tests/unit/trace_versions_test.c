@@ -5,11 +5,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "../lib/recording.h"
 #include "../lib/sample.h"
+#include "trace/flight.h"
 
 static const struct {
 	const char *path;
@@ -18,6 +20,8 @@ static const struct {
 } fixtures[] = {
 	/* Of before blocks had an index. */
 	{ "tests/fixtures/recording-v1.wst", WS_SAMPLE_LOSS | WS_SAMPLE_REFUSED, 1 },
+	/* A flight recorder's directory. */
+	{ "tests/fixtures/flight-v1", WS_SAMPLE_LOSS | WS_SAMPLE_REFUSED, 1 },
 };
 
 static int keep(void *arg, const struct ws_rec *rec)
@@ -26,9 +30,39 @@ static int keep(void *arg, const struct ws_rec *rec)
 	return 0;
 }
 
+static int record(void *arg, const struct ws_rec *rec)
+{
+	return ws_flight_add(arg, rec, NULL);
+}
+
+/* How the directory was made, and that of another version is: with a segment each three seconds. */
+static void make_directory(const char *dir)
+{
+	const struct ws_flight_options options = { .dir = dir,
+						   .size = WS_FLIGHT_SIZE_MIN,
+						   .age_ns = 24000000000 };
+	struct ws_trace_info info = { .level = 2,
+				      .ticks_per_s = 100,
+				      .start_mono_ns = WS_SAMPLE_MONO_NS,
+				      .start_wall_ns = WS_SAMPLE_WALL_NS,
+				      .version = "test",
+				      .boot_id = "00000000-0000-0000-0000-000000000000",
+				      .host = "test" };
+	struct ws_flight *flight;
+
+	assert_int_equal(ws_flight_new(&flight, &options, NULL), 0);
+	assert_int_equal(ws_flight_begin(flight, &info, NULL), 0);
+	assert_int_equal(ws_sample_send((struct ws_sink){ .fn = record, .arg = flight },
+					WS_SAMPLE_LOSS | WS_SAMPLE_REFUSED),
+			 0);
+	assert_int_equal(ws_flight_close(flight, NULL), 0);
+}
+
 static void each_version_comes_back_record_by_record(void **state)
 {
 	(void)state;
+	if (getenv("WALSCOPE_MAKE_FIXTURE"))
+		make_directory(getenv("WALSCOPE_MAKE_FIXTURE"));
 	for (size_t i = 0; i < sizeof(fixtures) / sizeof(fixtures[0]); i++) {
 		struct rec_list made = { 0 };
 		struct ws_reader *reader;
