@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -144,6 +143,7 @@ static int refuse_second(const struct ws_flight *f, struct ws_error *err)
 
 static int lock(struct ws_flight *f, struct ws_error *err)
 {
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	char text[32];
 	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 
@@ -151,8 +151,9 @@ static int lock(struct ws_flight *f, struct ws_error *err)
 			    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
 	if (f->lock_fd < 0)
 		return ws_error_errno(err, errno, WS_OUT_CREATE, f->dir);
-	/* A file system without locks is no reason not to record. */
-	if (flock(f->lock_fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+	/* One that readers can ask for without taking it. A file system without locks is no reason
+	 * not to record. */
+	if (fcntl(f->lock_fd, F_OFD_SETLK, &whole) && (errno == EAGAIN || errno == EACCES))
 		return refuse_second(f, err);
 	/* The disk may be full, and whom it belongs to the lock says all the same. */
 	if (ftruncate(f->lock_fd, 0) == 0)

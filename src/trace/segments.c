@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -173,13 +172,14 @@ static void raise_limit(size_t files)
 /* Whoever records into the directory holds its lock. */
 static bool is_locked(const char *dir)
 {
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	ws_autoclose int fd = -1;
 	struct ws_buf path = { 0 };
 
 	if (ws_buf_addf(&path, "%s/" WS_SEGMENT_LOCK, dir) == 0)
 		fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	ws_buf_deinit(&path);
-	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
 }
 
 static int open_directory(struct ws_segments *s, const char *path, struct ws_error *err)

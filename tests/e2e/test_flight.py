@@ -31,7 +31,7 @@ def traced_calls():
     """A recorder's folder, and its system calls that were answered with no error, by strace: (name, arguments)."""
     server, folder, log = primary(), space().folder("flight-calls"), space().file("calls.log")
     process = space().start(["strace", "-f", "-y", "-o", log, walscope.binary(), "record", "-q", "-o", folder,
-                             "--flight", "1M,16s", "--postmaster", str(server.pid), "--duration", "8"], name="calls")
+                             "--flight", "1M,16s", "--postmaster", str(server.pid), "--duration", "7"], name="calls")
     process.expect(0, timeout=60)
     with open(log, encoding="utf-8", errors="replace") as file:
         return folder, re.findall(r"^\d+ +(\w+)\((.*)\) += [^-]", file.read(), re.M)
@@ -72,7 +72,7 @@ def flown():
     seen.command = server.value(f"select query from pg_stat_activity where pid = {seen.pid}")
     load = server.pgbench(60, 4)
     for number in range(KILLS):
-        flights.kill_after(seen.folder, server, "1M", chance.uniform(0.8, 1.8), f"flight{number}")
+        flights.kill_after(seen.folder, server, "1M", chance.uniform(0.6, 1.3), f"flight{number}")
     recorder = flights.start(seen.folder, server, "1M")
     walscope.wait_attached(recorder, server.pid)
     # Enough for several segments of 64 KiB.
@@ -219,6 +219,7 @@ class Full(LiveTest):
         os.unlink(f"{there}/filler")
         server.replication_psql(["IDENTIFY_SYSTEM"], application="ff_behind")
         wait_for("it to go on", lambda: "recording resumed" in process.err)
+        time.sleep(2.2)  # its block is written
         copy = space().file("ring-copy")
         subprocess.run(["cp", "-r", f"{there}/ring", copy], check=True)
         process.signal(signal.SIGINT)
