@@ -89,6 +89,8 @@ static int decode(csh handle, cs_insn *insn, const struct ws_image *image, const
 			ws_code_fill_x86(handle, insn, image, out);
 		else
 			ws_code_fill_arm64(handle, insn, &ops[code->count - 1], out);
+		if (ops && insn->id == ARM64_INS_MOVK)
+			ws_code_join_arm64(insn, code);
 	}
 	mark_branch_targets(code);
 	return ops ? ws_code_follow_arm64(image, code, ops) : 0;

@@ -48,8 +48,10 @@ struct ws_insn {
 	int8_t dest_reg;   /* first operand if it is a register, else -1 */
 	int64_t immediate; /* last operand if `has_immediate` */
 	bool has_immediate;
-	bool is_value;	/* the immediate is compared, tested, stored or moved (x86-64 alone says) */
-	bool is_offset; /* it is added to what may be a pointer (likewise) */
+	bool is_value;	/* `number` is compared, tested, stored or moved */
+	bool is_offset; /* it is added to what may be a pointer */
+	int64_t number; /* of the source, as far as the instruction tells: cmn w0, #5 compares with
+			   -5 */
 	bool is_branch_target; /* some direct branch of the same function lands here */
 	bool is_switch_target; /* aarch64: so does a jump table, or perhaps one */
 };

@@ -217,6 +217,74 @@ static void fill_operands(const cs_insn *insn, struct ws_arm64_op *op, struct ws
 	}
 }
 
+/* What a bitwise instruction takes of a register, or a move makes of nothing. */
+static bool is_moved(const cs_insn *insn, const struct ws_insn *out)
+{
+	switch (insn->id) {
+	case ARM64_INS_MOV:
+	case ARM64_INS_MOVZ:
+	case ARM64_INS_MOVN:
+	case ARM64_INS_AND:
+	case ARM64_INS_ORR:
+		return out->dest_reg >= 0;
+	default:
+		return false;
+	}
+}
+
+/* What the number of an instruction is for; capstone shows movn, ccmp and tbz as they are encoded.
+ */
+static void fill_number(const cs_insn *insn, struct ws_insn *out)
+{
+	const cs_arm64_op *operands = insn->detail->arm64.operands;
+
+	out->number = out->immediate;
+	switch (insn->id) {
+	case ARM64_INS_CMN:
+		out->number = -out->immediate;
+		out->is_value = true;
+		break;
+	case ARM64_INS_CMP:
+	case ARM64_INS_TST:
+		out->is_value = true;
+		break;
+	case ARM64_INS_CCMP:
+	case ARM64_INS_CCMN: /* the number is in front of the flags */
+		out->is_value = operands[1].type == ARM64_OP_IMM;
+		out->number = insn->id == ARM64_INS_CCMP ? operands[1].imm : -operands[1].imm;
+		break;
+	case ARM64_INS_TBZ:
+	case ARM64_INS_TBNZ:
+		out->is_value = operands[1].type == ARM64_OP_IMM;
+		out->number = (int64_t)(1ULL << (operands[1].imm & 63));
+		break;
+	case ARM64_INS_ADD:
+		out->is_offset = out->dest_reg >= 0 && register_bytes(operands[0].reg) == 8;
+		break;
+	default:
+		out->is_value = is_moved(insn, out);
+		break;
+	}
+}
+
+void ws_code_join_arm64(const cs_insn *insn, struct ws_code *code)
+{
+	struct ws_insn *last = &code->insns[code->count - 1];
+	int shift = insn->detail->arm64.operands[1].shift.value & 48;
+
+	last->is_value = false;
+	for (struct ws_insn *before = last; before-- > code->insns;) {
+		if (!(before->regs_written >> last->dest_reg & 1))
+			continue;
+		if (before->dest_reg != last->dest_reg || !before->is_value)
+			return;
+		last->number = (before->number & ~(0xffffLL << shift)) | last->immediate;
+		last->is_value = true;
+		before->is_value = false;
+		return;
+	}
+}
+
 /* A landing pad of an indirect jump (bti j, bti jc). */
 static bool is_jump_pad(const cs_insn *insn, const struct ws_insn *out)
 {
@@ -237,8 +305,12 @@ void ws_code_fill_arm64(csh handle, const cs_insn *insn, struct ws_arm64_op *op,
 	}
 	op->dest = op->a = op->b = -1;
 	fill_operands(insn, op, out);
+	if (insn->id == ARM64_INS_MOVN)
+		out->immediate = ~out->immediate;
 	if (op->kind != WS_ARM64_ACCESS)
 		fill_arithmetic(insn, op, out);
+	if (out->has_immediate && op->kind != WS_ARM64_ACCESS)
+		fill_number(insn, out);
 	if (out->kind == WS_INSN_CALL || out->kind == WS_INSN_JUMP || out->kind == WS_INSN_BRANCH)
 		out->target = (uint64_t)out->immediate;
 	if (out->access_size && is_store(insn) && !is_exclusive(insn))

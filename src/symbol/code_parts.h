@@ -37,6 +37,9 @@ struct ws_arm64_op {
 void ws_code_fill_arm64(csh handle, const cs_insn *insn, struct ws_arm64_op *op,
 			struct ws_insn *out);
 
+/* The last instruction, a movk, puts 16 bits into a number that the ones before it began. */
+void ws_code_join_arm64(const cs_insn *insn, struct ws_code *code);
+
 /* Follows addresses over all paths of a function whose branch targets are marked, and fills
  * `reference`, `element` and what belongs to them. Marks the targets of jump tables. -1: no memory.
  */

@@ -114,6 +114,7 @@ static void fill_memory(const cs_insn *insn, const cs_x86_op *op, struct ws_insn
 /* What the number of an instruction is for. */
 static void fill_number(const cs_insn *insn, struct ws_insn *out)
 {
+	out->number = out->immediate;
 	switch (insn->id) {
 	case X86_INS_CMP:
 	case X86_INS_TEST:

@@ -88,7 +88,8 @@ static void claim_variables(struct resolver *r, const struct ws_unit *unit)
 				 ? ws_sig_variable(&unit->sig, wanted->name)
 				 : -1;
 
-		if (v >= 0 && unit->witnesses[v] >= WITNESSES_MIN && ws_resolver_is_open(r, i))
+		if (v >= 0 && unit->witnesses[v] >= WITNESSES_MIN &&
+		    ws_unit_is_sole_variable(unit, (size_t)v) && ws_resolver_is_open(r, i))
 			ws_resolver_claim(r, i, WS_SOURCE_RECOVERED, unit->addresses[v],
 					  variable_size(unit, unit->addresses[v]),
 					  VARIABLE_CONFIDENCE);

@@ -319,33 +319,60 @@ static void follow_value(struct gathering *g, const struct ws_insn *insn)
 /* Where a function keeps its variables, offsets say nothing. */
 static bool is_frame(const struct gathering *g, int reg)
 {
+	if (ws_image_arch(g->scan->image) == WS_ARCH_AARCH64)
+		return reg == 29 || reg == 31;
 	return reg == 7 || (reg == 6 && g->has_frame);
+}
+
+/* Does it add to what lies in the frame? */
+static bool adds_to_frame(const struct gathering *g, const struct ws_insn *insn)
+{
+	if (ws_image_arch(g->scan->image) == WS_ARCH_AARCH64)
+		return insn->regs_read & (1U << 29 | 1U << 31);
+	return is_frame(g, insn->dest_reg);
+}
+
+static int add_number(struct ws_evidence *ev, uint64_t found)
+{
+	uint64_t *number;
+
+	if (!found)
+		return 0;
+	number = ws_array_grow(&ev->numbers, &ev->number_count, &ev->number_cap, sizeof(*number));
+	if (!number)
+		return -1;
+	*number = found;
+	return 0;
+}
+
+/* On aarch64 what is added to an address makes another of it, and one instruction reads or writes
+ * two. */
+static int add_offset(struct gathering *g, const struct ws_insn *insn)
+{
+	bool is_arm64 = ws_image_arch(g->scan->image) == WS_ARCH_AARCH64;
+	int64_t second = insn->displacement + insn->access_size / 2;
+
+	if (insn->memory_reg < 0 || is_frame(g, insn->memory_reg) ||
+	    (is_arm64 && (insn->reference || insn->element)))
+		return 0;
+	if (add_number(g->evidence, ws_number(true, insn->displacement)))
+		return -1;
+	return insn->is_pair ? add_number(g->evidence, ws_number(true, second)) : 0;
 }
 
 static int add_numbers(struct gathering *g, const struct ws_insn *insn)
 {
-	struct ws_evidence *ev = g->evidence;
-	uint64_t found[2] = { 0 };
+	bool is_arm64 = ws_image_arch(g->scan->image) == WS_ARCH_AARCH64;
+	uint64_t found = 0;
 
-	if (ws_image_arch(g->scan->image) != WS_ARCH_X86_64 || insn->kind == WS_INSN_NOP)
+	if (insn->kind == WS_INSN_NOP)
 		return 0;
-	if (insn->memory_reg >= 0 && !is_frame(g, insn->memory_reg))
-		found[0] = ws_number(true, insn->displacement);
-	if (insn->is_value && !insn->target)
-		found[1] = ws_number(false, insn->immediate);
-	else if (insn->is_offset && !is_frame(g, insn->dest_reg))
-		found[1] = ws_number(true, insn->immediate);
-	for (size_t i = 0; i < WS_ARRAY_SIZE(found); i++) {
-		uint64_t *number = found[i] ? ws_array_grow(&ev->numbers, &ev->number_count,
-							    &ev->number_cap, sizeof(*number))
-					    : NULL;
-
-		if (found[i] && !number)
-			return -1;
-		if (number)
-			*number = found[i];
-	}
-	return 0;
+	if (insn->is_value && (is_arm64 || !insn->target))
+		found = ws_number(false, insn->number);
+	else if (insn->is_offset && !adds_to_frame(g, insn) &&
+		 !(is_arm64 && (insn->reference || insn->element)))
+		found = ws_number(true, insn->number);
+	return add_offset(g, insn) || add_number(g->evidence, found) ? -1 : 0;
 }
 
 /* A callee may change all but rbx, rbp, rsp, r12 to r15 (x19 to x29, sp). */

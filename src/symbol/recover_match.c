@@ -15,6 +15,10 @@
 #define REPORTED_MIN   0.65 /* the same, and it says so itself */
 #define HANDED_MIN     0.9  /* the same, where units are mixed, of what known functions hand over */
 #define INDIRECT_MIN   0.84 /* where numbers count, and no caller is known to call it */
+#define NUMBERED_MIN   0.7  /* numbers taken into account ... */
+#define NUMBERED_FEW   0.8  /* ... and where there is little evidence */
+#define NUMBERED_BITS  40
+#define ALONE_BITS     24   /* of evidence, numbers included: less has to fit what is around */
 #define POSSIBLE_MIN   0.35 /* to be left */
 #define RECALL_MIN     0.6
 #define BITS_MIN       5 /* of evidence: less is chance */
@@ -414,11 +418,72 @@ static bool is_outdone(const struct ws_unit *unit, size_t f, size_t b, double be
 	return false;
 }
 
+/* Does it do nothing that tells anything? Then it may be of a header, of which no signature is
+ * kept. */
+static bool is_trivial(const struct ws_body *body)
+{
+	return !body->feature_count && !body->callees.count && !body->reports.count &&
+	       !body->strangers;
+}
+
+/* May a nameless body be one of the functions that stand inside `f`, or that call it? */
+static bool may_be_inside(const struct ws_unit *unit, size_t f, size_t b)
+{
+	for (size_t i = 0; i < unit->sig.function_count; i++) {
+		if (i != f && ws_bit(unit->sig.functions[f].closure, i) && may_be_copy(unit, i, b))
+			return true;
+	}
+	return is_trivial(&unit->bodies[b]);
+}
+
+static bool may_be_caller(const struct ws_unit *unit, size_t f, size_t b)
+{
+	for (size_t i = 0; i < unit->sig.function_count; i++) {
+		if (ws_bit(unit->sig.functions[i].calls, f) && may_be_copy(unit, i, b))
+			return true;
+	}
+	return false;
+}
+
+/* Is there, for each nameless body that it calls or that calls it, a function which that may be if
+ * this is `f`? */
+static bool neighbours_fit(const struct ws_unit *unit, size_t f, size_t b)
+{
+	const struct ws_body *body = &unit->bodies[b];
+
+	for (size_t i = 0; i < body->callees.count; i++) {
+		uint16_t c = body->callees.items[i];
+
+		if (c != b && unit->bodies[c].function < 0 && !may_be_inside(unit, f, c))
+			return false;
+	}
+	for (size_t i = 0; i < body->callers.count; i++) {
+		uint16_t c = body->callers.items[i];
+
+		if (c != b && unit->bodies[c].function < 0 && !may_be_caller(unit, f, c))
+			return false;
+	}
+	return true;
+}
+
+/* Is there a function that the body looks more like, but which it cannot be by who calls whom? Then
+ * what is known of who calls whom is not to be relied on. */
+static bool is_outshone(const struct ws_unit *unit, size_t f, size_t b, double best)
+{
+	for (size_t i = 0; i < unit->sig.function_count; i++) {
+		if (i != f && unit->by_function[i] < 0 && reports_fit(unit, i, &unit->bodies[b]) &&
+		    likeness(unit, i, b, INLINED_SHARE).alike > best)
+			return true;
+	}
+	return false;
+}
+
 /* Does one of the named functions that call it do so in the source? Where none does, the body may
  * be that of a function between, which has this one inside. */
-static bool is_called_directly(const struct ws_unit *unit, size_t f, const struct ws_body *body)
+static bool is_called_directly(const struct ws_unit *unit, size_t f, size_t b)
 {
 	const struct ws_sig_function *functions = unit->sig.functions;
+	const struct ws_body *body = &unit->bodies[b];
 	bool any = false;
 
 	for (size_t i = 0; i < body->callers.count; i++) {
@@ -428,7 +493,41 @@ static bool is_called_directly(const struct ws_unit *unit, size_t f, const struc
 			return true;
 		any |= caller >= 0;
 	}
-	return !any;
+	for (size_t i = 0; i < unit->sig.function_count && any; i++) {
+		if (i != f && ws_bit(functions[i].closure, f) && may_be_copy(unit, i, b))
+			return false;
+	}
+	return true;
+}
+
+/* Nothing calls it, and all that hand it over are known by name. */
+static bool is_handed_over(const struct ws_unit *unit, const struct ws_body *body)
+{
+	if (!body->takers.count || body->callers.count)
+		return false;
+	for (size_t i = 0; i < body->takers.count; i++) {
+		if (unit->bodies[body->takers.items[i]].function < 0)
+			return false;
+	}
+	return true;
+}
+
+/* What names and calls say, the numbers must not contradict. Where there is little of both, they
+ * must agree, and what is around must fit. */
+static bool is_confirmed(struct ws_unit *unit, size_t f, size_t b)
+{
+	const struct ws_body *body = &unit->bodies[b];
+	bool with_numbers = unit->with_numbers;
+	struct likeness like;
+
+	if (is_handed_over(unit, body))
+		return true;
+	unit->with_numbers = true;
+	like = likeness(unit, f, b, 1);
+	unit->with_numbers = with_numbers;
+	if (like.alike < (like.bits < NUMBERED_BITS ? NUMBERED_FEW : NUMBERED_MIN))
+		return false;
+	return like.bits >= ALONE_BITS || neighbours_fit(unit, f, b);
 }
 
 static bool match_round(struct ws_unit *unit, double bits_min, const struct ws_log *log)
@@ -443,9 +542,10 @@ static bool match_round(struct ws_unit *unit, double bits_min, const struct ws_l
 			continue;
 		b = best_body(unit, f, bits_min, &best);
 		if (b < 0 || find_rival(unit, f, (size_t)b, best) >= 0 ||
-		    is_outdone(unit, f, (size_t)b, best) ||
+		    is_outdone(unit, f, (size_t)b, best) || is_outshone(unit, f, (size_t)b, best) ||
+		    !is_confirmed(unit, f, (size_t)b) ||
 		    (unit->with_numbers && best < INDIRECT_MIN &&
-		     !is_called_directly(unit, f, &unit->bodies[b])))
+		     !is_called_directly(unit, f, (size_t)b)))
 			continue;
 		ws_unit_name(unit, (size_t)b, f, best);
 		progress = true;
@@ -487,18 +587,6 @@ static bool has_copies(const struct ws_unit *unit, size_t f, size_t b)
 	return false;
 }
 
-/* Nothing calls it, and all that hand it over are known by name. */
-static bool is_handed_over(const struct ws_unit *unit, const struct ws_body *body)
-{
-	if (!body->takers.count || body->callers.count)
-		return false;
-	for (size_t i = 0; i < body->takers.count; i++) {
-		if (unit->bodies[body->takers.items[i]].function < 0)
-			return false;
-	}
-	return true;
-}
-
 /* How like a function a body must be that can be no other; more than 1: however like. */
 static double eliminated_min(const struct ws_unit *unit, size_t f, const struct ws_body *body)
 {
@@ -520,7 +608,8 @@ static bool eliminate(struct ws_unit *unit, const struct ws_log *log)
 		    !ws_unit_may_be(unit, (size_t)f, b) || has_copies(unit, (size_t)f, b))
 			continue;
 		like = likeness(unit, (size_t)f, b, INLINED_SHARE);
-		if (like.alike < eliminated_min(unit, (size_t)f, body) || like.bits <= 0)
+		if (like.alike < eliminated_min(unit, (size_t)f, body) || like.bits <= 0 ||
+		    !is_confirmed(unit, (size_t)f, b))
 			continue;
 		ws_unit_name(unit, b, (size_t)f, like.alike);
 		ws_log(log, WS_LOG_DEBUG,
@@ -564,8 +653,6 @@ static void log_best(const struct ws_unit *unit, size_t f, const struct ws_log *
 
 void ws_unit_match(struct ws_unit *unit, const struct ws_log *log)
 {
-	bool has_numbers = ws_image_arch(unit->scan->image) == WS_ARCH_X86_64;
-
 	/* What is surest comes first: it is evidence for what follows. */
 	for (double bits = BITS_MAX; bits >= BITS_MIN;) {
 		ws_unit_match_tables(unit, log);
@@ -573,7 +660,7 @@ void ws_unit_match(struct ws_unit *unit, const struct ws_log *log)
 		if (match_round(unit, bits, log) || (bits <= BITS_MIN && eliminate(unit, log))) {
 			bits = BITS_MAX;
 			unit->with_numbers = false;
-		} else if (has_numbers && !unit->with_numbers && bits - BITS_STEP < BITS_MIN) {
+		} else if (!unit->with_numbers && bits - BITS_STEP < BITS_MIN) {
 			bits = BITS_MAX;
 			unit->with_numbers = true;
 		} else {

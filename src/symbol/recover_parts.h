@@ -292,6 +292,8 @@ void ws_unit_match(struct ws_unit *unit, const struct ws_log *log);
 void ws_unit_match_tables(struct ws_unit *unit, const struct ws_log *log);
 /* Static variables whose place follows from the named functions that name them. */
 void ws_unit_match_variables(struct ws_unit *unit, const struct ws_log *log);
+/* Can the place of this variable be that of no other whose place is not known? */
+bool ws_unit_is_sole_variable(const struct ws_unit *unit, size_t variable);
 /* Does the body name a variable whose place is not known: all places where it may be, or any? */
 bool ws_unit_names_variable(const struct ws_unit *unit, const struct ws_body *body, size_t variable,
 			    bool any_will_do);

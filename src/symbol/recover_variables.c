@@ -90,6 +90,16 @@ static uint64_t find_variable(const struct ws_unit *unit, size_t v, size_t *witn
 	return found;
 }
 
+bool ws_unit_is_sole_variable(const struct ws_unit *unit, size_t variable)
+{
+	for (size_t v = 0; v < unit->sig.variable_count; v++) {
+		if (v != variable && !unit->addresses[v] &&
+		    count_witnesses(unit, v, unit->addresses[variable]))
+			return false;
+	}
+	return true;
+}
+
 void ws_unit_match_variables(struct ws_unit *unit, const struct ws_log *log)
 {
 	for (size_t v = 0; v < unit->sig.variable_count; v++) {
