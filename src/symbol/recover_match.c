@@ -309,18 +309,37 @@ static struct tally precision(const struct ws_unit *unit, const struct ws_sig_fu
 	return tally;
 }
 
+/* May the body be that of a function which has this one inside? */
+static bool may_be_around(const struct ws_unit *unit, size_t f, size_t b)
+{
+	const struct ws_sig_function *functions = unit->sig.functions;
+
+	for (size_t i = 0; i < unit->sig.function_count; i++) {
+		if (i != f && ws_bit(functions[i].closure, f) && may_be_copy(unit, i, b))
+			return true;
+	}
+	return false;
+}
+
 /* Who calls it, and to whom it is handed: best by named functions that do just that in the source,
  * else by others that stand inside these. */
-static void count_callers(const struct ws_unit *unit, size_t f, const struct ws_body *body,
-			  struct tally *tally)
+static void count_callers(const struct ws_unit *unit, size_t f, size_t b, struct tally *tally)
 {
+	const struct ws_body *body = &unit->bodies[b];
+	size_t indirect = 0;
+
 	for (size_t i = 0; i < body->callers.count; i++) {
 		long caller = unit->bodies[body->callers.items[i]].function;
 
-		if (caller >= 0 && (size_t)caller != f)
-			count(tally, EDGE_BITS,
-			      ws_indexes_has(&unit->sig.functions[caller].callees, f));
+		if (caller < 0 || (size_t)caller == f)
+			continue;
+		if (ws_indexes_has(&unit->sig.functions[caller].callees, f))
+			count(tally, EDGE_BITS, true);
+		else
+			indirect++;
 	}
+	if (indirect && may_be_around(unit, f, b))
+		count(tally, EDGE_BITS * (double)indirect, false);
 	for (size_t i = 0; i < body->takers.count; i++) {
 		long taker = unit->bodies[body->takers.items[i]].function;
 
@@ -349,7 +368,7 @@ static struct likeness likeness(const struct ws_unit *unit, size_t f, size_t b,
 		count(&r, REPORT_BITS, true);
 		count(&p, REPORT_BITS, true);
 	}
-	count_callers(unit, f, body, &r);
+	count_callers(unit, f, b, &r);
 	like.bits = r.came;
 	like.recall = r.expected > 0 ? r.came / r.expected : 1;
 	like.precision = p.expected > 0 ? p.came / p.expected : 1;
@@ -493,11 +512,7 @@ static bool is_called_directly(const struct ws_unit *unit, size_t f, size_t b)
 			return true;
 		any |= caller >= 0;
 	}
-	for (size_t i = 0; i < unit->sig.function_count && any; i++) {
-		if (i != f && ws_bit(functions[i].closure, f) && may_be_copy(unit, i, b))
-			return false;
-	}
-	return true;
+	return !any || !may_be_around(unit, f, b);
 }
 
 /* Nothing calls it, and all that hand it over are known by name. */

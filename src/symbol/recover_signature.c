@@ -27,7 +27,8 @@ struct raw {
 	 * function have it: name (exported), ^name (the same, in front of the first branch of a
 	 * function that has a way on which it calls nothing), "string, =function called and
 	 * &function handed over (static ones of the unit), %variable (static) and !variable (as
-	 * ^name), .offset from a pointer and #number. In tables: slot:name or slot:%table.
+	 * ^name), .offset from a pointer and #number, ?.offset and ?#number (which optimised code
+	 * may show, and need not). In tables: slot:name or slot:%table.
 	 */
 	const char *tokens;
 };
@@ -55,6 +56,7 @@ static const struct raw rows[] = {
 struct token {
 	char kind; /* 0 for an exported name */
 	bool is_head;
+	bool is_optional; /* a number that need not be there */
 	char name[TOKEN_MAX];
 	uint8_t mask;
 };
@@ -65,6 +67,8 @@ static bool next_token(const char **at, uint8_t all, struct token *token)
 	const char *slash;
 
 	*at += strspn(*at, " ");
+	token->is_optional = **at == '?';
+	*at += token->is_optional;
 	len = strcspn(*at, " ");
 	if (len == 0 || len >= TOKEN_MAX)
 		return false;
@@ -365,7 +369,7 @@ static int add_token(struct ws_sig_unit *sig, struct ws_sig_function *function,
 	if (is_number(token)) {
 		size_t n = (size_t)ws_sig_number(sig, number_of(token));
 
-		if (is_required)
+		if (is_required && !token->is_optional)
 			ws_bit_set(function->numbers, n);
 		ws_bit_set(function->inner_numbers, n);
 		return 0;
