@@ -10,7 +10,6 @@
 #define NAME_MAX_LEN	    96
 #define PART_CONFIDENCE	    0.9
 #define VARIABLE_CONFIDENCE 0.95
-#define WITNESSES_MIN	    2 /* named functions that agree on where a variable is */
 
 /* Does the file itself call this address something else? */
 static bool is_contradicted(const struct resolver *r, uint64_t address, const char *name)
@@ -88,7 +87,7 @@ static void claim_variables(struct resolver *r, const struct ws_unit *unit)
 				 ? ws_sig_variable(&unit->sig, wanted->name)
 				 : -1;
 
-		if (v >= 0 && unit->witnesses[v] >= WITNESSES_MIN &&
+		if (v >= 0 && ws_unit_knows(unit, (size_t)v) &&
 		    ws_unit_is_sole_variable(unit, (size_t)v) && ws_resolver_is_open(r, i))
 			ws_resolver_claim(r, i, WS_SOURCE_RECOVERED, unit->addresses[v],
 					  variable_size(unit, unit->addresses[v]),
@@ -141,15 +140,6 @@ static bool has_other_source(const struct ws_unit *unit, size_t f, const struct 
 	return false;
 }
 
-static bool shows(const struct ws_body *body, size_t feature)
-{
-	for (size_t i = 0; i < body->feature_count; i++) {
-		if (body->features[i] == feature)
-			return true;
-	}
-	return false;
-}
-
 /* Does this body, which is not its own, hold the code of the function? An ereport says so by name;
  * else there must be marks that come with nothing else, and all of them. */
 static bool is_host(const struct ws_unit *unit, size_t f, const struct ws_body *body)
@@ -167,7 +157,7 @@ static bool is_host(const struct ws_unit *unit, size_t f, const struct ws_body *
 		if (!feature->is_required || !unit->is_available[feature->id] ||
 		    has_other_source(unit, f, body, feature->id))
 			continue;
-		if (!shows(body, feature->id))
+		if (!ws_body_shows(body, feature->id))
 			return false;
 		marked = true;
 	}

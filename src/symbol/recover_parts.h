@@ -5,7 +5,7 @@
  * Three layers: a scan of all code that knows no instruction but call, jump and address operands
  * (recover_scan.c); evidence of single functions by disassembly (recover_evidence.c); and
  * signatures (recover_signature.c) that the evidence is matched against (recover_unit.c,
- * recover_match.c, recover_data.c).
+ * recover_possible.c, recover_likeness.c, recover_match.c, recover_data.c).
  */
 #ifndef WS_SYMBOL_RECOVER_PARTS_H
 #define WS_SYMBOL_RECOVER_PARTS_H
@@ -305,6 +305,39 @@ bool ws_unit_heads_agree(const struct ws_unit *unit, const struct ws_sig_functio
 bool ws_unit_may_be(const struct ws_unit *unit, size_t function, size_t body);
 /* As the above, but for a body that lacks the way on which nothing is called: a part of it. */
 bool ws_unit_may_be_part(const struct ws_unit *unit, size_t function, size_t body);
+/* May it be that, or a copy or a part of it? Of exported functions, too. */
+bool ws_unit_may_be_copy(const struct ws_unit *unit, size_t function, size_t body);
+/* Do its ereports name nothing but the function, or what may stand inside that? */
+bool ws_unit_reports_fit(const struct ws_unit *unit, size_t function, const struct ws_body *body);
+/* May the body be that of a function which has this one inside? */
+bool ws_unit_may_be_around(const struct ws_unit *unit, size_t function, size_t body);
+/* Is there, for each nameless body that it calls or that calls it, a function which that may be if
+ * this is `function`? */
+bool ws_unit_neighbours_fit(const struct ws_unit *unit, size_t function, size_t body);
+bool ws_body_shows(const struct ws_body *body, size_t feature);
+
+#define WS_WITNESSES_MIN 2 /* named functions that agree on where a variable is */
+
+static inline bool ws_unit_knows(const struct ws_unit *unit, size_t variable)
+{
+	return unit->witnesses[variable] >= WS_WITNESSES_MIN;
+}
+
+#define WS_INLINED_SHARE 0.7 /* of a feature that came with an inlined function */
+
+struct ws_likeness {
+	double alike;  /* 0 to 1: between the two below */
+	double recall; /* of what the function does, the body does; bits: that much came */
+	double precision;
+	double bits;
+};
+
+/* inlined_share: as above, or 1 where what may stand inside is no evidence against it. */
+struct ws_likeness ws_unit_likeness(const struct ws_unit *unit, size_t function, size_t body,
+				    double inlined_share);
+/* The numbers alone, whatever may stand inside: 0 to 1. */
+double ws_unit_numbers_alike(const struct ws_unit *unit, size_t function, size_t body);
+
 /* The body at an address, or -1. */
 long ws_unit_body(const struct ws_unit *unit, uint64_t address);
 void ws_unit_name(struct ws_unit *unit, size_t body, size_t function, double score);
