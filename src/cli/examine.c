@@ -195,6 +195,9 @@ static int cross_check(struct ws_doctor_server *s, const struct ws_proc *proc,
 		.postmaster = postmaster,
 		.config = &s->plan.config,
 		.slot_ctl = ws_symbol_address(&s->symbols, "ReplicationSlotCtl"),
+		.max_slots = ws_symbol_address(&s->symbols, "max_replication_slots"),
+		.wal_snd_ctl = ws_symbol_address(&s->symbols, "WalSndCtl"),
+		.max_wal_senders = ws_symbol_address(&s->symbols, "max_wal_senders"),
 	};
 	const struct ws_misfit_server server = {
 		.file = s->file,

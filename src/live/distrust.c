@@ -31,6 +31,9 @@ bool ws_live_fits(struct ws_live *live, const struct ws_binary *binary,
 		.postmaster = postmaster,
 		.config = &binary->plan.config,
 		.slot_ctl = ws_symbol_address(&binary->symbols, "ReplicationSlotCtl"),
+		.max_slots = ws_symbol_address(&binary->symbols, "max_replication_slots"),
+		.wal_snd_ctl = ws_symbol_address(&binary->symbols, "WalSndCtl"),
+		.max_wal_senders = ws_symbol_address(&binary->symbols, "max_wal_senders"),
 	};
 	const struct ws_misfit_server server = describe(binary);
 

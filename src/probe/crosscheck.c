@@ -16,6 +16,9 @@
 /* Pauses of 1, 2, 4, ... 128 ms between them: nobody is torn, or about to change, that long. */
 #define LOOKS 9
 
+/* Elements of an array. */
+#define ELEMENTS_MAX 64
+
 /* MAX_STARTUP_PACKET_LENGTH of pqcomm.h, or libpq.h: what a client says is no longer. */
 #define TEXT_ROOM 10240
 
@@ -135,17 +138,97 @@ static enum ws_check look_at_walsnd(struct look *l)
 	return fits(l, WS_CHECK_WALSND_SENT, sent) ? WS_CHECK_NONE : WS_CHECK_WALSND_SENT;
 }
 
-static enum ws_check look_at_slot(struct look *l, enum ws_check check, uint64_t variable)
+static bool name_fits(struct look *l, enum ws_check check, uint64_t slot)
 {
 	char name[WS_NAME_LEN];
-	uint64_t slot = 0;
 
-	if (!read_variable(l, variable, &slot, sizeof(slot)) || !slot ||
-	    !read_field(l, slot, l->c->config->off.slot_name, name, sizeof(name)))
-		return WS_CHECK_NONE;
+	if (!read_field(l, slot, l->c->config->off.slot_name, name, sizeof(name)))
+		return true;
 	memcpy(l->text, name, sizeof(name));
 	l->value = (struct ws_value){ .number = slot, .text = l->text, .room = sizeof(name) };
-	return ws_plausible(check, &l->value, &l->witness) ? WS_CHECK_NONE : check;
+	return ws_plausible(check, &l->value, &l->witness);
+}
+
+static enum ws_check look_at_slot(struct look *l, enum ws_check check, uint64_t variable)
+{
+	uint64_t slot = 0;
+
+	if (!read_variable(l, variable, &slot, sizeof(slot)) || !slot)
+		return WS_CHECK_NONE;
+	return name_fits(l, check, slot) ? WS_CHECK_NONE : check;
+}
+
+/* MAX_BACKENDS of postmaster.h bounds both arrays' lengths. */
+#define COUNT_MAX 0x3ffff
+
+/* An array in shared memory: where a variable leads, behind what stands in front of it. */
+struct array {
+	uint64_t control, max; /* variables */
+	uint32_t first, size;
+	uint64_t own; /* variable: the process's element */
+	enum ws_check place, other;
+};
+
+/* Where the array begins; its stride and length go to the witness. 0: not known. */
+static uint64_t find_array(struct look *l, const struct array *a)
+{
+	uint64_t control = 0;
+	int32_t count = 0;
+
+	if (a->first == WS_UNKNOWN || a->size == WS_UNKNOWN || !a->size ||
+	    !read_variable(l, a->control, &control, sizeof(control)) || !control)
+		return 0;
+	l->witness.stride = a->size;
+	l->witness.count = 0;
+	if (read_variable(l, a->max, &count, sizeof(count)) && count > 0 && count <= COUNT_MAX)
+		l->witness.count = (uint64_t)count;
+	return control + a->first;
+}
+
+/* What each element begins with, or is named: with a stride of another build it is something
+ * else. */
+static enum ws_check look_at_elements(struct look *l, const struct array *a, uint64_t first)
+{
+	for (uint64_t i = 0; i < l->witness.count && i < ELEMENTS_MAX; i++) {
+		uint64_t element = first + i * a->size;
+		uint32_t pid;
+
+		if (a->other == WS_CHECK_SLOT_OTHER) {
+			if (!name_fits(l, a->other, element))
+				return a->other;
+		} else if (read_at(l, element, &pid, sizeof(pid)) && !fits(l, a->other, pid)) {
+			return a->other;
+		}
+	}
+	return WS_CHECK_NONE;
+}
+
+static enum ws_check look_at_array(struct look *l, const struct array *a)
+{
+	uint64_t first = find_array(l, a), own = 0;
+
+	if (!first)
+		return WS_CHECK_NONE;
+	if (read_variable(l, a->own, &own, sizeof(own)) && own && !fits(l, a->place, own - first))
+		return a->place;
+	return look_at_elements(l, a, first);
+}
+
+static enum ws_check look_at_arrays(struct look *l)
+{
+	const struct ws_offsets *off = &l->c->config->off;
+	const struct ws_variables *var = &l->c->config->var;
+	const struct array arrays[] = {
+		{ l->c->wal_snd_ctl, l->c->max_wal_senders, off->walsndctl_walsnds,
+		  off->walsnd_size, var->my_walsnd, WS_CHECK_WALSND_PLACE, WS_CHECK_WALSND_OTHER },
+		{ l->c->slot_ctl, l->c->max_slots, off->slots_first, off->slot_size,
+		  var->my_replication_slot, WS_CHECK_SLOT_PLACE, WS_CHECK_SLOT_OTHER },
+	};
+	enum ws_check check = WS_CHECK_NONE;
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(arrays) && !check; i++)
+		check = look_at_array(l, &arrays[i]);
+	return check;
 }
 
 /*
@@ -173,7 +256,9 @@ static enum ws_check look_at_child(struct look *l)
 		check = look_at_port(l);
 	if (!check)
 		check = look_at_slot(l, WS_CHECK_SLOT, var->my_replication_slot);
-	return check ? check : look_at_slot(l, WS_CHECK_FIRST_SLOT, l->c->slot_ctl);
+	if (!check)
+		check = look_at_slot(l, WS_CHECK_FIRST_SLOT, l->c->slot_ctl);
+	return check ? check : look_at_arrays(l);
 }
 
 static enum ws_check look_once(struct look *l)

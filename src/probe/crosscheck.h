@@ -16,7 +16,11 @@ struct ws_crosscheck {
 	const struct ws_proc *proc;
 	const struct ws_postmaster *postmaster;
 	const struct ws_server_config *config;
-	uint64_t slot_ctl; /* address of ReplicationSlotCtl in the file, 0: not known */
+	/* Addresses in the file, 0: not known. */
+	uint64_t slot_ctl;	  /* ReplicationSlotCtl */
+	uint64_t max_slots;	  /* max_replication_slots */
+	uint64_t wal_snd_ctl;	  /* WalSndCtl */
+	uint64_t max_wal_senders; /* max_wal_senders */
 };
 
 /* A value that no healthy server has. */
@@ -28,7 +32,8 @@ struct ws_misfit {
 };
 
 /*
- * Looks at the postmaster, at its children (at most 200 of them) and at the first replication slot.
+ * Looks at the postmaster, at its children (at most 200 of them), and at the arrays of walsenders
+ * and of replication slots.
  * What does not fit is read again for a quarter of a second, and only counts if it never did while
  * the process went on. Returns true and fills *misfit if the layout or the addresses are of another
  * server.

@@ -49,6 +49,22 @@ static bool is_position(const struct ws_value *value, const struct ws_witness *w
 	       lsn - WS_LSN_ORDINARY <= witness->wal_end;
 }
 
+/* An array's element begins at a multiple of its size (InitWalSenderSlot of walsender.c,
+ * ReplicationSlotCreate and -Acquire of slot.c). */
+static bool is_place(const struct ws_value *value, const struct ws_witness *witness)
+{
+	return !witness->stride ||
+	       (value->number % witness->stride == 0 &&
+		(!witness->count || value->number / witness->stride < witness->count));
+}
+
+/* PID_MAX_LIMIT of Linux; 0 where no walsender is. */
+static bool is_any_pid(const struct ws_value *value, const struct ws_witness *witness)
+{
+	(void)witness;
+	return value->number <= 4194304;
+}
+
 /* ReplicationSlotValidateName of slot.c: lower case letters, digits, underscores, 1 to 63 of them.
  * Torn between two names it is still made of these. */
 static bool is_slot_name(const struct ws_value *value, const struct ws_witness *witness)
@@ -146,6 +162,13 @@ static const struct rule rules[WS_CHECK_COUNT] = {
 	[WS_CHECK_WALSND_PID] = { "MyWalSnd->pid", NULL, is_own_pid },
 	[WS_CHECK_WALSND_STATE] = { "MyWalSnd->state", "0 to 4", is_state },
 	[WS_CHECK_WALSND_SENT] = { "MyWalSnd->sentPtr", "a position in the WAL", is_position },
+	[WS_CHECK_WALSND_PLACE] = { "MyWalSnd - WalSndCtl->walsnds",
+				    "the place of an element of the array", is_place },
+	[WS_CHECK_WALSND_OTHER] = { "WalSndCtl->walsnds[].pid", "0 or a process's", is_any_pid },
+	[WS_CHECK_SLOT_PLACE] = { "MyReplicationSlot - ReplicationSlotCtl->replication_slots",
+				  "the place of an element of the array", is_place },
+	[WS_CHECK_SLOT_OTHER] = { "ReplicationSlotCtl->replication_slots[].data.name",
+				  "a slot's name", is_any_slot_name },
 	[WS_CHECK_SLOT] = { "MyReplicationSlot->data.name", "a slot's name", is_slot_name },
 	[WS_CHECK_FIRST_SLOT] = { "ReplicationSlotCtl->replication_slots[0].data.name",
 				  "a slot's name", is_any_slot_name },
@@ -185,6 +208,8 @@ static void print_value(enum ws_check check, const struct ws_value *value, char 
 		snprintf(out, size, "0x%" PRIx64, value->number);
 	else if (check == WS_CHECK_USER)
 		snprintf(out, size, "null");
+	else if (check == WS_CHECK_WALSND_PLACE || check == WS_CHECK_SLOT_PLACE)
+		snprintf(out, size, "%" PRId64, (int64_t)value->number);
 	else
 		snprintf(out, size, "%" PRId64, (int64_t)(int32_t)value->number);
 }

@@ -25,8 +25,12 @@ enum ws_check {
 	WS_CHECK_WALSND_PID,   /* WalSnd: pid, its first member */
 	WS_CHECK_WALSND_STATE, /* state */
 	WS_CHECK_WALSND_SENT,  /* sentPtr */
+	WS_CHECK_WALSND_PLACE, /* how far MyWalSnd is from the first of its array, in bytes */
+	WS_CHECK_WALSND_OTHER, /* pid of any element of that array */
 	WS_CHECK_SLOT,	       /* ReplicationSlot: data.name of one in use */
 	WS_CHECK_FIRST_SLOT,   /* data.name of the server's first slot, in use or not */
+	WS_CHECK_SLOT_PLACE,   /* how far MyReplicationSlot is from the first of its array */
+	WS_CHECK_SLOT_OTHER,   /* data.name of any element of that array */
 	WS_CHECK_SOCK,	       /* Port: sock */
 	WS_CHECK_TLS,	       /* ssl_in_use */
 	WS_CHECK_HOST,	       /* remote_host */
@@ -54,6 +58,8 @@ struct ws_witness {
 	bool parsed;	  /* its start-up packet was accepted */
 	bool no_socket;	  /* no socket has the descriptor that is being checked */
 	bool inet;	  /* the client's address is none of a Unix socket */
+	uint64_t stride;  /* of the array: bytes of an element ... */
+	uint64_t count;	  /* ... and elements */
 	uint64_t wal_end; /* where the WAL there is ends, or ends later (ws_proc_wal_end) */
 };
 

@@ -118,6 +118,8 @@ static const struct ws_symbol_wanted wanted[] = {
 	FUNCTION("forbidden_in_wal_sender.part", "postgres.c", 10),
 	VARIABLE("log_min_messages", NULL, 10),
 	FUNCTION("logical_read_xlog_page", "walsender.c", 10),
+	VARIABLE("max_replication_slots", "slot.c", 10),
+	VARIABLE("max_wal_senders", "walsender.c", 10),
 	VARIABLE("my_wait_event_info", NULL, 14),
 	FUNCTION("perform_base_backup", "basebackup.c", 10),
 	VARIABLE("pgStatSessionEndCause", NULL, 14),

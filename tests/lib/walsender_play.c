@@ -73,6 +73,7 @@ int play_setup(void **state)
 	server->walsnd = (struct walsnd){ 0,	      WS_WALSND_STREAMING, 0x300014a8, 0x30001400,
 					  0x30001300, 0x30001200,	   778899 };
 	strcpy(server->slot.name, "standby_1");
+	server->max_wal_senders = server->max_slots = 4;
 	*state = play;
 	return 0;
 }

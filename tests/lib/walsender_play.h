@@ -51,8 +51,12 @@ struct server {
 	uint32_t send_pointer, send_start;
 
 	struct port port;
-	struct walsnd walsnd;
-	struct slot slot;
+	/* The server's arrays: the process's own element is the second. */
+	struct walsnd walsnd_before, walsnd, walsnd_after[2];
+	struct slot slot_before, slot, slot_after[2];
+	struct walsnd *wal_snd_ctl;
+	struct slot *slot_ctl;
+	int32_t max_wal_senders, max_slots;
 	struct proc proc;
 	uint32_t wait;
 };

@@ -237,6 +237,9 @@ static bool refused(struct scene *s)
 		.postmaster = &s->postmaster,
 		.config = &play->config,
 		.slot_ctl = play_address(&s->first_slot) - s->postmaster.base,
+		.max_slots = play_address(&play->server.max_slots) - s->postmaster.base,
+		.wal_snd_ctl = play_address(&play->server.wal_snd_ctl) - s->postmaster.base,
+		.max_wal_senders = play_address(&play->server.max_wal_senders) - s->postmaster.base,
 	};
 	is_refused = ws_crosscheck(&s->c, &s->misfit);
 	play->server.my_proc_pid = own;
@@ -356,6 +359,81 @@ static void each_field_of_a_running_walsender_is_held_against_its_rule(void **st
 	*server = good;
 	s->first_slot = &slot;
 	expect_refused(s, WS_CHECK_FIRST_SLOT, "replication_slots[0].data.name is \"Odd Name\"");
+}
+
+/* As in a server: what is in the arrays, and what the layout says of them. */
+static void lay_out_arrays(struct scene *s)
+{
+	struct server *server = &s->play->server;
+	struct ws_offsets *off = &s->play->config.off;
+
+	server->wal_snd_ctl = &server->walsnd_before;
+	server->walsnd_before =
+		(struct walsnd){ 4711, WS_WALSND_STREAMING, 0x300014a8, 0, 0, 0, 0 };
+	s->first_slot = &server->slot_before;
+	strcpy(server->slot_before.name, "a_slot_that_was_dropped");
+	server->slot_before.database = 0x4000;
+	off->walsndctl_walsnds = off->slots_first = 0;
+	off->walsnd_size = sizeof(struct walsnd);
+	off->slot_size = sizeof(struct slot);
+}
+
+static void the_arrays_of_walsenders_and_slots_are_held_against_their_stride(void **state)
+{
+	struct scene *s = *state;
+	struct server *server = &s->play->server;
+	struct ws_offsets *off = &s->play->config.off, good;
+
+	lay_out_arrays(s);
+	good = *off;
+	assert_false(refused(s));
+	off->walsnd_size += 8;
+	expect_refused(s, WS_CHECK_WALSND_PLACE,
+		       "MyWalSnd - WalSndCtl->walsnds is 48, not the place of an element");
+	*off = good;
+	off->walsndctl_walsnds = 8;
+	expect_refused(s, WS_CHECK_WALSND_PLACE, "is 40, not the place");
+	*off = good;
+	off->slot_size -= 8;
+	expect_refused(s, WS_CHECK_SLOT_PLACE,
+		       "MyReplicationSlot - ReplicationSlotCtl->replication_slots is 80, not");
+	*off = good;
+	server->max_wal_senders =
+		1; /* so is the one variable, if its address is of another build */
+	expect_refused(s, WS_CHECK_WALSND_PLACE, "is 48, not the place");
+	server->max_wal_senders = 4;
+	/* The first walsender and the first slot are multiples of anything: what is behind tells.
+	 */
+	server->my_walsnd = NULL;
+	server->my_slot = NULL;
+	off->walsnd_size = 8;
+	expect_refused(s, WS_CHECK_WALSND_OTHER,
+		       "walsnds[].pid is 805311656, not 0 or a process's");
+	*off = good;
+	off->slot_size = 65;
+	expect_refused(s, WS_CHECK_SLOT_OTHER, "data.name is \"@\", not a slot's name");
+}
+
+static void healthy_arrays_are_accepted_whatever_is_in_them(void **state)
+{
+	struct scene *s = *state;
+	struct server *server = &s->play->server;
+
+	lay_out_arrays(s);
+	server->walsnd_before.pid = 0;	       /* ended */
+	server->walsnd_after[1].pid = 4194304; /* the highest there is */
+	assert_false(refused(s));
+	server->max_wal_senders = server->max_slots = 0; /* not read in time */
+	assert_false(refused(s));
+	s->play->config.off.walsnd_size = s->play->config.off.slot_size = WS_UNKNOWN;
+	assert_false(refused(s));
+	s->play->config.off.walsnd_size = s->play->config.off.slot_size = 0;
+	assert_false(refused(s));
+	server->wal_snd_ctl = (struct walsnd *)16;
+	assert_false(refused(s));
+	/* Up to 64 elements are looked at: what lies behind the array is not. */
+	server->wal_snd_ctl = NULL;
+	assert_false(refused(s));
 }
 
 static void what_is_not_known_or_not_there_proves_nothing(void **state)
@@ -540,6 +618,8 @@ int main(void)
 		TEST(a_sqlstate_is_five_digits_or_capital_letters),
 		PLAYED(a_layout_that_fits_is_accepted),
 		PLAYED(each_field_of_a_running_walsender_is_held_against_its_rule),
+		PLAYED(the_arrays_of_walsenders_and_slots_are_held_against_their_stride),
+		PLAYED(healthy_arrays_are_accepted_whatever_is_in_them),
 		PLAYED(what_is_not_known_or_not_there_proves_nothing),
 		PLAYED(a_child_with_its_parents_pid_proves_nothing_however_old),
 		PLAYED(a_process_with_another_image_proves_nothing),

@@ -201,6 +201,67 @@ static const char arm64_listing[] =
 	" ldr w13, [x12, x2]\n"		 /* 15 */
 	" ret\n.cfi_endproc\n.size listing, . - listing\n";
 
+/* Each with the number of the source that it stands for; capstone shows several as encoded. */
+static const struct {
+	const char *insn;
+	int64_t number;
+	bool is_value, is_offset;
+} arm64_numbers[] = {
+	{ "cmp w0, #5", 5, true, false },
+	{ "cmn w0, #5", -5, true, false },
+	{ "tst w0, #6", 6, true, false },
+	{ "and w0, w1, #6", 6, true, false },
+	{ "ccmp w0, #7, #4, eq", 7, true, false },
+	{ "ccmn w0, #7, #4, eq", -7, true, false },
+	{ "tbnz w0, #3, end", 8, true, false },
+	{ "mov w1, #-3", -3, true, false },
+	{ "movz w2, #0x5678", 0x5678, false, false }, /* half of the next but one */
+	{ "add x3, x4, #104", 104, false, true },
+	{ "movk w2, #0x1234, lsl #16", 0x12345678, true, false },
+	{ "movk w9, #1", 1, false, false }, /* what it is half of is not known */
+	{ "add w3, w4, #104", 104, false, false },
+	{ "ldr x5, [x6, #16]", 0, false, false },
+	{ "cmp w0, w1", 0, false, false },
+};
+
+static void aarch64_numbers_are_those_of_the_source(void **state)
+{
+	char source[1024] =
+		".text\n.globl numbers\n.type numbers, %function\nnumbers:\n.cfi_startproc\n";
+	const struct ws_image_symbol *symbol;
+	struct ws_image *image;
+	struct ws_code code;
+	struct ws_error err;
+	char path[512];
+
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(arm64_numbers); i++) {
+		strcat(source, arm64_numbers[i].insn);
+		strcat(source, "\n");
+	}
+	strcat(source, "end: ret\n.cfi_endproc\n.size numbers, . - numbers\n");
+	ws_fixture_compile_arm64("numbers.s", source, "", path, sizeof(path));
+	image = ws_fixture_open(path);
+	symbol = ws_image_symbol(image, "numbers");
+	assert_int_equal(
+		ws_code_decode(image, *ws_image_function_at(image, symbol->address), &code, &err),
+		0);
+	assert_int_equal(code.count, WS_ARRAY_SIZE(arm64_numbers) + 1);
+	for (size_t i = 0; i < WS_ARRAY_SIZE(arm64_numbers); i++) {
+		const struct ws_insn *insn = &code.insns[i];
+
+		if (insn->is_value != arm64_numbers[i].is_value ||
+		    insn->is_offset != arm64_numbers[i].is_offset ||
+		    ((insn->is_value || insn->is_offset) &&
+		     (int32_t)insn->number != arm64_numbers[i].number))
+			fail_msg("%s: %s%snumber %lld", arm64_numbers[i].insn,
+				 insn->is_value ? "value, " : "", insn->is_offset ? "offset, " : "",
+				 (long long)insn->number);
+	}
+	ws_code_deinit(&code);
+	ws_image_free(image);
+}
+
 static void aarch64_addresses_are_followed_through_registers(void **state)
 {
 	const struct ws_image_symbol *symbol;
@@ -297,6 +358,7 @@ int main(void)
 		cmocka_unit_test(aarch64_costs_are_the_kernels),
 		cmocka_unit_test(decode_fills_what_the_header_promises),
 		cmocka_unit_test(aarch64_addresses_are_followed_through_registers),
+		cmocka_unit_test(aarch64_numbers_are_those_of_the_source),
 		cmocka_unit_test(decoding_outside_the_file_is_an_error),
 		cmocka_unit_test(what_is_too_large_for_a_function_is_not_decoded),
 	};
