@@ -69,7 +69,17 @@ enum ws_site {
 	WS_SITE_TARGET_LOGICAL = 51,
 	WS_SITE_TARGET_LOGICAL_STANDBY = 52,
 	WS_SITE_BACKUP_MANIFEST = 53, /* SendBackupManifest */
-	WS_SITE_COUNT = 54,
+	/* logical decoding: what the server counts, and what it writes to disk and reads back */
+	WS_SITE_SLOT_CONTEXT = 54,
+	WS_SITE_DECODING_STATS = 55,
+	WS_SITE_SPILL_START = 56,
+	WS_SITE_SPILL_END = 57,
+	WS_SITE_RESTORE_START = 58,
+	WS_SITE_RESTORE_END = 59, /* three calls */
+	WS_SITE_RESTORE_SECOND_END = 60,
+	WS_SITE_RESTORE_THIRD_END = 61,
+	WS_SITE_TXN_START = 62,
+	WS_SITE_COUNT = 63,
 };
 
 #define WS_UNKNOWN \
@@ -190,6 +200,34 @@ struct ws_offsets {
 	__u32 gxact_valid;
 	__u32 gxact_gid;
 	__u32 backend_xact_start;
+	/*
+	 * What decoding holds: LogicalDecodingContext, logical.h; XLogReaderState, xlogreader.h;
+	 * ReorderBuffer and ReorderBufferTXN, reorderbuffer.h (13 and later)
+	 */
+	__u32 logical_slot;
+	__u32 logical_reader;
+	__u32 logical_reorder;
+	__u32 logical_snapshot_builder;
+	__u32 logical_write_location;
+	__u32 logical_write_xid;
+	__u32 reader_private;
+	__u32 reader_end;
+	__u32 slot_candidate_restart_lsn;
+	__u32 reorder_toplevel;
+	__u32 reorder_last_xid;
+	__u32 reorder_last_txn;
+	__u32 reorder_private;
+	__u32 reorder_size;
+	__u32 reorder_stats; /* eight counters from spillTxns to totalBytes, 14 and later */
+	__u32 txn_flags;
+	__u32 txn_xid;
+	__u32 txn_first_lsn;
+	__u32 txn_final_lsn;
+	__u32 txn_end_lsn;
+	__u32 txn_entries;
+	__u32 txn_node;
+	__u32 txn_size;
+	__u32 txn_total_size;
 };
 
 /* Addresses of variables in the file, 0 where not known. */
@@ -250,6 +288,30 @@ enum ws_entry_flags {
 	WS_ENTRY_NESTED = 1 << 7, /* inside XLogSendLogical: waits and replies begin no turn */
 };
 
+/* Counters of struct ReorderBuffer, in their order. */
+enum ws_decoding_stat {
+	WS_STAT_SPILL_TXNS,
+	WS_STAT_SPILL_COUNT,
+	WS_STAT_SPILL_BYTES,
+	WS_STAT_STREAM_TXNS,
+	WS_STAT_STREAM_COUNT,
+	WS_STAT_STREAM_BYTES,
+	WS_STAT_TOTAL_TXNS,
+	WS_STAT_TOTAL_BYTES,
+	WS_STAT_COUNT,
+};
+
+/* Of a stream, or of CREATE_REPLICATION_SLOT. Samples tell of it. */
+struct ws_decoding {
+	__u64 slot_context; /* LogicalDecodingContext of CREATE_REPLICATION_SLOT, 0: none */
+	__u64 stats[WS_STAT_COUNT];
+	__u64 spill_mark_ns, restore_mark_ns; /* since when, 0: it does not */
+	__u64 spill_ns, restore_ns;
+	__u64 missed;	       /* ends that were not seen: the times are too small */
+	__u64 restore_from_ns; /* restore_ns when `txn` began */
+	struct ws_rec_txn txn; /* level 3: being handed out; xid 0: none */
+};
+
 /*
  * One walsender's entry in the map `sessions`, keyed by tgid. The process is single-threaded, so
  * the programs are its only writer while it lives; user space writes it once before attaching (a
@@ -286,6 +348,7 @@ struct ws_entry {
 	__u64 off_cpu_told_ns;
 	struct ws_rec_off_cpu off_cpu;
 	__u64 off_cpu_before_ns[WS_STAGE_COUNT];
+	struct ws_decoding decoding;
 };
 
 /* What the iterator over tasks (sample.bpf.c) says of a session; heads and `valid` are whole. */

@@ -5,7 +5,7 @@
 #ifndef WS_ON_DETAIL_H
 #define WS_ON_DETAIL_H
 
-#include "on_loop.h"
+#include "on_decoding.h"
 
 static __always_inline void stage(__u8 next)
 {
@@ -47,7 +47,15 @@ static __always_inline void on_DECODE_START(struct pt_regs *ctx)
 /* What follows is the end of XLogSendLogical and the flush. */
 static __always_inline void on_DECODE_END(struct pt_regs *ctx)
 {
-	stage(WS_STAGE_SEND);
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u64 now;
+
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	advance(e, now, WS_STAGE_SEND);
+	txn_end(e, pid, now);
 }
 
 /* WalSndPrepareWrite: the output plugin begins a message. */
@@ -71,6 +79,7 @@ static __always_inline void on_MESSAGE_WRITE(struct pt_regs *ctx)
 	    read_user(e, &out, sizeof(out), WS_ARG1(ctx) + cfg.off.logical_out) &&
 	    read_user(e, &len, sizeof(len), out + cfg.off.stringinfo_len))
 		e->turn.message_bytes += len;
+	txn_message(e, len);
 	advance(e, now, WS_STAGE_SEND);
 	/* A big transaction sends many messages in one turn. */
 	turn_emit_if_long(e, pid, now);

@@ -290,6 +290,7 @@ static __always_inline void on_STREAM_START(struct pt_regs *ctx)
 	}
 	e->turn.lsn_to = rec.sent_lsn;
 	e->target_lsn = 0;
+	decoding_reset(e);
 	turn_reset(e, now);
 	e->stage = WS_STAGE_OTHER;
 	e->mark_ns = now;

@@ -12,6 +12,7 @@
 #include "on_error.h"
 #include "on_backup.h"
 #include "on_loop.h"
+#include "on_decoding.h"
 #include "on_detail.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

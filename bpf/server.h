@@ -106,6 +106,21 @@ static __always_inline void turn_fold(struct ws_entry *e)
 	t->h.flags |= WS_TURN_REPLY;
 }
 
+/* A stream begins, or a slot is being made. */
+static __always_inline void decoding_reset(struct ws_entry *e)
+{
+	__builtin_memset(&e->decoding, 0, sizeof(e->decoding));
+}
+
+/* The command ends, maybe with an ERROR in the midst of something. */
+static __always_inline void decoding_leave(struct ws_entry *e)
+{
+	e->decoding.slot_context = 0;
+	e->decoding.spill_mark_ns = 0;
+	e->decoding.restore_mark_ns = 0;
+	e->decoding.txn.xid = 0;
+}
+
 /* Ends what a command has accumulated, before the record that ends the command. */
 static __always_inline void finish_turns(struct ws_entry *e, __u32 pid, __u64 now)
 {
@@ -118,6 +133,7 @@ static __always_inline void finish_turns(struct ws_entry *e, __u32 pid, __u64 no
 	e->mark_ns = 0;
 	e->turn.h.flags = 0;
 	e->turn.lsn_to = 0;
+	decoding_leave(e);
 }
 
 #endif

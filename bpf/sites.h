@@ -8,7 +8,7 @@
 #ifndef WS_SITES_H
 #define WS_SITES_H
 
-/* The life of a session: rare events. */
+/* The life of a session, and what a transaction does once at most: rare events. */
 #define WS_SITES_SESSION(X)    \
 	X(SESSION_START)       \
 	X(SESSION_READY)       \
@@ -36,7 +36,15 @@
 	X(AUTH_END)            \
 	X(INITIALIZED)         \
 	X(MESSAGE_REFUSED)     \
-	X(ENDING)
+	X(ENDING)              \
+	X(SLOT_CONTEXT)        \
+	X(DECODING_STATS)      \
+	X(SPILL_START)         \
+	X(SPILL_END)           \
+	X(RESTORE_START)       \
+	X(RESTORE_END)         \
+	X(RESTORE_SECOND_END)  \
+	X(RESTORE_THIRD_END)
 
 /* The send loop: tens of thousands of hits a second. */
 #define WS_SITES_LOOP(X)     \
@@ -68,6 +76,7 @@
 	X(DECODE_END)      \
 	X(MESSAGE_PREPARE) \
 	X(MESSAGE_WRITE)   \
-	X(MESSAGE_FLUSHED)
+	X(MESSAGE_FLUSHED) \
+	X(TXN_START)
 
 #endif

@@ -38,7 +38,8 @@ enum ws_kind {
 	WS_KIND_SLOT = 17,	/* a server process reported that it takes a slot away */
 	WS_KIND_ENDING = 18,	/* WalSndKill: proc_exit runs */
 	WS_KIND_OFF_CPU = 19,	/* it could run, and waited for a CPU (level 3) */
-	WS_KIND_KERNEL_LAST = WS_KIND_OFF_CPU,
+	WS_KIND_TXN = 20,	/* a transaction was decoded to its end (level 3) */
+	WS_KIND_KERNEL_LAST = WS_KIND_TXN,
 
 	WS_KIND_SERVER = 64, /* identity of a server binary and its postmaster */
 	WS_KIND_GAP = 65,    /* events known to be missing */
@@ -565,6 +566,24 @@ struct ws_rec_sample {
 	__u16 reserved2;
 };
 
+/*
+ * A transaction whose commit record was decoded (ReorderBufferCommit), when that was over: the
+ * client was handed all of it, or the output plugin had no use for it. Level 3. Transactions
+ * without a change make none.
+ */
+struct ws_rec_txn {
+	struct ws_rec h;     /* h.flags: enum ws_txn_flags */
+	__u64 begin_ns;	     /* its commit record was come to */
+	__u64 first_lsn;     /* its first record */
+	__u64 commit_lsn;    /* its commit record */
+	__u64 changes;	     /* without those of subtransactions */
+	__u64 bytes;	     /* of them in memory when its commit was come to */
+	__u64 message_bytes; /* handed to the client from begin_ns on */
+	__u64 restore_ns;    /* spent reading changes back from disk in that time */
+	__u32 messages;
+	__u32 xid;
+};
+
 /* What no site in walsender-only code shows. */
 enum ws_blocked_on {
 	WS_BLOCKED_NOTHING = 0,
@@ -590,8 +609,31 @@ struct ws_rec_blocked {
 	__u32 holder_pid; /* LOCK: a process that holds it, 0: not known */
 };
 
-/* Of the LogicalDecodingContext, its ReorderBuffer and its slot; taken about once a second, if
- * something changed. Counters are of this stream (struct ReorderBuffer, 14 and later; 0 before). */
+/* Of a transaction in a logical session's reorder buffer. */
+enum ws_txn_flags {
+	WS_TXN_SPILLED = 1 << 0, /* changes of it were written to disk */
+	WS_TXN_STREAMED =
+		1 << 1, /* changes of it were handed to the client while it was in progress */
+	WS_TXN_OUTPUT = 1 << 2, /* its end was decoded: the output plugin gets it */
+	WS_TXN_KNOWN = 1 << 3,	/* of WS_KIND_TXN: first_lsn, changes and bytes are known */
+};
+
+/* SnapBuildState of snapbuild.h (10 to 18) plus two: what CREATE_REPLICATION_SLOT waits for. */
+enum ws_snapshot {
+	WS_SNAPSHOT_UNKNOWN = 0,
+	WS_SNAPSHOT_START = 1,	    /* for a record of the transactions that run */
+	WS_SNAPSHOT_BUILDING = 2,   /* for all that ran then to end */
+	WS_SNAPSHOT_FULL = 3,	    /* for those that ran when these had ended */
+	WS_SNAPSHOT_CONSISTENT = 4, /* for nothing */
+};
+
+/*
+ * Of the LogicalDecodingContext, its ReorderBuffer and its slot; taken about once a second, if
+ * something changed. Counters and times are since the stream began, or since tracing did: the
+ * server sets its own to 0 whenever it has reported them (UpdateDecodingStats), and the programs
+ * add up what it reports (14 and later). A transaction counts with those subtransactions that are
+ * known to be its own.
+ */
 struct ws_rec_decoding {
 	struct ws_rec h;     /* the session; no number of its sequence */
 	__u64 read_lsn;	     /* end of the last record decoded: reader->EndRecPtr */
@@ -601,14 +643,33 @@ struct ws_rec_decoding {
 	__u64 spill_txns, spill_count, spill_bytes;
 	__u64 stream_txns, stream_count, stream_bytes;
 	__u64 total_txns, total_bytes;
-	__u32 catalog_xmin; /* of the slot */
-	__u32 valid;	    /* enum ws_decoding_valid */
+	__u32 catalog_xmin;  /* of the slot */
+	__u32 valid;	     /* enum ws_decoding_valid */
+	__u64 candidate_lsn; /* of the slot: restart_lsn as soon as enough is confirmed; 0: none */
+	__u64 spill_ns;	     /* spent writing changes to disk */
+	__u64 restore_ns;    /* and reading them back */
+	__u64 oldest_lsn;    /* first record of the oldest transaction in the buffer; 0: none */
+	/* The transaction that is handed to the output plugin, else the one with the most changes:
+	 * 0 if there is none. */
+	__u64 txn_first_lsn;
+	__u64 txn_end_lsn; /* end of its commit record; 0: not decoded so far */
+	__u64 txn_at_lsn;  /* the change the output plugin was given last; 0: none */
+	__u64 txn_changes; /* without those of subtransactions */
+	__u64 txn_bytes;   /* of it in memory */
+	__u32 txn_xid;
+	__u32 txn_flags; /* enum ws_txn_flags */
+	__u32 oldest_xid;
+	__u32 open_txns; /* transactions in the buffer */
+	__u32 snapshot;	 /* enum ws_snapshot */
+	__u32 reserved;
 };
 enum ws_decoding_valid {
 	WS_DECODING_READ = 1 << 0,
-	WS_DECODING_SLOT = 1 << 1,
+	WS_DECODING_SLOT = 1 << 1, /* with candidate_lsn and catalog_xmin */
 	WS_DECODING_BUFFER = 1 << 2,
 	WS_DECODING_STATS = 1 << 3, /* spill_*, stream_* and total_* */
+	WS_DECODING_TIMES = 1 << 4, /* spill_ns and restore_ns */
+	WS_DECODING_TXNS = 1 << 5,  /* what is open: 13 and later */
 };
 
 enum ws_cluster_valid {
@@ -730,7 +791,8 @@ _Static_assert(WS_SOCKET_SHORT_SIZE == 72, "wire format");
 _Static_assert(sizeof(struct ws_rec_socket) == 152, "wire format");
 _Static_assert(sizeof(struct ws_rec_sample) == 104, "wire format");
 _Static_assert(sizeof(struct ws_rec_blocked) == 56, "wire format");
-_Static_assert(sizeof(struct ws_rec_decoding) == 136, "wire format");
+_Static_assert(sizeof(struct ws_rec_decoding) == 232, "wire format");
+_Static_assert(sizeof(struct ws_rec_txn) == 96, "wire format");
 _Static_assert(sizeof(struct ws_rec_cluster) == 64 + WS_SYNC_NAMES_LEN, "wire format");
 _Static_assert(WS_KIND_KERNEL_LAST < WS_STOP_KINDS, "wire format");
 _Static_assert(sizeof(struct ws_rec_stop) == 48 + 3 * WS_STOP_KINDS * 8, "wire format");

@@ -6,12 +6,15 @@ A member is (name, type) or (name, type, first major that has it, last one); Non
 where the members anybody wants do, but for those whose size is asked for.
 
 From the sources of the majors 10 to 18: replication/walsender_private.h, libpq/libpq-be.h, utils/elog.h,
-replication/slot.h, replication/logical.h, replication/output_plugin.h, lib/stringinfo.h, storage/latch.h
+replication/slot.h, replication/logical.h, replication/output_plugin.h, replication/reorderbuffer.h,
+access/xlogreader.h, lib/stringinfo.h, storage/latch.h
 (storage/waiteventset.h from 18 on), storage/proc.h, storage/pg_shmem.h, access/transam.h,
 utils/backend_status.h (pgstat.h up to 13), and of files that keep theirs to themselves access/transam/xlog.c,
 access/transam/twophase.c, utils/hash/dynahash.c. 13, 15, 17 and 18 were held against debug information, with
 `scripts/layout-table --against`; of the slots (ReplicationSlot) the declarations of 11 and 14 were read, 10, 12 and 16
-are what their neighbours have in common. What is wrong here walscope slots does not believe: the server's own
+are what their neighbours have in common. Of ReorderBuffer and ReorderBufferTXN the declarations of 16 and 18 were read, and
+the code of builds of 13, 15, 17 and 18 (UpdateDecodingStats, ReorderBufferSetRestartPoint,
+ReorderBufferGetOldestTXN); 14 is as 15. What is wrong here walscope slots does not believe: the server's own
 index has the size of its slots and of its prepared transactions, and another one refuses the layout.
 """
 
@@ -138,7 +141,42 @@ STRUCTURES = {
         ("snapshot_builder", "pointer"), ("fast_forward", "bool", 11, None),
         ("callbacks", "OutputPluginCallbacks"), ("options", "OutputPluginOptions"),
         ("output_plugin_options", "pointer"), ("prepare_write", "pointer"), ("write", "pointer"),
-        ("update_progress", "pointer"), ("out", "pointer"),
+        ("update_progress", "pointer"), ("out", "pointer"), ("output_plugin_private", "pointer"),
+        ("output_writer_private", "pointer"), ("streaming", "bool", 14, None), ("twophase", "bool", 14, None),
+        ("twophase_opt_given", "bool", 14, None), ("accept_writes", "bool"), ("prepared_write", "bool"),
+        ("write_location", "uint64"), ("write_xid", "uint32"),
+    ],
+    # Up to 12 what is behind by_txn and its neighbours is not described.
+    "ReorderBuffer": [
+        ("by_txn", "pointer"), ("toplevel_by_lsn", "pointer[2]"), ("txns_by_base_snapshot_lsn", "pointer[2]", 13, None),
+        ("catchange_txns", "pointer[3]", 16, None), ("by_txn_last_xid", "uint32", 13, None),
+        ("by_txn_last_txn", "pointer", 13, None), ("callbacks", "pointer[5]", 13, None),
+        ("two_phase_and_stream", "pointer[12]", 14, None), ("update_progress_txn", "pointer", 16, None),
+        ("private_data", "pointer", 13, None), ("output_rewrites", "bool", 13, None),
+        ("contexts", "pointer[4]", 13, None), ("current_restart_decoding_lsn", "uint64", 13, None),
+        ("outbuf", "pointer", 13, None), ("outbufsize", "uint64", 13, None), ("size", "uint64", 13, None),
+        ("txn_heap", "pointer", 17, None), ("spillTxns", "uint64", 14, None), ("spillCount", "uint64", 14, None),
+        ("spillBytes", "uint64", 14, None), ("streamTxns", "uint64", 14, None), ("streamCount", "uint64", 14, None),
+        ("streamBytes", "uint64", 14, None), ("totalTxns", "uint64", 14, None), ("totalBytes", "uint64", 14, None),
+    ],
+    "ReorderBufferTXN": [
+        ("txn_flags", "uint32", 13, None), ("xid", "uint32", 13, None), ("toplevel_xid", "uint32", 13, None),
+        ("gid", "pointer", 14, None), ("first_lsn", "uint64", 13, None), ("final_lsn", "uint64", 13, None),
+        ("end_lsn", "uint64", 13, None), ("toptxn", "pointer", 14, None), ("restart_decoding_lsn", "uint64", 13, None),
+        ("origin_id", "uint32", 13, None), ("origin_lsn", "uint64", 13, None), ("commit_time", "uint64", 13, None),
+        ("base_snapshot", "pointer", 13, None), ("base_snapshot_lsn", "uint64", 13, None),
+        ("base_snapshot_node", "pointer[2]", 13, None), ("snapshot_now", "pointer", 14, None),
+        ("command_id", "uint32", 14, None), ("nentries", "uint64", 13, None), ("nentries_mem", "uint64", 13, None),
+        ("changes", "pointer[2]", 13, None), ("tuplecids", "pointer[2]", 13, None), ("ntuplecids", "uint64", 13, None),
+        ("tuplecid_hash", "pointer", 13, None), ("toast_hash", "pointer", 13, None), ("subtxns", "pointer[2]", 13, None),
+        ("nsubtxns", "uint32", 13, None), ("ninvalidations", "uint32", 13, None), ("invalidations", "pointer", 13, None),
+        ("ninvalidations_distributed", "uint32", 18, None), ("invalidations_distributed", "pointer", 18, None),
+        ("node", "pointer[2]", 13, None), ("catchange_node", "pointer[2]", 16, None), ("txn_node", "pointer[3]", 17, None),
+        ("size", "uint64", 13, None), ("total_size", "uint64", 14, None),
+    ],
+    "XLogReaderState": [
+        ("wal_segment_size", "int", 11, 12), ("read_page", "pointer", None, 12), ("routine", "pointer[3]", 13, None),
+        ("system_identifier", "uint64"), ("private_data", "pointer"), ("ReadRecPtr", "uint64"), ("EndRecPtr", "uint64"),
     ],
     "StringInfoData": [("data", "pointer"), ("len", "int")],
     "WaitEvent": [("pos", "int"), ("events", "uint32")],

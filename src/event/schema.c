@@ -386,6 +386,7 @@ static const char *const stop_kinds[WS_STOP_KINDS] = {
 	[WS_KIND_SLOT] = "slot",
 	[WS_KIND_ENDING] = "ending",
 	[WS_KIND_OFF_CPU] = "off_cpu",
+	[WS_KIND_TXN] = "txn",
 };
 
 static const struct ws_field stop_fields[] = {
@@ -416,7 +417,7 @@ static const char *const sample_valid[] = {
 static const char *const blocked_names[] = {
 	"nothing", "lock", "client_write", "client_read", "throttle", "stopped", "sync_rep",
 };
-static const char *const decoding_valid[] = { "read", "slot", "buffer", "stats" };
+static const char *const decoding_valid[] = { "read", "slot", "buffer", "stats", "times", "txns" };
 static const char *const cluster_valid[] = { "state", "sync", "names", "flush" };
 static const char *const db_state_names[] = {
 	NULL,
@@ -487,6 +488,9 @@ static const struct ws_field blocked_fields[] = {
 	NUMBER_OR(UINT, ws_rec_blocked, holder_pid, "holder_pid", ZERO),
 };
 
+static const char *const txn_flags[] = { "spilled", "streamed", "output", "known" };
+static const char *const snapshot_names[] = { NULL, "start", "building", "full", "consistent" };
+
 static const struct ws_field decoding_fields[] = {
 #define IF(kind, member, json, bit) NUMBER_IF(kind, ws_rec_decoding, member, json, valid, bit)
 	IF(LSN, read_lsn, "lsn", WS_DECODING_READ),
@@ -503,6 +507,36 @@ static const struct ws_field decoding_fields[] = {
 	IF(UINT, total_bytes, "total_bytes", WS_DECODING_STATS),
 	IF(UINT, catalog_xmin, "catalog_xmin", WS_DECODING_SLOT),
 	HIDDEN_FLAGS(ws_rec_decoding, valid, "valid", decoding_valid),
+	NUMBER_OR(LSN, ws_rec_decoding, candidate_lsn, "candidate_lsn", ZERO),
+	IF(DURATION, spill_ns, "spill_ns", WS_DECODING_TIMES),
+	IF(DURATION, restore_ns, "restore_ns", WS_DECODING_TIMES),
+	NUMBER_OR(LSN, ws_rec_decoding, oldest_lsn, "oldest_lsn", ZERO),
+	NUMBER_OR(LSN, ws_rec_decoding, txn_first_lsn, "txn_first_lsn", ZERO),
+	NUMBER_OR(LSN, ws_rec_decoding, txn_end_lsn, "txn_end_lsn", ZERO),
+	NUMBER_OR(LSN, ws_rec_decoding, txn_at_lsn, "txn_at_lsn", ZERO),
+	IF(UINT, txn_changes, "txn_changes", WS_DECODING_TXNS),
+	IF(UINT, txn_bytes, "txn_bytes", WS_DECODING_TXNS),
+	NUMBER_OR(UINT, ws_rec_decoding, txn_xid, "txn_xid", ZERO),
+	NAMED(FLAGS, ws_rec_decoding, txn_flags, "txn_flags", txn_flags),
+	NUMBER_OR(UINT, ws_rec_decoding, oldest_xid, "oldest_xid", ZERO),
+	IF(UINT, open_txns, "open_txns", WS_DECODING_TXNS),
+	NAMED_OR_ZERO(ENUM, ws_rec_decoding, snapshot, "snapshot", snapshot_names),
+	RESERVED(ws_rec_decoding, reserved),
+#undef IF
+};
+
+static const struct ws_field txn_fields[] = {
+#define IF(kind, member, json) NUMBER_IF(kind, ws_rec_txn, member, json, h.flags, WS_TXN_KNOWN)
+	NAMED(FLAGS, ws_rec_txn, h.flags, "flags", txn_flags),
+	NUMBER(TIME, ws_rec_txn, begin_ns, "begin"),
+	IF(LSN, first_lsn, "first_lsn"),
+	NUMBER(LSN, ws_rec_txn, commit_lsn, "lsn"),
+	IF(UINT, changes, "changes"),
+	IF(UINT, bytes, "bytes"),
+	NUMBER(UINT, ws_rec_txn, message_bytes, "message_bytes"),
+	NUMBER(DURATION, ws_rec_txn, restore_ns, "restore_ns"),
+	NUMBER(UINT, ws_rec_txn, messages, "messages"),
+	NUMBER(UINT, ws_rec_txn, xid, "xid"),
 #undef IF
 };
 
@@ -624,6 +658,11 @@ static const struct ws_kind_info kinds[] = {
 	  .help = "how long the session could run, and waited for a CPU",
 	  SIZE(sizeof(struct ws_rec_off_cpu)),
 	  FIELDS(off_cpu_fields) },
+	{ .kind = WS_KIND_TXN,
+	  .name = "txn",
+	  .help = "a transaction was decoded to its end",
+	  SIZE(sizeof(struct ws_rec_txn)),
+	  FIELDS(txn_fields) },
 	{ .kind = WS_KIND_SERVER,
 	  .name = "server",
 	  .help = "a server binary and its postmaster",

@@ -486,6 +486,34 @@ static void print_decoding(struct line *l, const struct ws_rec *rec)
 		add(l, " holds %s", ws_bytes_format(r->buffer_bytes, held));
 	if (r->spill_bytes)
 		add(l, " spilled %s", ws_bytes_format(r->spill_bytes, spilled));
+	if (r->spill_ns + r->restore_ns)
+		add_duration(l, " in ", r->spill_ns + r->restore_ns);
+	if (r->snapshot) {
+		add(l, " snapshot ");
+		add_enum(l, rec, "snapshot");
+	}
+	if (!r->txn_xid)
+		return;
+	add(l, " transaction %u of %llu changes", r->txn_xid, r->txn_changes);
+	if (r->txn_flags & WS_TXN_OUTPUT)
+		add_lsn(l, " output at ", r->txn_at_lsn);
+}
+
+static void print_txn(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_txn *r = (const void *)rec;
+	char bytes[WS_BYTES_TEXT];
+
+	add(l, "transaction %u", r->xid);
+	add_lsn(l, " committed at ", r->commit_lsn);
+	if (rec->flags & WS_TXN_KNOWN)
+		add(l, " %llu changes", r->changes);
+	add(l, " %u messages of %s", r->messages, ws_bytes_format(r->message_bytes, bytes));
+	add_duration(l, " in ", rec->time_ns - r->begin_ns);
+	if (rec->flags & WS_TXN_SPILLED)
+		add_duration(l, " spilled, read back in ", r->restore_ns);
+	if (rec->flags & WS_TXN_STREAMED)
+		add(l, " streamed in progress");
 }
 
 static void print_cluster(struct line *l, const struct ws_rec *rec)
@@ -533,6 +561,7 @@ static const struct printer {
 	{ WS_KIND_SLOT, WS_COLOR_RED, false, print_slot },
 	{ WS_KIND_ENDING, WS_COLOR_CYAN, false, print_ending },
 	{ WS_KIND_OFF_CPU, WS_COLOR_YELLOW, false, print_off_cpu },
+	{ WS_KIND_TXN, WS_COLOR_BLUE, false, print_txn },
 	{ WS_KIND_SERVER, WS_COLOR_DIM, false, print_server },
 	{ WS_KIND_GAP, WS_COLOR_RED, false, print_gap },
 	{ WS_KIND_CLOCK, WS_COLOR_DIM, true, NULL },

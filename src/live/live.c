@@ -138,7 +138,9 @@ static int once_a_second(struct ws_live *live, uint64_t since_ns)
 		return -1;
 	if (reconcile(live) || report_untold(live, since_ns))
 		return -1;
-	return ws_live_emit_clusters(live) ? -1 : ws_live_emit_samples(live, false);
+	if (ws_live_emit_clusters(live) || ws_live_emit_samples(live, false))
+		return -1;
+	return ws_live_emit_decoding(live);
 }
 
 static int drain_until_stopped(struct ws_live *live, uint64_t start_ns, struct ws_error *err)
@@ -273,7 +275,8 @@ static int finish(struct ws_live *live, struct ws_live_result *result)
 		return -1;
 	/* Detaching can take seconds, in which positions stand still: so do the sockets' counters,
 	 * but for sessions that begin in between. */
-	if (ws_ring_consume(live->ring) < 0 || ws_live_emit_samples(live, false))
+	if (ws_ring_consume(live->ring) < 0 || ws_live_emit_samples(live, false) ||
+	    ws_live_emit_decoding(live))
 		return -1;
 	ws_tracer_detach(live->tracer);
 	result->detach_ns = ws_clock_mono_ns() - before;
@@ -434,6 +437,7 @@ static void tear_down(struct ws_live *live)
 	ws_redact_free(live->redact);
 	ws_live_servers_deinit(live);
 	ws_live_samples_deinit(live);
+	ws_live_decoding_deinit(live);
 	ws_live_waits_deinit(live);
 }
 

@@ -33,8 +33,10 @@ struct ws_binary {
 	/* What keeps it from being traced may be over later: tried again, ever more seldom. */
 	unsigned int failures;
 	uint64_t retry_ns;
-	char reported[256];  /* the cause that was reported last, once */
-	uint32_t distrusted; /* fields that its layout has wrong: bits of enum ws_check */
+	char reported[256];	     /* the cause that was reported last, once */
+	uint64_t decoding_variable;  /* address in the file of logical_decoding_ctx, 0: not known */
+	unsigned int decoding_tries; /* to find it */
+	uint32_t distrusted;	     /* fields that its layout has wrong: bits of enum ws_check */
 };
 
 /* A postmaster that was looked at; a wanted one was announced by a server record. */
@@ -94,7 +96,9 @@ struct ws_live {
 	struct ws_error problem;
 	struct ws_sampled *samples; /* as last put into the stream, by pid */
 	size_t sample_count;
-	bool samples_failed;	/* said once */
+	bool samples_failed;	    /* said once */
+	struct ws_decoded *decoded; /* as last told */
+	size_t decoded_count, decoded_cap;
 	struct ws_waits *waits; /* waits.c */
 	bool scan_failed;	/* the last one */
 	bool complete;		/* no further server can come: nothing is looked for any more */
@@ -180,6 +184,10 @@ int ws_live_emit_samples(struct ws_live *live, bool fresh);
 /* A process whose stop or whose going on a record tells is not found out about once more. */
 void ws_live_note_stop(struct ws_live *live, const struct ws_rec_signal *signal);
 void ws_live_samples_deinit(struct ws_live *live);
+
+/* decoding.c: what logical sessions have decoded and hold, if it changed. */
+int ws_live_emit_decoding(struct ws_live *live);
+void ws_live_decoding_deinit(struct ws_live *live);
 
 /* cluster.c: tells of each server's state what changed. */
 int ws_live_emit_clusters(struct ws_live *live);

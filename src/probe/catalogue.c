@@ -13,9 +13,10 @@
  *
  * may_join: LogicalDecodingProcessRecord is skipped when XLogReadRecord has no record, putmessage
  * when the backup goes to the server's own disk, a wait when there is nothing to wait for,
- * InitWalSender by backends that are no walsenders (where both ways join, each passes the site once
- * in its life). All join straight behind the call; there the programs see that no such stage was
- * begun, or no such session.
+ * InitWalSender by backends that are no walsenders, ReorderBufferSerializeTXN when the transaction
+ * is streamed rather than spilled (where both ways join, each passes the site once in its life).
+ * All join straight behind the call; there the programs see that no such stage was begun, or no
+ * such session.
  *
  * replies_end: the compiler may make two of the one call in WalSndWaitForWal, the other one behind
  * the reading of a changed configuration file (Debian's 17.12). It comes later in the code. The
@@ -39,6 +40,12 @@
  * standby GetStandbyFlushRecPtr, which is inlined into XLogSendPhysical, takes what was received
  * unless more was replayed, which is so only where WAL comes out of an archive: samples leave such
  * a target out.
+ *
+ * slot_context, decoding_stats, spill_*, restore_*, txn_start: SQL functions decode, too; no other
+ * backend runs these. restore_*: the functions that walk through a transaction's changes
+ * (IterTXNInit, with two calls, and IterTXNNext) are inlined into the one that hands them to the
+ * output plugin. Where they are not there are fewer ends than beginnings, the programs see that,
+ * and no time is told.
  *
  * message_refused: every backend runs forbidden_in_wal_sender for each message of the extended
  * protocol. The part of it that gcc splits off is reached only if am_walsender is set; where there
@@ -432,6 +439,140 @@ static const struct ws_probe catalogue[] = {
 		.captures = "",
 		.level = 3,
 		.walsender_only = true,
+	},
+	{
+		.site = WS_SITE_SLOT_CONTEXT,
+		.name = "slot_context",
+		.function = "DecodingContextFindStartpoint",
+		.kind = WS_SITE_ENTRY,
+		.captures = "the decoding context (arg 1)",
+		.args = ARG(1),
+		.level = 2,
+	},
+	{
+		.site = WS_SITE_DECODING_STATS,
+		.name = "decoding_stats",
+		.function = "UpdateDecodingStats",
+		.kind = WS_SITE_ENTRY,
+		.captures = "counters of ctx->reorder (arg 1)",
+		.args = ARG(1),
+		.level = 2,
+		.first_major = 14,
+	},
+	{
+		.site = WS_SITE_SPILL_START,
+		.name = "spill_start",
+		.function = "ReorderBufferSerializeTXN",
+		.kind = WS_SITE_ENTRY,
+		.captures = "",
+		.level = 2,
+		.first_major = 13,
+	},
+	{
+		.site = WS_SITE_SPILL_END,
+		.name = "spill_end",
+		.function = "ReorderBufferCheckMemoryLimit",
+		.stand_in = "ReorderBufferQueueChange",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "ReorderBufferSerializeTXN",
+		.may_join = true,
+		.captures = "",
+		.level = 2,
+		.first_major = 13,
+	},
+	{
+		.site = WS_SITE_RESTORE_START,
+		.name = "restore_start",
+		.function = "ReorderBufferRestoreChanges",
+		.kind = WS_SITE_ENTRY,
+		.captures = "",
+		.level = 2,
+		.first_major = 13,
+	},
+	{
+		.site = WS_SITE_RESTORE_END,
+		.name = "restore_end",
+		.function = "ReorderBufferCommit",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "ReorderBufferRestoreChanges",
+		.pick = WS_PICK_NTH,
+		.nth = 1,
+		.captures = "",
+		.level = 2,
+		.first_major = 13,
+		.last_major = 13,
+	},
+	{
+		.site = WS_SITE_RESTORE_END,
+		.name = "restore_end",
+		.function = "ReorderBufferProcessTXN",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "ReorderBufferRestoreChanges",
+		.pick = WS_PICK_NTH,
+		.nth = 1,
+		.captures = "",
+		.level = 2,
+		.first_major = 14,
+	},
+	{
+		.site = WS_SITE_RESTORE_SECOND_END,
+		.name = "restore_second_end",
+		.function = "ReorderBufferCommit",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "ReorderBufferRestoreChanges",
+		.pick = WS_PICK_NTH,
+		.nth = 2,
+		.captures = "",
+		.level = 2,
+		.first_major = 13,
+		.last_major = 13,
+	},
+	{
+		.site = WS_SITE_RESTORE_SECOND_END,
+		.name = "restore_second_end",
+		.function = "ReorderBufferProcessTXN",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "ReorderBufferRestoreChanges",
+		.pick = WS_PICK_NTH,
+		.nth = 2,
+		.captures = "",
+		.level = 2,
+		.first_major = 14,
+	},
+	{
+		.site = WS_SITE_RESTORE_THIRD_END,
+		.name = "restore_third_end",
+		.function = "ReorderBufferCommit",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "ReorderBufferRestoreChanges",
+		.pick = WS_PICK_NTH,
+		.nth = 3,
+		.captures = "",
+		.level = 2,
+		.first_major = 13,
+		.last_major = 13,
+	},
+	{
+		.site = WS_SITE_RESTORE_THIRD_END,
+		.name = "restore_third_end",
+		.function = "ReorderBufferProcessTXN",
+		.kind = WS_SITE_AFTER_CALL,
+		.callee = "ReorderBufferRestoreChanges",
+		.pick = WS_PICK_NTH,
+		.nth = 3,
+		.captures = "",
+		.level = 2,
+		.first_major = 14,
+	},
+	{
+		.site = WS_SITE_TXN_START,
+		.name = "txn_start",
+		.function = "ReorderBufferCommit",
+		.kind = WS_SITE_ENTRY,
+		.captures = "xid, commit_lsn (args 2 and 3), the transaction in rb (arg 1)",
+		.args = ARG(1) | ARG(2) | ARG(3),
+		.level = 3,
+		.first_major = 13,
 	},
 	{
 		.site = WS_SITE_BACKUP_BEGIN,

@@ -26,6 +26,7 @@ enum ws_call_pick {
 				   caller's own (send_data), not through a table */
 	WS_PICK_FIRST,		/* the first by address: the compiler may have made copies of it */
 	WS_PICK_COPY,		/* the second of two; no site is needed where there is but one */
+	WS_PICK_NTH,		/* the `nth` by address; no site is needed where there are fewer */
 	WS_PICK_BEHIND_FALSE,	/* the first call in the block that is entered only when `condition`
 				   returned false */
 };
@@ -45,6 +46,7 @@ struct ws_probe {
 	 * call through a slot of an exported table of function pointers. */
 	const char *callee;
 	enum ws_call_pick pick;
+	unsigned int nth;      /* of WS_PICK_NTH, from 1 on */
 	const char *condition; /* of WS_PICK_BEHIND_FALSE: a function of the same caller */
 	/* After a call: the site may be where a path around the call joins, as the programs tell
 	 * the two by the session's stage. */

@@ -315,8 +315,14 @@ static bool pick_call(const struct search *s, bool *wanted)
 			continue;
 		s->choice->call_index = i;
 		count++;
-		if (probe->pick == WS_PICK_FIRST)
+		if (probe->pick == WS_PICK_FIRST ||
+		    (probe->pick == WS_PICK_NTH && count == probe->nth))
 			break;
+	}
+	if (probe->pick == WS_PICK_NTH && count) {
+		s->choice->no_copy = count < probe->nth;
+		return !s->choice->no_copy ||
+		       refuse(s, "there are but %zu calls of %s in it", count, probe->callee);
 	}
 	if (probe->pick == WS_PICK_COPY && count < 2) {
 		s->choice->no_copy = true;

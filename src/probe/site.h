@@ -30,7 +30,7 @@ struct ws_site_choice {
 	size_t index;	   /* of the instruction in the body */
 	size_t call_index; /* of the call, for sites at or behind one */
 	enum ws_cost cost;
-	bool no_copy;		     /* of WS_PICK_COPY: there is but one call, or none */
+	bool no_copy; /* of WS_PICK_COPY: there is but one call, or none; of WS_PICK_NTH: fewer */
 	char reason[WS_SITE_REASON]; /* why there is none, or what is not as good as it could be */
 };
 

@@ -39,6 +39,7 @@ static const struct {
 	{ WS_KIND_SLOT, sizeof(struct ws_rec_slot), false },
 	{ WS_KIND_ENDING, sizeof(struct ws_rec_ending), false },
 	{ WS_KIND_OFF_CPU, sizeof(struct ws_rec_off_cpu), false },
+	{ WS_KIND_TXN, sizeof(struct ws_rec_txn), false },
 	{ WS_KIND_SERVER, sizeof(struct ws_rec_server), false },
 	{ WS_KIND_GAP, sizeof(struct ws_rec_gap), false },
 	{ WS_KIND_CLOCK, sizeof(struct ws_rec_clock), false },
