@@ -614,8 +614,9 @@ enum ws_txn_flags {
 	WS_TXN_SPILLED = 1 << 0, /* changes of it were written to disk */
 	WS_TXN_STREAMED =
 		1 << 1, /* changes of it were handed to the client while it was in progress */
-	WS_TXN_OUTPUT = 1 << 2, /* its end was decoded: the output plugin gets it */
-	WS_TXN_KNOWN = 1 << 3,	/* of WS_KIND_TXN: first_lsn, changes and bytes are known */
+	WS_TXN_OUTPUT =
+		1 << 2, /* WS_KIND_DECODING: its end was decoded, the output plugin gets it */
+	WS_TXN_KNOWN = 1 << 2, /* WS_KIND_TXN: first_lsn, changes and bytes are known */
 };
 
 /* SnapBuildState of snapbuild.h (10 to 18) plus two: what CREATE_REPLICATION_SLOT waits for. */

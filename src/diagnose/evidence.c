@@ -149,6 +149,12 @@ bool ws_case_trend(const struct ws_case *c, enum ws_watched ahead, enum ws_watch
 	return trend->span_ns != 0;
 }
 
+bool ws_case_falls_behind(const struct ws_case *c, struct ws_trend *trend)
+{
+	return ws_case_trend(c, WS_TARGET, WS_SENT, trend) &&
+	       trend->after >= ws_limit(WS_LIMIT_BACKLOG) && trend->after >= trend->before;
+}
+
 enum ws_state ws_case_bottleneck(const struct ws_case *c)
 {
 	static const enum ws_state causes[] = {

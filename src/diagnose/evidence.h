@@ -54,6 +54,9 @@ enum ws_watched {
 	WS_SPILLED,
 	WS_TXNS,
 	WS_TXN_BYTES,
+	WS_SPILL_TIME, /* of writing changes to disk and of reading them back */
+	WS_RESTORE_TIME,
+	WS_TXN_AT, /* in the transaction that counts: where it is */
 	WS_WATCHED_COUNT,
 };
 
@@ -95,7 +98,8 @@ struct ws_track {
 	uint64_t samples, samples_on_disk;
 	bool has_decoding;
 	struct ws_rec_decoding decoding; /* the last */
-	uint32_t lock_xid, lock_holder;	 /* of the last lock waited for */
+	uint64_t txn_since_ns; /* since when it speaks of one transaction, gathered or handed out */
+	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
 
 	struct ws_last_command command;
 	struct ws_last_error error;
@@ -166,6 +170,8 @@ struct ws_trend {
 };
 bool ws_case_trend(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
 		   struct ws_trend *trend);
+/* Is the session behind what there is to send, and not getting nearer? */
+bool ws_case_falls_behind(const struct ws_case *c, struct ws_trend *trend);
 /* The state the most time went into, of those that are the walsender's or its client's doing. */
 enum ws_state ws_case_bottleneck(const struct ws_case *c);
 bool ws_case_streams(const struct ws_case *c); /* physical or logical replication */

@@ -5,36 +5,6 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
-WS_RULE(slot_waits_for_transaction)
-{
-	const struct ws_last_command *cmd = &c->t->command;
-	uint64_t from = cmd->start_ns > c->from_ns ? cmd->start_ns : c->from_ns;
-	uint64_t to = cmd->end_ns && cmd->end_ns < c->to_ns ? cmd->end_ns : c->to_ns;
-	uint64_t lasted = to > from ? to - from : 0, wait;
-	char text[WS_DURATION_TEXT];
-
-	if (strcmp(cmd->kind, "CREATE_REPLICATION_SLOT") != 0 ||
-	    lasted < ws_limit_ns(WS_LIMIT_SLOT_WAIT) || c->s->end_ns)
-		return false;
-	wait = c->state_ns[WS_STATE_WAIT_LOCK];
-	f->confidence = wait ? 0.95 : 0.75;
-	ws_fact(f, "command_time", lasted, "ns");
-	ws_fact(f, "wait_lock", wait, "ns");
-	if (c->t->lock_xid)
-		ws_fact(f, "xid", c->t->lock_xid, "");
-	if (c->t->lock_holder)
-		ws_fact(f, "holder_pid", c->t->lock_holder, "");
-	ws_say(f, "CREATE_REPLICATION_SLOT has taken %s: ", ws_duration_format(lasted, text));
-	if (c->t->lock_xid && c->t->lock_holder)
-		ws_say(f, "it waits for transaction %u of process %u to end.", c->t->lock_xid,
-		       c->t->lock_holder);
-	else if (c->t->lock_xid)
-		ws_say(f, "it waits for transaction %u to end.", c->t->lock_xid);
-	else
-		ws_say(f, "it waits for transactions that ran before it; which one is not known.");
-	return true;
-}
-
 WS_RULE(failover_slot_wait)
 {
 	char text[WS_DURATION_TEXT];
@@ -156,115 +126,6 @@ WS_RULE(wal_read_slow)
 	return true;
 }
 
-static bool is_logical(const struct ws_case *c)
-{
-	return c->s->kind == WS_SESSION_KIND_LOGICAL;
-}
-
-static double decoding(const struct ws_case *c)
-{
-	return ws_case_share(c, WS_STATE_DECODE) + ws_case_share(c, WS_STATE_READ_WAL) +
-	       ws_case_share(c, WS_STATE_OUTPUT_PLUGIN);
-}
-
-WS_RULE(large_transaction)
-{
-	const struct ws_rec_decoding *d = &c->t->decoding;
-	uint64_t kept, silent, behind = 0;
-	bool known, working;
-	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT], rest[WS_BYTES_TEXT];
-
-	if (!is_logical(c) || !c->t->has_decoding || !(d->valid & WS_DECODING_BUFFER) ||
-	    c->s->end_ns)
-		return false;
-	kept = d->buffer_bytes + ws_case_grown(c, WS_SPILLED);
-	/* The counters come with the end of a transaction: since then no output. */
-	silent = ws_case_known(c, WS_TXNS) ? ws_case_still(c, WS_TXNS) : 0;
-	working = ws_case_moves(c, WS_DECODED, ws_limit_ns(WS_LIMIT_TXN_TIME)) ||
-		  decoding(c) >= ws_limit(WS_LIMIT_DOMINANT);
-	if ((double)kept < ws_limit(WS_LIMIT_TXN_BYTES) ||
-	    silent < ws_limit_ns(WS_LIMIT_TXN_TIME) || !working)
-		return false;
-	known = ws_case_behind(c, WS_TARGET, WS_DECODED, &behind);
-	f->confidence = 0.75;
-	ws_fact(f, "in_memory", d->buffer_bytes, "bytes");
-	ws_fact(f, "spilled", ws_case_grown(c, WS_SPILLED), "bytes");
-	ws_fact(f, "no_transaction_ended_for", silent, "ns");
-	ws_fact_lsn(f, "decoded", d->read_lsn);
-	if (known)
-		ws_fact(f, "still_to_decode", behind, "bytes");
-	ws_say(f,
-	       "A large transaction is being gathered: %s of changes so far, and no transaction "
-	       "has been sent for %s",
-	       ws_bytes_format(kept, bytes), ws_duration_format(silent, text));
-	if (known)
-		ws_say(f, "; %s of WAL are still to be decoded", ws_bytes_format(behind, rest));
-	ws_say(f, ".");
-	return true;
-}
-
-WS_RULE(spilling)
-{
-	uint64_t spilled = ws_case_grown(c, WS_SPILLED), decoded = ws_case_grown(c, WS_DECODED);
-	char bytes[WS_BYTES_TEXT], all[WS_BYTES_TEXT];
-
-	if (!is_logical(c) || !spilled || decoding(c) < ws_limit(WS_LIMIT_SPILL_TIME) ||
-	    (double)spilled < ws_limit(WS_LIMIT_SPILL_BYTES) * (double)decoded)
-		return false;
-	f->confidence = 0.75;
-	ws_fact(f, "spilled", spilled, "bytes");
-	ws_fact(f, "spilled_transactions", c->t->decoding.spill_txns, "");
-	ws_fact(f, "decoded", decoded, "bytes");
-	ws_fact_share(c, f, WS_STATE_DECODE);
-	ws_say(f,
-	       "Decoding writes changes to disk and reads them back: %s were spilled while %s of "
-	       "WAL were decoded, because they did not fit into logical_decoding_work_mem.",
-	       ws_bytes_format(spilled, bytes), ws_bytes_format(decoded, all));
-	return true;
-}
-
-/* Is the session behind what there is to send, and not getting nearer? */
-static bool falls_behind(const struct ws_case *c, struct ws_trend *trend)
-{
-	return ws_case_trend(c, WS_TARGET, WS_SENT, trend) &&
-	       trend->after >= ws_limit(WS_LIMIT_BACKLOG) && trend->after >= trend->before;
-}
-
-static bool own_work(const struct ws_case *c, struct ws_finding *f, enum ws_state state,
-		     const char *what)
-{
-	struct ws_trend trend;
-	char bytes[WS_BYTES_TEXT];
-
-	if (!is_logical(c) || ws_case_share(c, state) < ws_limit(WS_LIMIT_DOMINANT) ||
-	    !falls_behind(c, &trend))
-		return false;
-	f->confidence = 0.8;
-	ws_fact_share(c, f, state);
-	ws_fact(f, "not_sent_before", (uint64_t)trend.before, "bytes");
-	ws_fact(f, "not_sent", (uint64_t)trend.after, "bytes");
-	ws_say(f,
-	       "%s takes %.0f %% of the time, and the session is %s behind and does not get "
-	       "nearer.",
-	       what, 100 * ws_case_share(c, state), ws_bytes_format((uint64_t)trend.after, bytes));
-	return true;
-}
-
-WS_RULE(output_plugin_slow)
-{
-	return own_work(c, f, WS_STATE_OUTPUT_PLUGIN, "The output plugin");
-}
-
-WS_RULE(decode_bound)
-{
-	bool told = c->s->hist[WS_METRIC_OUTPUT_PLUGIN_NS].count;
-
-	return own_work(c, f, WS_STATE_DECODE,
-			told ? "Decoding"
-			     : "Decoding (with the output plugin: level 3 tells them "
-			       "apart)");
-}
-
 WS_RULE(table_copy)
 {
 	char text[WS_DURATION_TEXT];
@@ -302,7 +163,7 @@ WS_RULE(falling_behind)
 	struct ws_trend trend;
 	char bytes[WS_BYTES_TEXT], grown[WS_BYTES_TEXT];
 
-	if (!ws_case_streams(c) || !falls_behind(c, &trend))
+	if (!ws_case_streams(c) || !ws_case_falls_behind(c, &trend))
 		return false;
 	f->confidence = 0.8;
 	ws_fact(f, "not_sent_before", (uint64_t)trend.before, "bytes");

@@ -182,6 +182,14 @@ static void feed_turn(struct ws_diagnosis *d, struct ws_track *t, const struct w
 		feed_reply(d, t, r);
 }
 
+/* Counters begin anew. */
+static void reset(struct ws_track *t, enum ws_watched which, uint64_t now)
+{
+	t->watch[which] = (struct ws_watch){
+		.known = true, .first_ns = now, .last_ns = now, .moved_ns = now
+	};
+}
+
 static void feed_stream(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	if (rec->size < sizeof(struct ws_rec_stream))
@@ -189,6 +197,8 @@ static void feed_stream(struct ws_diagnosis *d, struct ws_track *t, const struct
 	t->streams++;
 	t->start_lsn = ((const struct ws_rec_stream *)rec)->sent_lsn;
 	feed_sent(d, t, t->start_lsn, rec->time_ns);
+	for (enum ws_watched which = WS_SPILLED; which <= WS_RESTORE_TIME; which++)
+		reset(t, which, rec->time_ns);
 }
 
 static void feed_keepalive(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
@@ -261,6 +271,27 @@ static void feed_blocked(struct ws_diagnosis *d, struct ws_track *t, const struc
 	t->lock_holder = r->holder_pid;
 }
 
+/* Another transaction, or the same one in its other half: gathered, then handed out. */
+static bool is_other_txn(const struct ws_rec_decoding *a, const struct ws_rec_decoding *b)
+{
+	return a->txn_xid != b->txn_xid ||
+	       (a->txn_flags & WS_TXN_OUTPUT) != (b->txn_flags & WS_TXN_OUTPUT);
+}
+
+static void feed_txn(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_decoding *r)
+{
+	uint64_t now = r->h.time_ns, at = r->read_lsn;
+
+	if (!t->has_decoding || is_other_txn(&t->decoding, r)) {
+		t->txn_since_ns = now;
+		t->watch[WS_TXN_AT].known = false;
+	}
+	if (r->txn_flags & WS_TXN_OUTPUT)
+		at = r->txn_at_lsn;
+	if (r->txn_xid && at)
+		watch(d, &t->watch[WS_TXN_AT], at, now);
+}
+
 static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_decoding *r = (const struct ws_rec_decoding *)rec;
@@ -268,12 +299,17 @@ static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const stru
 
 	if (rec->size < sizeof(*r))
 		return;
+	feed_txn(d, t, r);
 	t->has_decoding = true;
 	memcpy(&t->decoding, r, sizeof(*r));
 	if (r->valid & WS_DECODING_READ)
 		watch(d, &t->watch[WS_DECODED], r->read_lsn, now);
 	if (r->valid & WS_DECODING_SLOT)
 		watch(d, &t->watch[WS_CONFIRMED], r->confirmed_lsn, now);
+	if (r->valid & WS_DECODING_TIMES) {
+		watch(d, &t->watch[WS_SPILL_TIME], r->spill_ns, now);
+		watch(d, &t->watch[WS_RESTORE_TIME], r->restore_ns, now);
+	}
 	if (!(r->valid & WS_DECODING_STATS))
 		return;
 	watch(d, &t->watch[WS_SPILLED], r->spill_bytes, now);

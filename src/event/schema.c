@@ -488,7 +488,8 @@ static const struct ws_field blocked_fields[] = {
 	NUMBER_OR(UINT, ws_rec_blocked, holder_pid, "holder_pid", ZERO),
 };
 
-static const char *const txn_flags[] = { "spilled", "streamed", "output", "known" };
+static const char *const open_flags[] = { "spilled", "streamed", "output" };
+static const char *const txn_flags[] = { "spilled", "streamed", "known" };
 static const char *const snapshot_names[] = { NULL, "start", "building", "full", "consistent" };
 
 static const struct ws_field decoding_fields[] = {
@@ -517,7 +518,7 @@ static const struct ws_field decoding_fields[] = {
 	IF(UINT, txn_changes, "txn_changes", WS_DECODING_TXNS),
 	IF(UINT, txn_bytes, "txn_bytes", WS_DECODING_TXNS),
 	NUMBER_OR(UINT, ws_rec_decoding, txn_xid, "txn_xid", ZERO),
-	NAMED(FLAGS, ws_rec_decoding, txn_flags, "txn_flags", txn_flags),
+	NAMED(FLAGS, ws_rec_decoding, txn_flags, "txn_flags", open_flags),
 	NUMBER_OR(UINT, ws_rec_decoding, oldest_xid, "oldest_xid", ZERO),
 	IF(UINT, open_txns, "open_txns", WS_DECODING_TXNS),
 	NAMED_OR_ZERO(ENUM, ws_rec_decoding, snapshot, "snapshot", snapshot_names),

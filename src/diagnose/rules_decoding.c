@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What logical decoding does: big transactions, spilling, the output plugin, making a slot. */
+#include <string.h>
+
+#include "base/util.h"
+#include "diagnose/evidence.h"
+
+/* What building a snapshot waits for, if no lock says it (snapbuild.c: SnapBuildFindSnapshot). */
+static const char *snapshot_wait(enum ws_snapshot snapshot)
+{
+	switch (snapshot) {
+	case WS_SNAPSHOT_START:
+		return "it waits for a WAL record of the transactions that run; on a standby the "
+		       "primary writes one at its next checkpoint, or by pg_log_standby_snapshot() "
+		       "(16 and later).";
+	case WS_SNAPSHOT_BUILDING:
+	case WS_SNAPSHOT_FULL:
+		return "it waits for transactions that ran before it to end; which one is not "
+		       "known.";
+	case WS_SNAPSHOT_CONSISTENT:
+		return "its snapshot is ready.";
+	default:
+		return "it waits for transactions that ran before it; which one is not known.";
+	}
+}
+
+static const char *snapshot_name(enum ws_snapshot snapshot)
+{
+	static const char *const names[] = { "", "start", "building", "full", "consistent" };
+
+	return (size_t)snapshot < WS_ARRAY_SIZE(names) ? names[snapshot] : "";
+}
+
+WS_RULE(slot_waits_for_transaction)
+{
+	const struct ws_last_command *cmd = &c->t->command;
+	uint64_t from = cmd->start_ns > c->from_ns ? cmd->start_ns : c->from_ns;
+	uint64_t to = cmd->end_ns && cmd->end_ns < c->to_ns ? cmd->end_ns : c->to_ns;
+	uint64_t lasted = to > from ? to - from : 0, wait;
+	enum ws_snapshot snapshot = WS_SNAPSHOT_UNKNOWN;
+	char text[WS_DURATION_TEXT];
+
+	if (strcmp(cmd->kind, "CREATE_REPLICATION_SLOT") != 0 ||
+	    lasted < ws_limit_ns(WS_LIMIT_SLOT_WAIT) || c->s->end_ns)
+		return false;
+	wait = c->state_ns[WS_STATE_WAIT_LOCK];
+	f->confidence = wait ? 0.95 : 0.75;
+	ws_fact(f, "command_time", lasted, "ns");
+	ws_fact(f, "wait_lock", wait, "ns");
+	if (c->t->lock_xid)
+		ws_fact(f, "xid", c->t->lock_xid, "");
+	if (c->t->lock_holder)
+		ws_fact(f, "holder_pid", c->t->lock_holder, "");
+	if (c->t->has_decoding) {
+		snapshot = (enum ws_snapshot)c->t->decoding.snapshot;
+		ws_fact_text(f, "snapshot", snapshot_name(snapshot));
+		ws_fact_lsn(f, "decoded", c->t->decoding.read_lsn);
+	}
+	ws_say(f, "CREATE_REPLICATION_SLOT has taken %s: ", ws_duration_format(lasted, text));
+	if (c->t->lock_xid && c->t->lock_holder)
+		ws_say(f, "it waits for transaction %u of process %u to end.", c->t->lock_xid,
+		       c->t->lock_holder);
+	else if (c->t->lock_xid)
+		ws_say(f, "it waits for transaction %u to end.", c->t->lock_xid);
+	else
+		ws_say(f, "%s", snapshot_wait(snapshot));
+	return true;
+}
+
+static bool is_logical(const struct ws_case *c)
+{
+	return c->s->kind == WS_SESSION_KIND_LOGICAL;
+}
+
+static double decoding(const struct ws_case *c)
+{
+	return ws_case_share(c, WS_STATE_DECODE) + ws_case_share(c, WS_STATE_READ_WAL) +
+	       ws_case_share(c, WS_STATE_OUTPUT_PLUGIN);
+}
+
+/* A transaction, as last seen. */
+struct big {
+	const struct ws_rec_decoding *d;
+	uint64_t bytes; /* its size, by the best that is known */
+	uint64_t lasts; /* gathered so long without output, or handed out so long */
+	uint64_t to;	/* where that will be over, 0: not known */
+	bool moves;
+};
+
+static uint64_t between(uint64_t from, uint64_t to)
+{
+	return to > from ? to - from : 0;
+}
+
+/* Its end was decoded, the output plugin gets one change after the other. */
+static void look_at_output(const struct ws_case *c, struct big *big)
+{
+	big->bytes = between(big->d->txn_first_lsn, big->d->txn_end_lsn);
+	big->lasts = between(c->t->txn_since_ns, c->to_ns);
+	big->to = big->d->txn_end_lsn;
+	big->moves = ws_case_moves(c, WS_TXN_AT, ws_limit_ns(WS_LIMIT_TXN_TIME));
+}
+
+/* Changes are gathered until its commit comes. What others spill meanwhile counts as its own: the
+ * server keeps no sum by transaction. */
+static void look_at_gathering(const struct ws_case *c, struct big *big)
+{
+	uint64_t txns = ws_case_known(c, WS_TXNS) ? ws_case_still(c, WS_TXNS) : 0;
+
+	big->bytes = big->d->buffer_bytes + ws_case_grown(c, WS_SPILLED);
+	/* The counters come with the end of a transaction: since then no output. */
+	big->lasts = txns;
+	if (!(big->d->valid & WS_DECODING_STATS) && big->d->open_txns == 1) {
+		big->bytes = between(big->d->txn_first_lsn, big->d->read_lsn);
+		big->lasts = between(c->t->txn_since_ns, c->to_ns);
+	}
+	if (ws_case_known(c, WS_TARGET))
+		big->to = ws_case_watch(c, WS_TARGET)->last;
+	big->moves = ws_case_moves(c, WS_DECODED, ws_limit_ns(WS_LIMIT_TXN_TIME)) ||
+		     decoding(c) >= ws_limit(WS_LIMIT_DOMINANT);
+}
+
+/* How far it is, and how long it takes at this rate. */
+static void say_progress(const struct ws_case *c, struct ws_finding *f, const struct big *big,
+			 bool output)
+{
+	uint64_t at = ws_case_watch(c, WS_TXN_AT)->last, left = between(at, big->to);
+	uint64_t grown = ws_case_grown(c, WS_TXN_AT), span = ws_case_span(c, WS_TXN_AT);
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+	double estimate = grown ? (double)left / (double)grown * (double)span : 0;
+
+	if (!ws_case_known(c, WS_TXN_AT) || !big->to)
+		return;
+	ws_fact_lsn(f, output ? "output" : "decoded", at);
+	ws_fact(f, output ? "still_to_hand_out" : "still_to_decode", left, "bytes");
+	if (output && big->bytes)
+		ws_say(f, "; %.0f %% of its WAL are done",
+		       100.0 * (double)between(big->d->txn_first_lsn, at) / (double)big->bytes);
+	else
+		ws_say(f, "; %s of WAL are still to be decoded", ws_bytes_format(left, bytes));
+	if (!big->moves || estimate <= 0 || estimate >= 1e18)
+		return;
+	ws_fact(f, "estimate", (uint64_t)estimate, "ns");
+	ws_say(f, ", at this rate in %s", ws_duration_format((uint64_t)estimate, text));
+}
+
+static void tell_big(struct ws_finding *f, const struct big *big, const struct ws_case *c)
+{
+	const struct ws_rec_decoding *d = big->d;
+
+	if (d->txn_xid)
+		ws_fact(f, "xid", d->txn_xid, "");
+	if (d->valid & WS_DECODING_TXNS)
+		ws_fact(f, "changes", d->txn_changes, "");
+	ws_fact_lsn(f, "first_lsn", d->txn_first_lsn);
+	ws_fact_lsn(f, "commit_end_lsn", d->txn_end_lsn);
+	ws_fact(f, "in_memory", d->buffer_bytes, "bytes");
+	ws_fact(f, "spilled", ws_case_grown(c, WS_SPILLED), "bytes");
+	ws_fact_lsn(f, "restart_lsn", d->restart_lsn);
+}
+
+static void say_xid(struct ws_finding *f, const struct ws_rec_decoding *d)
+{
+	if (d->txn_xid)
+		ws_say(f, "Transaction %u, a large one, ", d->txn_xid);
+	else
+		ws_say(f, "A large transaction ");
+}
+
+WS_RULE(large_transaction)
+{
+	const struct ws_rec_decoding *d = &c->t->decoding;
+	bool output = d->txn_flags & WS_TXN_OUTPUT;
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+	struct big big = { .d = d };
+
+	if (!is_logical(c) || !c->t->has_decoding || !(d->valid & WS_DECODING_BUFFER) ||
+	    c->s->end_ns)
+		return false;
+	if (output)
+		look_at_output(c, &big);
+	else
+		look_at_gathering(c, &big);
+	if ((double)big.bytes < ws_limit(WS_LIMIT_TXN_BYTES) ||
+	    big.lasts < ws_limit_ns(WS_LIMIT_TXN_TIME) || (!output && !big.moves))
+		return false;
+	f->confidence = d->txn_xid ? 0.85 : 0.75;
+	tell_big(f, &big, c);
+	say_xid(f, d);
+	ws_fact(f, output ? "handed_out_for" : "no_transaction_ended_for", big.lasts, "ns");
+	if (output)
+		ws_say(f, "is handed to the client for %s: %llu changes, %s of WAL",
+		       ws_duration_format(big.lasts, text), (unsigned long long)d->txn_changes,
+		       ws_bytes_format(big.bytes, bytes));
+	else
+		ws_say(f,
+		       "is being gathered: %s of changes so far, and no transaction has been "
+		       "sent for %s",
+		       ws_bytes_format(big.bytes, bytes), ws_duration_format(big.lasts, text));
+	say_progress(c, f, &big, output);
+	ws_say(f, ".");
+	if (output && !big.moves)
+		ws_say(f, " It has not come further of late.");
+	return true;
+}
+
+/* Share of the time that went into the files of spilled changes; -1: not known. */
+static double spill_share(const struct ws_case *c)
+{
+	uint64_t known = c->accounted_ns - c->lost_ns;
+	uint64_t ns = ws_case_grown(c, WS_SPILL_TIME) + ws_case_grown(c, WS_RESTORE_TIME);
+
+	if (!(c->t->decoding.valid & WS_DECODING_TIMES) || !known)
+		return -1;
+	return (double)ns / (double)known;
+}
+
+WS_RULE(spilling)
+{
+	uint64_t spilled = ws_case_grown(c, WS_SPILLED), decoded = ws_case_grown(c, WS_DECODED);
+	char bytes[WS_BYTES_TEXT], write[WS_DURATION_TEXT], read[WS_DURATION_TEXT];
+	uint64_t spill_ns = ws_case_grown(c, WS_SPILL_TIME);
+	uint64_t restore_ns = ws_case_grown(c, WS_RESTORE_TIME);
+	double share = spill_share(c);
+
+	if (!is_logical(c) || !c->t->has_decoding)
+		return false;
+	if (share >= 0 ? share < ws_limit(WS_LIMIT_SPILL_TIME)
+		       : !spilled || decoding(c) < ws_limit(WS_LIMIT_SPILL_TIME) ||
+				 (double)spilled < ws_limit(WS_LIMIT_SPILL_BYTES) * (double)decoded)
+		return false;
+	f->confidence = share >= 0 ? 0.9 : 0.7;
+	ws_fact(f, "spilled", spilled, "bytes");
+	ws_fact(f, "spilled_transactions", c->t->decoding.spill_txns, "");
+	ws_fact(f, "decoded", decoded, "bytes");
+	ws_fact_share(c, f, WS_STATE_DECODE);
+	if (share >= 0) {
+		ws_fact(f, "spill_share", (uint64_t)(100 * share + 0.5), "%");
+		ws_fact(f, "spill_time", spill_ns, "ns");
+		ws_fact(f, "read_back_time", restore_ns, "ns");
+	}
+	ws_say(f,
+	       "Decoding writes changes to disk and reads them back, because they do not fit into "
+	       "logical_decoding_work_mem: %s were spilled",
+	       ws_bytes_format(spilled, bytes));
+	if (share >= 0)
+		ws_say(f, ", and %.0f %% of the time went into that (%s writing, %s reading back)",
+		       100 * share, ws_duration_format(spill_ns, write),
+		       ws_duration_format(restore_ns, read));
+	ws_say(f, ".");
+	return true;
+}
+
+static bool own_work(const struct ws_case *c, struct ws_finding *f, enum ws_state state,
+		     const char *what)
+{
+	struct ws_trend trend;
+	char bytes[WS_BYTES_TEXT];
+
+	if (!is_logical(c) || ws_case_share(c, state) < ws_limit(WS_LIMIT_DOMINANT) ||
+	    !ws_case_falls_behind(c, &trend))
+		return false;
+	f->confidence = 0.8;
+	ws_fact_share(c, f, state);
+	ws_fact(f, "not_sent_before", (uint64_t)trend.before, "bytes");
+	ws_fact(f, "not_sent", (uint64_t)trend.after, "bytes");
+	ws_say(f,
+	       "%s takes %.0f %% of the time, and the session is %s behind and does not get "
+	       "nearer.",
+	       what, 100 * ws_case_share(c, state), ws_bytes_format((uint64_t)trend.after, bytes));
+	return true;
+}
+
+WS_RULE(output_plugin_slow)
+{
+	return own_work(c, f, WS_STATE_OUTPUT_PLUGIN, "The output plugin");
+}
+
+WS_RULE(decode_bound)
+{
+	bool told = c->s->hist[WS_METRIC_OUTPUT_PLUGIN_NS].count;
+
+	return own_work(c, f, WS_STATE_DECODE,
+			told ? "Decoding"
+			     : "Decoding (with the output plugin: level 3 tells them "
+			       "apart)");
+}
