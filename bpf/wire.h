@@ -704,7 +704,7 @@ enum ws_db_state {
 /* Taken about once a second of each server that is traced, if something changed. */
 struct ws_rec_cluster {
 	struct ws_rec h;       /* h.pid: the postmaster, h.start_ns 0, h.server its number */
-	__u64 flush_lsn;       /* WAL flushed here; on a standby replayed */
+	__u64 flush_lsn;       /* WAL flushed here; not known of a standby */
 	__u32 db_state;	       /* enum ws_db_state: of pg_control */
 	__u32 sync_waiters;    /* backends that wait for synchronous replication */
 	__u32 sync_walsenders; /* walsenders that match synchronous_standby_names */

@@ -96,6 +96,7 @@ struct ws_track {
 	bool has_sample;
 	struct ws_rec_sample sample; /* the last */
 	uint64_t samples, samples_on_disk;
+	bool target_is_flushed; /* WS_TARGET is where the server is, not where the session saw it */
 	bool has_decoding;
 	struct ws_rec_decoding decoding; /* the last */
 	uint64_t txn_since_ns; /* since when it speaks of one transaction, gathered or handed out */

@@ -5,6 +5,9 @@
 #include "base/util.h"
 #include "live/private.h"
 
+/* So long the place of a server's shared memory is taken for granted. */
+#define SHMEM_NS 10000000000ULL
+
 static uint64_t exported(const struct ws_known_postmaster *item, const struct ws_binary *binary,
 			 const char *name)
 {
@@ -24,6 +27,7 @@ static int emit(struct ws_live *live, const struct ws_known_postmaster *item)
 			.time_ns = ws_clock_mono_ns(),
 			.server = item->server,
 		},
+		.flush_lsn = cluster->flush_lsn,
 		.db_state = cluster->db_state,
 		.sync_waiters = cluster->sync_waiters,
 		.sync_walsenders = cluster->sync_walsenders,
@@ -54,6 +58,34 @@ static enum ws_walreceiver look_at_walreceiver(const struct ws_live *live,
 							    : WS_WALRECEIVER_RUNS;
 }
 
+/* After a crash a server may have its shared memory elsewhere. */
+static bool open_shmem(struct ws_known_postmaster *item, const struct ws_binary *binary)
+{
+	item->xlog_ctl = 0;
+	item->shmem_opened_ns = ws_clock_mono_ns();
+	ws_shmem_variables_find(binary->image, &item->shmem_variables);
+	if (ws_shmem_open(&item->shmem, item->pid, item->base, binary->major,
+			  &binary->plan.config.off, &item->shmem_variables, NULL))
+		return false;
+	item->xlog_ctl = ws_wal_ctl(&item->shmem);
+	return item->xlog_ctl != 0;
+}
+
+static void read_flushed(struct ws_known_postmaster *item, const struct ws_binary *binary,
+			 struct ws_cluster *now)
+{
+	uint64_t lsn;
+
+	/* The postmaster's place in memory may have changed: where its list grew, say. */
+	if (ws_clock_mono_ns() - item->shmem_opened_ns >= SHMEM_NS || !item->shmem_opened_ns ||
+	    item->shmem.var != &item->shmem_variables)
+		open_shmem(item, binary);
+	if (!item->xlog_ctl || !ws_wal_flushed(&item->shmem, item->xlog_ctl, &lsn))
+		return;
+	now->flush_lsn = lsn;
+	now->valid |= WS_CLUSTER_FLUSH;
+}
+
 static int tell(struct ws_live *live, struct ws_known_postmaster *item)
 {
 	const struct ws_binary *binary = ws_live_binary(live, item->server);
@@ -71,6 +103,7 @@ static int tell(struct ws_live *live, struct ws_known_postmaster *item)
 		.off = &binary->plan.config.off,
 	};
 	ws_cluster_read(&place, &now);
+	read_flushed(item, binary, &now);
 	if (now.db_state == WS_DB_IN_ARCHIVE_RECOVERY)
 		now.walreceiver = look_at_walreceiver(live, item);
 	if (!now.valid || (item->cluster_told && !memcmp(&now, &item->cluster, sizeof(now))))

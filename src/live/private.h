@@ -13,6 +13,7 @@
 #include "probe/crosscheck.h"
 #include "probe/cluster.h"
 #include "probe/plan.h"
+#include "shmem/wal.h"
 #include "symbol/resolve.h"
 #include "target/proc.h"
 
@@ -51,6 +52,9 @@ struct ws_known_postmaster {
 	uint64_t base;
 	struct ws_cluster cluster; /* as last told */
 	bool cluster_told;
+	struct ws_shmem_variables shmem_variables;
+	struct ws_shmem shmem; /* for its WAL position; opened anew now and then */
+	uint64_t xlog_ctl, shmem_opened_ns;
 	struct ws_process walreceiver; /* of a standby; pid 0: none */
 };
 

@@ -26,6 +26,7 @@ struct ws_cluster {
 	uint32_t sync_waiters;
 	uint32_t sync_walsenders;
 	uint32_t valid;	      /* enum ws_cluster_valid */
+	uint64_t flush_lsn;   /* who knows its shared memory fills it */
 	uint32_t walreceiver; /* enum ws_walreceiver: who knows /proc fills it */
 	char sync_names[WS_SYNC_NAMES_LEN];
 };

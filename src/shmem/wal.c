@@ -52,6 +52,26 @@ static void read_xlog(const struct ws_shmem *shmem, struct ws_wal *wal)
 	}
 }
 
+uint64_t ws_wal_ctl(const struct ws_shmem *shmem)
+{
+	uint64_t ctl, size;
+
+	return ws_shmem_find(shmem, "XLOG Ctl", &ctl, &size) ? ctl : 0;
+}
+
+/* Flush follows write in XLogwrtResult (10 to 16), logFlushResult logWriteResult (17 and later). */
+bool ws_wal_flushed(const struct ws_shmem *shmem, uint64_t ctl, uint64_t *lsn)
+{
+	const struct ws_offsets *off = shmem->off;
+	uint32_t written = off->xlog_write_atomic != WS_UNKNOWN ? off->xlog_write_atomic
+								: off->xlog_write_result;
+	struct ws_wal wal = { 0 };
+
+	read_recovery(shmem, ctl, &wal);
+	return wal.has_recovery && !wal.in_recovery && written != WS_UNKNOWN &&
+	       read_ctl(shmem, ctl, written + 8, lsn, sizeof(*lsn)) && *lsn;
+}
+
 static void read_limits(const struct ws_shmem *shmem, struct ws_wal *wal)
 {
 	const struct ws_shmem_variables *var = shmem->var;

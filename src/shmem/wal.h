@@ -33,6 +33,11 @@ struct ws_wal {
 /* What cannot be read is not known. */
 void ws_wal_read(const struct ws_shmem *shmem, struct ws_wal *wal);
 
+/* Where XLogCtl is, 0: not known; and up to where WAL was flushed by it. False on a standby, and
+ * where it cannot be read. */
+uint64_t ws_wal_ctl(const struct ws_shmem *shmem);
+bool ws_wal_flushed(const struct ws_shmem *shmem, uint64_t ctl, uint64_t *lsn);
+
 const char *ws_wal_source_name(enum ws_wal_source source); /* NULL for none */
 
 /* Transactions between `xid` and the next one; false for none, or special ones. */

@@ -2,6 +2,7 @@
 """Logical walsenders: big transactions, slots that wait, consumers that do not confirm, copies of tables."""
 
 import contextlib
+import os
 import signal
 import time
 
@@ -34,26 +35,147 @@ def slot(made, name, plugin="test_decoding"):
 
 
 @contextlib.contextmanager
-def recvlogical(made, name):
-    client = made.recvlogical(name, "-s", "1", application=name)
+def recvlogical(made, name, *options):
+    client = made.recvlogical(name, "-s", "1", *options, application=name)
     try:
         yield client
     finally:
         client.stop(signal.SIGKILL)
 
 
-class Transactions(LabTest):
-    def test_a_transaction_too_big_for_memory_is_spilling_or_large_transaction(self):
-        """Level 3 sees that it is written to disk; how much of it is behind decides which of the two."""
+def undisturbed(pid):
+    """What has much to do gets a CPU at once, whatever else the host does: else it is starved, and says so."""
+    os.sched_setscheduler(pid, os.SCHED_RR, os.sched_param(1))
+    return pid
+
+
+class BusyTest(LabTest):
+    def assert_works(self, seen, pid, state, share):
+        """What the walsender did while the fault was there; it does not sleep then, as one that waits does."""
+        for of, window in seen.windows:
+            times = seen.record.time_in(of, window.begin, window.end)
+            self.assertGreaterEqual(times.get(state, 0), share * window.seconds, f"{pid}: {times}")
+
+
+@contextlib.contextmanager
+def writer(made, statement, rate):
+    """Runs a statement so often a second, as far as it can, as long as the body runs."""
+    script = space().file(f"writer.{time.monotonic_ns()}.sql")
+    with open(script, "w", encoding="ascii") as file:
+        file.write(f"{statement};\n")
+    os.chmod(script, 0o644)
+    bench = made.start_program(["pgbench", "-n", "-c", "1", "-T", "3600", "-R", str(rate), "-f", script, "-d",
+                                made.conninfo(application="writer", database="postgres")], name="writer")
+    try:
+        yield bench
+    finally:
+        bench.stop(signal.SIGTERM)
+
+
+def many(made, transactions, rows):
+    """Transactions of so many rows each."""
+    made.sql(f"do $$ begin for i in 1..{transactions} loop insert into small select generate_series(1, {rows}); "
+             "commit; end loop; end $$")
+
+
+class Transactions(BusyTest):
+    def test_transactions_too_big_for_memory_are_spilling(self):
+        """Each has ten times the memory allowed, and none is large. Nobody has asked for what they change."""
         made = server()
-        with slot(made, "l_spill") as name:
-            made.sql("insert into small select generate_series(1, 1500000)")
+        made.sql("create publication l_spill for table filler")
+        with slot(made, "l_spill", "pgoutput") as name:
+            many(made, 1200, 5000)
+            with scene(made) as seen, recvlogical(made, name, "-o", "proto_version=1", "-o",
+                                                  "publication_names=l_spill"):
+                pid = undisturbed(seen.pid(name))
+                time.sleep(0.5)
+                seen.hold(6, pid)
+                seen.record.end()
+        entry = self.assert_session(seen, pid, "spilling", (*NOT_THE_CLIENT, "large_transaction", "falling_behind"))
+        times = {fact["fact"]: fact["value"] for fact in entry["evidence"]}
+        self.assertGreater(times["spill_time"], 0, lab.figures(entry))
+        self.assertGreater(times["read_back_time"], 0, lab.figures(entry))
+
+    def big(self, name, *options, level=2):
+        """One of 1.5 million changes, after its commit; returns the transaction, what was seen, the walsender."""
+        made = server()
+        with slot(made, name):
+            xid = made.value("with filled as (insert into small select generate_series(1, 1500000) returning 1) "
+                             "select txid_current() from filled limit 1")
+            with scene(made, *options, level=level) as seen, recvlogical(made, name):
+                pid = undisturbed(seen.pid(name))
+                time.sleep(0.5)
+                seen.hold(6.5, pid)
+                seen.record.end()
+        return xid, seen, pid
+
+    def test_a_big_transaction_is_large_transaction(self):
+        """Level 3 makes decoding slow enough for it not to be over soon."""
+        xid, seen, pid = self.big("l_large", level=3)
+        entry = self.assert_session(seen, pid, "large_transaction", NOT_THE_CLIENT, cut=None)
+        self.assertIn(f"ransaction {xid},", entry["text"], lab.figures(entry))
+        facts = {fact["fact"]: fact["value"] for fact in entry["evidence"]}
+        self.assertEqual(facts["xid"], int(xid), lab.figures(entry))
+        self.assertGreater(facts["changes"], 100000, lab.figures(entry))
+        self.assertLessEqual(facts["changes"], 1500001, lab.figures(entry))
+
+    def test_a_backlog_of_small_transactions_is_catching_up(self):
+        made = server()
+        with slot(made, "l_catch") as name:
+            many(made, 20000, 150)
             with scene(made, level=3) as seen, recvlogical(made, name):
-                pid = seen.pid(name)
+                pid = undisturbed(seen.pid(name))
                 time.sleep(1)
                 seen.hold(6, pid)
                 seen.record.end()
-        self.assert_session(seen, pid, ("spilling", "large_transaction"), NOT_THE_CLIENT, cut=None)
+        entry = self.assert_session(seen, pid, "catching_up", (
+            *NOT_THE_CLIENT, "falling_behind", "large_transaction", "spilling", "decode_bound"))
+        facts = {fact["fact"] for fact in entry["evidence"]}
+        self.assertLessEqual({"not_sent", "estimate"}, facts, lab.figures(entry))
+
+
+class Work(BusyTest):
+    """More is written than the walsender can do."""
+
+    def swamped(self, name, statement, rate, level, plugin="test_decoding", options=()):
+        made = server()
+        with slot(made, name, plugin):
+            with recvlogical(made, name, *options), scene(made, level=level) as seen:
+                pid = undisturbed(seen.pid(name))
+                with writer(made, statement, rate):
+                    time.sleep(1.5)
+                    seen.hold(7, pid)
+                seen.record.end()
+        return seen, pid
+
+    def test_a_row_filter_that_takes_its_time_is_decode_bound(self):
+        """It is looked at before the output plugin begins to write, and lets nothing through."""
+        made = server()
+        made.sql("create table filtered (t text); create publication l_filter for table filtered "
+                 "where (md5(repeat(t, 2000)) = '') with (publish = 'insert')")
+        seen, pid = self.swamped(
+            "l_filter", "insert into filtered select repeat('f', 1500) from generate_series(1, 100)", 20, 2,
+            "pgoutput", ("-o", "proto_version=1", "-o", "publication_names=l_filter"))
+        self.assert_session(seen, pid, "decode_bound", (
+            *NOT_THE_CLIENT, "catching_up", "large_transaction", "spilling", "output_plugin_slow"))
+        self.assert_works(seen, pid, "decode", 0.6)
+
+    def test_values_that_take_long_to_write_are_output_plugin_slow(self):
+        """Each element of an array of functions is looked up by its number, for its name."""
+        made = server()
+        made.sql("create table slow (f regprocedure[]); alter table slow alter f set storage plain")
+        seen, pid = self.swamped(
+            "l_plugin", "insert into slow select array(select oid from pg_proc limit 1500)::regprocedure[] "
+            "from generate_series(1, 40)", 20, 3)
+        self.assert_session(seen, pid, "output_plugin_slow", (
+            *NOT_THE_CLIENT, "catching_up", "spilling", "decode_bound"))
+        self.assert_works(seen, pid, "output_plugin", 0.6)
+
+    def test_a_walsender_that_has_no_single_cause_is_falling_behind(self):
+        """At level 3 small changes cost as much in each of the stages."""
+        seen, pid = self.swamped("l_behind", "insert into small select generate_series(1, 120)", 2500, 3)
+        self.assert_session(seen, pid, ("falling_behind", "decode_bound"), (
+            *NOT_THE_CLIENT, "catching_up", "large_transaction", "spilling"))
 
 
 class Slots(LabTest):
@@ -74,6 +196,7 @@ class Slots(LabTest):
         text = entry["text"] + str(entry["evidence"])
         self.assertIn(holder.value, text)
         self.assertIn(str(holder.pid), text)
+        self.assertIn("building", text)
 
     def test_a_consumer_that_confirms_nothing_is_consumer_not_confirming(self):
         made = server()
@@ -119,7 +242,7 @@ class Clients(LabTest):
                             state="recv_blocked")
 
 
-class Copies(LabTest):
+class Copies(BusyTest):
     def copy(self, name, filtered="", trigger=""):
         """Copies a table of 40 MB for a subscription; returns what was recorded of it, and the walsender."""
         made = server()
@@ -153,7 +276,8 @@ class Copies(LabTest):
     def test_the_copy_of_a_table_is_table_copy(self):
         """What the server has to find out about each row takes its time, at most."""
         seen, pid = self.copy("l_copied", filtered="where (md5(repeat(t, 500)) <> '')")
-        entry = self.assert_session(seen, pid, "table_copy", NOT_THE_CLIENT, state="sql")
+        entry = self.assert_session(seen, pid, "table_copy", NOT_THE_CLIENT)
+        self.assert_works(seen, pid, "sql", 0.9)
         self.assertIn("l_copied", entry["text"] + str(entry["evidence"]), lab.figures(entry))
 
     def test_the_copy_of_a_table_for_a_slow_subscriber_is_receiver_slow(self):
