@@ -213,6 +213,86 @@ static int explain_groups(struct ws_diagnosis *d, const struct ws_session *const
 	return rc;
 }
 
+/* pg_%u_sync_%u_%llu: the subscription, the table, the publisher's system (tablesync.c,
+ * ReplicationSlotNameForTablesync, 14 and later). Such a worker's slot and application. */
+static bool sync_name(const char *name, unsigned long *subscription)
+{
+	char *end;
+
+	if (strncmp(name, "pg_", 3) != 0 || name[3] < '0' || name[3] > '9')
+		return false;
+	*subscription = strtoul(name + 3, &end, 10);
+	return strncmp(end, "_sync_", 6) == 0;
+}
+
+static bool is_sync_worker(const struct ws_session *s, unsigned long *subscription)
+{
+	return s->slot[0] ? sync_name(s->slot, subscription)
+			  : sync_name(s->application, subscription);
+}
+
+/* The publisher is told no name that the workers of one subscription share with the one that
+ * applies changes: it is the only one that comes from the same place as the same user. */
+static const struct ws_session *apply_worker(const struct ws_session *const *sessions, size_t count,
+					     const struct ws_session *worker)
+{
+	const struct ws_session *found = NULL;
+	unsigned long number;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct ws_session *s = sessions[i];
+
+		if (s->postmaster_pid != worker->postmaster_pid ||
+		    s->kind != WS_SESSION_KIND_LOGICAL || s->end_ns || !s->slot[0] ||
+		    is_sync_worker(s, &number) || strcmp(s->host, worker->host) != 0 ||
+		    strcmp(s->user, worker->user) != 0 ||
+		    strcmp(s->database_name, worker->database_name) != 0)
+			continue;
+		if (found)
+			return NULL;
+		found = s;
+	}
+	return found;
+}
+
+/* Workers that copy tables come and go, each with a slot of its own: the subscription is what they
+ * have in common. */
+static int explain_subscriptions(struct ws_diagnosis *d, const struct ws_session *const *sessions,
+				 size_t count, ws_explain_fn fn, void *arg)
+{
+	struct members m = { 0 };
+	int rc = members_init(&m, count + 1);
+
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		const struct ws_session *first = sessions[i], *apply;
+		struct ws_explained e = { .scope = WS_SCOPE_SUBSCRIPTION,
+					  .postmaster_pid = first->postmaster_pid };
+		unsigned long subscription, other;
+		bool told = false;
+
+		if (!is_sync_worker(first, &subscription))
+			continue;
+		for (size_t j = 0; j < i && !told; j++)
+			told = sessions[j]->postmaster_pid == first->postmaster_pid &&
+			       is_sync_worker(sessions[j], &other) && other == subscription;
+		if (told)
+			continue;
+		m.count = 0;
+		apply = apply_worker(sessions, count, first);
+		if (apply)
+			members_add(&m, d, apply);
+		for (size_t j = i; j < count; j++)
+			if (sessions[j]->postmaster_pid == first->postmaster_pid &&
+			    is_sync_worker(sessions[j], &other) && other == subscription)
+				members_add(&m, d, sessions[j]);
+		e.name = apply ? apply->slot : first->slot[0] ? first->slot : first->application;
+		if (m.count)
+			rc = explain_members(d, &m, &e, NULL, fn, arg);
+	}
+	members_deinit(&m);
+	return rc;
+}
+
 static int explain_clusters(struct ws_diagnosis *d, const struct ws_session *const *sessions,
 			    size_t count, bool all, ws_explain_fn fn, void *arg)
 {
@@ -244,6 +324,8 @@ int ws_diagnosis_explain(struct ws_diagnosis *d, const struct ws_session *const 
 		rc = explain_session(d, sessions[i], fn, arg);
 	if (rc == 0)
 		rc = explain_groups(d, sessions, count, fn, arg);
+	if (rc == 0)
+		rc = explain_subscriptions(d, sessions, count, fn, arg);
 	if (rc == 0)
 		rc = explain_clusters(d, sessions, count, all_clusters, fn, arg);
 	return rc;

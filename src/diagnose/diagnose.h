@@ -56,7 +56,12 @@ enum ws_verdict {
 };
 const char *ws_verdict_name(enum ws_verdict verdict); /* "receiver_slow" */
 
-enum ws_scope { WS_SCOPE_SESSION = 1, WS_SCOPE_GROUP = 2, WS_SCOPE_CLUSTER = 4 };
+enum ws_scope {
+	WS_SCOPE_SESSION = 1,
+	WS_SCOPE_GROUP = 2,
+	WS_SCOPE_CLUSTER = 4,
+	WS_SCOPE_SUBSCRIPTION = 8, /* a group, of the workers of one subscription */
+};
 const char *ws_scope_name(enum ws_scope scope);
 
 /* A figure that speaks for a verdict. */

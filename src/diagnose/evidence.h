@@ -65,7 +65,8 @@ struct ws_last_command {
 	char kind[32];
 	uint64_t start_ns, end_ns; /* 0: not known, or it still runs */
 	enum ws_outcome outcome;
-	uint64_t start_lsn; /* of START_REPLICATION */
+	uint64_t start_lsn;	     /* of START_REPLICATION */
+	char table[2 * WS_NAME_LEN]; /* of COPY, as it is written there; cut if longer */
 };
 struct ws_last_error {
 	char kind[32]; /* of its command */
@@ -298,6 +299,7 @@ WS_RULE(spilling);
 WS_RULE(decode_bound);
 WS_RULE(output_plugin_slow);
 WS_RULE(table_copy);
+WS_RULE(table_copies);
 WS_RULE(backup_waits_for_checkpoint);
 WS_RULE(backup_throttled);
 WS_RULE(backup_client_slow);

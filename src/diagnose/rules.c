@@ -106,6 +106,9 @@ static const struct ws_rule rules[] = {
 	    "See pg_stat_archiver: archive_command fails or is slow."),
 	ROW(table_copy, TABLE_COPY, S, SENDER,
 	    "The initial copy of a table: nothing to do, unless it takes too long."),
+	ROW(table_copies, TABLE_COPY, WS_SCOPE_SUBSCRIPTION, SENDER,
+	    "The subscription's initial copies: max_sync_workers_per_subscription says how many "
+	    "run at a time. Changes of a table are applied once its copy is over."),
 	ROW(falling_behind, FALLING_BEHIND, S, SENDER,
 	    "More WAL is written than this session takes: see the bottleneck named."),
 	ROW(catching_up, CATCHING_UP, S, SENDER, "Nothing to do but to wait."),
@@ -131,7 +134,7 @@ const char *ws_verdict_name(enum ws_verdict verdict)
 
 const char *ws_scope_name(enum ws_scope scope)
 {
-	return scope == WS_SCOPE_SESSION ? "session"
-	       : scope == WS_SCOPE_GROUP ? "group"
-					 : "cluster";
+	return scope == WS_SCOPE_SESSION   ? "session"
+	       : scope == WS_SCOPE_CLUSTER ? "cluster"
+					   : "group";
 }

@@ -265,3 +265,40 @@ WS_RULE(shutdown_waits_for_standby)
 	       t->s->flush_lsn ? ws_lsn_format(t->s->flush_lsn, confirmed) : "nothing");
 	return true;
 }
+
+static bool copies(const struct ws_track *t)
+{
+	return strcmp(t->command.kind, "COPY") == 0 && t->command.outcome == WS_OUTCOME_RUNNING &&
+	       !t->s->end_ns;
+}
+
+/* So many names of tables fit into a sentence. */
+#define TABLES_NAMED 5
+
+WS_RULE(table_copies)
+{
+	size_t running = 0;
+	char text[WS_DURATION_TEXT];
+
+	for (size_t i = 0; i < c->member_count; i++)
+		running += copies(c->members[i]);
+	if (!running)
+		return false;
+	f->confidence = 0.9;
+	ws_fact(f, "copies_running", running, "sessions");
+	ws_fact(f, "sessions", c->member_count, "sessions");
+	ws_say(f, "Workers of one subscription copy %zu table%s now:", running,
+	       running == 1 ? "" : "s");
+	for (size_t i = 0, named = 0; i < c->member_count && named < TABLES_NAMED; i++) {
+		const struct ws_track *t = c->members[i];
+
+		if (!copies(t))
+			continue;
+		ws_fact_text(f, "table", t->command.table);
+		ws_say(f, "%s %s for %s", named++ ? "," : "",
+		       t->command.table[0] ? t->command.table : "one",
+		       ws_duration_format(c->to_ns - t->command.start_ns, text));
+	}
+	ws_say(f, ".");
+	return true;
+}

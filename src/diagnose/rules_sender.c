@@ -128,7 +128,8 @@ WS_RULE(wal_read_slow)
 
 WS_RULE(table_copy)
 {
-	char text[WS_DURATION_TEXT];
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+	uint64_t span = ws_case_span(c, WS_WIRE);
 	uint64_t ns = c->state_ns[WS_STATE_SQL] + c->state_ns[WS_STATE_SEND_BLOCKED] +
 		      c->state_ns[WS_STATE_WAIT_LOCK];
 	uint64_t known = c->accounted_ns - c->lost_ns;
@@ -137,11 +138,22 @@ WS_RULE(table_copy)
 	    (double)ns < ws_limit(WS_LIMIT_DOMINANT) * (double)known)
 		return false;
 	f->confidence = 0.9;
+	ws_fact_text(f, "table", c->t->command.table);
 	ws_fact_share(c, f, WS_STATE_SQL);
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	ws_fact_share(c, f, WS_STATE_WAIT_LOCK);
-	ws_say(f, "The session copies a table (COPY) to its client, for %s of the time looked at.",
+	ws_say(f, "The session copies %s%s (COPY) to its client, for %s of the time looked at",
+	       c->t->command.table[0] ? "table " : "a table", c->t->command.table,
 	       ws_duration_format(ns, text));
+	if (span) {
+		ws_fact(f, "copied", ws_case_grown(c, WS_WIRE), "bytes");
+		ws_fact(f, "copied_per_second",
+			(uint64_t)((double)ws_case_grown(c, WS_WIRE) * 1e9 / (double)span),
+			"bytes");
+		ws_say(f, ", %s in %s", ws_bytes_format(ws_case_grown(c, WS_WIRE), bytes),
+		       ws_duration_format(span, text));
+	}
+	ws_say(f, ".");
 	if (ws_case_dominates(c, WS_STATE_SEND_BLOCKED))
 		ws_say(f, " The client, or the way to it, is what it waits for.");
 	if (ws_case_dominates(c, WS_STATE_WAIT_LOCK))

@@ -479,6 +479,40 @@ static uint64_t lsn_in(const char *text, size_t len)
 	return 0;
 }
 
+/* Up to the end of a name, with its schema: COPY name (columns) ... */
+static size_t name_length(const char *text, size_t len)
+{
+	bool quoted = false;
+	size_t n;
+
+	for (n = 0; n < len && (quoted || (text[n] != ' ' && text[n] != '(' && text[n] != ')'));
+	     n++)
+		quoted ^= text[n] == '"';
+	return n;
+}
+
+/* The table that a tablesync worker copies: COPY name ..., or COPY (SELECT ... FROM [ONLY] name ...
+ * (tablesync.c, copy_table). */
+static void copied_table(const char *text, size_t len, char *table, size_t size)
+{
+	static const char from[] = " FROM ", only[] = "ONLY ";
+	size_t at = 4, n;
+
+	while (at < len && text[at] == ' ')
+		at++;
+	if (at < len && text[at] == '(') {
+		const char *found = memmem(text, len, from, sizeof(from) - 1);
+
+		if (!found)
+			return;
+		at = (size_t)(found - text) + sizeof(from) - 1;
+	}
+	if (len - at >= sizeof(only) - 1 && strncasecmp(text + at, only, sizeof(only) - 1) == 0)
+		at += sizeof(only) - 1;
+	n = name_length(text + at, len - at);
+	snprintf(table, size, "%.*s", (int)(n < size ? n : size - 1), text + at);
+}
+
 int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *session,
 			 const struct ws_command *c)
 {
@@ -496,8 +530,11 @@ int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *sessio
 		if (c->text && strcmp(t->command.kind, "START_REPLICATION") == 0)
 			t->command.start_lsn = lsn_in(c->text, c->text_len);
 		if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
-		    strncasecmp(c->text, "COPY", 4) == 0)
+		    strncasecmp(c->text, "COPY", 4) == 0) {
 			snprintf(t->command.kind, sizeof(t->command.kind), "COPY");
+			copied_table(c->text, c->text_len, t->command.table,
+				     sizeof(t->command.table));
+		}
 	}
 	if (!c->sqlstate[0])
 		return 0;

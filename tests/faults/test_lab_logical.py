@@ -278,6 +278,10 @@ class Copies(BusyTest):
         seen, pid = self.copy("l_copied", filtered="where (md5(repeat(t, 500)) <> '')")
         entry = self.assert_session(seen, pid, "table_copy", NOT_THE_CLIENT)
         self.assert_works(seen, pid, "sql", 0.9)
+        group = self.assert_other(seen, "group", "table_copy", [pid])
+        self.assertIn("l_copied", group["text"], lab.figures(group))
+        apply = seen.pids("l_copied")[-1]
+        self.assertIn(seen.session(apply)["session"], group["sessions"], lab.figures(group))
         self.assertIn("l_copied", entry["text"] + str(entry["evidence"]), lab.figures(entry))
 
     def test_the_copy_of_a_table_for_a_slow_subscriber_is_receiver_slow(self):

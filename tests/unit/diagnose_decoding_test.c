@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Verdicts on logical decoding: what is made of the records of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "../lib/diagnosed.h"
+
+#define SESSION	     WS_SCOPE_SESSION
+#define SUBSCRIPTION WS_SCOPE_SUBSCRIPTION
+#define ALL_VALID                                                                       \
+	(WS_DECODING_READ | WS_DECODING_SLOT | WS_DECODING_BUFFER | WS_DECODING_STATS | \
+	 WS_DECODING_TIMES | WS_DECODING_TXNS)
+
+/* A second of decoding, and what is told of it. */
+static void second(struct lab *lab, struct ws_rec_decoding *r)
+{
+	lab_play(lab, &(struct step){ .seconds = 1,
+				      .wait = WS_WAIT_WAL,
+				      .flags = WS_TURN_LOGICAL,
+				      .busy_ms = 900,
+				      .stage = WS_STAGE_DECODE,
+				      .bytes = 4 * MB });
+	lab_sampled(lab, &r->h, WS_KIND_DECODING, sizeof(*r));
+}
+
+static void tell_flushed(struct lab *lab, uint64_t lsn)
+{
+	struct ws_rec_cluster r = {
+		.h = { .size = sizeof(r),
+		       .kind = WS_KIND_CLUSTER,
+		       .pid = POSTMASTER_PID,
+		       .time_ns = lab->tape.now_ns,
+		       .server = 1 },
+		.valid = WS_CLUSTER_FLUSH,
+		.flush_lsn = lsn,
+	};
+
+	lab_feed(lab, &r.h);
+}
+
+static void assert_said(struct lab *lab, const char *part)
+{
+	const struct ws_explained *row = lab_find(lab, SESSION);
+
+	assert_non_null(row);
+	if (!strstr(row->finding.text, part))
+		fail_msg("\"%s\" does not say \"%s\"", row->finding.text, part);
+}
+
+/* Transaction 777 is gathered: nothing else is there, and no transaction ends. */
+static void gather(struct lab *lab, uint64_t spilled)
+{
+	struct ws_rec_decoding r = { .valid = ALL_VALID,
+				     .txn_xid = 777,
+				     .oldest_xid = 777,
+				     .open_txns = 1,
+				     .txn_first_lsn = LSN };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		r.read_lsn = lab->sent + 4 * MB;
+		r.spill_bytes += spilled;
+		r.buffer_bytes = MB;
+		r.txn_changes += 1000;
+		second(lab, &r);
+		tell_flushed(lab, LSN + 80 * MB);
+	}
+}
+
+static void a_transaction_that_is_gathered_is_named_with_its_progress(void **state)
+{
+	gather(*state, 4 * MB);
+	assert_verdict(*state, SESSION, "large_transaction");
+	assert_said(*state, "Transaction 777,");
+	assert_said(*state, "41.0 MB of changes");
+	assert_said(*state, "40.0 MB of WAL are still to be decoded, at this rate in 10.0 s");
+}
+
+static void a_small_transaction_that_stays_open_is_none(void **state)
+{
+	gather(*state, 0);
+	assert_verdict(*state, SESSION, "catching_up");
+	assert_false(lab_also(*state, "large_transaction"));
+}
+
+/* Its commit was decoded: `each` bytes of its WAL are handed out in a second. */
+static void hand_out(struct lab *lab, uint64_t size, uint64_t each)
+{
+	struct ws_rec_decoding r = { .valid = ALL_VALID,
+				     .txn_xid = 778,
+				     .txn_flags = WS_TXN_OUTPUT | WS_TXN_SPILLED,
+				     .txn_changes = 50000,
+				     .txn_first_lsn = LSN,
+				     .txn_at_lsn = LSN + each,
+				     .txn_end_lsn = LSN + size,
+				     .read_lsn = LSN + size };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		second(lab, &r);
+		r.txn_at_lsn += each;
+	}
+}
+
+static void a_transaction_that_is_handed_out_says_how_much_is_done(void **state)
+{
+	hand_out(*state, 100 * MB, 5 * MB);
+	assert_verdict(*state, SESSION, "large_transaction");
+	assert_said(*state, "Transaction 778,");
+	assert_said(*state, "50000 changes, 100 MB of WAL");
+	assert_said(*state, "50 % of its WAL are done, at this rate in 10.0 s");
+}
+
+static void a_transaction_that_comes_no_further_is_told_from_a_slow_one(void **state)
+{
+	hand_out(*state, 100 * MB, 0);
+	assert_verdict(*state, SESSION, "large_transaction");
+	assert_said(*state, "It has not come further of late");
+}
+
+static void a_small_transaction_that_is_handed_out_is_none(void **state)
+{
+	hand_out(*state, MB, 1024);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void transactions_that_follow_each_other_are_none(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_decoding r = { .valid = ALL_VALID,
+				     .txn_flags = WS_TXN_OUTPUT,
+				     .txn_changes = 50000 };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		r.txn_xid = 800 + i / 3;
+		r.total_txns = i / 3;
+		r.txn_first_lsn = r.txn_at_lsn = lab->sent;
+		r.txn_end_lsn = lab->sent + 40 * MB;
+		second(lab, &r);
+	}
+	assert_verdict(lab, SESSION, "healthy_streaming");
+}
+
+/* Each second so much time goes into the files of spilled changes, and so many bytes. */
+static void spill(struct lab *lab, uint64_t write_ms, uint64_t read_ms, uint64_t bytes,
+		  uint32_t valid)
+{
+	struct ws_rec_decoding r = { .valid = valid };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		r.read_lsn = lab->sent;
+		r.spill_ns += write_ms * 1000000;
+		r.restore_ns += read_ms * 1000000;
+		r.spill_bytes += bytes;
+		r.spill_txns++;
+		r.total_txns++;
+		second(lab, &r);
+	}
+}
+
+static void a_fifth_of_the_time_spent_on_files_is_spilling(void **state)
+{
+	spill(*state, 150, 100, 4 * MB, ALL_VALID);
+	assert_verdict(*state, SESSION, "spilling");
+	assert_said(*state, "25 % of the time");
+	assert_said(*state, "1.50 s writing, 1.00 s reading back");
+}
+
+static void much_that_is_spilled_in_little_time_is_not(void **state)
+{
+	spill(*state, 50, 50, 40 * MB, ALL_VALID);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void where_no_time_is_known_the_bytes_count(void **state)
+{
+	spill(*state, 0, 0, 4 * MB, ALL_VALID & ~WS_DECODING_TIMES);
+	assert_verdict(*state, SESSION, "spilling");
+}
+
+static void what_a_server_has_flushed_is_what_a_logical_session_is_behind(void **state)
+{
+	struct lab *lab = *state;
+	/* As the session saw it when it looked last. */
+	struct ws_rec_sample seen = { .valid = WS_SAMPLE_TARGET };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .flags = WS_TURN_LOGICAL,
+					      .busy_ms = 900,
+					      .stage = WS_STAGE_DECODE,
+					      .bytes = MB,
+					      .sample = &seen });
+		tell_flushed(lab, lab->sent + (i + 1) * 8 * MB);
+	}
+	assert_verdict(lab, SESSION, "decode_bound");
+}
+
+static void make_slot(struct lab *lab, enum ws_snapshot snapshot)
+{
+	struct ws_rec_decoding r = { .valid = WS_DECODING_READ, .snapshot = snapshot };
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"s\" LOGICAL \"pgoutput\"");
+	lab_sampled(lab, &r.h, WS_KIND_DECODING, sizeof(r));
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "slot_waits_for_transaction");
+}
+
+static void a_slot_that_waits_for_a_record_of_running_transactions_says_so(void **state)
+{
+	make_slot(*state, WS_SNAPSHOT_START);
+	assert_said(*state, "WAL record of the transactions that run");
+}
+
+static void a_slot_that_waits_for_transactions_says_so(void **state)
+{
+	make_slot(*state, WS_SNAPSHOT_BUILDING);
+	assert_said(*state, "transactions that ran before it to end");
+}
+
+static void copy(struct lab *lab, uint32_t pid, const char *text)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"pg_16389_sync_16384_7\" LOGICAL "
+				    "pgoutput (SNAPSHOT 'use')");
+	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+	ws_tape_command(&lab->tape, text);
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+}
+
+static void the_table_of_a_copy_is_named(void **state)
+{
+	copy(*state, 1, "COPY public.\"odd (name\" (a, b) TO STDOUT");
+	assert_verdict(*state, SESSION, "table_copy");
+	assert_said(*state, "copies table public.\"odd (name\" (COPY)");
+}
+
+static void a_copy_cut_short_names_none(void **state)
+{
+	copy(*state, 1, "COPY (SELECT");
+	assert_verdict(*state, SESSION, "table_copy");
+	assert_said(*state, "copies a table (COPY)");
+}
+
+static void the_copies_of_a_subscription_are_told_together(void **state)
+{
+	struct lab *lab = *state;
+	const struct ws_explained *group;
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	copy(lab, 5001, "COPY public.one TO STDOUT");
+	copy(lab, 5002, "COPY (SELECT a FROM ONLY public.two WHERE (a > 1)) TO STDOUT");
+	lab_judge(lab);
+	group = lab_find(lab, SUBSCRIPTION);
+	assert_non_null(group);
+	assert_string_equal(ws_verdict_name(group->verdict), "table_copy");
+	assert_string_equal(ws_scope_name(group->scope), "group");
+	assert_int_equal(group->session_count, 3);
+	assert_non_null(strstr(group->finding.text, "copy 2 tables now: public.one for "));
+	assert_non_null(strstr(group->finding.text, "public.two for "));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB(a_transaction_that_is_gathered_is_named_with_its_progress),
+		LAB(a_small_transaction_that_stays_open_is_none),
+		LAB(a_transaction_that_is_handed_out_says_how_much_is_done),
+		LAB(a_transaction_that_comes_no_further_is_told_from_a_slow_one),
+		LAB(a_small_transaction_that_is_handed_out_is_none),
+		LAB(transactions_that_follow_each_other_are_none),
+		LAB(a_fifth_of_the_time_spent_on_files_is_spilling),
+		LAB(much_that_is_spilled_in_little_time_is_not),
+		LAB(where_no_time_is_known_the_bytes_count),
+		LAB(what_a_server_has_flushed_is_what_a_logical_session_is_behind),
+		LAB(a_slot_that_waits_for_a_record_of_running_transactions_says_so),
+		LAB(a_slot_that_waits_for_transactions_says_so),
+		LAB(the_table_of_a_copy_is_named),
+		LAB(a_copy_cut_short_names_none),
+		LAB(the_copies_of_a_subscription_are_told_together),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
