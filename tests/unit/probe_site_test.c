@@ -438,6 +438,21 @@ static void the_second_of_two_copies_is_taken_if_there_are_two(void **state)
 	assert_true(choice.no_copy);
 }
 
+static void of_several_calls_the_one_of_that_number_is_taken(void **state)
+{
+	const struct ws_probe second = { .pick = WS_PICK_NTH, .nth = 2 };
+	const struct ws_probe third = { .pick = WS_PICK_NTH, .nth = 3 };
+	struct ws_site_choice choice;
+
+	(void)state;
+	expect_after("a_copy", second);
+	/* Where there are fewer no site is needed; where there is none something is wrong. */
+	assert_int_equal(search_after("a_copy", third, &choice), 0);
+	assert_true(choice.no_copy);
+	assert_int_equal(search_after("a_tail", third, &choice), 0);
+	assert_false(choice.no_copy);
+}
+
 static void an_imported_function_is_known_by_its_name(void **state)
 {
 	const struct ws_probe import = { .callee = "getppid" }, other = { .callee = "getpid" };
@@ -540,6 +555,7 @@ int main(void)
 		cmocka_unit_test(without_an_emulated_instruction_there_is_no_site_behind_a_call),
 		cmocka_unit_test(calls_that_cannot_be_told_apart_are_refused),
 		cmocka_unit_test(the_second_of_two_copies_is_taken_if_there_are_two),
+		cmocka_unit_test(of_several_calls_the_one_of_that_number_is_taken),
 		cmocka_unit_test(an_imported_function_is_known_by_its_name),
 		cmocka_unit_test(the_call_behind_a_false_result_is_told_from_others),
 		cmocka_unit_test(a_call_through_a_table_is_followed_over_all_paths),
