@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import installation
 import lab
 from cluster import LOG_SQL, Server, lsn
 from lab import LabTest, OpenTransaction, lab_server, primary, pulse, scene
@@ -210,6 +211,57 @@ class Slots(LabTest):
                 seen.record.end()
         self.assert_session(seen, pid, "consumer_not_confirming",
                             (*lab.RECEIVER, *lab.NETWORK, *lab.HEALTHY, "standby_flush_slow"), cut=None)
+
+
+@once
+def standby():
+    made = Server(space(), "l_standby", {"hot_standby_feedback": "on"}).copy_of(primary())
+    made.start()
+    primary().wait_walsender("l_standby")
+    return made
+
+
+class Standby(LabTest):
+    """Logical decoding on a standby, which is there from 16 on."""
+
+    if installation.selected().major >= 16:
+        def test_a_slot_made_on_a_standby_says_what_it_waits_for(self):
+            made = standby()
+            lab.write(primary(), 1)
+            lab.caught_up(primary(), "l_standby", "replay_lsn")
+            with scene(made) as seen:
+                talker = Talker(made, "l_there")
+                talker.say("CREATE_REPLICATION_SLOT l_there LOGICAL test_decoding;")
+                wait_for("it to wait", lambda: made.wait_event(talker.pid) == "WalSenderWaitForWal")
+                seen.hold(6, talker.pid)
+                seen.record.end()
+                primary().sql("select pg_log_standby_snapshot()")
+                wait_for("the slot", lambda: made.sql(
+                    "select 1 from pg_replication_slots where slot_name = 'l_there' and confirmed_flush_lsn > '0/0'"))
+                talker.quit()
+            lab.drop_slot(made, "l_there")
+            entry = self.assert_session(seen, talker.pid, "slot_waits_for_transaction", (*lab.RECEIVER, *lab.NETWORK))
+            self.assertIn("WAL record of the transactions that run", entry["text"], lab.figures(entry))
+
+        def test_a_session_that_decodes_what_is_replayed_is_healthy(self):
+            made = standby()
+            with contextlib.ExitStack() as stack:
+                create = made.start_program(
+                    ["psql", "-X", "-q", "-d", made.conninfo(database="postgres"), "-c",
+                     "select pg_create_logical_replication_slot('l_replayed', 'test_decoding')"], name="create")
+                wait_for("the slot", lambda: primary().sql("select pg_log_standby_snapshot()") and not create.running)
+                stack.callback(lab.drop_slot, made, "l_replayed")
+                seen = stack.enter_context(scene(made))
+                stack.enter_context(recvlogical(made, "l_replayed"))
+                with pulse(primary()):
+                    pid = seen.pid("l_replayed")
+                    seen.hold(6, pid)
+                seen.record.end()
+            self.assert_healthy(seen, pid)
+            decoded = [event for event in seen.record.view("trace") if event["event"] == "decoding" and
+                       event["pid"] == pid]
+            self.assertGreater(len(decoded), 3, decoded)
+            self.assertGreater(lsn(decoded[-1]["lsn"]), lsn(decoded[0]["lsn"]))
 
 
 class Clients(LabTest):
