@@ -79,7 +79,8 @@ enum ws_site {
 	WS_SITE_RESTORE_SECOND_END = 60,
 	WS_SITE_RESTORE_THIRD_END = 61,
 	WS_SITE_TXN_START = 62,
-	WS_SITE_COUNT = 63,
+	WS_SITE_BACKUP_UPLOAD = 63, /* AppendIncrementalManifestData, 17 and later */
+	WS_SITE_COUNT = 64,
 };
 
 #define WS_UNKNOWN \
@@ -228,6 +229,9 @@ struct ws_offsets {
 	__u32 txn_node;
 	__u32 txn_size;
 	__u32 txn_total_size;
+	/* PgBackendStatus, 13 and later */
+	__u32 backend_progress_command;
+	__u32 backend_progress_param;
 };
 
 /* Addresses of variables in the file, 0 where not known. */

@@ -40,7 +40,7 @@ static __always_inline void on_BACKUP_ESTIMATE(struct pt_regs *ctx)
  * that. */
 static __always_inline void stream_begin(struct ws_entry *e, __u32 pid, __u64 now)
 {
-	if (e->backup.phase >= WS_BACKUP_STREAM)
+	if (e->backup.phase >= WS_BACKUP_STREAM && e->backup.phase != WS_BACKUP_UPLOAD)
 		return;
 	e->flags |= WS_ENTRY_IN_BACKUP;
 	backup_emit(e, pid, WS_BACKUP_STREAM, now);
@@ -135,6 +135,28 @@ static __always_inline void on_BACKUP_WAL(struct pt_regs *ctx)
 static __always_inline void on_BACKUP_MANIFEST(struct pt_regs *ctx)
 {
 	backup_phase(WS_BACKUP_MANIFEST);
+}
+
+/* AppendIncrementalManifestData(ib, data, len): a message of the manifest that an incremental
+ * backup is to follow. */
+static __always_inline void on_BACKUP_UPLOAD(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+	__u64 now;
+
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	if (e->backup.phase != WS_BACKUP_UPLOAD) {
+		e->flags |= WS_ENTRY_IN_BACKUP;
+		e->backup_mark_ns = 0;
+		backup_emit(e, pid, WS_BACKUP_UPLOAD, now);
+	}
+	e->backup.chunks++;
+	e->backup.bytes += (__u32)WS_ARG3(ctx);
+	if (now - e->backup.h.time_ns >= BACKUP_EVERY_NS)
+		backup_emit(e, pid, WS_BACKUP_UPLOAD, now);
 }
 
 static __always_inline void on_BACKUP_DONE(struct pt_regs *ctx)

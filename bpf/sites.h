@@ -32,6 +32,7 @@
 	X(BACKUP_WAL)          \
 	X(BACKUP_DONE)         \
 	X(BACKUP_MANIFEST)     \
+	X(BACKUP_UPLOAD)       \
 	X(AUTH_BEGIN)          \
 	X(AUTH_END)            \
 	X(INITIALIZED)         \

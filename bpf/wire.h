@@ -51,7 +51,8 @@ enum ws_kind {
 	WS_KIND_BLOCKED = 71,  /* a session waits for what no probe shows, or does so no more */
 	WS_KIND_DECODING = 72, /* what a logical session's memory says of its decoding */
 	WS_KIND_CLUSTER = 73,  /* what a server's shared memory and files say of it */
-	WS_KIND_COLLECTOR_LAST = WS_KIND_CLUSTER,
+	WS_KIND_PROGRESS = 74, /* how far a backup is, by the server's own account */
+	WS_KIND_COLLECTOR_LAST = WS_KIND_PROGRESS,
 	WS_KIND_MAX = 128,
 };
 
@@ -399,10 +400,12 @@ enum ws_backup_phase {
 	WS_BACKUP_WAL = 6,
 	WS_BACKUP_DONE = 7,
 	WS_BACKUP_MANIFEST = 8, /* sending the manifest */
+	WS_BACKUP_UPLOAD = 9,	/* UPLOAD_MANIFEST (17 and later): `bytes` came from the client */
 };
 
-/* In phase STREAM a record is made at least every 100 ms; send_ns is the part of the time since the
- * record before that went into handing chunks to the client, the rest into reading. */
+/* In phases STREAM, WAL and UPLOAD a record is made at least every 100 ms; send_ns is the part of
+ * the time since the record before that went into handing chunks to the client, the rest into
+ * reading. */
 struct ws_rec_backup {
 	struct ws_rec h;
 	__u32 phase; /* enum ws_backup_phase: the phase that begins or goes on now */
@@ -673,6 +676,34 @@ enum ws_decoding_valid {
 	WS_DECODING_TXNS = 1 << 5,  /* what is open: 13 and later */
 };
 
+enum ws_progress_valid {
+	WS_PROGRESS_TOTAL = 1 << 0,
+};
+
+/* The phases of pg_stat_progress_basebackup (PROGRESS_BASEBACKUP_PHASE_*, commands/progress.h: the
+ * same in 13 to 18). */
+enum ws_progress_phase {
+	WS_PROGRESS_INITIALIZING = 0,
+	WS_PROGRESS_CHECKPOINT = 1,
+	WS_PROGRESS_ESTIMATE = 2,
+	WS_PROGRESS_STREAM = 3,
+	WS_PROGRESS_WAIT_ARCHIVE = 4,
+	WS_PROGRESS_WAL = 5,
+	WS_PROGRESS_PHASES
+};
+
+/* What the server says of a BASE_BACKUP in pg_stat_progress_basebackup (PgBackendStatus, 13 and
+ * later); taken about once a second, if something changed. */
+struct ws_rec_progress {
+	struct ws_rec h;      /* the session; no number of its sequence */
+	__u64 total_bytes;    /* estimated; of --no-estimate-size not known */
+	__u64 streamed_bytes; /* before any compression by the server */
+	__u32 phase;	      /* enum ws_progress_phase */
+	__u32 tablespaces;    /* to be streamed, 0 while that is not known */
+	__u32 tablespaces_done;
+	__u32 valid; /* enum ws_progress_valid */
+};
+
 enum ws_cluster_valid {
 	WS_CLUSTER_STATE = 1 << 0,
 	WS_CLUSTER_SYNC = 1 << 1,  /* sync_waiters and sync_walsenders */
@@ -794,6 +825,7 @@ _Static_assert(sizeof(struct ws_rec_sample) == 104, "wire format");
 _Static_assert(sizeof(struct ws_rec_blocked) == 56, "wire format");
 _Static_assert(sizeof(struct ws_rec_decoding) == 232, "wire format");
 _Static_assert(sizeof(struct ws_rec_txn) == 96, "wire format");
+_Static_assert(sizeof(struct ws_rec_progress) == 64, "wire format");
 _Static_assert(sizeof(struct ws_rec_cluster) == 64 + WS_SYNC_NAMES_LEN, "wire format");
 _Static_assert(WS_KIND_KERNEL_LAST < WS_STOP_KINDS, "wire format");
 _Static_assert(sizeof(struct ws_rec_stop) == 48 + 3 * WS_STOP_KINDS * 8, "wire format");

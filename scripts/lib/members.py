@@ -115,6 +115,12 @@ STRUCTURES = {
     "PgBackendStatus": [
         ("st_changecount", "int"), ("st_procpid", "int"), ("st_backendType", "int"),
         ("st_proc_start_timestamp", "uint64"), ("st_xact_start_timestamp", "uint64"),
+        ("st_activity_start_timestamp", "uint64"), ("st_state_start_timestamp", "uint64"), ("st_databaseid", "uint32"),
+        ("st_userid", "uint32"), ("st_clientaddr", "SockAddr"), ("st_clienthostname", "pointer"), ("st_ssl", "bool"),
+        ("st_sslstatus", "pointer"), ("st_gss", "bool", 12, None), ("st_gssstatus", "pointer", 12, None),
+        ("st_state", "int"), ("st_appname", "pointer"), ("st_activity_raw", "pointer"),
+        ("st_progress_command", "int", 13, None), ("st_progress_command_target", "uint32", 13, None),
+        ("st_progress_param", "uint64[20]", 13, None),
     ],
     "XLogwrtResult": [("Write", "uint64"), ("Flush", "uint64")],
     "XLogCtlData": [

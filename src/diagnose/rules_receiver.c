@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The connection, the client, and the network between. */
+#include <stdio.h>
+
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
@@ -251,11 +253,50 @@ static double backup_share(const struct ws_case *c, uint64_t ns)
 	return c->s->kind == WS_SESSION_KIND_BACKUP && all ? (double)ns / (double)all : 0;
 }
 
+/* How fast, how far, how long: what the figures say, as a sentence behind the verdict's. */
+static void progress(const struct ws_case *c, struct ws_finding *f, char *text, size_t size)
+{
+	char rate[WS_BYTES_TEXT], total[WS_BYTES_TEXT], left[WS_DURATION_TEXT];
+	struct ws_backup b;
+	int at = 0;
+
+	text[0] = '\0';
+	if (!ws_session_backup(c->s, &b))
+		return;
+	if (b.rate) {
+		ws_fact(f, "rate", b.rate, "bytes/s");
+		at = snprintf(text, size, " Files went at %s/s.", ws_bytes_format(b.rate, rate));
+	}
+	if (b.has_total) {
+		ws_fact(f, "backup_total", b.total_bytes, "bytes");
+		ws_fact(f, "streamed", b.streamed_bytes, "bytes");
+		at += snprintf(text + at, size - (size_t)at, " The server takes its size for %s.",
+			       ws_bytes_format(b.total_bytes, total));
+	} else if (b.phase >= WS_BACKUP_STREAM && b.has_progress) {
+		at += snprintf(text + at, size - (size_t)at,
+			       " How much there is in all nobody has estimated "
+			       "(--no-estimate-size), so how long it will take is not known.");
+	}
+	if (b.tablespaces) {
+		ws_fact(f, "tablespaces", b.tablespaces, "");
+		ws_fact(f, "tablespaces_streamed", b.tablespaces_done, "");
+	}
+	if (b.wal_bytes)
+		ws_fact(f, "backup_wal", b.wal_bytes, "bytes");
+	if (b.uploaded_bytes)
+		ws_fact(f, "manifest_uploaded", b.uploaded_bytes, "bytes");
+	if (!b.has_left)
+		return;
+	ws_fact(f, "left", b.left_ns, "ns");
+	snprintf(text + at, size - (size_t)at, " At this rate its files take another %s.",
+		 ws_duration_format(b.left_ns, left));
+}
+
 static bool backup(const struct ws_case *c, struct ws_finding *f, enum ws_state state, uint64_t ns,
 		   const char *what)
 {
 	double share = backup_share(c, ns);
-	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT], more[256];
 
 	if (share < ws_limit(WS_LIMIT_DOMINANT))
 		return false;
@@ -263,9 +304,10 @@ static bool backup(const struct ws_case *c, struct ws_finding *f, enum ws_state 
 	ws_fact(f, ws_state_name(state), ns, "ns");
 	ws_fact(f, "share_of_backup", (uint64_t)(100 * share + 0.5), "%");
 	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
-	ws_say(f, "The backup %s for %s, %.0f %% of its time; %s are sent.", what,
+	progress(c, f, more, sizeof(more));
+	ws_say(f, "The backup %s for %s, %.0f %% of its time; %s are sent.%s", what,
 	       ws_duration_format(ns, text), 100 * share,
-	       ws_bytes_format(c->s->backup_bytes, bytes));
+	       ws_bytes_format(c->s->backup_bytes, bytes), more);
 	return true;
 }
 

@@ -253,7 +253,7 @@ static const struct ws_field off_cpu_fields[] = {
 
 static const char *const backup_phase_names[] = {
 	NULL,		"begin", "checkpoint", "estimate", "stream",
-	"wait_archive", "wal",	 "done",       "manifest",
+	"wait_archive", "wal",	 "done",       "manifest", "upload",
 };
 
 static const struct ws_field backup_fields[] = {
@@ -261,6 +261,22 @@ static const struct ws_field backup_fields[] = {
 	NUMBER(UINT, ws_rec_backup, chunks, "chunks"),
 	NUMBER(UINT, ws_rec_backup, bytes, "sent_bytes"),
 	NUMBER(DURATION, ws_rec_backup, send_ns, "send_ns"),
+};
+
+static const char *const progress_phase_names[] = {
+	[WS_PROGRESS_INITIALIZING] = "initializing", [WS_PROGRESS_CHECKPOINT] = "checkpoint",
+	[WS_PROGRESS_ESTIMATE] = "estimate",	     [WS_PROGRESS_STREAM] = "stream",
+	[WS_PROGRESS_WAIT_ARCHIVE] = "wait_archive", [WS_PROGRESS_WAL] = "wal",
+};
+static const char *const progress_valid[] = { "total" };
+
+static const struct ws_field progress_fields[] = {
+	NUMBER_IF(UINT, ws_rec_progress, total_bytes, "total_bytes", valid, WS_PROGRESS_TOTAL),
+	NUMBER(UINT, ws_rec_progress, streamed_bytes, "streamed_bytes"),
+	NAMED(ENUM, ws_rec_progress, phase, "phase", progress_phase_names),
+	NUMBER_OR(UINT, ws_rec_progress, tablespaces, "tablespaces", ZERO),
+	NUMBER(UINT, ws_rec_progress, tablespaces_done, "tablespaces_streamed"),
+	HIDDEN_FLAGS(ws_rec_progress, valid, "valid", progress_valid),
 };
 
 static const struct ws_field exit_fields[] = {
@@ -715,6 +731,11 @@ static const struct ws_kind_info kinds[] = {
 	  .help = "a server's state, and who waits for synchronous replication",
 	  SIZE(sizeof(struct ws_rec_cluster)),
 	  FIELDS(cluster_fields) },
+	{ .kind = WS_KIND_PROGRESS,
+	  .name = "progress",
+	  .help = "how far a backup is, as the server says",
+	  SIZE(sizeof(struct ws_rec_progress)),
+	  FIELDS(progress_fields) },
 };
 
 /* Of which kinds: bits would not reach. */

@@ -218,6 +218,28 @@ static void put_identity(json_t *o, const struct ws_session *s, int *rc)
 	ws_json_put(o, "partner", ws_json_str(ws_session_partner(s, partner)), rc);
 }
 
+/* Null for a session that took no backup. */
+static json_t *backup_object(const struct ws_session *s, int *rc)
+{
+	struct ws_backup b;
+	json_t *o;
+
+	if (!ws_session_backup(s, &b))
+		return json_null();
+	o = json_object();
+	ws_json_put(o, "streamed_bytes",
+		    b.has_streamed ? ws_json_uint(b.streamed_bytes) : json_null(), rc);
+	ws_json_put(o, "total_bytes", b.has_total ? ws_json_uint(b.total_bytes) : json_null(), rc);
+	ws_json_put(o, "tablespaces", ws_json_uint_or_null(b.tablespaces), rc);
+	ws_json_put(o, "tablespaces_streamed",
+		    b.tablespaces ? ws_json_uint(b.tablespaces_done) : json_null(), rc);
+	ws_json_put(o, "bytes_per_second", ws_json_uint_or_null(b.rate), rc);
+	ws_json_put(o, "left_ns", b.has_left ? ws_json_uint(b.left_ns) : json_null(), rc);
+	ws_json_put(o, "wal_bytes", ws_json_uint(b.wal_bytes), rc);
+	ws_json_put(o, "manifest_uploaded_bytes", ws_json_uint(b.uploaded_bytes), rc);
+	return o;
+}
+
 json_t *ws_json_session(const struct ws_export *ex, const struct ws_session *s, int *rc)
 {
 	json_t *o = json_object();
@@ -247,6 +269,7 @@ json_t *ws_json_session(const struct ws_export *ex, const struct ws_session *s, 
 		    s->has_wire_bytes ? ws_json_uint(s->acked_bytes) : json_null(), rc);
 	ws_json_put(o, "sends", s->has_sends ? ws_json_uint(s->sends) : json_null(), rc);
 	ws_json_put(o, "backup_bytes", ws_json_uint_or_null(s->backup_bytes), rc);
+	ws_json_put(o, "backup", backup_object(s, rc), rc);
 	ws_json_put(o, "postmaster_pid",
 		    s->valid & WS_VALID_PARENT ? ws_json_uint_or_null(s->postmaster_pid)
 					       : json_null(),

@@ -88,6 +88,8 @@ static int put_fact(struct ws_buf *line, const struct ws_export *ex, const struc
 		return ws_buf_addf(line, "%s\n", ws_duration_format(fact->value, text));
 	if (strcmp(fact->unit, "us") == 0 && fact->value < UINT64_MAX / 1000)
 		return ws_buf_addf(line, "%s\n", ws_duration_format(fact->value * 1000, text));
+	if (strcmp(fact->unit, "bytes/s") == 0)
+		return ws_buf_addf(line, "%s/s\n", ws_bytes_format(fact->value, text));
 	if (strcmp(fact->unit, "bytes") == 0)
 		return ws_buf_addf(line, "%s\n", ws_bytes_format(fact->value, text));
 	return ws_buf_addf(line, "%s%s%s\n", ws_count_format(fact->value, text),

@@ -527,6 +527,19 @@ static void print_cluster(struct line *l, const struct ws_rec *rec)
 		add(l, " %u wait for a synchronous standby", r->sync_waiters);
 }
 
+static void print_progress(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_progress *r = (const void *)rec;
+	char done[WS_BYTES_TEXT], total[WS_BYTES_TEXT];
+
+	add_enum(l, rec, "phase");
+	add(l, " %s", ws_bytes_format(r->streamed_bytes, done));
+	if (r->valid & WS_PROGRESS_TOTAL)
+		add(l, " of %s", ws_bytes_format(r->total_bytes, total));
+	if (r->tablespaces)
+		add(l, ", %u of %u tablespaces", r->tablespaces_done, r->tablespaces);
+}
+
 static void print_note(struct line *l, const struct ws_rec *rec)
 {
 	size_t len;
@@ -572,6 +585,7 @@ static const struct printer {
 	{ WS_KIND_BLOCKED, WS_COLOR_YELLOW, false, print_blocked },
 	{ WS_KIND_DECODING, WS_COLOR_DIM, true, print_decoding },
 	{ WS_KIND_CLUSTER, WS_COLOR_DIM, true, print_cluster },
+	{ WS_KIND_PROGRESS, WS_COLOR_DIM, true, print_progress },
 };
 
 static const struct printer *find_printer(uint16_t kind)

@@ -138,7 +138,8 @@ static int once_a_second(struct ws_live *live, uint64_t since_ns)
 		return -1;
 	if (reconcile(live) || report_untold(live, since_ns))
 		return -1;
-	if (ws_live_emit_clusters(live) || ws_live_emit_samples(live, false))
+	if (ws_live_emit_clusters(live) || ws_live_emit_backups(live) ||
+	    ws_live_emit_samples(live, false))
 		return -1;
 	return ws_live_emit_decoding(live);
 }
@@ -438,6 +439,7 @@ static void tear_down(struct ws_live *live)
 	ws_live_servers_deinit(live);
 	ws_live_samples_deinit(live);
 	ws_live_decoding_deinit(live);
+	ws_live_backups_deinit(live);
 	ws_live_waits_deinit(live);
 }
 

@@ -103,6 +103,9 @@ struct ws_live {
 	bool samples_failed;	    /* said once */
 	struct ws_decoded *decoded; /* as last told */
 	size_t decoded_count, decoded_cap;
+	struct ws_backup_told *backups; /* backups.c: those that run */
+	size_t backup_count, backup_cap;
+	bool backups_failed;	/* memory ran out */
 	struct ws_waits *waits; /* waits.c */
 	bool scan_failed;	/* the last one */
 	bool complete;		/* no further server can come: nothing is looked for any more */
@@ -195,6 +198,11 @@ void ws_live_decoding_deinit(struct ws_live *live);
 
 /* cluster.c: tells of each server's state what changed. */
 int ws_live_emit_clusters(struct ws_live *live);
+
+/* backups.c: how far each backup is, as the server says; tells what changed. -1: out of memory, or
+ * the sink said so. */
+int ws_live_emit_backups(struct ws_live *live);
+void ws_live_backups_deinit(struct ws_live *live);
 
 /* waits.c: what sessions wait for and no probe shows: looks if the last time is long enough ago,
  * which drains the ring, too. -1: out of memory, or the sink said so. */

@@ -768,6 +768,17 @@ static const struct ws_probe catalogue[] = {
 		.walsender_only = true,
 	},
 	{
+		.site = WS_SITE_BACKUP_UPLOAD,
+		.name = "backup_upload",
+		.function = "AppendIncrementalManifestData",
+		.kind = WS_SITE_ENTRY,
+		.captures = "len (arg 3)",
+		.args = ARG(3),
+		.level = 1,
+		.first_major = 17,
+		.walsender_only = true,
+	},
+	{
 		.site = WS_SITE_AUTH_BEGIN,
 		.name = "auth_begin",
 		.function = "PerformAuthentication",

@@ -157,6 +157,8 @@ static const char *detail_of(struct ws_machine *m, const struct ws_stretch *stre
 {
 	char *text;
 
+	if (ws_timeline_wanted(m) && m->backup_phase && !stretch->detail[0])
+		return m->backup.text;
 	if (!ws_timeline_wanted(m) || !stretch->detail[0])
 		return NULL;
 	text = m->detail[m->detail_turn++ % WS_ARRAY_SIZE(m->detail)];

@@ -274,47 +274,14 @@ static void on_turn(struct ws_machine *m, const struct ws_rec *rec)
 	ws_turn_feed(m, (const struct ws_rec_turn *)rec);
 }
 
-/* A phase of BASE_BACKUP ended or went on: what the time since the record before went into. */
-static void lay_out_backup(struct ws_machine *m, const struct ws_rec_backup *r)
-{
-	uint64_t from = m->s.accounted_ns, span;
-	struct ws_slice slice = { .state = WS_STATE_BACKUP_READ };
-
-	if (m->backup_phase != WS_BACKUP_STREAM || r->h.time_ns <= from)
-		return;
-	span = r->h.time_ns - from;
-	slice.until_ns = r->send_ns < span ? r->h.time_ns - r->send_ns : from;
-	ws_timeline_fill_off_cpu(m, &slice, ws_timeline_take_off_cpu(m));
-	slice.state = WS_STATE_BACKUP_SEND;
-	slice.until_ns = r->h.time_ns;
-	slice.bytes = r->bytes;
-	ws_timeline_fill(m, &slice);
-}
-
 static void on_backup(struct ws_machine *m, const struct ws_rec *rec)
 {
-	static const enum ws_state states[] = {
-		[0] = WS_STATE_COMMAND,
-		[WS_BACKUP_BEGIN] = WS_STATE_BACKUP_CHECKPOINT,
-		[WS_BACKUP_CHECKPOINT] = WS_STATE_BACKUP_CHECKPOINT,
-		[WS_BACKUP_ESTIMATE] = WS_STATE_BACKUP_ESTIMATE,
-		[WS_BACKUP_STREAM] = WS_STATE_BACKUP_READ,
-		[WS_BACKUP_WAIT_ARCHIVE] = WS_STATE_BACKUP_WAIT_ARCHIVE,
-		[WS_BACKUP_WAL] = WS_STATE_BACKUP_WAL,
-		[WS_BACKUP_DONE] = WS_STATE_COMMAND,
-		[WS_BACKUP_MANIFEST] = WS_STATE_BACKUP_MANIFEST,
-	};
-	const struct ws_rec_backup *r = (const struct ws_rec_backup *)rec;
+	ws_backup_feed(m, (const struct ws_rec_backup *)rec);
+}
 
-	if (r->phase >= WS_ARRAY_SIZE(states))
-		return;
-	ws_command_goes_on(m);
-	lay_out_backup(m, r);
-	enter(m, states[r->phase], rec);
-	m->backup_phase = r->phase;
-	m->s.kind = WS_SESSION_KIND_BACKUP;
-	if (m->model->inside)
-		m->s.backup_bytes += r->bytes;
+static void on_progress(struct ws_machine *m, const struct ws_rec *rec)
+{
+	ws_backup_progress(m, (const struct ws_rec_progress *)rec);
 }
 
 static void tell_session(struct ws_machine *m)
@@ -448,6 +415,7 @@ static const struct handler handlers[WS_KIND_MAX] = {
 	[WS_KIND_MESSAGE] = { on_message, sizeof(struct ws_rec_message) },
 	[WS_KIND_GAP] = { on_gap, sizeof(struct ws_rec_gap) },
 	[WS_KIND_SOCKET] = { on_socket, WS_SOCKET_SHORT_SIZE },
+	[WS_KIND_PROGRESS] = { on_progress, sizeof(struct ws_rec_progress) },
 	[WS_KIND_BLOCKED] = { on_blocked, sizeof(struct ws_rec_blocked) },
 };
 

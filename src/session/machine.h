@@ -110,6 +110,20 @@ struct ws_lags {
 	bool known;		  /* is known_from? */
 };
 
+/* The session's backup: the last one. */
+struct ws_backup_run {
+	bool seen, whole;   /* whole: from its begin on */
+	uint64_t counted;   /* bytes the client was handed, as far as seen */
+	uint64_t wal_bytes; /* of which WAL */
+	uint64_t uploaded_bytes;
+	uint64_t rated_bytes, rated_from_ns, rated_to_ns; /* of files, between these times */
+	bool has_progress;
+	struct ws_rec_progress progress, first_progress; /* the last; the first of files */
+	char detail[2][128];
+	unsigned int detail_turn;
+	const char *text; /* how far it is, NULL for nothing known */
+};
+
 struct ws_machine {
 	struct ws_id id;
 	TAILQ_ENTRY(ws_machine) open; /* while `is_open` */
@@ -144,6 +158,7 @@ struct ws_machine {
 	bool sampled; /* the socket's counters were: what they were last */
 	uint64_t wire_last, acked_last;
 	uint32_t backup_phase; /* enum ws_backup_phase, 0 for none */
+	struct ws_backup_run backup;
 
 	bool commanded;	      /* a command came in */
 	bool refused;	      /* seen first by the FATAL that refused it: its error follows */
@@ -255,6 +270,10 @@ static inline bool ws_timeline_wanted(const struct ws_machine *m)
 {
 	return m->model->observer.segment != NULL;
 }
+
+/* backup.c */
+void ws_backup_feed(struct ws_machine *m, const struct ws_rec_backup *rec);
+void ws_backup_progress(struct ws_machine *m, const struct ws_rec_progress *rec);
 
 /* blocked.c */
 void ws_blocked_feed(struct ws_machine *m, const struct ws_rec_blocked *rec);

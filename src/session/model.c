@@ -278,6 +278,7 @@ int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
 		break;
 	case WS_KIND_SOCKET:
 	case WS_KIND_BLOCKED:
+	case WS_KIND_PROGRESS:
 		feed_sampled(model, rec);
 		break;
 	case WS_KIND_SIGNAL:

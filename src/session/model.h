@@ -324,6 +324,20 @@ bool ws_session_error(const struct ws_session *session, struct ws_report *report
  * known, or the client never confirms (its position is 0/0). */
 bool ws_session_lag(const struct ws_session *session, enum ws_lag lag, uint64_t now_ns,
 		    uint64_t *ns);
+/* How far the session's backup is, the last one if there were several. */
+struct ws_backup {
+	uint32_t phase;	   /* enum ws_backup_phase, 0 once the command is over */
+	bool has_progress; /* the server was asked: tablespaces are known */
+	bool has_total;	   /* no: not asked, or --no-estimate-size */
+	bool has_streamed, has_left;
+	uint64_t total_bytes, streamed_bytes; /* before compression by the server, where it says */
+	uint32_t tablespaces, tablespaces_done;
+	uint64_t rate;		 /* bytes per second while files are streamed, 0: not known */
+	uint64_t left_ns;	 /* until all files are streamed, at that rate */
+	uint64_t wal_bytes;	 /* sent behind the files (pg_basebackup -X fetch) */
+	uint64_t uploaded_bytes; /* of the manifest that an incremental backup follows */
+};
+bool ws_session_backup(const struct ws_session *session, struct ws_backup *out);
 /* "startup_packet", ... */
 const char *ws_start_phase_name(enum ws_start_phase phase);
 /* How long a phase of the start took; false if its begin or its end was not seen. */

@@ -30,6 +30,7 @@
 /* Sorted by name, as strcmp sorts. */
 static const struct ws_symbol_wanted wanted[] = {
 	FUNCTION("AlterReplicationSlot", "walsender.c", 17),
+	FUNCTION("AppendIncrementalManifestData", "basebackup_incremental.c", 17),
 	FUNCTION("ClientAuthentication", "auth.c", 10),
 	FUNCTION("CreateDecodingContext", "logical.c", 10),
 	FUNCTION("CreateReplicationSlot", "walsender.c", 10),

@@ -284,6 +284,61 @@ static void a_backup_that_sleeps_is_throttled(void **state)
 	assert_verdict(lab, SESSION, "backup_throttled");
 }
 
+static const struct ws_fact *fact_of(struct lab *lab, const char *name)
+{
+	const struct ws_explained *row = lab_find(lab, WS_SCOPE_SESSION);
+
+	for (size_t i = 0; row && i < row->finding.fact_count; i++)
+		if (!strcmp(row->finding.facts[i].fact, name))
+			return &row->finding.facts[i];
+	return NULL;
+}
+
+static void play_progress(struct lab *lab, uint64_t total, uint32_t done)
+{
+	struct ws_rec_progress rec = {
+		.total_bytes = total,
+		.streamed_bytes = 10 * MB,
+		.phase = WS_PROGRESS_STREAM,
+		.tablespaces = 3,
+		.tablespaces_done = done,
+		.valid = total ? WS_PROGRESS_TOTAL : 0,
+	};
+
+	lab_sampled(lab, &rec.h, WS_KIND_PROGRESS, sizeof(rec));
+}
+
+/* 10 MB in 10 s, 20 MB are left: 20 s. */
+static void a_backup_says_how_fast_it_is_and_how_long_it_takes(void **state)
+{
+	struct lab *lab = *state;
+
+	play_backup(lab, WS_BACKUP_STREAM, SECOND * 9 / 10);
+	play_progress(lab, 30 * MB, 1);
+	assert_verdict(lab, SESSION, "backup_client_slow");
+	assert_non_null(fact_of(lab, "rate"));
+	assert_int_equal(fact_of(lab, "rate")->value, MB);
+	assert_int_equal(fact_of(lab, "backup_total")->value, 30 * MB);
+	assert_int_equal(fact_of(lab, "streamed")->value, 10 * MB);
+	assert_int_equal(fact_of(lab, "tablespaces")->value, 3);
+	assert_int_equal(fact_of(lab, "tablespaces_streamed")->value, 1);
+	assert_int_equal(fact_of(lab, "left")->value, 20 * SECOND);
+}
+
+static void without_an_estimate_no_time_is_claimed(void **state)
+{
+	struct lab *lab = *state;
+
+	play_backup(lab, WS_BACKUP_STREAM, SECOND * 9 / 10);
+	play_progress(lab, 0, 1);
+	assert_verdict(lab, SESSION, "backup_client_slow");
+	assert_int_equal(fact_of(lab, "rate")->value, MB);
+	assert_null(fact_of(lab, "left"));
+	assert_null(fact_of(lab, "backup_total"));
+	assert_non_null(
+		strstr(lab_find(lab, WS_SCOPE_SESSION)->finding.text, "--no-estimate-size"));
+}
+
 /* -- groups */
 
 static void play_end(struct lab *lab, uint32_t pid, const char *sqlstate, const char *function,
@@ -472,6 +527,8 @@ int main(void)
 		LAB(a_backup_whose_client_is_slow_says_so),
 		LAB(a_backup_that_reads_is_healthy),
 		LAB(a_backup_that_sleeps_is_throttled),
+		LAB(a_backup_says_how_fast_it_is_and_how_long_it_takes),
+		LAB(without_an_estimate_no_time_is_claimed),
 		LAB(two_timeouts_from_one_position_are_a_loop),
 		LAB(one_timeout_is_no_loop),
 		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),

@@ -50,6 +50,7 @@ static const struct {
 	{ WS_KIND_BLOCKED, sizeof(struct ws_rec_blocked), false },
 	{ WS_KIND_DECODING, sizeof(struct ws_rec_decoding), false },
 	{ WS_KIND_CLUSTER, sizeof(struct ws_rec_cluster), false },
+	{ WS_KIND_PROGRESS, sizeof(struct ws_rec_progress), false },
 };
 
 static char *slurp(const char *path)

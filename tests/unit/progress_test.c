@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Progress of backups: what the server's parameters say, and what the session makes of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "probe/progress.h"
+#include "../lib/records.h"
+#include "session/model.h"
+
+#define SECOND 1000000000ULL
+#define MB     1048576ULL
+
+static void parameters_of_a_backup_are_read(void **state)
+{
+	const int64_t param[WS_PROGRESS_PARAMS] = { 3, 3000, 1000, 2, 1 };
+	struct ws_progress p;
+
+	(void)state;
+	assert_true(ws_progress_judge(5, param, &p));
+	assert_int_equal(p.phase, WS_PROGRESS_STREAM);
+	assert_true(p.has_total);
+	assert_int_equal(p.total_bytes, 3000);
+	assert_int_equal(p.streamed_bytes, 1000);
+	assert_int_equal(p.tablespaces, 2);
+	assert_int_equal(p.tablespaces_done, 1);
+}
+
+static void without_an_estimate_there_is_no_total(void **state)
+{
+	const int64_t param[WS_PROGRESS_PARAMS] = { 3, -1, 1000, 2, 1 };
+	struct ws_progress p;
+
+	(void)state;
+	assert_true(ws_progress_judge(5, param, &p));
+	assert_false(p.has_total);
+}
+
+static void what_cannot_be_a_backup_is_refused(void **state)
+{
+	static const int64_t wrong[][WS_PROGRESS_PARAMS] = {
+		{ 6, 0, 0, 0, 0 },	   { -1, 0, 0, 0, 0 }, { 3, -2, 0, 0, 0 },
+		{ 3, 0, -1, 0, 0 },	   { 3, 0, 0, 1, 2 },  { 3, 0, 0, -1, 0 },
+		{ 3, 0, 0, INT64_MAX, 0 }, { 3, 0, 0, 1, -1 },
+	};
+	const int64_t good[WS_PROGRESS_PARAMS] = { 0 };
+	struct ws_progress p;
+
+	(void)state;
+	assert_true(ws_progress_judge(5, good, &p));
+	assert_false(ws_progress_judge(1, good, &p)); /* VACUUM's */
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		assert_false(ws_progress_judge(5, wrong[i], &p));
+}
+
+/* -- the session */
+
+struct stage {
+	struct ws_model *model;
+	struct ws_tape tape;
+};
+
+static int feed(void *arg, const struct ws_rec *rec)
+{
+	return ws_model_feed(((struct stage *)arg)->model, rec);
+}
+
+static int setup(void **state)
+{
+	static struct stage stage;
+
+	stage.model = ws_model_new(&(struct ws_observer){ 0 });
+	stage.tape = ws_tape_new((struct ws_sink){ .fn = feed, .arg = &stage }, 4711, SECOND);
+	ws_tape_session(&stage.tape, 0);
+	ws_tape_ready(&stage.tape);
+	*state = &stage;
+	return stage.model ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	ws_model_free(((struct stage *)*state)->model);
+	return 0;
+}
+
+static const struct ws_session *only(const struct stage *stage)
+{
+	size_t count;
+	struct ws_session *const *sessions = ws_model_sessions(stage->model, &count);
+
+	assert_int_equal(count, 1);
+	return sessions[0];
+}
+
+static void step(struct stage *stage, enum ws_backup_phase phase, uint64_t bytes)
+{
+	stage->tape.now_ns += SECOND;
+	ws_tape_backup(&stage->tape, phase, bytes, 0);
+}
+
+static void wal_behind_the_files_is_counted_apart(void **state)
+{
+	struct stage *stage = *state;
+	struct ws_backup b;
+
+	ws_tape_command(&stage->tape, "BASE_BACKUP ( LABEL 'x', WAL )");
+	step(stage, WS_BACKUP_BEGIN, 0);
+	step(stage, WS_BACKUP_STREAM, 0);
+	step(stage, WS_BACKUP_STREAM, 10 * MB);
+	step(stage, WS_BACKUP_WAIT_ARCHIVE, 2 * MB);
+	step(stage, WS_BACKUP_WAL, 0);
+	step(stage, WS_BACKUP_WAL, 16 * MB);
+	step(stage, WS_BACKUP_MANIFEST, MB);
+	assert_true(ws_session_backup(only(stage), &b));
+	assert_int_equal(b.wal_bytes, 17 * MB);
+	assert_int_equal(b.streamed_bytes, 29 * MB);
+	assert_int_equal(b.rate, 6 * MB); /* 12 MB in 2 s: WAL is none of it */
+	assert_false(b.has_left);
+	assert_int_equal(only(stage)->state_ns[WS_STATE_BACKUP_WAL], 2 * SECOND);
+}
+
+static void an_uploaded_manifest_is_no_part_of_what_is_sent(void **state)
+{
+	struct stage *stage = *state;
+	struct ws_backup b;
+
+	ws_tape_command(&stage->tape, "UPLOAD_MANIFEST");
+	step(stage, WS_BACKUP_UPLOAD, 0);
+	step(stage, WS_BACKUP_UPLOAD, 3 * MB);
+	ws_tape_end(&stage->tape, WS_COMMAND_DONE);
+	ws_tape_command(&stage->tape, "BASE_BACKUP ( INCREMENTAL )");
+	step(stage, WS_BACKUP_BEGIN, 0);
+	step(stage, WS_BACKUP_STREAM, 0);
+	step(stage, WS_BACKUP_STREAM, MB);
+	assert_true(ws_session_backup(only(stage), &b));
+	assert_int_equal(b.uploaded_bytes, 3 * MB);
+	assert_int_equal(b.streamed_bytes, MB);
+	assert_int_equal(only(stage)->backup_bytes, MB);
+	assert_true(only(stage)->state_ns[WS_STATE_BACKUP_MANIFEST] >= SECOND);
+}
+
+static void a_session_without_a_backup_has_none(void **state)
+{
+	struct stage *stage = *state;
+	struct ws_backup b;
+
+	ws_tape_command(&stage->tape, "IDENTIFY_SYSTEM");
+	assert_false(ws_session_backup(only(stage), &b));
+}
+
+#define STAGE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parameters_of_a_backup_are_read),
+		cmocka_unit_test(without_an_estimate_there_is_no_total),
+		cmocka_unit_test(what_cannot_be_a_backup_is_refused),
+		STAGE(wal_behind_the_files_is_counted_apart),
+		STAGE(an_uploaded_manifest_is_no_part_of_what_is_sent),
+		STAGE(a_session_without_a_backup_has_none),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
