@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What servers say of themselves, read once a second. */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "live/private.h"
@@ -86,6 +87,31 @@ static void read_flushed(struct ws_known_postmaster *item, const struct ws_binar
 	now->valid |= WS_CLUSTER_FLUSH;
 }
 
+void ws_live_hold_clusters(struct ws_live *live)
+{
+	for (size_t i = 0; i < live->postmaster_count; i++) {
+		struct ws_known_postmaster *item = &live->postmasters[i];
+
+		if (item->announced && item->control_fd < 0)
+			item->control_fd = ws_cluster_open(live->proc.root, item->pid);
+	}
+}
+
+void ws_live_release_cluster(struct ws_known_postmaster *item)
+{
+	if (item->control_fd >= 0)
+		close(item->control_fd);
+	item->control_fd = -1;
+}
+
+static bool is_gone(const struct ws_live *live, const struct ws_known_postmaster *item)
+{
+	struct ws_process process;
+
+	return !ws_proc_read(&live->proc, item->pid, &process) ||
+	       process.start_ticks != item->start_ticks || process.state == 'Z';
+}
+
 static int tell(struct ws_live *live, struct ws_known_postmaster *item)
 {
 	const struct ws_binary *binary = ws_live_binary(live, item->server);
@@ -94,9 +120,12 @@ static int tell(struct ws_live *live, struct ws_known_postmaster *item)
 
 	if (!binary || !binary->image)
 		return 0;
+	if (item->control_fd >= 0 && is_gone(live, item))
+		ws_live_release_cluster(item);
 	place = (struct ws_cluster_place){
 		.pid = item->pid,
 		.proc_root = live->proc.root,
+		.control_fd = item->control_fd,
 		.wal_snd_ctl = exported(item, binary, "WalSndCtl"),
 		.max_wal_senders = exported(item, binary, "max_wal_senders"),
 		.sync_names = exported(item, binary, "SyncRepStandbyNames"),

@@ -55,6 +55,7 @@ struct ws_known_postmaster {
 	struct ws_shmem_variables shmem_variables;
 	struct ws_shmem shmem; /* for its WAL position; opened anew now and then */
 	uint64_t xlog_ctl, shmem_opened_ns;
+	int control_fd;		       /* of its control file, -1: it is opened when it is read */
 	struct ws_process walreceiver; /* of a standby; pid 0: none */
 };
 
@@ -198,6 +199,10 @@ void ws_live_decoding_deinit(struct ws_live *live);
 
 /* cluster.c: tells of each server's state what changed. */
 int ws_live_emit_clusters(struct ws_live *live);
+/* Before the privilege to open them is given up: takes hold of the servers' control files. */
+void ws_live_hold_clusters(struct ws_live *live);
+/* Of one postmaster, and of none that is held. */
+void ws_live_release_cluster(struct ws_known_postmaster *item);
 
 /* backups.c: how far each backup is, as the server says; tells what changed. -1: out of memory, or
  * the sink said so. */

@@ -381,6 +381,7 @@ static int look_at(struct ws_live *live, const struct ws_postmaster *postmaster,
 	item->wanted = wanted;
 	item->announced = false;
 	item->cluster_told = false;
+	item->control_fd = -1;
 	item->walreceiver.pid = 0;
 	if (wanted)
 		ws_tracer_add_postmaster(live->tracer, item->pid, item->start_ticks * WS_TICK_NS);
@@ -459,6 +460,7 @@ static void forget_postmasters(struct ws_live *live)
 		if (item->wanted)
 			ws_tracer_remove_postmaster(live->tracer, item->pid,
 						    item->start_ticks * WS_TICK_NS);
+		ws_live_release_cluster(item);
 		*item = live->postmasters[--live->postmaster_count];
 	}
 }
@@ -538,6 +540,8 @@ void ws_live_give_up(struct ws_live *live)
 
 	/* A named process stays what it is: another server's cannot be meant. */
 	live->complete = live->attached && (options->pid || options->postmaster_pid);
+	if (live->complete)
+		ws_live_hold_clusters(live);
 	if (ws_privileges_drop(!live->complete, ws_tracer_method(live->tracer) == WS_ATTACH_PERF,
 			       maps_work, live->tracer, &why))
 		ws_live_report(live, &why);
@@ -548,5 +552,7 @@ void ws_live_servers_deinit(struct ws_live *live)
 	for (size_t i = 0; i < live->binary_count; i++)
 		binary_free(live->binaries[i]);
 	free(live->binaries);
+	for (size_t i = 0; i < live->postmaster_count; i++)
+		ws_live_release_cluster(&live->postmasters[i]);
 	free(live->postmasters);
 }

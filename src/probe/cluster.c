@@ -30,20 +30,28 @@ struct control {
 #define CONTROL_VERSION_MIN 1002
 #define CONTROL_VERSION_MAX 1899
 
+int ws_cluster_open(const char *proc_root, uint32_t pid)
+{
+	char path[320];
+
+	/* A postmaster's working directory is its data directory. */
+	snprintf(path, sizeof(path), "%s/%u/cwd/global/pg_control", proc_root, pid);
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
 static void read_state(const struct ws_cluster_place *place, struct ws_cluster *cluster)
 {
+	bool held = place->control_fd >= 0;
 	struct control control;
-	char path[320];
 	ssize_t n;
 	int fd;
 
-	/* A postmaster's working directory is its data directory. */
-	snprintf(path, sizeof(path), "%s/%u/cwd/global/pg_control", place->proc_root, place->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = held ? place->control_fd : ws_cluster_open(place->proc_root, place->pid);
 	if (fd < 0)
 		return;
-	n = read(fd, &control, sizeof(control));
-	close(fd);
+	n = pread(fd, &control, sizeof(control), 0);
+	if (!held)
+		close(fd);
 	if (n != (ssize_t)sizeof(control) || control.version < CONTROL_VERSION_MIN ||
 	    control.version > CONTROL_VERSION_MAX || control.state >= WS_DB_IN_PRODUCTION)
 		return;

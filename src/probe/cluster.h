@@ -14,6 +14,7 @@
 struct ws_cluster_place {
 	uint32_t pid;
 	const char *proc_root;	  /* "/proc" */
+	int control_fd;		  /* of ws_cluster_open, -1: none is held */
 	uint64_t wal_snd_ctl;	  /* WalSndCtl */
 	uint64_t max_wal_senders; /* int max_wal_senders */
 	uint64_t sync_names;	  /* SyncRepStandbyNames */
@@ -31,6 +32,13 @@ struct ws_cluster {
 	char sync_names[WS_SYNC_NAMES_LEN];
 };
 
+/*
+ * The server's control file, for who will not be allowed to open it any more: the server writes it
+ * in place (update_controlfile of controldata_utils.c, 10 to 18), so that the descriptor shows what
+ * is in it. Whoever holds it keeps the data directory's file system from being unmounted, and so
+ * has to close it when the postmaster is gone. -1: it cannot be opened.
+ */
+int ws_cluster_open(const char *proc_root, uint32_t pid);
 /* What cannot be read is left out of `valid`. */
 void ws_cluster_read(const struct ws_cluster_place *place, struct ws_cluster *cluster);
 
