@@ -52,7 +52,8 @@ enum ws_kind {
 	WS_KIND_DECODING = 72, /* what a logical session's memory says of its decoding */
 	WS_KIND_CLUSTER = 73,  /* what a server's shared memory and files say of it */
 	WS_KIND_PROGRESS = 74, /* how far a backup is, by the server's own account */
-	WS_KIND_COLLECTOR_LAST = WS_KIND_PROGRESS,
+	WS_KIND_CGROUP = 75,   /* the CPU quota that a session's process has */
+	WS_KIND_COLLECTOR_LAST = WS_KIND_CGROUP,
 	WS_KIND_MAX = 128,
 };
 
@@ -676,6 +677,18 @@ enum ws_decoding_valid {
 	WS_DECODING_TXNS = 1 << 5,  /* what is open: 13 and later */
 };
 
+#define WS_CGROUP_LEN 128
+
+/* The control group with a CPU quota that the process is in, or is in one that is in it; told when
+ * it is another, or its quota: quota_us of each period_us. What it kept from the process `sample`
+ * says. */
+struct ws_rec_cgroup {
+	struct ws_rec h; /* the session; no number of its sequence */
+	__u64 quota_us;
+	__u64 period_us;
+	char path[WS_CGROUP_LEN]; /* as in /proc/PID/cgroup, cut at the front if longer */
+};
+
 enum ws_progress_valid {
 	WS_PROGRESS_TOTAL = 1 << 0,
 };
@@ -825,6 +838,7 @@ _Static_assert(sizeof(struct ws_rec_sample) == 104, "wire format");
 _Static_assert(sizeof(struct ws_rec_blocked) == 56, "wire format");
 _Static_assert(sizeof(struct ws_rec_decoding) == 232, "wire format");
 _Static_assert(sizeof(struct ws_rec_txn) == 96, "wire format");
+_Static_assert(sizeof(struct ws_rec_cgroup) == 48 + WS_CGROUP_LEN, "wire format");
 _Static_assert(sizeof(struct ws_rec_progress) == 64, "wire format");
 _Static_assert(sizeof(struct ws_rec_cluster) == 64 + WS_SYNC_NAMES_LEN, "wire format");
 _Static_assert(WS_KIND_KERNEL_LAST < WS_STOP_KINDS, "wire format");

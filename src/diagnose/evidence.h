@@ -98,6 +98,8 @@ struct ws_track {
 	struct ws_rec_sample sample; /* the last */
 	uint64_t samples, samples_on_disk;
 	bool target_is_flushed; /* WS_TARGET is where the server is, not where the session saw it */
+	bool has_cgroup;
+	struct ws_rec_cgroup cgroup; /* the last */
 	bool has_decoding;
 	struct ws_rec_decoding decoding; /* the last */
 	uint64_t txn_since_ns; /* since when it speaks of one transaction, gathered or handed out */

@@ -61,6 +61,20 @@ static double rate(const struct ws_case *c, enum ws_watched which)
 		       : 0;
 }
 
+static void say_group(const struct ws_rec_cgroup *group, double throttled, struct ws_finding *f)
+{
+	double cpus = group->period_us ? (double)group->quota_us / (double)group->period_us : 0;
+
+	size_t len = strlen(group->path), cut = len < WS_FACT_TEXT ? 0 : len - WS_FACT_TEXT + 1;
+
+	ws_fact_text(f, "control_group", group->path + cut);
+	ws_fact(f, "cpu_quota", (uint64_t)(100 * cpus + 0.5), "%");
+	ws_say(f,
+	       "The walsender's control group %s may use %.0f %% of one CPU, and was out of that "
+	       "quota for %.0f %% of the time.",
+	       group->path, 100 * cpus, 100 * throttled);
+}
+
 WS_RULE(cpu_starved)
 {
 	double delay = rate(c, WS_RUN_DELAY), throttled = rate(c, WS_THROTTLED);
@@ -76,7 +90,9 @@ WS_RULE(cpu_starved)
 		ws_fact(f, "run_delay", ws_case_grown(c, WS_RUN_DELAY), "ns");
 	if (ws_case_known(c, WS_THROTTLED))
 		ws_fact(f, "throttled", ws_case_grown(c, WS_THROTTLED), "ns");
-	if (quota)
+	if (quota && c->t->has_cgroup)
+		say_group(&c->t->cgroup, throttled, f);
+	else if (quota)
 		ws_say(f,
 		       "The control group of the walsender was out of CPU quota for %.0f %% of "
 		       "the time.",

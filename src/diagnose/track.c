@@ -292,6 +292,19 @@ static void feed_txn(struct ws_diagnosis *d, struct ws_track *t, const struct ws
 		watch(d, &t->watch[WS_TXN_AT], at, now);
 }
 
+static void feed_cgroup(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	(void)d;
+	if (rec->size < sizeof(t->cgroup))
+		return;
+	t->has_cgroup = true;
+	memcpy(&t->cgroup, rec, sizeof(t->cgroup));
+	t->cgroup.path[sizeof(t->cgroup.path) - 1] = '\0';
+	for (char *at = t->cgroup.path; *at; at++) /* it goes into a sentence */
+		if (*at < ' ' || *at > '~')
+			*at = '?';
+}
+
 static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_decoding *r = (const struct ws_rec_decoding *)rec;
@@ -413,7 +426,7 @@ static const feed_fn feeds[WS_KIND_MAX] = {
 	[WS_KIND_TURN] = feed_turn,	      [WS_KIND_STREAM] = feed_stream,
 	[WS_KIND_KEEPALIVE] = feed_keepalive, [WS_KIND_SOCKET] = feed_socket,
 	[WS_KIND_SAMPLE] = feed_sample,	      [WS_KIND_BLOCKED] = feed_blocked,
-	[WS_KIND_DECODING] = feed_decoding,
+	[WS_KIND_DECODING] = feed_decoding,   [WS_KIND_CGROUP] = feed_cgroup,
 };
 
 static int feed_session(struct ws_diagnosis *d, const struct ws_model *model,

@@ -279,6 +279,12 @@ static const struct ws_field progress_fields[] = {
 	HIDDEN_FLAGS(ws_rec_progress, valid, "valid", progress_valid),
 };
 
+static const struct ws_field cgroup_fields[] = {
+	NUMBER(UINT, ws_rec_cgroup, quota_us, "quota_us"),
+	NUMBER(UINT, ws_rec_cgroup, period_us, "period_us"),
+	NUMBER_OR(STRING, ws_rec_cgroup, path, "path", ZERO),
+};
+
 static const struct ws_field exit_fields[] = {
 	NUMBER(UINT, ws_rec_exit, code, "code"),
 	NUMBER_OR(UINT, ws_rec_exit, signal, "signal", ZERO),
@@ -736,6 +742,11 @@ static const struct ws_kind_info kinds[] = {
 	  .help = "how far a backup is, as the server says",
 	  SIZE(sizeof(struct ws_rec_progress)),
 	  FIELDS(progress_fields) },
+	{ .kind = WS_KIND_CGROUP,
+	  .name = "cgroup",
+	  .help = "the CPU quota of a session's process",
+	  SIZE(sizeof(struct ws_rec_cgroup)),
+	  FIELDS(cgroup_fields) },
 };
 
 /* Of which kinds: bits would not reach. */

@@ -67,7 +67,8 @@ const struct ws_kind_info *ws_kind_by_name(const char *name);
 /* Taken from outside the session, which comes in anywhere, also between pieces of its texts. */
 static inline bool ws_kind_is_sampled(uint16_t kind)
 {
-	return (kind >= WS_KIND_SOCKET && kind <= WS_KIND_DECODING) || kind == WS_KIND_PROGRESS;
+	return (kind >= WS_KIND_SOCKET && kind <= WS_KIND_DECODING) || kind == WS_KIND_PROGRESS ||
+	       kind == WS_KIND_CGROUP;
 }
 /*
  * What JSON says of a record's head besides the contract's own keys, so that the record can be made

@@ -527,6 +527,15 @@ static void print_cluster(struct line *l, const struct ws_rec *rec)
 		add(l, " %u wait for a synchronous standby", r->sync_waiters);
 }
 
+static void print_cgroup(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_cgroup *r = (const void *)rec;
+
+	add_text(l, r->path, strnlen(r->path, sizeof(r->path)));
+	if (r->period_us)
+		add(l, " gets %.0f%% of a CPU", 100.0 * (double)r->quota_us / (double)r->period_us);
+}
+
 static void print_progress(struct line *l, const struct ws_rec *rec)
 {
 	const struct ws_rec_progress *r = (const void *)rec;
@@ -586,6 +595,7 @@ static const struct printer {
 	{ WS_KIND_DECODING, WS_COLOR_DIM, true, print_decoding },
 	{ WS_KIND_CLUSTER, WS_COLOR_DIM, true, print_cluster },
 	{ WS_KIND_PROGRESS, WS_COLOR_DIM, true, print_progress },
+	{ WS_KIND_CGROUP, WS_COLOR_DIM, true, print_cgroup },
 };
 
 static const struct printer *find_printer(uint16_t kind)

@@ -16,10 +16,11 @@
 /* One session: what was taken of it now, or told of it last. */
 struct ws_sampled {
 	struct ws_taken taken;
-	uint64_t running_ns; /* when it was last seen not to be stopped, 0 for never */
-	uint32_t stop_seq;   /* its next record when a stop was told */
-	bool stop_told;	     /* by a record from here */
-	bool stop_signalled; /* by the signal's */
+	struct ws_rec_cgroup cgroup; /* path "": none with a quota */
+	uint64_t running_ns;	     /* when it was last seen not to be stopped, 0 for never */
+	uint32_t stop_seq;	     /* its next record when a stop was told */
+	bool stop_told;		     /* by a record from here */
+	bool stop_signalled;	     /* by the signal's */
 };
 
 struct rows {
@@ -64,9 +65,30 @@ static bool read_pending(const struct ws_live *live, const struct ws_taken *take
 	return true;
 }
 
-/* What the kernel's programs do not say. */
-static void complete(struct rows *rows, struct ws_taken *taken)
+_Static_assert(WS_CGROUP_LEN == WS_CGROUP_PATH, "the path fits");
+
+static void note_cgroup(const struct ws_cgroups *groups, struct ws_sampled *row)
 {
+	struct ws_rec_cgroup *rec = &row->cgroup;
+
+	rec->h = *head_of(row);
+	rec->h.size = sizeof(*rec);
+	rec->h.kind = WS_KIND_CGROUP;
+	rec->quota_us = groups->quota_us;
+	rec->period_us = groups->period_us;
+	memcpy(rec->path, groups->limiting, sizeof(rec->path));
+}
+
+static bool cgroup_changed(const struct ws_rec_cgroup *last, const struct ws_rec_cgroup *now)
+{
+	return now->quota_us != last->quota_us || now->period_us != last->period_us ||
+	       memcmp(now->path, last->path, sizeof(now->path)) != 0;
+}
+
+/* What the kernel's programs do not say. */
+static void complete(struct rows *rows, struct ws_sampled *row)
+{
+	struct ws_taken *taken = &row->taken;
 	struct ws_rec_sample *sample = &taken->sample;
 	const struct ws_proc *proc = &rows->live->proc;
 	uint64_t value;
@@ -78,6 +100,7 @@ static void complete(struct rows *rows, struct ws_taken *taken)
 	if (ws_usage_throttled(proc, &rows->cgroups, sample->h.pid, &value)) {
 		sample->throttled_ns = value;
 		sample->valid |= WS_SAMPLE_THROTTLED;
+		note_cgroup(&rows->cgroups, row);
 	}
 	if (read_pending(rows->live, taken, &sample->pending_bytes))
 		sample->valid |= WS_SAMPLE_PENDING;
@@ -167,6 +190,9 @@ static int tell(struct ws_live *live, struct ws_sampled *now, bool fresh)
 		else
 			rc = ws_order_feed(live->order, socket, socket->h.size);
 	}
+	if (rc == 0 && now->cgroup.path[0] &&
+	    (!last || cgroup_changed(&last->cgroup, &now->cgroup)))
+		rc = ws_order_feed(live->order, &now->cgroup, sizeof(now->cgroup));
 	if (rc)
 		return rc;
 	if (last && !ws_sample_changed(&last->taken.sample, sample)) {
@@ -193,7 +219,7 @@ int ws_live_emit_samples(struct ws_live *live, bool fresh)
 		qsort(rows.items, rows.count, sizeof(*rows.items), by_session);
 	rc = rows.failed ? -1 : 0;
 	for (size_t i = 0; i < rows.count && rc == 0; i++) {
-		complete(&rows, &rows.items[i].taken);
+		complete(&rows, &rows.items[i]);
 		rc = tell(live, &rows.items[i], fresh);
 	}
 	free(live->samples);

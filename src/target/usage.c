@@ -33,85 +33,141 @@ bool ws_usage_rss(const struct ws_proc *proc, uint32_t pid, uint64_t *bytes)
 	return true;
 }
 
-/* The line of the one hierarchy of v2, "0::/path". A path that begins with "/.." lies outside of
- * what this process's namespace shows. */
-static bool group_of(const struct ws_proc *proc, uint32_t pid, char group[PATH_MAX])
+/* Is "cpu" among the controllers of a line "N:cpu,cpuacct:/path" of v1? */
+static bool has_cpu(const char *line, const char *end)
 {
-	char path[PATH_MAX], text[2 * PATH_MAX], *line, *end;
+	const char *at = strchr(line, ':'), *stop;
+
+	for (at = at ? at + 1 : end; at < end && *at != ':'; at = *stop == ',' ? stop + 1 : stop) {
+		stop = at + strcspn(at, ",:\n");
+		if (stop - at == 3 && !strncmp(at, "cpu", 3))
+			return true;
+	}
+	return false;
+}
+
+/* The path of its line of v2, "0::/path", or of v1 with the controller cpu. A path that begins with
+ * "/.." lies outside of what this process's namespace shows. */
+static bool group_of(const struct ws_proc *proc, uint32_t pid, bool v1, char group[PATH_MAX])
+{
+	char path[PATH_MAX], text[2 * PATH_MAX], *line, *end, *at;
 
 	snprintf(path, sizeof(path), "%s/%u/cgroup", proc->root, pid);
 	if (!read_text(path, text, sizeof(text)))
 		return false;
 	for (line = text; line; line = end ? end + 1 : NULL) {
 		end = strchr(line, '\n');
-		if (strncmp(line, "0::/", 4) || !end)
+		if (!end || (v1 ? !has_cpu(line, end) : strncmp(line, "0::/", 4) != 0))
 			continue;
 		*end = '\0';
-		if (strstr(line, "/../") || strlen(line + 3) >= PATH_MAX)
+		at = strstr(line, ":/");
+		if (!at || strstr(at, "/../") || strlen(at + 1) >= PATH_MAX)
 			return false;
-		strcpy(group, line + 3);
+		strcpy(group, at + 1);
 		return true;
 	}
 	return false;
 }
 
-static bool has_quota(const char *root, const char *group)
+/* Number behind the key in a file of a group; `key` "" for the first. */
+static bool number_of(const char *root, const char *group, const char *file, const char *key,
+		      uint64_t *value)
 {
-	char path[2 * PATH_MAX], text[64];
+	char path[2 * PATH_MAX + 64], text[1024], *at;
 
-	snprintf(path, sizeof(path), "%s%s/cpu.max", root, group);
-	return read_text(path, text, sizeof(text)) && text[0] >= '0' && text[0] <= '9';
-}
-
-static bool throttled_of(const char *root, const char *group, uint64_t *ns)
-{
-	static const char key[] = "throttled_usec ";
-	char path[2 * PATH_MAX], text[1024], *at;
-	uint64_t us;
-
-	snprintf(path, sizeof(path), "%s%s/cpu.stat", root, group);
+	snprintf(path, sizeof(path), "%s%s/%s", root, group, file);
 	if (!read_text(path, text, sizeof(text)))
 		return false;
 	at = strstr(text, key);
-	if (!at || sscanf(at + strlen(key), "%" SCNu64, &us) != 1)
+	return at && at[strlen(key)] >= '0' && at[strlen(key)] <= '9' &&
+	       sscanf(at + strlen(key), "%" SCNu64, value) == 1;
+}
+
+/* No quota is "max" in v2 and -1 in v1. */
+static bool quota_of(const char *root, const char *group, bool v1, uint64_t *quota,
+		     uint64_t *period)
+{
+	char path[2 * PATH_MAX + 64], text[64];
+
+	if (v1)
+		return number_of(root, group, "cpu.cfs_quota_us", "", quota) && *quota &&
+		       number_of(root, group, "cpu.cfs_period_us", "", period) && *period;
+	snprintf(path, sizeof(path), "%s%s/cpu.max", root, group);
+	return read_text(path, text, sizeof(text)) &&
+	       sscanf(text, "%" SCNu64 " %" SCNu64, quota, period) == 2 && *period;
+}
+
+static bool throttled_of(const char *root, const char *group, bool v1, uint64_t *ns)
+{
+	uint64_t us;
+
+	if (v1)
+		return number_of(root, group, "cpu.stat", "throttled_time ", ns);
+	if (!number_of(root, group, "cpu.stat", "throttled_usec ", &us) || us > UINT64_MAX / 1000)
 		return false;
 	*ns = us * 1000;
 	return true;
 }
 
-/* The group and all that it is in; the root has no quota. */
-static void read_groups(struct ws_cgroups *groups)
+static void take(struct ws_cgroups *groups, const char *group, uint64_t ns, uint64_t quota,
+		 uint64_t period)
 {
-	char group[PATH_MAX], *slash;
-	uint64_t ns;
+	size_t len = strlen(group), cut = len < WS_CGROUP_PATH ? 0 : len - WS_CGROUP_PATH + 1;
 
+	if (groups->has_quota && ns <= groups->throttled_ns)
+		return;
+	groups->has_quota = true;
+	groups->throttled_ns = ns;
+	groups->quota_us = quota;
+	groups->period_us = period;
+	memset(groups->limiting, 0, sizeof(groups->limiting)); /* it is compared */
+	memcpy(groups->limiting, group + cut, len - cut);
+}
+
+/* The group and all that it is in; the root has no quota. */
+static void read_groups(struct ws_cgroups *groups, const char *mount)
+{
+	char group[PATH_MAX], root[PATH_MAX], *slash;
+	uint64_t ns, quota, period;
+
+	if (snprintf(root, sizeof(root), "%s%s", groups->root, mount) >= (int)sizeof(root))
+		return;
 	strcpy(group, groups->path);
-	groups->read = true;
-	groups->has_quota = false;
-	groups->throttled_ns = 0;
 	while ((slash = strrchr(group, '/')) && slash[1]) {
-		if (has_quota(groups->root, group) && throttled_of(groups->root, group, &ns)) {
-			groups->has_quota = true;
-			if (ns > groups->throttled_ns)
-				groups->throttled_ns = ns;
-		}
+		if (quota_of(root, group, groups->v1, &quota, &period) &&
+		    throttled_of(root, group, groups->v1, &ns))
+			take(groups, group, ns, quota, period);
 		*slash = '\0';
 		if (slash == group)
 			break;
 	}
 }
 
-bool ws_usage_throttled(const struct ws_proc *proc, struct ws_cgroups *groups, uint32_t pid,
-			uint64_t *ns)
+/* A host has the controller cpu in one of the two; in v1 it may have others beside it. */
+static bool throttled_in(const struct ws_proc *proc, struct ws_cgroups *groups, uint32_t pid,
+			 bool v1)
 {
 	char group[PATH_MAX];
 
-	if (!group_of(proc, pid, group))
+	if (!group_of(proc, pid, v1, group))
 		return false;
-	if (!groups->read || strcmp(group, groups->path)) {
+	if (!groups->read || groups->v1 != v1 || strcmp(group, groups->path)) {
 		strcpy(groups->path, group);
-		read_groups(groups);
+		groups->v1 = v1;
+		groups->read = true;
+		groups->has_quota = false;
+		read_groups(groups, v1 ? "/cpu" : "");
+		if (!groups->has_quota)
+			read_groups(groups, v1 ? "/cpu,cpuacct" : "/unified");
 	}
-	*ns = groups->throttled_ns;
 	return groups->has_quota;
+}
+
+bool ws_usage_throttled(const struct ws_proc *proc, struct ws_cgroups *groups, uint32_t pid,
+			uint64_t *ns)
+{
+	if (!throttled_in(proc, groups, pid, true) && !throttled_in(proc, groups, pid, false))
+		return false;
+	*ns = groups->throttled_ns;
+	return true;
 }

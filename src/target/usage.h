@@ -13,20 +13,28 @@
  * cannot be read. */
 bool ws_usage_rss(const struct ws_proc *proc, uint32_t pid, uint64_t *bytes);
 
-/* Where control groups (v2) are mounted, and what was read last: processes of one server are of one
+/* Longer paths of groups are cut at the front. */
+#define WS_CGROUP_PATH 128
+
+/* Where control groups are mounted, and what was read last: processes of one server are of one
  * group as a rule. To be begun anew ({ .root = ... }) when newer values are wanted. */
 struct ws_cgroups {
 	const char *root; /* "/sys/fs/cgroup" */
 	char path[PATH_MAX];
+	bool v1; /* `path` is of the hierarchy of v1 that has the controller cpu */
 	bool read;
 	bool has_quota;
 	uint64_t throttled_ns;
+	/* The group whose quota that is, as in /proc/PID/cgroup; it gets quota_us of each
+	 * period_us. */
+	char limiting[WS_CGROUP_PATH];
+	uint64_t quota_us, period_us;
 };
 
 /*
  * How long (cpu.stat, summed over CPUs) the process's group, or one that this is in, kept its
- * processes from running because they had used up their quota (cpu.max); of several groups with one
- * the longest. False if none has a quota, or that cannot be read.
+ * processes from running because they had used up their quota (cpu.max; in v1 cpu.cfs_quota_us); of
+ * several groups with one the longest. False if none has a quota, or that cannot be read.
  */
 bool ws_usage_throttled(const struct ws_proc *proc, struct ws_cgroups *groups, uint32_t pid,
 			uint64_t *ns);

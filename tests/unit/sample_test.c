@@ -96,9 +96,41 @@ static void only_a_group_with_a_quota_throttles(void **state)
 	groups = (struct ws_cgroups){ .root = root };
 	assert_true(ws_usage_throttled(&fx->proc, &groups, 7, &ns));
 	assert_int_equal(ns, 5000);
+	assert_string_equal(groups.limiting, "/a");
+	assert_int_equal(groups.quota_us, 50000);
+	assert_int_equal(groups.period_us, 100000);
 	/* Outside of what our namespace shows. */
 	put_process(fx, "", "0::/../a\n");
 	assert_false(ws_usage_throttled(&fx->proc, &groups, 7, &ns));
+}
+
+static void a_quota_of_the_first_version_counts_as_well(void **state)
+{
+	struct fixture *fx = *state;
+	struct ws_cgroups groups;
+	char root[256];
+	uint64_t ns;
+
+	put_process(fx, "", "9:memory:/m\n3:cpuset:/a\n2:cpuacct,cpu:/a/b\n0::/\n");
+	fixture_put_dir(fx, "cg");
+	fixture_put_dir(fx, "cg/cpu");
+	fixture_put_dir(fx, "cg/cpu/a");
+	fixture_put_dir(fx, "cg/cpu/a/b");
+	fixture_put_text(fx, "cg/cpu/a/b/cpu.cfs_quota_us", "-1\n");
+	fixture_put_text(fx, "cg/cpu/a/cpu.cfs_quota_us", "-1\n");
+	snprintf(root, sizeof(root), "%s", fixture_path(fx, "cg"));
+	groups = (struct ws_cgroups){ .root = root };
+	assert_false(ws_usage_throttled(&fx->proc, &groups, 7, &ns));
+	fixture_put_text(fx, "cg/cpu/a/cpu.cfs_quota_us", "15000\n");
+	fixture_put_text(fx, "cg/cpu/a/cpu.cfs_period_us", "100000\n");
+	fixture_put_text(fx, "cg/cpu/a/cpu.stat",
+			 "nr_periods 7\nnr_throttled 6\nthrottled_time 8123456789\n");
+	groups = (struct ws_cgroups){ .root = root };
+	assert_true(ws_usage_throttled(&fx->proc, &groups, 7, &ns));
+	assert_int_equal(ns, 8123456789);
+	assert_string_equal(groups.limiting, "/a");
+	assert_int_equal(groups.quota_us, 15000);
+	assert_int_equal(groups.period_us, 100000);
 }
 
 int main(void)
@@ -110,6 +142,7 @@ int main(void)
 		TEST(a_sample_changes_with_any_value),
 		TEST(resident_memory_is_in_pages),
 		TEST(only_a_group_with_a_quota_throttles),
+		TEST(a_quota_of_the_first_version_counts_as_well),
 	};
 
 	return cmocka_run_group_tests_name("sample", tests, NULL, NULL);
