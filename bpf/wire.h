@@ -722,6 +722,7 @@ enum ws_cluster_valid {
 	WS_CLUSTER_SYNC = 1 << 1,  /* sync_waiters and sync_walsenders */
 	WS_CLUSTER_NAMES = 1 << 2, /* sync_names */
 	WS_CLUSTER_FLUSH = 1 << 3,
+	WS_CLUSTER_STANDBY_SLOT = 1 << 4, /* standby_slot and what follows it */
 };
 
 /* What a standby's walreceiver does, by /proc. */
@@ -743,6 +744,15 @@ enum ws_db_state {
 	WS_DB_IN_PRODUCTION = 7,
 };
 
+/* What is wrong with a slot that failover slots wait for (StandbySlotsHaveCaughtup, slot.c). */
+enum ws_standby_why {
+	WS_STANDBY_BEHIND = 0, /* nothing: it is only behind, if at all */
+	WS_STANDBY_MISSING = 1,
+	WS_STANDBY_LOGICAL = 2,
+	WS_STANDBY_INVALID = 3,
+	WS_STANDBY_INACTIVE = 4, /* nobody streams from it */
+};
+
 #define WS_SYNC_NAMES_LEN 256
 
 /* Taken about once a second of each server that is traced, if something changed. */
@@ -756,7 +766,14 @@ struct ws_rec_cluster {
 	__u32 walreceiver;     /* enum ws_walreceiver, of a server in archive recovery */
 	__u32 reserved;
 	char sync_names[WS_SYNC_NAMES_LEN]; /* synchronous_standby_names, cut if longer */
+	/* Of the slots in synchronized_standby_slots (17 and later) the one that is furthest
+	 * behind. Recordings of before have no such fields. */
+	__u64 standby_lsn; /* its restart_lsn: what its standby has confirmed; 0: none */
+	__u32 standby_why; /* enum ws_standby_why */
+	__u32 reserved2;
+	char standby_slot[WS_NAME_LEN];
 };
+#define WS_CLUSTER_SHORT_SIZE offsetof(struct ws_rec_cluster, standby_lsn)
 
 struct ws_rec_server {
 	struct ws_rec h; /* h.pid: the postmaster, h.server: the number sessions refer to */
@@ -840,7 +857,9 @@ _Static_assert(sizeof(struct ws_rec_decoding) == 232, "wire format");
 _Static_assert(sizeof(struct ws_rec_txn) == 96, "wire format");
 _Static_assert(sizeof(struct ws_rec_cgroup) == 48 + WS_CGROUP_LEN, "wire format");
 _Static_assert(sizeof(struct ws_rec_progress) == 64, "wire format");
-_Static_assert(sizeof(struct ws_rec_cluster) == 64 + WS_SYNC_NAMES_LEN, "wire format");
+_Static_assert(WS_CLUSTER_SHORT_SIZE == 64 + WS_SYNC_NAMES_LEN, "wire format");
+_Static_assert(sizeof(struct ws_rec_cluster) == WS_CLUSTER_SHORT_SIZE + 16 + WS_NAME_LEN,
+	       "wire format");
 _Static_assert(WS_KIND_KERNEL_LAST < WS_STOP_KINDS, "wire format");
 _Static_assert(sizeof(struct ws_rec_stop) == 48 + 3 * WS_STOP_KINDS * 8, "wire format");
 #endif

@@ -384,7 +384,7 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 	const struct ws_rec_cluster *r = (const struct ws_rec_cluster *)rec;
 	struct ws_server_track *server;
 
-	if (rec->size < sizeof(*r) || !rec->pid)
+	if (rec->size < WS_CLUSTER_SHORT_SIZE || !rec->pid)
 		return 0;
 	server = server_of(d, rec->pid, true);
 	if (!server)
@@ -397,7 +397,13 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 	if (sync_missing(r) && rec->time_ns >= d->from_ns && r->sync_waiters > server->most_waiters)
 		server->most_waiters = r->sync_waiters;
 	server->has_cluster = true;
-	memcpy(&server->cluster, r, sizeof(*r));
+	memset(&server->cluster, 0, sizeof(server->cluster));
+	memcpy(&server->cluster, r, rec->size < sizeof(*r) ? rec->size : sizeof(*r));
+	/* It goes into a sentence. */
+	server->cluster.standby_slot[WS_NAME_LEN - 1] = '\0';
+	for (char *at = server->cluster.standby_slot; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
 	if (r->valid & WS_CLUSTER_NAMES)
 		snprintf(server->names, sizeof(server->names), "%.*s", WS_SYNC_NAMES_LEN,
 			 r->sync_names);

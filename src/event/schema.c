@@ -440,7 +440,9 @@ static const char *const blocked_names[] = {
 	"nothing", "lock", "client_write", "client_read", "throttle", "stopped", "sync_rep",
 };
 static const char *const decoding_valid[] = { "read", "slot", "buffer", "stats", "times", "txns" };
-static const char *const cluster_valid[] = { "state", "sync", "names", "flush" };
+static const char *const cluster_valid[] = { "state", "sync", "names", "flush", "standby" };
+static const char *const standby_why_names[] = { NULL, "missing", "logical", "invalid",
+						 "inactive" };
 static const char *const db_state_names[] = {
 	NULL,
 	"starting_up",
@@ -574,6 +576,16 @@ static const struct ws_field cluster_fields[] = {
 	NAMED_OR_ZERO(ENUM, ws_rec_cluster, walreceiver, "walreceiver", walreceiver_names),
 	RESERVED(ws_rec_cluster, reserved),
 	NUMBER_IF(STRING, ws_rec_cluster, sync_names, "sync_names", valid, WS_CLUSTER_NAMES),
+	NUMBER_OR(LSN, ws_rec_cluster, standby_lsn, "standby_slot_lsn", ZERO),
+	{ .name = "standby_slot_problem",
+	  .type = WS_FIELD_ENUM,
+	  PLACE(ws_rec_cluster, standby_why),
+	  .names = standby_why_names,
+	  .name_count = WS_ARRAY_SIZE(standby_why_names),
+	  .unknown = WS_UNKNOWN_ZERO },
+	RESERVED(ws_rec_cluster, reserved2),
+	NUMBER_IF(STRING, ws_rec_cluster, standby_slot, "standby_slot", valid,
+		  WS_CLUSTER_STANDBY_SLOT),
 };
 
 static const struct ws_field note_fields[] = {
@@ -735,7 +747,7 @@ static const struct ws_kind_info kinds[] = {
 	{ .kind = WS_KIND_CLUSTER,
 	  .name = "cluster",
 	  .help = "a server's state, and who waits for synchronous replication",
-	  SIZE(sizeof(struct ws_rec_cluster)),
+	  SIZES(WS_CLUSTER_SHORT_SIZE, sizeof(struct ws_rec_cluster)),
 	  FIELDS(cluster_fields) },
 	{ .kind = WS_KIND_PROGRESS,
 	  .name = "progress",

@@ -34,9 +34,12 @@ static int emit(struct ws_live *live, const struct ws_known_postmaster *item)
 		.sync_walsenders = cluster->sync_walsenders,
 		.valid = cluster->valid,
 		.walreceiver = cluster->walreceiver,
+		.standby_lsn = cluster->standby_lsn,
+		.standby_why = cluster->standby_why,
 	};
 
 	memcpy(rec.sync_names, cluster->sync_names, sizeof(rec.sync_names));
+	memcpy(rec.standby_slot, cluster->standby_slot, sizeof(rec.standby_slot));
 	return ws_order_feed(live->order, &rec, sizeof(rec));
 }
 
@@ -135,6 +138,7 @@ static int tell(struct ws_live *live, struct ws_known_postmaster *item)
 	read_flushed(item, binary, &now);
 	if (now.db_state == WS_DB_IN_ARCHIVE_RECOVERY)
 		now.walreceiver = look_at_walreceiver(live, item);
+	ws_live_look_at_standby_slots(item, binary, &now);
 	if (!now.valid || (item->cluster_told && !memcmp(&now, &item->cluster, sizeof(now))))
 		return 0;
 	item->cluster = now;

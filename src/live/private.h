@@ -199,6 +199,15 @@ void ws_live_decoding_deinit(struct ws_live *live);
 
 /* cluster.c: tells of each server's state what changed. */
 int ws_live_emit_clusters(struct ws_live *live);
+/* standby_slots.c: of the slots that failover slots wait for (17 and later) the one furthest
+ * behind. */
+void ws_live_look_at_standby_slots(const struct ws_known_postmaster *item,
+				   const struct ws_binary *binary, struct ws_cluster *cluster);
+/* Of a list as synchronized_standby_slots has it: fills standby_* and the bit of `valid`, if it
+ * names any. */
+struct ws_slot_list;
+void ws_live_judge_standby_slots(const char *names, const struct ws_slot_list *slots,
+				 struct ws_cluster *cluster);
 /* Before the privilege to open them is given up: takes hold of the servers' control files. */
 void ws_live_hold_clusters(struct ws_live *live);
 /* Of one postmaster, and of none that is held. */
@@ -212,6 +221,11 @@ void ws_live_backups_deinit(struct ws_live *live);
 /* waits.c: what sessions wait for and no probe shows: looks if the last time is long enough ago,
  * which drains the ring, too. -1: out of memory, or the sink said so. */
 int ws_live_emit_waits(struct ws_live *live);
+/* A session's process is stopped, or runs again: samples.c and signals say so and tell of it. What
+ * it waited for before it waits for still when it goes on, and that is told then. */
+void ws_live_waits_signal(struct ws_live *live, const struct ws_rec *session, bool stopped,
+			  uint64_t time_ns);
+void ws_live_waits_sampled(struct ws_live *live, const struct ws_rec *session, bool stopped);
 void ws_live_waits_deinit(struct ws_live *live);
 /* Is the record's session one that the filters exclude? */
 bool ws_live_is_ignored(const struct ws_live *live, const struct ws_rec *rec);

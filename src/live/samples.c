@@ -150,6 +150,7 @@ static int tell_blocked(struct ws_live *live, const struct ws_sampled *row, enum
  * session does, if it does anything. */
 static int tell_stop(struct ws_live *live, struct ws_sampled *now)
 {
+	ws_live_waits_sampled(live, head_of(now), is_stopped(now));
 	if (is_stopped(now)) {
 		if (now->stop_told || now->stop_signalled)
 			return 0;
@@ -236,6 +237,7 @@ void ws_live_note_stop(struct ws_live *live, const struct ws_rec_signal *signal)
 		return;
 	key.taken.sample.h.pid = signal->target_pid;
 	key.taken.sample.h.start_ns = signal->target_start_ns;
+	ws_live_waits_signal(live, head_of(&key), signal->signal == SIGSTOP, signal->h.time_ns);
 	row = last_of(live, &key);
 	if (row)
 		row->stop_signalled = signal->signal == SIGSTOP;

@@ -13,6 +13,9 @@
 #include "probe/wait.h"
 
 #define LOOK_NS 100000000ULL
+/* A sample behind the signal in which the process runs says that the stop is over; within this time
+ * it may not have had a CPU to take the signal on. */
+#define STOP_WITHIN_NS 500000000ULL
 
 /* What a session was seen to wait for. */
 struct seen {
@@ -31,6 +34,8 @@ struct waiter {
 	uint64_t before_ns; /* when the sample before `now` was taken */
 	uint64_t own_ns;    /* the session's last own record when it was told last */
 	struct seen now, told;
+	bool stopped; /* by a signal, or a debugger: it waits for what it waited for before */
+	uint64_t stop_ns, resumed_ns;
 };
 
 struct ws_waits {
@@ -145,6 +150,8 @@ static int emit(struct ws_live *live, const struct waiter *w, uint64_t own_ns)
 		.since_ns = w->before_ns > own_ns ? w->before_ns : own_ns,
 	};
 
+	if (rec.since_ns < w->resumed_ns)
+		rec.since_ns = w->resumed_ns;
 	if (rec.on == WS_BLOCKED_LOCK) {
 		rec.xid = w->now.lock.xid;
 		rec.holder_pid = own_pid(live, w, ws_wait_lock_holder(&w->place, &w->now.lock));
@@ -156,6 +163,8 @@ static int tell(struct ws_live *live, struct waiter *w)
 {
 	uint64_t own_ns = ws_order_last_ns(live->order, w->id.pid, w->id.start_ns);
 
+	if (w->stopped) /* that is told elsewhere; what it waits for is told anew behind it */
+		return 0;
 	if (!own_ns) /* its first record is still to come, or it is one that nobody wants */
 		return 0;
 	/* Its own record ended what was told. */
@@ -166,6 +175,37 @@ static int tell(struct ws_live *live, struct waiter *w)
 		return 0;
 	w->told = w->now;
 	return emit(live, w, own_ns);
+}
+
+static void note_stop(struct ws_live *live, const struct ws_rec *session, bool stopped,
+		      uint64_t time_ns, uint64_t within_ns)
+{
+	struct waiter *w = live->waits
+				   ? (struct waiter *)ws_idmap_find(&live->waits->by_id,
+								    session->pid, session->start_ns)
+				   : NULL;
+
+	if (!w)
+		return;
+	if (stopped && !w->stopped) {
+		w->stopped = true;
+		w->stop_ns = time_ns;
+	} else if (!stopped && w->stopped && time_ns >= w->stop_ns + within_ns) {
+		w->stopped = false;
+		w->resumed_ns = time_ns;
+		w->told = (struct seen){ 0 };
+	}
+}
+
+void ws_live_waits_signal(struct ws_live *live, const struct ws_rec *session, bool stopped,
+			  uint64_t time_ns)
+{
+	note_stop(live, session, stopped, time_ns, 0);
+}
+
+void ws_live_waits_sampled(struct ws_live *live, const struct ws_rec *session, bool stopped)
+{
+	note_stop(live, session, stopped, session->time_ns, STOP_WITHIN_NS);
 }
 
 static void forget(struct ws_waits *waits, size_t i)

@@ -30,6 +30,10 @@ struct ws_cluster {
 	uint64_t flush_lsn;   /* who knows its shared memory fills it */
 	uint32_t walreceiver; /* enum ws_walreceiver: who knows /proc fills it */
 	char sync_names[WS_SYNC_NAMES_LEN];
+	/* Who knows the server's shared memory fills these. */
+	uint64_t standby_lsn;
+	uint32_t standby_why;
+	char standby_slot[WS_NAME_LEN];
 };
 
 /*

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What no probe shows: locks, full and half-filled sockets outside the send loop, throttling."""
 
+import os
 import signal
 import subprocess
 import time
 
 from live import LiveTest, hold, once, primary, recording, wait_backup_stuck, walsender_pids
-from processes import wait_for
+from processes import stat_fields, wait_for
 from replication_client import connect
 
 HOLD = 1.5  # s for which a state is held and watched
@@ -86,6 +87,30 @@ class Waits(LiveTest):
         self.assertLess(record.time_in(pid, began, ended)["wait_lock"], ended - began)
         waits = [entry for entry in record.timeline(pid) if entry["state"] == "wait_lock"]
         self.assertIn(f"process {holder.pid}", waits[0]["detail"])
+
+    def test_a_stop_in_the_midst_of_a_wait_for_a_lock_hides_nothing_of_it(self):
+        server = primary_with_table()
+        with recording(server) as record:
+            holder = Holder(server, "lock table w_table")
+            psql = server.start_program(
+                ["psql", "-X", "-q", "-c", "COPY (select 1 from w_table limit 1) TO STDOUT", "-d",
+                 server.conninfo(application="w_held", replication="database", database="postgres")],
+                name="w_held")
+            pid, = wait_for("the walsender", lambda: walsender_pids(server, "w_held", record_begin(record)))
+            before = held(server, "relation", pid)
+            os.kill(pid, signal.SIGSTOP)
+            wait_for("it to stop", lambda: stat_fields(pid)[0] == "T")
+            stopped = time.time()
+            time.sleep(HOLD)
+            continued = time.time()
+            os.kill(pid, signal.SIGCONT)
+            behind = held(server, "relation", pid)
+            holder.end()
+            psql.expect()
+        self.assert_mostly(record, pid, before, "wait_lock")
+        self.assertGreaterEqual(record.time_in(pid, stopped, continued).get("stopped", 0),
+                                0.9 * (continued - stopped))
+        self.assert_mostly(record, pid, behind, "wait_lock")
 
     def test_a_logical_slot_waits_for_an_open_transaction_by_its_xid_and_pid(self):
         server = primary_with_table()
