@@ -55,6 +55,8 @@ enum ws_verdict {
 	WS_VERDICT_COUNT,
 };
 const char *ws_verdict_name(enum ws_verdict verdict); /* "receiver_slow" */
+/* Does the first one say more, by the table's order? Health and too little data say least. */
+bool ws_verdict_outranks(enum ws_verdict verdict, enum ws_verdict than);
 
 enum ws_scope {
 	WS_SCOPE_SESSION = 1,

@@ -132,6 +132,24 @@ const char *ws_verdict_name(enum ws_verdict verdict)
 	return NULL;
 }
 
+/* Place in the table; behind all of them for what says nothing is wrong. */
+static size_t place_of(enum ws_verdict verdict)
+{
+	size_t i = 0;
+
+	if (verdict == WS_VERDICT_INSUFFICIENT_DATA)
+		return WS_ARRAY_SIZE(rules);
+	while (i < WS_ARRAY_SIZE(rules) && rules[i].verdict != verdict)
+		i++;
+	return i < WS_ARRAY_SIZE(rules) && rules[i].rank == WS_RANK_HEALTHY ? WS_ARRAY_SIZE(rules)
+									    : i;
+}
+
+bool ws_verdict_outranks(enum ws_verdict verdict, enum ws_verdict than)
+{
+	return place_of(verdict) < place_of(than);
+}
+
 const char *ws_scope_name(enum ws_scope scope)
 {
 	return scope == WS_SCOPE_SESSION   ? "session"

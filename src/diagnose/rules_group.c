@@ -20,6 +20,24 @@ static size_t same_start(const struct ws_case *c, const struct ws_track *which)
 	return n;
 }
 
+/* "; it is the 7th restart at 4/66D1A2D0" of those that began where the last one did. */
+static void say_restarts(const struct ws_case *c, const struct ws_track *t, struct ws_finding *f)
+{
+	size_t n = same_start(c, t), restarts = n ? n - 1 : 0;
+	char lsn[WS_LSN_TEXT];
+	const char *th = "th";
+
+	if (!restarts)
+		return;
+	if (restarts / 10 % 10 != 1)
+		th = restarts % 10 == 1	  ? "st"
+		     : restarts % 10 == 2 ? "nd"
+		     : restarts % 10 == 3 ? "rd"
+					  : "th";
+	ws_say(f, "; the last is the %zu%s restart at %s", restarts, th,
+	       ws_lsn_format(start_lsn(t), lsn));
+}
+
 WS_RULE(timeout_loop)
 {
 	const struct ws_track *t = NULL;
@@ -43,6 +61,7 @@ WS_RULE(timeout_loop)
 	if (same_start(c, t) >= 2)
 		ws_say(f, ", and %zu began at the same position, %s: the client gets no further",
 		       same_start(c, t), ws_lsn_format(start_lsn(t), lsn));
+	say_restarts(c, t, f);
 	ws_say(f, ".");
 	return true;
 }
@@ -63,7 +82,6 @@ static bool broke_off(const struct ws_track *t)
 WS_RULE(reconnect_loop)
 {
 	const struct ws_track *t = NULL, *error = NULL;
-	char lsn[WS_LSN_TEXT];
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->member_count; i++) {
@@ -92,8 +110,7 @@ WS_RULE(reconnect_loop)
 	ws_say(f, "The client connects again and again: %zu sessions ended soon", n);
 	if (error)
 		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
-	if (same_start(c, t) >= 2)
-		ws_say(f, "; %zu began at %s", same_start(c, t), ws_lsn_format(start_lsn(t), lsn));
+	say_restarts(c, t, f);
 	ws_say(f, ".");
 	return true;
 }

@@ -54,7 +54,9 @@ WS_RULE(unexplained)
 		WS_STATE_SEND_BLOCKED, WS_STATE_WAIT_LOCK, WS_STATE_STOPPED,
 		WS_STATE_STOPPING,     WS_STATE_UNKNOWN,
 	};
-	bool untold = ws_case_streams(c) && !c->s->has_wal_bytes;
+	/* One that only made a slot is logical, too. */
+	bool untold = ws_case_streams(c) && (c->t->streams || c->s->was_running) &&
+		      !c->s->has_wal_bytes;
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(states); i++) {
 		if (!ws_case_dominates(c, states[i]))

@@ -10,7 +10,10 @@ static bool nobody_answers(const struct ws_case *c)
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
 	uint64_t rto_us;
 
-	if (!tcp || c->s->end_ns || tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
+	if (!tcp ||
+	    (c->s->end_ns && c->s->exit_reason != WS_END_REPLICATION_TIMEOUT &&
+	     c->s->exit_reason != WS_END_CONNECTION_LOST) ||
+	    tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
 		return false;
 	if (tcp->backoff < ws_limit(WS_LIMIT_BACKOFF) &&
 	    tcp->retransmits < ws_limit(WS_LIMIT_BACKOFF))
@@ -134,16 +137,31 @@ static bool takes_nothing(const struct ws_case *c)
 	return ws_case_unix_full(c) == 1 && ws_case_since(c) >= frozen;
 }
 
+/* The server gave it up, or the client's host did, with the socket full to the end: what was sent
+ * last was sent long before, and no reply came. */
+static bool ended_full(const struct ws_case *c)
+{
+	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN);
+
+	return c->s->end_ns && c->s->exit_reason == WS_END_REPLICATION_TIMEOUT &&
+	       c->state_ns[WS_STATE_SEND_BLOCKED] >= frozen &&
+	       ws_case_still(c, WS_SENT) >= frozen &&
+	       (ws_case_tcp(c) ? takes_nothing(c) : ws_case_unix_full(c) == 1);
+}
+
 WS_RULE(receiver_not_reading)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	bool ended = ended_full(c);
 	uint64_t still;
 	char text[WS_DURATION_TEXT];
 
-	if (c->s->end_ns || c->s->state != WS_STATE_SEND_BLOCKED || !blocked(c) ||
-	    !takes_nothing(c))
+	if (!ended && (c->s->end_ns || c->s->state != WS_STATE_SEND_BLOCKED || !blocked(c) ||
+		       !takes_nothing(c)))
 		return false;
 	still = tcp ? ws_case_still(c, WS_ACKED) : ws_case_since(c);
+	if (!still)
+		still = ws_case_still(c, WS_SENT);
 	f->confidence = 0.9;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	ws_fact(f, "nothing_taken", still, "ns");
@@ -157,8 +175,10 @@ WS_RULE(receiver_not_reading)
 	}
 	ws_say(f,
 	       "The client (or a proxy between) has read nothing for %s: its receive buffer is "
-	       "full, and the walsender waits for room.",
-	       ws_duration_format(still, text));
+	       "full, and the walsender %s for room.",
+	       ws_duration_format(still, text), ended ? "waited" : "waits");
+	if (ended)
+		ws_say(f, " wal_sender_timeout has ended the session.");
 	return true;
 }
 

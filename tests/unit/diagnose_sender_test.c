@@ -150,6 +150,71 @@ static void a_wait_for_failover_slots_is_named(void **state)
 	assert_verdict(*state, SESSION, "failover_slot_wait");
 }
 
+static void the_slot_that_failover_slots_wait_for_is_named(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_cluster r = { .valid = WS_CLUSTER_STANDBY_SLOT,
+				    .standby_why = WS_STANDBY_INACTIVE,
+				    .standby_lsn = 0x3000028,
+				    .standby_slot = "away\033[1m" };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_play(lab, &(struct step){
+			      .seconds = 10, .flags = WS_TURN_LOGICAL, .wait = WS_WAIT_STANDBY });
+	r.h = (struct ws_rec){ .size = sizeof(r),
+			       .kind = WS_KIND_CLUSTER,
+			       .pid = POSTMASTER_PID,
+			       .time_ns = lab->tape.now_ns,
+			       .server = 1 };
+	lab_feed(lab, &r.h);
+	assert_verdict(lab, SESSION, "failover_slot_wait");
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text,
+			       "slot away?[1m, which is in synchronized_standby_slots"));
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text,
+			       "no standby streams from it (it has confirmed 0/3000028)"));
+}
+
+static void failover_slots_that_wait_for_a_moment_are_healthy(void **state)
+{
+	lab_stream(*state, WS_STREAM_LOGICAL);
+	lab_play(*state,
+		 &(struct step){ .seconds = 2, .flags = WS_TURN_LOGICAL, .wait = WS_WAIT_STANDBY });
+	lab_play(*state, &(struct step){ .seconds = 10,
+					 .flags = WS_TURN_LOGICAL,
+					 .wait = WS_WAIT_WAL,
+					 .reply = true });
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void a_slot_that_is_made_at_once_is_healthy(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"s\" LOGICAL pgoutput");
+	lab->tape.now_ns += SECOND;
+	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void a_small_copy_of_a_table_is_healthy(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "COPY t TO STDOUT");
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	lab->tape.now_ns += SECOND;
+	ws_tape_end(&lab->tape, WS_COMMAND_SQL_DONE);
+	lab->tape.now_ns += 20 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
 static void a_slot_that_waits_names_the_transaction(void **state)
 {
 	struct lab *lab = *state;
@@ -267,6 +332,27 @@ static void a_backup_whose_client_is_slow_says_so(void **state)
 	assert_verdict(*state, SESSION, "backup_client_slow");
 }
 
+/* Each for a third of its time or less. */
+static void a_backup_that_waits_for_a_moment_is_healthy(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "BASE_BACKUP ( LABEL 'x' )");
+	ws_tape_backup(&lab->tape, WS_BACKUP_BEGIN, 0, 0);
+	lab->tape.now_ns += 2 * SECOND;
+	ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, 0, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		lab->tape.now_ns += SECOND;
+		ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, MB, SECOND / 10);
+	}
+	ws_tape_backup(&lab->tape, WS_BACKUP_WAIT_ARCHIVE, 0, 0);
+	lab->tape.now_ns += 2 * SECOND;
+	ws_tape_backup(&lab->tape, WS_BACKUP_DONE, 0, 0);
+	assert_verdict(lab, SESSION, "healthy_streaming");
+}
+
 static void a_backup_that_reads_is_healthy(void **state)
 {
 	play_backup(*state, WS_BACKUP_STREAM, SECOND / 10);
@@ -374,6 +460,17 @@ static void two_timeouts_from_one_position_are_a_loop(void **state)
 	play_timeout(lab, 2);
 	assert_verdict(lab, GROUP, "timeout_loop");
 	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "0/10000000"));
+}
+
+static void the_restarts_of_a_loop_are_counted(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 4; pid++)
+		play_timeout(lab, pid);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(
+		strstr(lab_find(lab, GROUP)->finding.text, "the 3rd restart at 0/10000000"));
 }
 
 static void one_timeout_is_no_loop(void **state)
@@ -517,6 +614,10 @@ int main(void)
 		LAB(reads_that_take_long_come_from_disk),
 		LAB(many_quick_reads_are_healthy),
 		LAB(a_wait_for_failover_slots_is_named),
+		LAB(the_slot_that_failover_slots_wait_for_is_named),
+		LAB(failover_slots_that_wait_for_a_moment_are_healthy),
+		LAB(a_slot_that_is_made_at_once_is_healthy),
+		LAB(a_small_copy_of_a_table_is_healthy),
 		LAB(a_slot_that_waits_names_the_transaction),
 		LAB(a_standby_that_gets_nothing_any_more_says_so),
 		LAB(a_standby_whose_upstream_idles_is_healthy),
@@ -525,11 +626,13 @@ int main(void)
 		LAB(a_backup_that_waits_for_its_checkpoint_says_so),
 		LAB(a_backup_that_waits_for_the_archive_says_so),
 		LAB(a_backup_whose_client_is_slow_says_so),
+		LAB(a_backup_that_waits_for_a_moment_is_healthy),
 		LAB(a_backup_that_reads_is_healthy),
 		LAB(a_backup_that_sleeps_is_throttled),
 		LAB(a_backup_says_how_fast_it_is_and_how_long_it_takes),
 		LAB(without_an_estimate_no_time_is_claimed),
 		LAB(two_timeouts_from_one_position_are_a_loop),
+		LAB(the_restarts_of_a_loop_are_counted),
 		LAB(one_timeout_is_no_loop),
 		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
 		LAB(three_short_sessions_that_end_well_are_no_loop),

@@ -106,6 +106,49 @@ static void one_that_waits_for_cpu_is_starved(void **state)
 	assert_verdict(lab, SESSION, "cpu_starved");
 }
 
+static void the_control_group_that_limits_is_named(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_sample sample = { .valid = WS_SAMPLE_THROTTLED };
+	struct ws_rec_cgroup group = { .quota_us = 15000,
+				       .period_us = 100000,
+				       .path = "/pods/pg\n1" };
+
+	lab_stream(lab, 0);
+	lab_sampled(lab, &group.h, WS_KIND_CGROUP, sizeof(group));
+	for (unsigned int i = 0; i < 10; i++) {
+		sample.throttled_ns += SECOND * 6 / 10;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 500,
+					      .bytes = MB,
+					      .sample = &sample });
+	}
+	assert_verdict(lab, SESSION, "cpu_starved");
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text,
+			       "control group /pods/pg?1 may use 15 % of one CPU"));
+}
+
+static void a_quota_that_is_not_used_up_starves_nobody(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_sample sample = { .valid = WS_SAMPLE_THROTTLED | WS_SAMPLE_DELAY };
+	struct ws_rec_cgroup group = { .quota_us = 15000, .period_us = 100000, .path = "/pods" };
+
+	lab_stream(lab, 0);
+	lab_sampled(lab, &group.h, WS_KIND_CGROUP, sizeof(group));
+	for (unsigned int i = 0; i < 10; i++) {
+		sample.throttled_ns += SECOND / 20;
+		sample.run_delay_ns += SECOND / 20;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 500,
+					      .bytes = MB,
+					      .sample = &sample });
+	}
+	assert_verdict(lab, SESSION, "healthy_streaming");
+}
+
 static void without_counters_of_the_scheduler_nothing_starves(void **state)
 {
 	struct lab *lab = *state;
@@ -204,7 +247,123 @@ static void without_a_word_of_the_socket_nobody_is_silent(void **state)
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
+static void time_out(struct lab *lab)
+{
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+}
+
+static void one_that_was_full_until_the_timeout_was_not_read(void **state)
+{
+	static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
+						   .mss_bytes = 1448,
+						   .unsent_bytes = 100000 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 60,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &calm });
+	lab_play(lab, &(struct step){ .seconds = 6, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	time_out(lab);
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text, "has ended the session"));
+}
+
+static void one_that_was_full_and_read_on_before_the_timeout_is_not_blamed(void **state)
+{
+	static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
+						   .mss_bytes = 1448,
+						   .unsent_bytes = 100000 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 6, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_play(lab, &(struct step){ .seconds = 60,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &calm });
+	time_out(lab);
+	assert_verdict(lab, SESSION, "healthy_streaming");
+}
+
+static void a_dead_connection_stays_one_when_the_timeout_has_ended_it(void **state)
+{
+	const struct ws_rec_socket socket = dead();
+
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	time_out(*state);
+	assert_verdict(*state, SESSION, "connection_dead");
+}
+
+static void one_that_was_stopped_for_a_moment_is_healthy(void **state)
+{
+	static const struct ws_rec_sample running = { .task_state = 'S' };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .sample = &running });
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_STOPPED, 0);
+	lab->tape.now_ns += SECOND / 2;
+	lab->tape.mark_ns = lab->tape.now_ns;
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_NOTHING, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .sample = &running });
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
 /* -- the client */
+
+static void a_message_that_comes_whole_in_time_is_no_stall(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL });
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_CLIENT_READ, 0);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void a_moment_of_spinning_is_no_wait_for_copydone(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 10; i++)
+		ws_tape_turn(&lab->tape,
+			     &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_SEND] = SECOND / 50 },
+						     .turns = 1000,
+						     .sends = 1000,
+						     .lsn_from = LSN,
+						     .lsn_to = LSN,
+						     .wait = WS_WAIT_NONE });
+	lab_play(lab, &(struct step){ .seconds = 60, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void a_unix_socket_that_is_read_is_healthy(void **state)
+{
+	static const struct ws_rec_sample some = { .valid = WS_SAMPLE_UNIX,
+						   .unix_queued_bytes = 20000,
+						   .unix_sndbuf_bytes = 212992 };
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 10,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 300,
+					 .bytes = MB,
+					 .reply = true,
+					 .sample = &some });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
 
 static void half_a_message_is_a_stall(void **state)
 {
@@ -442,6 +601,15 @@ int main(void)
 		LAB(a_stopped_process_is_stopped_whatever_its_socket_says),
 		LAB(one_that_waits_for_cpu_is_starved),
 		LAB(without_counters_of_the_scheduler_nothing_starves),
+		LAB(the_control_group_that_limits_is_named),
+		LAB(a_quota_that_is_not_used_up_starves_nobody),
+		LAB(one_that_was_full_until_the_timeout_was_not_read),
+		LAB(one_that_was_full_and_read_on_before_the_timeout_is_not_blamed),
+		LAB(a_dead_connection_stays_one_when_the_timeout_has_ended_it),
+		LAB(one_that_was_stopped_for_a_moment_is_healthy),
+		LAB(a_message_that_comes_whole_in_time_is_no_stall),
+		LAB(a_moment_of_spinning_is_no_wait_for_copydone),
+		LAB(a_unix_socket_that_is_read_is_healthy),
 		LAB(unanswered_retransmissions_are_a_dead_connection),
 		LAB(probes_of_a_closed_window_are_no_dead_connection),
 		LAB(one_that_is_asked_and_does_not_reply_is_silent),
