@@ -546,6 +546,7 @@ enum ws_sample_valid {
 	WS_SAMPLE_RSS = 1 << 4,
 	WS_SAMPLE_DELAY = 1 << 5, /* the kernel keeps run_delay_ns */
 	WS_SAMPLE_READ = 1 << 6,  /* the kernel keeps read_bytes */
+	WS_SAMPLE_PRIVATE = 1 << 7,
 };
 
 /*
@@ -568,7 +569,11 @@ struct ws_rec_sample {
 	__u8 task_state;	 /* as in /proc/PID/stat: 'R', 'S', 'D', 'T', 't', ... */
 	__u8 reserved;
 	__u16 reserved2;
+	/* Of rss_bytes what is neither a file's nor shared. Recordings of before have no such
+	 * field. */
+	__u64 private_bytes;
 };
+#define WS_SAMPLE_SHORT_SIZE offsetof(struct ws_rec_sample, private_bytes)
 
 /*
  * A transaction whose commit record was decoded (ReorderBufferCommit), when that was over: the
@@ -851,7 +856,8 @@ _Static_assert(sizeof(struct ws_rec_text_sum) == 120, "wire format");
 _Static_assert(sizeof(struct ws_rec_signal) == 72, "wire format");
 _Static_assert(WS_SOCKET_SHORT_SIZE == 72, "wire format");
 _Static_assert(sizeof(struct ws_rec_socket) == 152, "wire format");
-_Static_assert(sizeof(struct ws_rec_sample) == 104, "wire format");
+_Static_assert(WS_SAMPLE_SHORT_SIZE == 104, "wire format");
+_Static_assert(sizeof(struct ws_rec_sample) == 112, "wire format");
 _Static_assert(sizeof(struct ws_rec_blocked) == 56, "wire format");
 _Static_assert(sizeof(struct ws_rec_decoding) == 232, "wire format");
 _Static_assert(sizeof(struct ws_rec_txn) == 96, "wire format");

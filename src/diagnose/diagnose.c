@@ -85,6 +85,17 @@ static const struct ws_server_track *server_of(const struct ws_diagnosis *d, uin
 	return NULL;
 }
 
+/* Memory that grows is worth a word, whatever the verdict is about. */
+static void add_memory(const struct ws_session *s, struct ws_finding *f)
+{
+	if (!s->has_memory || s->memory_peak < s->memory_first ||
+	    (double)(s->memory_peak - s->memory_first) < ws_limit(WS_LIMIT_MEMORY))
+		return;
+	ws_fact(f, "memory", s->memory_bytes, "bytes");
+	ws_fact(f, "memory_at_first", s->memory_first, "bytes");
+	ws_fact(f, "memory_at_most", s->memory_peak, "bytes");
+}
+
 static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
 			   void *arg)
 {
@@ -104,6 +115,7 @@ static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, w
 	e.to_ns = end_of(d, s);
 	set_times(d, &e, &c);
 	judge(&c, &e);
+	add_memory(s, &e.finding);
 	return fn(arg, &e);
 }
 

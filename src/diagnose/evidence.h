@@ -234,6 +234,7 @@ enum ws_limit {
 	WS_LIMIT_SPILL_TIME,
 	WS_LIMIT_SPILL_BYTES,
 	WS_LIMIT_IDLE,
+	WS_LIMIT_MEMORY,
 	WS_LIMIT_COUNT,
 };
 struct ws_limit_info {

@@ -242,10 +242,11 @@ static void feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct
 	const struct ws_rec_sample *r = (const struct ws_rec_sample *)rec;
 	uint64_t now = rec->time_ns;
 
-	if (rec->size < sizeof(*r))
+	if (rec->size < WS_SAMPLE_SHORT_SIZE)
 		return;
 	t->has_sample = true;
-	memcpy(&t->sample, r, sizeof(*r));
+	t->sample = (struct ws_rec_sample){ 0 };
+	memcpy(&t->sample, r, rec->size < sizeof(*r) ? rec->size : sizeof(*r));
 	if (now >= d->from_ns) {
 		t->samples++;
 		t->samples_on_disk += r->task_state == 'D';

@@ -434,7 +434,7 @@ static const char *const tcp_state_names[] = {
 static const char *const tcp_timer_names[] = { "none", "retransmit", "persist", "other" };
 static const char *const ca_state_names[] = { "open", "disorder", "cwr", "recovery", "loss" };
 static const char *const sample_valid[] = {
-	"target", "pending", "unix", "throttled", "rss", "delay", "read",
+	"target", "pending", "unix", "throttled", "rss", "delay", "read", "private",
 };
 static const char *const blocked_names[] = {
 	"nothing", "lock", "client_write", "client_read", "throttle", "stopped", "sync_rep",
@@ -502,6 +502,7 @@ static const struct ws_field sample_fields[] = {
 	NUMBER(UINT, ws_rec_sample, task_state, "task_state"),
 	RESERVED(ws_rec_sample, reserved),
 	RESERVED(ws_rec_sample, reserved2),
+	NUMBER_IF(UINT, ws_rec_sample, private_bytes, "private_bytes", valid, WS_SAMPLE_PRIVATE),
 };
 
 static const struct ws_field blocked_fields[] = {
@@ -732,7 +733,7 @@ static const struct ws_kind_info kinds[] = {
 	{ .kind = WS_KIND_SAMPLE,
 	  .name = "sample",
 	  .help = "what scheduler, memory and storage say of a session's process",
-	  SIZE(sizeof(struct ws_rec_sample)),
+	  SIZES(WS_SAMPLE_SHORT_SIZE, sizeof(struct ws_rec_sample)),
 	  FIELDS(sample_fields) },
 	{ .kind = WS_KIND_BLOCKED,
 	  .name = "blocked",

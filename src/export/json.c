@@ -270,6 +270,12 @@ json_t *ws_json_session(const struct ws_export *ex, const struct ws_session *s, 
 	ws_json_put(o, "sends", s->has_sends ? ws_json_uint(s->sends) : json_null(), rc);
 	ws_json_put(o, "backup_bytes", ws_json_uint_or_null(s->backup_bytes), rc);
 	ws_json_put(o, "backup", backup_object(s, rc), rc);
+	ws_json_put(o, "memory_bytes", s->has_memory ? ws_json_uint(s->memory_bytes) : json_null(),
+		    rc);
+	ws_json_put(o, "memory_first_bytes",
+		    s->has_memory ? ws_json_uint(s->memory_first) : json_null(), rc);
+	ws_json_put(o, "memory_peak_bytes",
+		    s->has_memory ? ws_json_uint(s->memory_peak) : json_null(), rc);
 	ws_json_put(o, "postmaster_pid",
 		    s->valid & WS_VALID_PARENT ? ws_json_uint_or_null(s->postmaster_pid)
 					       : json_null(),

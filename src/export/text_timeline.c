@@ -10,7 +10,9 @@
 #include "base/util.h"
 #include "export/text.h"
 
-#define LABEL 9 /* "  state  " */
+/* Growth of memory that is worth showing, in bytes. */
+#define MEMORY_GROWN 33554432
+#define LABEL	     9 /* "  state  " */
 
 struct bucket {
 	uint64_t state_ns[WS_STATE_COUNT];
@@ -274,11 +276,16 @@ static int by_begin(const void *a, const void *b)
 static int print_strip(const struct ws_export *ex, const struct timeline *t, struct strip *strip,
 		       struct ws_buf *line)
 {
-	char bytes[WS_BYTES_TEXT];
+	const struct ws_session *s = strip->session;
+	char bytes[WS_BYTES_TEXT], first[WS_BYTES_TEXT];
 
 	if (ws_buf_addstr(line, "\n") || ws_text_put_session(line, ex, strip->session))
 		return -1;
 	if (strip->bytes && ws_buf_addf(line, ", %s", ws_bytes_format(strip->bytes, bytes)))
+		return -1;
+	if (s->has_memory && s->memory_peak >= s->memory_first + MEMORY_GROWN &&
+	    ws_buf_addf(line, ", memory %s to %s", ws_bytes_format(s->memory_first, first),
+			ws_bytes_format(s->memory_peak, bytes)))
 		return -1;
 	if (ws_buf_addstr(line, "\n") || ws_text_flush(ex, line))
 		return -1;

@@ -91,11 +91,12 @@ static void complete(struct rows *rows, struct ws_sampled *row)
 	struct ws_taken *taken = &row->taken;
 	struct ws_rec_sample *sample = &taken->sample;
 	const struct ws_proc *proc = &rows->live->proc;
-	uint64_t value;
+	uint64_t value, own;
 
-	if (ws_usage_rss(proc, sample->h.pid, &value)) {
+	if (ws_usage_rss(proc, sample->h.pid, &value, &own)) {
 		sample->rss_bytes = value;
-		sample->valid |= WS_SAMPLE_RSS;
+		sample->private_bytes = own;
+		sample->valid |= WS_SAMPLE_RSS | WS_SAMPLE_PRIVATE;
 	}
 	if (ws_usage_throttled(proc, &rows->cgroups, sample->h.pid, &value)) {
 		sample->throttled_ns = value;

@@ -256,6 +256,21 @@ static void on_socket(struct ws_machine *m, const struct ws_rec *rec)
 	ws_wire_sample(m, r->wire_bytes, r->acked_bytes);
 }
 
+static void on_sample(struct ws_machine *m, const struct ws_rec *rec)
+{
+	const struct ws_rec_sample *r = (const struct ws_rec_sample *)rec;
+	struct ws_session *s = &m->s;
+
+	if (!(r->valid & WS_SAMPLE_PRIVATE) || !m->model->inside)
+		return;
+	if (!s->has_memory)
+		s->memory_first = r->private_bytes;
+	s->has_memory = true;
+	s->memory_bytes = r->private_bytes;
+	if (r->private_bytes > s->memory_peak)
+		s->memory_peak = r->private_bytes;
+}
+
 static void on_off_cpu(struct ws_machine *m, const struct ws_rec *rec)
 {
 	const struct ws_rec_off_cpu *r = (const struct ws_rec_off_cpu *)rec;
@@ -416,6 +431,7 @@ static const struct handler handlers[WS_KIND_MAX] = {
 	[WS_KIND_GAP] = { on_gap, sizeof(struct ws_rec_gap) },
 	[WS_KIND_SOCKET] = { on_socket, WS_SOCKET_SHORT_SIZE },
 	[WS_KIND_PROGRESS] = { on_progress, sizeof(struct ws_rec_progress) },
+	[WS_KIND_SAMPLE] = { on_sample, sizeof(struct ws_rec_sample) },
 	[WS_KIND_BLOCKED] = { on_blocked, sizeof(struct ws_rec_blocked) },
 };
 

@@ -279,6 +279,7 @@ int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
 	case WS_KIND_SOCKET:
 	case WS_KIND_BLOCKED:
 	case WS_KIND_PROGRESS:
+	case WS_KIND_SAMPLE:
 		feed_sampled(model, rec);
 		break;
 	case WS_KIND_SIGNAL:

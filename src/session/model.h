@@ -241,6 +241,9 @@ struct ws_session {
 	 * since it was found. */
 	uint64_t wire_bytes, acked_bytes;
 	bool has_wire_bytes;
+	/* Memory of its own, neither files' nor shared: when first seen, most, and last. */
+	bool has_memory;
+	uint64_t memory_first, memory_peak, memory_bytes;
 	/* XLogData messages: physical ones from level 2 on, logical ones at level 3. */
 	uint64_t sends;
 	bool has_sends;

@@ -21,15 +21,17 @@ static bool read_text(const char *path, char *text, size_t size)
 	return true;
 }
 
-bool ws_usage_rss(const struct ws_proc *proc, uint32_t pid, uint64_t *bytes)
+bool ws_usage_rss(const struct ws_proc *proc, uint32_t pid, uint64_t *bytes, uint64_t *own)
 {
 	char path[PATH_MAX], text[128];
-	uint64_t pages;
+	uint64_t pages, shared, size = (uint64_t)sysconf(_SC_PAGESIZE);
 
 	snprintf(path, sizeof(path), "%s/%u/statm", proc->root, pid);
-	if (!read_text(path, text, sizeof(text)) || sscanf(text, "%*u %" SCNu64, &pages) != 1)
+	if (!read_text(path, text, sizeof(text)) ||
+	    sscanf(text, "%*u %" SCNu64 " %" SCNu64, &pages, &shared) != 2)
 		return false;
-	*bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	*bytes = pages * size;
+	*own = pages > shared ? (pages - shared) * size : 0;
 	return true;
 }
 

@@ -9,9 +9,10 @@
 
 #include "target/proc.h"
 
-/* Resident memory in bytes, what it shares with others included (/proc/PID/statm). False if it
- * cannot be read. */
-bool ws_usage_rss(const struct ws_proc *proc, uint32_t pid, uint64_t *bytes);
+/* Resident memory in bytes, what it shares with others included, and without files and shared
+ * memory
+ * (/proc/PID/statm). False if it cannot be read. */
+bool ws_usage_rss(const struct ws_proc *proc, uint32_t pid, uint64_t *bytes, uint64_t *own);
 
 /* Longer paths of groups are cut at the front. */
 #define WS_CGROUP_PATH 128

@@ -166,6 +166,42 @@ static void without_counters_of_the_scheduler_nothing_starves(void **state)
 	assert_verdict(lab, SESSION, "healthy_streaming");
 }
 
+static const struct ws_fact *memory_of(struct lab *lab)
+{
+	const struct ws_explained *row = lab_find(lab, SESSION);
+
+	for (size_t i = 0; i < row->finding.fact_count; i++)
+		if (!strcmp(row->finding.facts[i].fact, "memory"))
+			return &row->finding.facts[i];
+	return NULL;
+}
+
+static void play_memory(struct lab *lab, uint64_t first, uint64_t last)
+{
+	struct ws_rec_sample sample = { .valid = WS_SAMPLE_PRIVATE };
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		sample.private_bytes = first + (last - first) * i / 9;
+		lab_play(lab,
+			 &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .sample = &sample });
+	}
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void memory_that_grows_is_evidence_whatever_the_verdict(void **state)
+{
+	play_memory(*state, 10 * MB, 200 * MB);
+	assert_non_null(memory_of(*state));
+	assert_int_equal(memory_of(*state)->value, 200 * MB);
+}
+
+static void memory_that_stays_is_none(void **state)
+{
+	play_memory(*state, 200 * MB, 210 * MB);
+	assert_null(memory_of(*state));
+}
+
 /* -- the connection */
 
 static struct ws_rec_socket dead(void)
@@ -601,6 +637,8 @@ int main(void)
 		LAB(a_stopped_process_is_stopped_whatever_its_socket_says),
 		LAB(one_that_waits_for_cpu_is_starved),
 		LAB(without_counters_of_the_scheduler_nothing_starves),
+		LAB(memory_that_grows_is_evidence_whatever_the_verdict),
+		LAB(memory_that_stays_is_none),
 		LAB(the_control_group_that_limits_is_named),
 		LAB(a_quota_that_is_not_used_up_starves_nobody),
 		LAB(one_that_was_full_until_the_timeout_was_not_read),

@@ -66,12 +66,13 @@ static void put_process(const struct fixture *fx, const char *statm, const char 
 static void resident_memory_is_in_pages(void **state)
 {
 	struct fixture *fx = *state;
-	uint64_t bytes;
+	uint64_t bytes, own;
 
 	put_process(fx, "100 25 3 1 0 9 0\n", "");
-	assert_true(ws_usage_rss(&fx->proc, 7, &bytes));
+	assert_true(ws_usage_rss(&fx->proc, 7, &bytes, &own));
 	assert_int_equal(bytes, 25 * sysconf(_SC_PAGESIZE));
-	assert_false(ws_usage_rss(&fx->proc, 8, &bytes));
+	assert_int_equal(own, 22 * sysconf(_SC_PAGESIZE));
+	assert_false(ws_usage_rss(&fx->proc, 8, &bytes, &own));
 }
 
 static void only_a_group_with_a_quota_throttles(void **state)
