@@ -310,6 +310,7 @@ class Copies(BusyTest):
                 pid = wait_for("the copy", lambda: next(
                     (line.pid for line in made.log() if line.message.startswith("statement: COPY ") and
                      name in line.message and line.backend_type == "walsender"), None))
+                undisturbed(pid)
                 time.sleep(1)
                 seen.hold(8, pid)
                 seen.record.end()
