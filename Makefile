@@ -18,7 +18,7 @@ BPF_ARCH := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(ARCH)))
 Q := $(if $(V),,@)
 say = @$(if $(V),true,printf '  %-8s %s\n' '$(1)' '$(2)')
 
-PKGS := libbpf libelf libdw capstone liblzma zlib libzstd libxxhash jansson libcap
+PKGS := libbpf libelf libdw capstone liblzma zlib libzstd liblz4 libxxhash jansson libcap
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
 ifneq ($(SAN),)

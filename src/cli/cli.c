@@ -69,6 +69,11 @@ static const struct ws_verb verbs[] = {
 	  "Prints the reconstruction of one session: who it was, its start, its commands, what it "
 	  "did, how far its standby was behind, its last acts and its end.",
 	  ON_RECORDINGS | WS_GROUP_MOMENT, ws_cmd_show },
+	{ "core", "CORE", "what a core dump, or a running process, tells of a walsender",
+	  "Prints who a PostgreSQL process was and what it did, out of a core dump or its memory: "
+	  "a walsender's command, positions, slot and output buffer, its server's walsenders, the "
+	  "backtrace. -o writes a walsender as a recording.",
+	  WS_GROUP_CORE | WS_GROUP_JSON, ws_cmd_core },
 };
 
 const struct ws_verb *ws_verbs(size_t *count)

@@ -39,5 +39,6 @@ enum ws_exit ws_cmd_hist(const struct ws_options *options, struct ws_error *err)
 enum ws_exit ws_cmd_explain(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_import(const struct ws_options *options, struct ws_error *err);
 enum ws_exit ws_cmd_show(const struct ws_options *options, struct ws_error *err);
+enum ws_exit ws_cmd_core(const struct ws_options *options, struct ws_error *err);
 
 #endif

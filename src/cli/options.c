@@ -46,6 +46,7 @@ enum {
 	KEY_ALL,
 	KEY_FLIGHT,
 	KEY_LAST,
+	KEY_BACKTRACE,
 };
 
 #define OPTION(long_name, its_key, its_arg, its_doc)                              \
@@ -151,6 +152,17 @@ static const struct argp_option binary_options[] = {
 	       "debuginfod, recovery"),
 	{ 0 },
 };
+static const struct argp_option core_options[] = {
+	OPTION("postgres", KEY_POSTGRES, "FILE",
+	       "The server's executable, as it ran (default: the one the core names, if it is "
+	       "here)"),
+	OPTION("pid", KEY_PID, "PID", "This running process instead of a core; it is not stopped"),
+	OPTION("backtrace", KEY_BACKTRACE, NULL,
+	       "With --pid: stop it for a moment, well under a millisecond as a rule, for a "
+	       "backtrace"),
+	OPTION("output", 'o', "FILE", "Write a recording instead of printing"),
+	{ 0 },
+};
 static const struct argp_option common_options[] = {
 	OPTION("verbose", 'v', NULL, "Say more, shorten nothing; twice: say what was tried"),
 	OPTION("quiet", 'q', NULL, "Say nothing but warnings and errors"),
@@ -162,21 +174,14 @@ static const struct group {
 	unsigned int bit; /* 0: every command */
 	const struct argp_option *options;
 } groups[] = {
-	{ WS_GROUP_OUTPUT, output_options },
-	{ WS_GROUP_FLIGHT, flight_options },
-	{ WS_GROUP_PIECE, piece_options },
-	{ WS_GROUP_SERVER, server_options },
-	{ WS_GROUP_SLOTS, slots_options },
-	{ WS_GROUP_FILTER, filter_options },
-	{ WS_GROUP_REPLAY, replay_options },
-	{ WS_GROUP_MOMENT, moment_options },
-	{ WS_GROUP_IMPORT, import_options },
-	{ WS_GROUP_LIVE, live_options },
-	{ WS_GROUP_TRACING, tracing_options },
-	{ WS_GROUP_REDACT, redact_options },
-	{ WS_GROUP_BINARY, binary_options },
-	{ WS_GROUP_JSON, json_options },
-	{ 0, common_options },
+	{ WS_GROUP_OUTPUT, output_options },   { WS_GROUP_FLIGHT, flight_options },
+	{ WS_GROUP_PIECE, piece_options },     { WS_GROUP_SERVER, server_options },
+	{ WS_GROUP_SLOTS, slots_options },     { WS_GROUP_FILTER, filter_options },
+	{ WS_GROUP_REPLAY, replay_options },   { WS_GROUP_MOMENT, moment_options },
+	{ WS_GROUP_IMPORT, import_options },   { WS_GROUP_LIVE, live_options },
+	{ WS_GROUP_TRACING, tracing_options }, { WS_GROUP_REDACT, redact_options },
+	{ WS_GROUP_BINARY, binary_options },   { WS_GROUP_CORE, core_options },
+	{ WS_GROUP_JSON, json_options },       { 0, common_options },
 };
 #define GROUP_COUNT WS_ARRAY_SIZE(groups)
 
@@ -543,8 +548,8 @@ static error_t parse_root(int key, char *arg, struct argp_state *state)
 				state->child_inputs[i] = p;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (!(p->verb->groups &
-		      (WS_GROUP_FILE | WS_GROUP_BINARY | WS_GROUP_IMPORT | WS_GROUP_PIECE)))
+		if (!(p->verb->groups & (WS_GROUP_FILE | WS_GROUP_BINARY | WS_GROUP_IMPORT |
+					 WS_GROUP_PIECE | WS_GROUP_CORE)))
 			return usage(p, "takes no operand", arg, NULL);
 		if (p->options->file)
 			return usage(p, "more than one FILE", arg, NULL);
@@ -577,6 +582,9 @@ static error_t parse_group(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_ALL:
 		p->options->all = true;
+		return 0;
+	case KEY_BACKTRACE:
+		p->options->backtrace = true;
 		return 0;
 	case 'v':
 		p->options->verbose++;
@@ -654,6 +662,24 @@ static const struct argp_option *find_option(const struct ws_verb *verb, const c
 	return option;
 }
 
+static int check_core(const struct parse *p)
+{
+	const struct ws_options *o = p->options;
+
+	if (!o->file && !o->filter.pid)
+		return usage(p, "missing: a core dump (or --pid PID)", "CORE", NULL);
+	if (o->file && o->filter.pid)
+		return usage(p, "not together with a CORE", "--pid", NULL);
+	if (o->filter.pid && o->filter.postgres)
+		return usage(p, "not together with --postgres", "--pid", NULL);
+	if (o->file && o->backtrace)
+		return usage(p, "only with --pid: of a core it is always told", "--backtrace",
+			     NULL);
+	if (o->output && o->json)
+		return usage(p, "not together with -o", "--json", NULL);
+	return 0;
+}
+
 /* What must not stand together, or needs another option. */
 static int check(const struct parse *p)
 {
@@ -678,6 +704,8 @@ static int check(const struct parse *p)
 			     "missing: what walscope trace --json wrote, a csvlog or a jsonlog (-: "
 			     "standard input)",
 			     "FILE", NULL);
+	if (g & WS_GROUP_CORE)
+		return check_core(p);
 	if ((g & WS_GROUP_FILE) && !o->file && !o->live && !(g & WS_GROUP_DEFAULT_LIVE))
 		return usage(p, "missing (or --live)", "FILE", NULL);
 	if (optional_live && !o->live && (o->file || !(g & WS_GROUP_DEFAULT_LIVE))) {

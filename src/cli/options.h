@@ -34,6 +34,7 @@ enum ws_option_group {
 	WS_GROUP_IMPORT = 1 << 13, /* a file of events or a log as operand, and how to read it */
 	WS_GROUP_FLIGHT = 1 << 14, /* --flight */
 	WS_GROUP_PIECE = 1 << 15,  /* a directory as operand, and which time of it */
+	WS_GROUP_CORE = 1 << 16,   /* a core dump as operand, or --pid; what of it */
 };
 
 /* A moment of a recording. */
@@ -75,6 +76,7 @@ struct ws_options {
 	bool all;
 	enum ws_import_format format; /* of what is imported */
 	const char *timezone;
+	bool backtrace; /* of a running process */
 	bool json;
 	int verbose; /* number of -v */
 	bool quiet;

@@ -43,6 +43,8 @@ int ws_json_event(struct ws_export *ex, const struct ws_session *session, const 
 int ws_json_doctor(struct ws_export *ex, const struct ws_doctor *doctor);
 int ws_json_slots(struct ws_export *ex, const struct ws_slots_report *report);
 int ws_json_symbols(struct ws_export *ex, const struct ws_symbol_report *report);
+/* The shared array; null if it was not looked at. */
+json_t *ws_json_walsenders(const struct ws_show *show, int *rc);
 int ws_json_show(struct ws_export *ex, const struct ws_show *show);
 int ws_json_explained(struct ws_export *ex, const struct ws_explained *explained);
 

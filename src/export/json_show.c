@@ -357,5 +357,7 @@ int ws_json_show(struct ws_export *ex, const struct ws_show *show)
 	ws_json_put(o, "last_events", events(ex, show, &rc), &rc);
 	ws_json_put(o, "memory", memory(show, &rc), &rc);
 	ws_json_put(o, "backtrace", backtrace(show, &rc), &rc);
+	if (show->process)
+		ws_json_put(o, "walsenders", ws_json_walsenders(show, &rc), &rc);
 	return ws_json_line(ex, o, rc);
 }

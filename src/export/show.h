@@ -46,7 +46,21 @@ struct ws_show_frame {
 	const char *source;   /* where the name comes from ("dynsym", "recovered"), NULL: no name */
 };
 
+/* A walsender out of the shared array, in the shape of `ps` as far as it is known. */
+struct ws_show_walsender {
+	uint32_t ns_pid;   /* in the server's namespace */
+	const char *kind;  /* "physical", "logical", "backup"; NULL: not known */
+	const char *state; /* as pg_stat_replication has it: "streaming" */
+	const char *application, *slot, *command;	    /* NULL: not known, or none */
+	uint64_t sent_lsn, write_lsn, flush_lsn, apply_lsn; /* 0: none */
+	int32_t sync_priority;				    /* -1: not known */
+	int64_t start_wall_ns;				    /* 0: not known */
+};
+
 struct ws_show {
+	/* What it is, if it is no walsender ("backend"); then nothing is told of a session's life.
+	 */
+	const char *process;
 	const struct ws_session *session; /* never NULL */
 	const struct ws_story *story;	  /* NULL: what it did before is not known */
 	bool has_memory;		  /* `memory` was looked at; else it is null */
@@ -55,6 +69,11 @@ struct ws_show {
 	bool has_backtrace; /* likewise */
 	const struct ws_show_frame *frames;
 	size_t frame_count;
+	bool has_walsenders; /* likewise */
+	const struct ws_show_walsender *walsenders;
+	size_t walsender_count;
+	/* Of the server, for `walsenders`; NULL: not known. */
+	const char *version, *datadir;
 };
 
 /* Did the command run at that moment? One whose end is not known, until the stream's end. */

@@ -284,10 +284,36 @@ static void tell_end(struct ws_page *page)
 		tell_report(page, "  ", &report);
 }
 
+/* A process that is no walsender: who it is, and what its server's walsenders do. */
+static int tell_other(struct ws_page *page)
+{
+	const struct ws_session *s = page->show->session;
+	char pid[WS_PID_TEXT], client[WS_CLIENT_TEXT];
+
+	ws_page_color(page, WS_COLOR_BOLD, ws_text_pid(s, pid));
+	ws_page_add(page, " %s", page->show->process);
+	add_named(page, "application", ws_session_field(s, s->application, WS_VALID_APPLICATION));
+	add_named(page, "client", ws_session_client(s, client));
+	add_named(page, "user", ws_session_field(s, s->user, WS_VALID_USER));
+	add_named(page, "database", ws_session_field(s, s->database_name, WS_VALID_DATABASE));
+	ws_page_add(page, "\n");
+	ws_page_walsenders(page);
+	ws_page_memory(page);
+	ws_page_backtrace(page);
+	ws_page_flush(page);
+	return page->rc;
+}
+
 int ws_text_show(struct ws_export *ex, const struct ws_show *show)
 {
 	struct ws_page page = { .ex = ex, .show = show };
 
+	if (show->process) {
+		int rc = tell_other(&page);
+
+		ws_buf_deinit(&page.buf);
+		return rc;
+	}
 	tell_identity(&page);
 	ws_page_around(&page);
 	tell_start(&page);

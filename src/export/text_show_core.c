@@ -95,3 +95,47 @@ void ws_page_backtrace(struct ws_page *page)
 		ws_page_add(page, "\n");
 	}
 }
+
+static void tell_walsender(struct ws_page *page, const struct ws_show_walsender *w)
+{
+	const struct {
+		const char *name;
+		uint64_t lsn;
+	} positions[] = { { "  sent ", w->sent_lsn },
+			  { "  write ", w->write_lsn },
+			  { "  flush ", w->flush_lsn },
+			  { "  apply ", w->apply_lsn } };
+
+	ws_page_add(page, "  %u %s, %s", w->ns_pid, w->kind ? w->kind : "walsender",
+		    w->state ? w->state : "?");
+	if (w->application) {
+		ws_page_add(page, ", ");
+		ws_page_text(page, w->application, strlen(w->application));
+	}
+	if (w->slot) {
+		ws_page_add(page, ", slot ");
+		ws_page_text(page, w->slot, strlen(w->slot));
+	}
+	ws_page_add(page, "\n    ");
+	for (size_t i = 0; i < sizeof(positions) / sizeof(positions[0]); i++)
+		ws_page_lsn(page, positions[i].name, positions[i].lsn);
+	ws_page_add(page, "\n");
+	if (!w->command)
+		return;
+	ws_page_add(page, "      ");
+	ws_page_text(page, w->command, strlen(w->command));
+	ws_page_add(page, "\n");
+}
+
+void ws_page_walsenders(struct ws_page *page)
+{
+	const struct ws_show *show = page->show;
+
+	ws_page_title(page, "Walsenders");
+	if (!show->has_walsenders)
+		ws_page_add(page, "  the shared memory that lists them is not there to be read\n");
+	else if (!show->walsender_count)
+		ws_page_add(page, "  none\n");
+	for (size_t i = 0; i < show->walsender_count; i++)
+		tell_walsender(page, &show->walsenders[i]);
+}

@@ -117,7 +117,7 @@ static enum look look_at_process(struct ws_seed_view *view, struct ws_error *err
 	}
 	if (!ws_seed_view_variable(view, var->my_proc_pid, &pid, sizeof(pid)))
 		return unreadable(view, "MyProcPid", err);
-	if (pid != own && is_newborn(view, pid))
+	if (pid != own && !view->memory && is_newborn(view, pid))
 		return LOOK_OTHER;
 	if (!check_number(view, WS_CHECK_PID, (uint32_t)pid, err))
 		return LOOK_AGAIN;
@@ -226,8 +226,6 @@ static uint32_t record_count(const struct ws_seed *seed)
 static void fill_session(const struct ws_seed_view *view, struct ws_seed *seed, uint64_t now)
 {
 	struct ws_rec_session *rec = &seed->session;
-	/* Read in this order the difference is never negative, and too great by some ns only. */
-	uint64_t mono = ws_clock_mono_ns(), suspended = ws_clock_boot_ns() - mono;
 
 	rec->h = (struct ws_rec){ .size = sizeof(*rec),
 				  .kind = WS_KIND_SESSION,
@@ -242,8 +240,6 @@ static void fill_session(const struct ws_seed_view *view, struct ws_seed *seed, 
 		rec->h.flags |= WS_SESSION_CASCADING;
 	if (view->tls)
 		rec->h.flags |= WS_SESSION_TLS;
-	/* What the host slept since is not known apart from what it slept before: 0 at worst. */
-	rec->fork_ns = seed->entry.start_ns > suspended ? seed->entry.start_ns - suspended : 0;
 	rec->base = view->base;
 	rec->ns_pid = view->process->ns_pid;
 	rec->postmaster_pid = view->process->parent;
@@ -354,12 +350,10 @@ static void fill_entry(const struct ws_seed_view *view, struct ws_seed *seed, ui
 	entry->seq = record_count(seed);
 }
 
-static void fill(struct ws_seed_view *view, struct ws_seed *seed)
+/* Takes the command over from the view. */
+static void fill(struct ws_seed_view *view, struct ws_seed *seed, uint64_t start_ns, uint64_t now)
 {
-	uint64_t now = ws_clock_mono_ns();
-	uint64_t tick_ns = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
-
-	seed->entry.start_ns = view->process->start_ticks * tick_ns;
+	seed->entry.start_ns = start_ns;
 	seed->entry.postmaster_pid = view->process->parent;
 	seed->has_command = view->in_stream || view->in_backup || view->command.len;
 	seed->command = view->command;
@@ -370,6 +364,18 @@ static void fill(struct ws_seed_view *view, struct ws_seed *seed)
 	view->command = (struct ws_buf){ 0 };
 	fill_entry(view, seed, now);
 	fill_session(view, seed, now);
+}
+
+static void fill_running(struct ws_seed_view *view, struct ws_seed *seed)
+{
+	uint64_t tick_ns = NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK);
+	uint64_t start_ns = view->process->start_ticks * tick_ns;
+	/* Read in this order the difference is never negative, and too great by some ns only. */
+	uint64_t mono = ws_clock_mono_ns(), suspended = ws_clock_boot_ns() - mono;
+
+	fill(view, seed, start_ns, mono);
+	/* What the host slept since is not known apart from what it slept before: 0 at worst. */
+	seed->session.fork_ns = start_ns > suspended ? start_ns - suspended : 0;
 }
 
 int ws_seed_read(const struct ws_process *process, uint64_t base,
@@ -399,9 +405,31 @@ int ws_seed_read(const struct ws_process *process, uint64_t base,
 	if (look != LOOK_DONE)
 		return -1;
 	ws_seed_view_judge(&view);
-	fill(&view, seed);
+	fill_running(&view, seed);
 	ws_seed_view_deinit(&view);
 	return 1;
+}
+
+int ws_seed_read_still(const struct ws_process *process, uint64_t base,
+		       const struct ws_server_config *config, uint64_t debug_query_string,
+		       uint64_t my_wait_event_info, const struct ws_seed_still *still,
+		       struct ws_seed *seed, struct ws_error *err)
+{
+	struct ws_seed_view view;
+	enum look look;
+
+	memset(seed, 0, sizeof(*seed));
+	ws_seed_view_init(&view, process, base, config, debug_query_string, my_wait_event_info);
+	view.memory = still->memory;
+	view.sleeping = still->sleeping;
+	look = look_once(&view, err);
+	if (look == LOOK_DONE) {
+		ws_seed_view_judge(&view);
+		fill(&view, seed, still->start_ns, still->time_ns);
+		seed->session.fork_ns = still->fork_ns;
+	}
+	ws_seed_view_deinit(&view);
+	return look == LOOK_DONE ? 1 : look == LOOK_OTHER ? 0 : -1;
 }
 
 void ws_seed_deinit(struct ws_seed *seed)

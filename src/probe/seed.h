@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "config.h"
+#include "target/memory.h"
 #include "target/proc.h"
 
 /*
@@ -43,6 +44,22 @@ struct ws_seed {
 int ws_seed_read(const struct ws_process *process, uint64_t base,
 		 const struct ws_server_config *config, uint64_t debug_query_string,
 		 uint64_t my_wait_event_info, struct ws_seed *seed, struct ws_error *err);
+/*
+ * The same of memory that stands still: a core dump, or a copy. `process` says what is known of it
+ * (ns_pid as its own MyProcPid has it; start_ticks are not looked at); the times are those to put
+ * into the records. Does not look at the host.
+ */
+struct ws_seed_still {
+	const struct ws_memory *memory;
+	bool sleeping;	   /* as far as that is known */
+	uint64_t time_ns;  /* of the records */
+	uint64_t start_ns; /* the session's */
+	uint64_t fork_ns;  /* 0: not known */
+};
+int ws_seed_read_still(const struct ws_process *process, uint64_t base,
+		       const struct ws_server_config *config, uint64_t debug_query_string,
+		       uint64_t my_wait_event_info, const struct ws_seed_still *still,
+		       struct ws_seed *seed, struct ws_error *err);
 void ws_seed_deinit(struct ws_seed *seed);
 
 /*

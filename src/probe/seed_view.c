@@ -40,7 +40,7 @@ void ws_seed_view_deinit(struct ws_seed_view *view)
 
 static bool read_at(const struct ws_seed_view *view, uint64_t address, void *out, size_t size)
 {
-	return ws_memory_read(view->process->pid, address, out, size);
+	return ws_memory_get(view->memory, view->process->pid, address, out, size);
 }
 
 bool ws_seed_view_variable(const struct ws_seed_view *view, uint64_t variable, void *out,
@@ -211,8 +211,8 @@ static bool read_name(struct ws_seed_view *view, uint64_t port, uint32_t offset,
 		return true;
 	if (!read_at(view, port + offset, &address, sizeof(address)) ||
 	    (!address && !may_be_null) ||
-	    (address && (len = ws_memory_read_string(view->process->pid, address, out, WS_SEED_NAME,
-						     NULL)) < 0)) {
+	    (address && (len = ws_memory_get_string(view->memory, view->process->pid, address, out,
+						    WS_SEED_NAME, NULL)) < 0)) {
 		out[0] = '\0';
 		view->unreadable++;
 		return true;
@@ -301,8 +301,9 @@ static void sum_command(struct ws_seed_view *view)
 	bool goes_on = piece && hash && XXH64_reset(hash, 0) == XXH_OK;
 
 	while (goes_on && bytes < SUM_MAX) {
-		long len = ws_memory_read_string(view->process->pid, view->anchor.query + bytes,
-						 piece, SUM_PIECE + 1, &goes_on);
+		long len = ws_memory_get_string(view->memory, view->process->pid,
+						view->anchor.query + bytes, piece, SUM_PIECE + 1,
+						&goes_on);
 
 		if (len < 0 || XXH64_update(hash, piece, (size_t)len) != XXH_OK)
 			break;
@@ -328,8 +329,8 @@ bool ws_seed_view_command(struct ws_seed_view *view)
 	for (size_t i = 0; i < WS_ARRAY_SIZE(rooms) && truncated && len >= 0; i++) {
 		if (ws_buf_reserve(buf, rooms[i]))
 			return false;
-		len = ws_memory_read_string(view->process->pid, view->anchor.query, buf->data,
-					    rooms[i] + 1, &truncated);
+		len = ws_memory_get_string(view->memory, view->process->pid, view->anchor.query,
+					   buf->data, rooms[i] + 1, &truncated);
 	}
 	/*
 	 * exec_replication_command and exec_simple_query set the variable back to NULL, as does the

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * seed_view.h: what one look into a server process's memory showed, and what it means. Used by
- * seed.c alone, which decides whether to believe it.
+ * seed.c, which decides whether to believe it, and by core/.
  */
 #ifndef WS_PROBE_SEED_VIEW_H
 #define WS_PROBE_SEED_VIEW_H
 
 #include "base/text.h"
 #include "config.h"
+#include "target/memory.h"
 #include "target/proc.h"
 
 #define WS_SEED_NAME 256 /* longer names are cut by the records anyway */
@@ -30,6 +31,7 @@ struct ws_seed_walsnd {
 
 struct ws_seed_view {
 	const struct ws_process *process;
+	const struct ws_memory *memory; /* NULL: the running process's */
 	uint64_t base;
 	const struct ws_server_config *config;
 	uint64_t query_address, wait_address; /* debug_query_string, my_wait_event_info */

@@ -155,7 +155,7 @@ static bool find_prepared(const struct ws_shmem *shmem, uint64_t *table, int32_t
 	/* The server's own account of the size tells whether the layout is right. */
 	wanted = off->twophase_first + (uint64_t)max * (8 + (uint64_t)off->gxact_size);
 	return wanted == size && off->twophase_count <= off->twophase_first &&
-	       ws_memory_read(shmem->pid, *table + off->twophase_count, count, sizeof(*count)) &&
+	       ws_shmem_read(shmem, *table + off->twophase_count, count, sizeof(*count)) &&
 	       *count >= 0 && *count <= max;
 }
 
@@ -176,8 +176,8 @@ static bool read_prepared(const struct ws_shmem *shmem, uint64_t address, struct
 	if (!ws_shmem_holds(shmem, address, size) || !fits(off->gxact_xid, 4, size) ||
 	    !fits(off->gxact_prepared_at, 8, size) || !fits(off->gxact_valid, 1, size) ||
 	    !fits(off->gxact_gid, sizeof(hold->gid), size) ||
-	    !ws_memory_read(shmem->pid, address, bytes, size) ||
-	    !ws_memory_read(shmem->pid, address, again, size) || memcmp(bytes, again, size) != 0 ||
+	    !ws_shmem_read(shmem, address, bytes, size) ||
+	    !ws_shmem_read(shmem, address, again, size) || memcmp(bytes, again, size) != 0 ||
 	    bytes[off->gxact_valid] != 1)
 		return false;
 	*hold = (struct ws_hold){ .kind = WS_HOLDS_PREPARED };
@@ -198,8 +198,8 @@ static void offer_prepared(const struct ws_shmem *shmem, struct ws_horizon *h)
 	for (int32_t i = 0; i < count; i++) {
 		struct ws_hold hold;
 
-		if (ws_memory_read(shmem->pid, table + shmem->off->twophase_first + 8 * (uint64_t)i,
-				   &entry, 8) &&
+		if (ws_shmem_read(shmem, table + shmem->off->twophase_first + 8 * (uint64_t)i,
+				  &entry, 8) &&
 		    read_prepared(shmem, entry, &hold))
 			offer(h, &hold);
 	}

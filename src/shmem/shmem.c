@@ -64,13 +64,18 @@ void ws_shmem_variables_find(const struct ws_image *image, struct ws_shmem_varia
 	}
 }
 
+bool ws_shmem_read(const struct ws_shmem *shmem, uint64_t address, void *out, size_t size)
+{
+	return ws_memory_get(shmem->memory, shmem->pid, address, out, size);
+}
+
 bool ws_shmem_variable(const struct ws_shmem *shmem, uint64_t variable, void *out, size_t size)
 {
 	if (!variable) {
 		errno = ENOENT;
 		return false;
 	}
-	return ws_memory_read(shmem->pid, shmem->base + variable, out, size);
+	return ws_shmem_read(shmem, shmem->base + variable, out, size);
 }
 
 bool ws_shmem_holds(const struct ws_shmem *shmem, uint64_t address, uint64_t size)
@@ -105,7 +110,7 @@ static bool read_at(const struct ws_shmem *shmem, uint64_t address, uint32_t off
 		return false;
 	}
 	return ws_shmem_holds(shmem, address + offset, size) &&
-	       ws_memory_read(shmem->pid, address + offset, out, size);
+	       ws_shmem_read(shmem, address + offset, out, size);
 }
 
 /* Any pointer into the segment. 0: none is set, -1: no access. */
@@ -122,21 +127,37 @@ static int read_anchor(const struct ws_shmem *shmem, uint64_t *anchor)
 	return 0;
 }
 
+static bool find_mapping(const struct ws_shmem *shmem, uint64_t address, uint64_t *start,
+			 uint64_t *end)
+{
+	static const struct ws_proc proc = { .root = "/proc" };
+
+	if (shmem->memory)
+		return shmem->memory->mapping(shmem->memory, address, start, end);
+	return ws_proc_mapping_at(&proc, shmem->pid, address, start, end);
+}
+
 int ws_shmem_open(struct ws_shmem *shmem, uint32_t pid, uint64_t base, int major,
 		  const struct ws_offsets *off, const struct ws_shmem_variables *var,
 		  struct ws_error *err)
 {
-	static const struct ws_proc proc = { .root = "/proc" };
+	return ws_shmem_open_memory(shmem, NULL, pid, base, major, off, var, err);
+}
+
+int ws_shmem_open_memory(struct ws_shmem *shmem, const struct ws_memory *memory, uint32_t pid,
+			 uint64_t base, int major, const struct ws_offsets *off,
+			 const struct ws_shmem_variables *var, struct ws_error *err)
+{
 	uint64_t anchor, start, end, size, index;
 	int32_t magic = 0;
 
 	*shmem = (struct ws_shmem){
-		.pid = pid, .base = base, .major = major, .off = off, .var = var
+		.pid = pid, .memory = memory, .base = base, .major = major, .off = off, .var = var
 	};
 	if (read_anchor(shmem, &anchor))
 		return ws_shmem_failed(shmem, "ReplicationSlotCtl", err);
-	if (!anchor || !ws_proc_mapping_at(&proc, pid, anchor, &start, &end) ||
-	    !ws_memory_read(pid, start, &magic, sizeof(magic)) || magic != SHMEM_MAGIC ||
+	if (!anchor || !find_mapping(shmem, anchor, &start, &end) ||
+	    !ws_shmem_read(shmem, start, &magic, sizeof(magic)) || magic != SHMEM_MAGIC ||
 	    !read_at(shmem, start, off->shmem_totalsize, &size, sizeof(size)) ||
 	    !read_at(shmem, start, off->shmem_index, &index, sizeof(index)) || size > end - start)
 		return 0;
@@ -181,7 +202,7 @@ static bool search_chain(const struct ws_shmem *shmem, uint64_t element, const c
 	for (; element && *left; element = entry->link) {
 		(*left)--;
 		if (!ws_shmem_holds(shmem, element, sizeof(*entry)) ||
-		    !ws_memory_read(shmem->pid, element, entry, sizeof(*entry)))
+		    !ws_shmem_read(shmem, element, entry, sizeof(*entry)))
 			return false;
 		if (strncmp(entry->key, name, INDEX_KEY) == 0)
 			return true;

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "config.h"
 #include "symbol/image.h"
+#include "target/memory.h"
 
 /* Addresses in the file; 0 for a name the file does not export. */
 struct ws_shmem_variables {
@@ -30,7 +31,8 @@ struct ws_shmem_variables {
 void ws_shmem_variables_find(const struct ws_image *image, struct ws_shmem_variables *var);
 
 struct ws_shmem {
-	uint32_t pid; /* whose memory is read: the postmaster */
+	uint32_t pid;			/* whose memory is read: the postmaster */
+	const struct ws_memory *memory; /* instead of a running process's; else NULL */
 	uint64_t base;
 	int major;
 	const struct ws_offsets *off;
@@ -48,6 +50,14 @@ struct ws_shmem {
 int ws_shmem_open(struct ws_shmem *shmem, uint32_t pid, uint64_t base, int major,
 		  const struct ws_offsets *off, const struct ws_shmem_variables *var,
 		  struct ws_error *err);
+
+/* The same for memory that is no running process's; `pid` is for messages. */
+int ws_shmem_open_memory(struct ws_shmem *shmem, const struct ws_memory *memory, uint32_t pid,
+			 uint64_t base, int major, const struct ws_offsets *off,
+			 const struct ws_shmem_variables *var, struct ws_error *err);
+
+/* Memory of the process; all or nothing, false with errno set. */
+bool ws_shmem_read(const struct ws_shmem *shmem, uint64_t address, void *out, size_t size);
 
 /* Where a structure is, by the name the server gave it. False if it has none of that name. */
 bool ws_shmem_find(const struct ws_shmem *shmem, const char *name, uint64_t *address,

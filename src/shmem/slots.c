@@ -181,8 +181,8 @@ static int read_whole(const struct ws_shmem *shmem, uint64_t address, struct raw
 	for (int look = 0; look < LOOKS; look++) {
 		if (look && (*waits)++ < WAITS_MAX)
 			nanosleep(&pause, NULL);
-		if (!ws_memory_read(shmem->pid, address, before.bytes, size) ||
-		    !ws_memory_read(shmem->pid, address, raw->bytes, size)) {
+		if (!ws_shmem_read(shmem, address, before.bytes, size) ||
+		    !ws_shmem_read(shmem, address, raw->bytes, size)) {
 			bad(slot, "%s", strerror(errno));
 			return 1;
 		}

@@ -15,7 +15,7 @@ static bool read_ctl(const struct ws_shmem *shmem, uint64_t ctl, uint32_t offset
 		     size_t size)
 {
 	return offset != WS_UNKNOWN && ws_shmem_holds(shmem, ctl + offset, size) &&
-	       ws_memory_read(shmem->pid, ctl + offset, out, size);
+	       ws_shmem_read(shmem, ctl + offset, out, size);
 }
 
 static void read_recovery(const struct ws_shmem *shmem, uint64_t ctl, struct ws_wal *wal)

@@ -28,7 +28,21 @@ bool ws_memory_read(uint32_t pid, uint64_t address, void *out, size_t size)
 	return true;
 }
 
+bool ws_memory_get(const struct ws_memory *memory, uint32_t pid, uint64_t address, void *out,
+		   size_t size)
+{
+	if (!memory)
+		return ws_memory_read(pid, address, out, size);
+	return !size || memory->read(memory, address, out, size);
+}
+
 long ws_memory_read_string(uint32_t pid, uint64_t address, char *out, size_t size, bool *truncated)
+{
+	return ws_memory_get_string(NULL, pid, address, out, size, truncated);
+}
+
+long ws_memory_get_string(const struct ws_memory *memory, uint32_t pid, uint64_t address, char *out,
+			  size_t size, bool *truncated)
 {
 	size_t done = 0;
 
@@ -44,7 +58,7 @@ long ws_memory_read_string(uint32_t pid, uint64_t address, char *out, size_t siz
 
 		if (piece > size - done)
 			piece = size - done;
-		if (!ws_memory_read(pid, address, out + done, piece)) {
+		if (!ws_memory_get(memory, pid, address, out + done, piece)) {
 			out[done] = '\0';
 			return -1;
 		}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The walsenders of a server, out of what any of its processes shares: WalSndCtl, the replication
+ * slots, and the arrays of backend statuses. Of the latter the index of shared memory says where
+ * they are and how large, so that an entry's size needs no layout (backend_status.c,
+ * BackendStatusShmemInit; up to 13 pgstat.c): all of them have as many entries.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "core/parts.h"
+
+#define WALSENDERS_MAX 0x3ffff /* MAX_BACKENDS */
+#define STATUS_PID     4       /* PgBackendStatus.st_procpid: behind an int, 10 to 18 */
+#define STATUS_MAX     4096    /* bytes of an entry; 18 has some 450 */
+#define ENTRIES_MAX    0x80000
+#define LAG_UNKNOWN    (-1)
+
+struct statuses {
+	uint64_t entries, names, activities;
+	uint64_t count, entry_size, activity_size;
+};
+
+static bool find_statuses(const struct ws_core_impl *impl, struct statuses *s)
+{
+	const struct ws_shmem *shmem = &impl->shmem;
+	uint64_t entries_size, names_size, activities_size = 0;
+
+	*s = (struct statuses){ 0 };
+	if (!impl->has_shmem ||
+	    !ws_shmem_find(shmem, "Backend Status Array", &s->entries, &entries_size) ||
+	    !ws_shmem_find(shmem, "Backend Application Name Buffer", &s->names, &names_size))
+		return false;
+	s->count = names_size / WS_NAME_LEN;
+	if (!s->count || s->count > ENTRIES_MAX)
+		return false;
+	s->entry_size = entries_size / s->count;
+	if (ws_shmem_find(shmem, "Backend Activity Buffer", &s->activities, &activities_size))
+		s->activity_size = activities_size / s->count;
+	return s->entry_size >= 64 && s->entry_size <= STATUS_MAX;
+}
+
+static void read_status(const struct ws_core_impl *impl, const struct statuses *s, uint64_t i,
+			struct ws_core_walsender *row)
+{
+	const struct ws_shmem *shmem = &impl->shmem;
+	uint32_t xact_start = impl->layout.off.backend_xact_start;
+	uint64_t entry = s->entries + i * s->entry_size;
+	size_t len =
+		s->activity_size < sizeof(row->command) ? s->activity_size : sizeof(row->command);
+	int64_t us;
+
+	if (ws_shmem_read(shmem, s->names + i * WS_NAME_LEN, row->application, WS_NAME_LEN))
+		row->application[WS_NAME_LEN - 1] = '\0';
+	else
+		row->application[0] = '\0';
+	if (len && ws_shmem_read(shmem, s->activities + i * s->activity_size, row->command, len))
+		row->command[len - 1] = '\0';
+	else
+		row->command[0] = '\0';
+	/* st_proc_start_timestamp stands in front of st_xact_start_timestamp (10 to 18). */
+	if (xact_start != WS_UNKNOWN && xact_start >= 8 && xact_start + 8 <= s->entry_size &&
+	    ws_shmem_read(shmem, entry + xact_start - 8, &us, sizeof(us)) && us > 0 &&
+	    us < INT64_MAX / 1000 - WS_CORE_EPOCH_US)
+		row->start_wall_ns = (us + WS_CORE_EPOCH_US) * 1000;
+}
+
+static void add_statuses(struct ws_core *core, const struct ws_core_impl *impl)
+{
+	struct statuses s;
+	int32_t pid;
+
+	if (!find_statuses(impl, &s))
+		return;
+	for (uint64_t i = 0; i < s.count; i++) {
+		if (!ws_shmem_read(&impl->shmem, s.entries + i * s.entry_size + STATUS_PID, &pid,
+				   sizeof(pid)) ||
+		    pid <= 0)
+			continue;
+		for (size_t k = 0; k < core->walsender_count; k++)
+			if (core->walsenders[k].pid == (uint32_t)pid)
+				read_status(impl, &s, i, &core->walsenders[k]);
+	}
+}
+
+static void add_slot(const struct ws_core_impl *impl, struct ws_core_walsender *row)
+{
+	for (size_t i = 0; i < impl->slots.count; i++) {
+		const struct ws_slot *slot = &impl->slots.slots[i];
+
+		if (slot->problem[0] || (uint32_t)slot->active_pid != row->pid)
+			continue;
+		memcpy(row->slot, slot->name, sizeof(row->slot));
+		row->logical = slot->logical;
+	}
+}
+
+static bool read_member(const struct ws_core_impl *impl, uint64_t address, uint32_t offset,
+			void *out, size_t size)
+{
+	return offset != WS_UNKNOWN && ws_core_read(impl, address + offset, out, size);
+}
+
+static bool read_walsender(const struct ws_core_impl *impl, uint64_t address,
+			   struct ws_core_walsender *row)
+{
+	const struct ws_offsets *off = &impl->layout.off;
+	int64_t *lags[] = { &row->write_lag_us, &row->flush_lag_us, &row->apply_lag_us };
+	uint32_t lag_offsets[] = { off->walsnd_write_lag, off->walsnd_flush_lag,
+				   off->walsnd_apply_lag };
+
+	if (!read_member(impl, address, off->walsnd_state, &row->state, sizeof(row->state)) ||
+	    row->state > WS_WALSND_STOPPING ||
+	    !read_member(impl, address, off->walsnd_sent, &row->sent_lsn, 8) ||
+	    !read_member(impl, address, off->walsnd_write, &row->write_lsn, 8) ||
+	    !read_member(impl, address, off->walsnd_flush, &row->flush_lsn, 8) ||
+	    !read_member(impl, address, off->walsnd_apply, &row->apply_lsn, 8))
+		return false;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(lags); i++)
+		if (!read_member(impl, address, lag_offsets[i], lags[i], 8) || *lags[i] < 0)
+			*lags[i] = LAG_UNKNOWN;
+	if (!read_member(impl, address, off->walsnd_sync_priority, &row->sync_priority, 4))
+		row->sync_priority = -1;
+	add_slot(impl, row);
+	return true;
+}
+
+int ws_core_array(struct ws_core *core)
+{
+	struct ws_core_impl *impl = core->impl;
+	const struct ws_offsets *off = &impl->layout.off;
+	uint64_t control;
+	int32_t max, pid;
+
+	if (off->walsndctl_walsnds == WS_UNKNOWN || off->walsnd_size == WS_UNKNOWN ||
+	    !ws_core_variable(impl, "WalSndCtl", &control, sizeof(control)) || !control ||
+	    !ws_core_variable(impl, "max_wal_senders", &max, sizeof(max)) || max < 0 ||
+	    max > WALSENDERS_MAX)
+		return 0;
+	for (int32_t i = 0; i < max; i++) {
+		uint64_t address =
+			control + off->walsndctl_walsnds + (uint64_t)i * off->walsnd_size;
+		struct ws_core_walsender *row;
+
+		/* pid is the first member of struct WalSnd. */
+		if (!ws_core_read(impl, address, &pid, sizeof(pid)))
+			return 0;
+		if (pid <= 0)
+			continue;
+		row = ws_array_grow(&core->walsenders, &core->walsender_count, &core->walsender_cap,
+				    sizeof(*row));
+		if (!row)
+			return -1;
+		row->pid = (uint32_t)pid;
+		if (!read_walsender(impl, address, row)) {
+			core->walsender_count--;
+			core->torn = true;
+		}
+	}
+	core->has_walsenders = true;
+	add_statuses(core, impl);
+	return 0;
+}
