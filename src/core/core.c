@@ -204,12 +204,14 @@ static int identify(struct ws_core *core, struct ws_core_impl *impl, struct ws_e
 	ws_core_variable(impl, "PostmasterPid", &postmaster, sizeof(postmaster));
 	ws_core_variable(impl, "am_walsender", &walsender, sizeof(walsender));
 	ws_core_variable(impl, "MyProcPort", &port, sizeof(port));
+	if (postmaster > 0 && postmaster == pid)
+		core->postmaster_pid = core->pid;
 	if (walsender > 1)
 		core->torn = true;
-	core->process = walsender == 1	    ? WS_CORE_WALSENDER
-			: postmaster == pid ? WS_CORE_POSTMASTER
-			: port		    ? WS_CORE_BACKEND
-					    : WS_CORE_OTHER;
+	core->process = walsender == 1			      ? WS_CORE_WALSENDER
+			: postmaster > 0 && postmaster == pid ? WS_CORE_POSTMASTER
+			: port				      ? WS_CORE_BACKEND
+							      : WS_CORE_OTHER;
 	return 0;
 }
 

@@ -14,7 +14,8 @@ struct context {
 	uint64_t memory, slot, reader;
 };
 
-/* XLogReaderState.ReadRecPtr, which EndRecPtr follows (xlogreader.h). */
+/* XLogReaderState.ReadRecPtr (xlogreader.h): EndRecPtr follows it, and in front of it stands
+ * private_data, which is the context again (logical.c, StartupDecodingContext). */
 static uint32_t read_rec_ptr(int major)
 {
 	return major >= 13 ? 40 : major >= 11 ? 32 : 24;
@@ -23,13 +24,16 @@ static uint32_t read_rec_ptr(int major)
 static bool read_position(const struct ws_core_impl *impl, uint64_t pointer, uint64_t slot,
 			  uint64_t lsn[2])
 {
+	uint32_t offset = read_rec_ptr(impl->major);
 	struct context context;
+	uint64_t back;
 
 	return pointer >= LOWEST && !(pointer & 7) &&
 	       ws_core_read(impl, pointer, &context, sizeof(context)) && context.slot == slot &&
 	       context.reader >= LOWEST &&
-	       ws_core_read(impl, context.reader + read_rec_ptr(impl->major), lsn, 16) &&
-	       lsn[1] >= lsn[0];
+	       ws_core_read(impl, context.reader + offset - 8, &back, sizeof(back)) &&
+	       back == pointer &&
+	       ws_core_read(impl, context.reader + offset, lsn, 2 * sizeof(lsn[0]));
 }
 
 void ws_core_decoding_find(struct ws_core_impl *impl, uint64_t slot)

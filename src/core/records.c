@@ -200,7 +200,8 @@ static int add_other(struct ws_core *core, const struct ws_core_impl *impl)
 
 	rec.h.pid = core->pid;
 	rec.h.server = impl->plan.config.server;
-	rec.h.flags = WS_SESSION_RUNNING;
+	/* UNPARSED: that it asked for replication is not known, or not so. */
+	rec.h.flags = WS_SESSION_RUNNING | WS_SESSION_UNPARSED;
 	rec.h.start_ns = impl->memory ? (start ? to_tick(start) : TICK_NS)
 				      : impl->about.start_ticks * TICK_NS;
 	if (view->tls)
