@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * core_fixture.h: the program that includes it plays a PostgreSQL 15 walsender, and writes a core
+ * dump of itself: its variables, its stack from the caller on, and the notes that a kernel writes.
+ */
+#ifndef WS_TESTS_CORE_FIXTURE_H
+#define WS_TESTS_CORE_FIXTURE_H
+
+#include <elf.h>
+#include <link.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/uio.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "config.h"
+
+#define FIXTURE	      __attribute__((used, section("core_fixture")))
+#define FIXTURE_SLOTS 4
+#define FIXTURE_STACK 16384
+
+static const char fixture_version[] __attribute__((used)) =
+	"PostgreSQL 15.18 (a test) on x86_64-pc-linux-gnu, compiled by cc, 64-bit";
+
+/* The server's, by their names; global, as in a server. */
+FIXTURE uint8_t am_walsender, am_db_walsender;
+FIXTURE int32_t MyProcPid, PostmasterPid, max_wal_senders, errordata_stack_depth;
+FIXTURE int32_t PqSendPointer, PqSendStart;
+FIXTURE int64_t MyStartTimestamp;
+FIXTURE void *MyProcPort, *MyWalSnd, *MyReplicationSlot, *WalSndCtl;
+FIXTURE const char *debug_query_string, *DataDir;
+FIXTURE uint32_t *my_wait_event_info;
+FIXTURE uint8_t errordata[5 * 256];
+FIXTURE void *logical_decoding_ctx;
+
+/* What they point to. */
+FIXTURE static uint8_t fixture_port[1024], fixture_control[1024], fixture_slot[1024];
+FIXTURE static uint64_t fixture_context[3], fixture_reader[8];
+FIXTURE static char fixture_texts[16][256];
+FIXTURE static uint32_t fixture_wait;
+FIXTURE static uint8_t fixture_room[4096];
+extern uint8_t __start_core_fixture[], __stop_core_fixture[];
+
+struct fixture {
+	struct ws_offsets off; /* of 15 */
+	struct ws_buf core;
+	size_t stack_size; /* at its end */
+};
+
+static inline void fixture_put(uint8_t *to, uint32_t offset, const void *data, size_t size)
+{
+	memcpy(to + offset, data, size);
+}
+
+static inline void fixture_put64(uint8_t *to, uint32_t offset, uint64_t value)
+{
+	fixture_put(to, offset, &value, sizeof(value));
+}
+
+static inline void fixture_put32(uint8_t *to, uint32_t offset, uint32_t value)
+{
+	fixture_put(to, offset, &value, sizeof(value));
+}
+
+/* A text in the fixture's memory, and its address at an offset. */
+static inline const char *fixture_text(int n, const char *text)
+{
+	snprintf(fixture_texts[n], sizeof(fixture_texts[n]), "%s", text);
+	return fixture_texts[n];
+}
+
+static inline void fixture_put_text(uint8_t *to, uint32_t offset, int n, const char *text)
+{
+	fixture_put64(to, offset, (uint64_t)(uintptr_t)fixture_text(n, text));
+}
+
+/* A logical walsender that streams, and holds 300 bytes that its socket does not take. */
+static inline void fixture_play(struct fixture *f)
+{
+	const struct ws_offsets *off = &f->off;
+	uint8_t *snd = fixture_control + off->walsndctl_walsnds + off->walsnd_size;
+
+	memset(__start_core_fixture, 0, (size_t)(__stop_core_fixture - __start_core_fixture));
+	fixture_room[0] = 1;
+	am_walsender = am_db_walsender = 1;
+	MyProcPid = getpid();
+	PostmasterPid = getppid();
+	max_wal_senders = FIXTURE_SLOTS;
+	errordata_stack_depth = -1;
+	PqSendStart = 100;
+	PqSendPointer = 400;
+	MyStartTimestamp = 849243837336802;
+	MyProcPort = fixture_port;
+	MyWalSnd = snd;
+	MyReplicationSlot = fixture_slot;
+	WalSndCtl = fixture_control;
+	DataDir = fixture_text(8, "/srv/data");
+	debug_query_string = fixture_text(9, "START_REPLICATION SLOT \"s1\" LOGICAL 0/0");
+	my_wait_event_info = &fixture_wait;
+	fixture_wait = 0x06000006;
+	fixture_put_text(fixture_port, off->port_remote_host, 0, "192.0.2.7");
+	fixture_put_text(fixture_port, off->port_remote_port, 1, "54321");
+	fixture_put_text(fixture_port, off->port_database, 2, "shop");
+	fixture_put_text(fixture_port, off->port_user, 3, "repl");
+	fixture_put_text(fixture_port, off->port_application, 4, "sub1");
+	fixture_put32(snd, 0, (uint32_t)MyProcPid);
+	fixture_put32(snd, off->walsnd_state, WS_WALSND_STREAMING);
+	fixture_put64(snd, off->walsnd_sent, 0x300014a8);
+	fixture_put64(snd, off->walsnd_write, 0x30001400);
+	fixture_put64(snd, off->walsnd_flush, 0x30001300);
+	fixture_put64(snd, off->walsnd_apply, 0x30001200);
+	fixture_put(fixture_slot, off->slot_name, "s1", 3);
+	fixture_put32(fixture_slot, off->slot_name + WS_NAME_LEN, 16384);
+	logical_decoding_ctx = fixture_context;
+	fixture_context[1] = (uint64_t)(uintptr_t)fixture_slot;
+	fixture_context[2] = (uint64_t)(uintptr_t)fixture_reader;
+	fixture_reader[4] = (uint64_t)(uintptr_t)fixture_context;
+	fixture_reader[5] = 0x30001400;
+	fixture_reader[6] = 0x300014a8;
+}
+
+static inline void fixture_add_error(struct fixture *f)
+{
+	const struct ws_offsets *off = &f->off;
+
+	errordata_stack_depth = 0;
+	fixture_put32(errordata, off->error_elevel, off->elevel_fatal);
+	fixture_put32(errordata, off->error_sqlerrcode, 0x1234567 & 0x3fffffff);
+	fixture_put32(errordata, off->error_lineno, 4711);
+	fixture_put_text(errordata, off->error_message, 10, "it is broken");
+	fixture_put_text(errordata, off->error_funcname, 11, "breaker");
+	fixture_put_text(errordata, off->error_filename, 12, "walsender.c");
+}
+
+/* -- the dump */
+
+static inline void fixture_note(struct ws_buf *notes, uint32_t type, const void *data, size_t size)
+{
+	Elf64_Nhdr head = { 5, (uint32_t)size, type };
+	static const char zeros[8];
+
+	ws_buf_add(notes, &head, sizeof(head));
+	ws_buf_add(notes, "CORE\0\0\0", 8);
+	ws_buf_add(notes, data, size);
+	ws_buf_add(notes, zeros, -notes->len % 4);
+}
+
+/* pr_reg of struct elf_prstatus. Returns the stack pointer. */
+static inline uint64_t fixture_registers(const ucontext_t *context, uint8_t status[392])
+{
+	uint64_t raw[34] = { 0 };
+#if defined(__x86_64__)
+	static const int order[27] = {
+		REG_R15, REG_R14, REG_R13, REG_R12, REG_RBP, REG_RBX, REG_R11, REG_R10, REG_R9,
+		REG_R8,	 REG_RAX, REG_RCX, REG_RDX, REG_RSI, REG_RDI, REG_RAX, REG_RIP, -1,
+		REG_EFL, REG_RSP, -1,	   -1,	    -1,	     -1,      -1,      -1,	-1,
+	};
+	uint64_t sp = (uint64_t)context->uc_mcontext.gregs[REG_RSP];
+
+	for (int i = 0; i < 27; i++)
+		raw[i] = order[i] < 0 ? 0 : (uint64_t)context->uc_mcontext.gregs[order[i]];
+	memcpy(status + 112, raw, 27 * 8);
+#else
+	uint64_t sp = context->uc_mcontext.sp;
+
+	memcpy(raw, context->uc_mcontext.regs, 31 * 8);
+	raw[31] = sp;
+	raw[32] = context->uc_mcontext.pc;
+	memcpy(status + 112, raw, 34 * 8);
+#endif
+	return sp;
+}
+
+static int fixture_base(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	*(uint64_t *)arg = info->dlpi_addr;
+	return 1; /* the program comes first */
+}
+
+static inline void fixture_notes(struct ws_buf *notes, const ucontext_t *context, uint64_t base,
+				 uint64_t *sp)
+{
+	uint8_t status[392] = { 0 }, info[136] = { 0 };
+	uint64_t auxv[6] = { AT_PHDR, getauxval(AT_PHDR), AT_PHNUM, getauxval(AT_PHNUM), 0, 0 };
+	uint64_t files[5] = { 1, 4096, base, base + (1ULL << 30), 0 };
+	char mapped[5 * 8 + 512];
+	ssize_t len;
+
+	fixture_put32(status, 12, 0);
+	fixture_put32(status, 32, (uint32_t)getpid());
+	fixture_put32(status, 36, (uint32_t)getppid());
+	*sp = fixture_registers(context, status);
+	fixture_note(notes, NT_PRSTATUS, status, sizeof(status));
+	info[1] = 'S';
+	fixture_put32(info, 24, (uint32_t)getpid());
+	fixture_put32(info, 28, (uint32_t)getppid());
+	fixture_put(info, 40, "postgres", 9);
+	fixture_put(info, 56, "postgres: walsender repl", 25);
+	fixture_note(notes, NT_PRPSINFO, info, sizeof(info));
+	fixture_note(notes, NT_AUXV, auxv, sizeof(auxv));
+	memcpy(mapped, files, sizeof(files));
+	len = readlink("/proc/self/exe", mapped + sizeof(files), 511);
+	mapped[sizeof(files) + (size_t)len] = '\0';
+	fixture_note(notes, NT_FILE, mapped, sizeof(files) + (size_t)len + 1);
+}
+
+/* There may be less, up to the stack's end. */
+static inline size_t fixture_stack_size(uint64_t sp)
+{
+	static char room[FIXTURE_STACK];
+	struct iovec to = { room, sizeof(room) };
+	struct iovec from = { (void *)(uintptr_t)sp, sizeof(room) };
+	ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+
+	return n > 0 ? (size_t)n & ~(size_t)7 : 0;
+}
+
+/* Where the process is said to be. A frame of its own, so that it has a name in the backtrace. */
+__attribute__((noinline)) static void fixture_dump(struct fixture *f)
+{
+	Elf64_Ehdr ehdr = {
+		.e_type = ET_CORE,
+#if defined(__x86_64__)
+		.e_machine = EM_X86_64,
+#else
+		.e_machine = EM_AARCH64,
+#endif
+		.e_version = EV_CURRENT,
+		.e_phoff = sizeof(ehdr),
+		.e_ehsize = sizeof(ehdr),
+		.e_phentsize = sizeof(Elf64_Phdr),
+		.e_phnum = 4
+	};
+	Elf64_Phdr phdrs[4] = { { .p_type = PT_NOTE, .p_align = 4 } };
+	struct ws_buf notes = { 0 };
+	uint64_t base = 0, sp, offset = sizeof(ehdr) + sizeof(phdrs);
+	ucontext_t context;
+
+	getcontext(&context);
+	dl_iterate_phdr(fixture_base, &base);
+	fixture_notes(&notes, &context, base, &sp);
+	memcpy(ehdr.e_ident, "\177ELF\2\1\1", 7);
+	phdrs[0].p_offset = offset;
+	phdrs[0].p_filesz = notes.len;
+	phdrs[1].p_vaddr = base;
+	phdrs[1].p_filesz = 4096;
+	phdrs[2].p_vaddr = (uint64_t)(uintptr_t)__start_core_fixture;
+	phdrs[2].p_filesz = (uint64_t)(__stop_core_fixture - __start_core_fixture);
+	phdrs[3].p_vaddr = sp;
+	f->stack_size = fixture_stack_size(sp);
+	phdrs[3].p_filesz = f->stack_size;
+	offset += notes.len;
+	for (int i = 1; i < 4; i++) {
+		phdrs[i].p_type = PT_LOAD;
+		phdrs[i].p_memsz = phdrs[i].p_filesz;
+		phdrs[i].p_offset = offset;
+		offset += phdrs[i].p_filesz;
+	}
+	ws_buf_clear(&f->core);
+	ws_buf_add(&f->core, &ehdr, sizeof(ehdr));
+	ws_buf_add(&f->core, phdrs, sizeof(phdrs));
+	ws_buf_add(&f->core, notes.data, notes.len);
+	for (int i = 1; i < 4; i++)
+		for (uint64_t at = 0; at < phdrs[i].p_filesz; at++)
+			ws_buf_add(&f->core, (char *)(uintptr_t)phdrs[i].p_vaddr + at, 1);
+	ws_buf_deinit(&notes);
+}
+
+#endif
