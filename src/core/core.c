@@ -233,8 +233,10 @@ static void open_shmem(struct ws_core_impl *impl)
 	ws_log(impl->options->log, WS_LOG_INFO, "%s", line);
 }
 
-static int read_all(struct ws_core *core, struct ws_core_impl *impl, struct ws_error *err)
+int ws_core_tell(struct ws_core *core, struct ws_error *err)
 {
+	struct ws_core_impl *impl = core->impl;
+
 	if (identify(core, impl, err))
 		return -1;
 	open_shmem(impl);
@@ -261,7 +263,7 @@ int ws_core_open(struct ws_core **out, const struct ws_core_options *options, st
 	impl->image_fd = -1;
 	impl->dump.fd = -1;
 	if ((options->file ? open_dump(core, impl, err) : open_process(core, impl, err)) ||
-	    resolve(impl, err) || read_all(core, impl, err)) {
+	    resolve(impl, err) || ws_core_tell(core, err)) {
 		ws_core_free(core);
 		*out = NULL;
 		return -1;
@@ -269,12 +271,10 @@ int ws_core_open(struct ws_core **out, const struct ws_core_options *options, st
 	return 0;
 }
 
-void ws_core_free(struct ws_core *core)
+void ws_core_forget(struct ws_core *core)
 {
-	struct ws_core_impl *impl = core ? core->impl : NULL;
+	struct ws_core_impl *impl = core->impl;
 
-	if (!core)
-		return;
 	if (impl->has_view)
 		ws_seed_view_deinit(&impl->view);
 	for (size_t i = 0; i < core->record_count; i++)
@@ -287,6 +287,15 @@ void ws_core_free(struct ws_core *core)
 	free(core->places);
 	free(core->walsenders);
 	ws_slot_list_deinit(&impl->slots);
+}
+
+void ws_core_free(struct ws_core *core)
+{
+	struct ws_core_impl *impl = core ? core->impl : NULL;
+
+	if (!core)
+		return;
+	ws_core_forget(core);
 	ws_symbol_list_deinit(&impl->names);
 	ws_plan_deinit(&impl->plan);
 	ws_symbol_set_deinit(&impl->symbols);

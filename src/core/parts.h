@@ -62,6 +62,11 @@ bool ws_core_read(const struct ws_core_impl *impl, uint64_t address, void *out, 
 /* A variable of the server by its name; false if it is not known, or not to be read. */
 bool ws_core_variable(const struct ws_core_impl *impl, const char *name, void *out, size_t size);
 
+/* All that memory tells; `impl` knows whose it is and of which server. ws_core_forget frees what
+ * was told, but not what was known. */
+int ws_core_tell(struct ws_core *core, struct ws_error *err);
+void ws_core_forget(struct ws_core *core);
+
 /* These return -1 when memory ran out. */
 int ws_core_facts(struct ws_core *core);
 int ws_core_array(struct ws_core *core);

@@ -54,7 +54,8 @@ static const char *keep(struct ws_core_impl *impl, const char *text)
 static int name_all(struct ws_core *core, struct ws_core_impl *impl,
 		    const struct ws_core_frame *frames, size_t count, struct ws_error *err)
 {
-	if (ws_symbol_list_make(impl->image, impl->debug, &impl->symbols, true, &impl->names, err))
+	if (!impl->names.count &&
+	    ws_symbol_list_make(impl->image, impl->debug, &impl->symbols, true, &impl->names, err))
 		return -1;
 	core->places = calloc(count + 1, sizeof(*core->places));
 	if (!core->places)
