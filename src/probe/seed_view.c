@@ -70,8 +70,12 @@ bool ws_seed_view_anchor(const struct ws_seed_view *view, struct ws_seed_anchor 
 	if (!read_pointer(view, view->query_address, &anchor->query) ||
 	    !read_pointer(view, config->var.my_walsnd, &anchor->walsnd))
 		return false;
-	return !anchor->walsnd || read_field(view, anchor->walsnd, config->off.walsnd_state,
-					     &anchor->state, sizeof(anchor->state));
+	if (!anchor->walsnd || read_field(view, anchor->walsnd, config->off.walsnd_state,
+					  &anchor->state, sizeof(anchor->state)))
+		return true;
+	/* A dump may have been made without what is shared: then nothing is known of it. */
+	anchor->walsnd = 0;
+	return view->memory != NULL;
 }
 
 bool ws_seed_view_walsnd(struct ws_seed_view *view)

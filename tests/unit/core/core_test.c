@@ -7,6 +7,8 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <lz4frame.h>
+#include <lzma.h>
 #include <sys/mman.h>
 #include <zstd.h>
 
@@ -189,23 +191,46 @@ static void a_backend_knows_the_walsenders(void **state)
 	assert_int_equal(test->core->process, WS_CORE_POSTMASTER);
 }
 
+static size_t pack_zstd(const void *data, size_t size, uint8_t *out, size_t room)
+{
+	return ZSTD_compress(out, room, data, size, 1);
+}
+
+static size_t pack_lz4(const void *data, size_t size, uint8_t *out, size_t room)
+{
+	return LZ4F_compressFrame(out, room, data, size, NULL);
+}
+
+static size_t pack_xz(const void *data, size_t size, uint8_t *out, size_t room)
+{
+	size_t at = 0;
+
+	return lzma_easy_buffer_encode(0, LZMA_CHECK_CRC32, NULL, data, size, out, &at, room) ==
+			       LZMA_OK
+		       ? at
+		       : 0;
+}
+
 static void a_compressed_dump_is_the_same(void **state)
 {
+	size_t (*const pack[])(const void *, size_t, uint8_t *, size_t) = { pack_zstd, pack_lz4,
+									    pack_xz };
+	static uint8_t packed[1 << 20];
 	struct test *test = *state;
-	size_t room, size;
-	void *packed;
 
 	dump(test);
-	room = ZSTD_compressBound(test->fixture.core.len);
-	packed = malloc(room);
-	size = ZSTD_compress(packed, room, test->fixture.core.data, test->fixture.core.len, 1);
-	put(test, packed, size);
-	assert_int_equal(read_core(test), 0);
-	assert_false(test->core->torn);
-	assert_int_equal(fact(test, "pending_bytes")->value, 300);
-	put(test, packed, size - 10);
-	free(packed);
-	assert_true(read_core(test) || test->core->torn);
+	for (size_t i = 0; i < WS_ARRAY_SIZE(pack); i++) {
+		size_t size = pack[i](test->fixture.core.data, test->fixture.core.len, packed,
+				      sizeof(packed));
+
+		assert_true(size && size < sizeof(packed));
+		put(test, packed, size);
+		assert_int_equal(read_core(test), 0);
+		assert_false(test->core->torn);
+		assert_int_equal(fact(test, "pending_bytes")->value, 300);
+		put(test, packed, size - 10);
+		assert_true(read_core(test) || test->core->torn);
+	}
 }
 
 static void another_servers_dump_is_refused(void **state)
