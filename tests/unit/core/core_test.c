@@ -211,6 +211,27 @@ static size_t pack_xz(const void *data, size_t size, uint8_t *out, size_t room)
 		       : 0;
 }
 
+static void a_dump_without_what_is_shared_tells_the_rest(void **state)
+{
+	struct test *test = *state;
+	const struct ws_rec_session *session;
+
+	MyWalSnd = MyReplicationSlot = WalSndCtl = (void *)0x7000000000;
+	my_wait_event_info = (void *)0x7000000100;
+	told(test);
+	assert_false(test->core->torn);
+	assert_int_equal(fact(test, "shared_memory")->value, 0);
+	session = (const struct ws_rec_session *)record(test, WS_KIND_SESSION);
+	assert_string_equal(session->application, "sub1");
+	assert_int_equal(session->found, WS_FOUND_COMMAND);
+	assert_string_equal(session->slot, "");
+	assert_non_null(record(test, WS_KIND_TEXT));
+	assert_null(record(test, WS_KIND_TURN));
+	am_walsender = 0;
+	told(test);
+	assert_false(test->core->has_walsenders);
+}
+
 static void a_compressed_dump_is_the_same(void **state)
 {
 	size_t (*const pack[])(const void *, size_t, uint8_t *, size_t) = { pack_zstd, pack_lz4,
@@ -342,6 +363,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_walsender_is_told_of_its_dump), TEST(the_backtrace_has_names),
 		TEST(an_error_being_reported_is_told), TEST(a_backend_knows_the_walsenders),
+		TEST(a_dump_without_what_is_shared_tells_the_rest),
 		TEST(a_compressed_dump_is_the_same),   TEST(another_servers_dump_is_refused),
 		TEST(every_cut_is_told_or_refused),    TEST(hostile_numbers_are_refused_or_bounded),
 		TEST(a_stack_that_leads_nowhere_ends), TEST(what_is_no_dump_is_refused),
