@@ -9,31 +9,26 @@
 #define PAGE   4096
 #define LOWEST 0x10000 /* no pointer is below */
 
-/* logical.h */
-struct context {
-	uint64_t memory, slot, reader;
-};
-
-/* XLogReaderState.ReadRecPtr (xlogreader.h): EndRecPtr follows it, and in front of it stands
- * private_data, which is the context again (logical.c, StartupDecodingContext). */
-static uint32_t read_rec_ptr(int major)
+static bool read_member(const struct ws_core_impl *impl, uint64_t address, uint32_t offset,
+			uint64_t *value)
 {
-	return major >= 13 ? 40 : major >= 11 ? 32 : 24;
+	return offset != WS_UNKNOWN && ws_core_read(impl, address + offset, value, sizeof(*value));
 }
 
+/* Is it the context of this slot? Its reader's private_data is the context again (logical.c,
+ * StartupDecodingContext). lsn: ReadRecPtr and, behind it, EndRecPtr (xlogreader.h, 10 to 18). */
 static bool read_position(const struct ws_core_impl *impl, uint64_t pointer, uint64_t slot,
 			  uint64_t lsn[2])
 {
-	uint32_t offset = read_rec_ptr(impl->major);
-	struct context context;
-	uint64_t back;
+	const struct ws_offsets *off = &impl->layout.off;
+	uint64_t its_slot, reader, back;
 
 	return pointer >= LOWEST && !(pointer & 7) &&
-	       ws_core_read(impl, pointer, &context, sizeof(context)) && context.slot == slot &&
-	       context.reader >= LOWEST &&
-	       ws_core_read(impl, context.reader + offset - 8, &back, sizeof(back)) &&
-	       back == pointer &&
-	       ws_core_read(impl, context.reader + offset, lsn, 2 * sizeof(lsn[0]));
+	       read_member(impl, pointer, off->logical_slot, &its_slot) && its_slot == slot &&
+	       read_member(impl, pointer, off->logical_reader, &reader) && reader >= LOWEST &&
+	       read_member(impl, reader, off->reader_private, &back) && back == pointer &&
+	       read_member(impl, reader, off->reader_end, &lsn[1]) &&
+	       read_member(impl, reader, off->reader_end - 8, &lsn[0]);
 }
 
 void ws_core_decoding_find(struct ws_core_impl *impl, uint64_t slot)

@@ -2,8 +2,7 @@
 /*
  * decoding.h: where logical decoding is. walsender.c keeps its LogicalDecodingContext in a static
  * variable, whose name a stripped server has lost: it is the only one of its variables that points
- * to something whose second member is the walsender's slot (struct LogicalDecodingContext: context,
- * slot, reader; logical.h, 9.4 to 18).
+ * to something with the walsender's slot and a reader that points back to it (logical.h).
  */
 #ifndef WS_CORE_DECODING_H
 #define WS_CORE_DECODING_H
