@@ -361,12 +361,17 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(a_walsender_is_told_of_its_dump), TEST(the_backtrace_has_names),
-		TEST(an_error_being_reported_is_told), TEST(a_backend_knows_the_walsenders),
+		TEST(a_walsender_is_told_of_its_dump),
+		TEST(the_backtrace_has_names),
+		TEST(an_error_being_reported_is_told),
+		TEST(a_backend_knows_the_walsenders),
 		TEST(a_dump_without_what_is_shared_tells_the_rest),
-		TEST(a_compressed_dump_is_the_same),   TEST(another_servers_dump_is_refused),
-		TEST(every_cut_is_told_or_refused),    TEST(hostile_numbers_are_refused_or_bounded),
-		TEST(a_stack_that_leads_nowhere_ends), TEST(what_is_no_dump_is_refused),
+		TEST(a_compressed_dump_is_the_same),
+		TEST(another_servers_dump_is_refused),
+		TEST(every_cut_is_told_or_refused),
+		TEST(hostile_numbers_are_refused_or_bounded),
+		TEST(a_stack_that_leads_nowhere_ends),
+		TEST(what_is_no_dump_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
