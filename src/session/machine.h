@@ -167,7 +167,7 @@ struct ws_machine {
 	uint8_t message_type; /* of the record before, if that was a message; else 0 */
 	uint32_t command_seq;
 	struct ws_running command;
-	struct ws_running former; /* open: the one before, which may be `command` found again */
+	struct ws_running former;  /* open: the one before, which may be `command` found again */
 	struct ws_problem problem; /* of which the text may still come */
 	struct ws_problem fatal; /* that the exit is explained by: the last FATAL, else COMMERROR */
 	uint32_t clues;		 /* exit.c */
