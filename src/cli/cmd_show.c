@@ -158,7 +158,7 @@ enum ws_exit ws_cmd_show(const struct ws_options *options, struct ws_error *err)
 	const struct ws_session *session;
 	uint64_t around_ns;
 
-	if (ws_replay_open(&show.source, options, err))
+	if (ws_replay_open_narrow(&show.source, options, false, err))
 		goto out;
 	session = choose(&show, &status, err);
 	if (!session || set_window(&show, session, &around_ns, err))

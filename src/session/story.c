@@ -317,7 +317,8 @@ int ws_story_record(struct ws_story *story, const struct ws_session *session,
 		/* Part of the recording is missing: whatever any session did in it. */
 		if (is_of(story, rec) ||
 		    (!rec->pid && session && !session->end_ns &&
-		     (gap->cause == WS_GAP_TORN || gap->cause == WS_GAP_UNWRITTEN)))
+		     (gap->cause == WS_GAP_TORN || gap->cause == WS_GAP_UNWRITTEN ||
+		      gap->cause == WS_GAP_UNRECORDED)))
 			on_gap(story, rec);
 	}
 	if (!is_of(story, rec))

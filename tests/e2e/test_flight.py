@@ -141,6 +141,12 @@ class Flight(LiveTest):
             self.assertEqual(walscope.view(space(), command, seen.folder, "--session", seen.session, status=3),
                              whole, command)
 
+    def test_the_story_of_a_session_goes_through_all_runs(self):
+        seen = flown()
+        entry, = walscope.view(space(), "show", seen.folder, "--session", seen.session, status=3)
+        self.assertEqual((entry["session"], entry["application_name"]), (seen.session, "fl_receivewal"))
+        self.assertEqual(entry["commands"][-1]["command"], seen.command)
+
     def test_it_runs_with_what_the_unit_leaves_it(self):
         names = [name.removeprefix("CAP_").lower() for name in settings()["CapabilityBoundingSet"].split()]
         words = "-all" + "".join(f",+{name}" for name in names)
