@@ -55,8 +55,8 @@ WS_RULE(unexplained)
 		WS_STATE_STOPPING,     WS_STATE_UNKNOWN,
 	};
 	/* One that only made a slot is logical, too. */
-	bool untold = ws_case_streams(c) && (c->t->streams || c->s->was_running) &&
-		      !c->s->has_wal_bytes;
+	bool untold =
+		ws_case_streams(c) && (c->t->streams || c->s->was_running) && !c->s->has_wal_bytes;
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(states); i++) {
 		if (!ws_case_dominates(c, states[i]))

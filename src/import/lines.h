@@ -22,7 +22,8 @@ void ws_lines_free(struct ws_lines *lines);
  * behind that.
  */
 int ws_lines_next(struct ws_lines *lines, const char **line, size_t *len);
-/* The row that was given is none: gives it up to its first end of line, and reads on behind that. */
+/* The row that was given is none: gives it up to its first end of line, and reads on behind that.
+ */
 void ws_lines_give_up(struct ws_lines *lines);
 /* The number of its first line in the input. */
 uint64_t ws_lines_first(const struct ws_lines *lines);
