@@ -43,8 +43,9 @@ def true_offsets(major):
     return {name: int(value) for name, value in re.findall(r"\.(\w+) = (\d+)", row)}
 
 
-def declare(structure, members, offsets):
-    inner = "".join(f"\tstruct {{ char before_{name}[{offsets[row]}]; {kind} {name}; }} __attribute__((packed));\n"
+def declare(structure, members, offsets, size=0):
+    inner = f"\tchar whole[{size}];\n" if size else ""
+    inner += "".join(f"\tstruct {{ char before_{name}[{offsets[row]}]; {kind} {name}; }} __attribute__((packed));\n"
                     for kind, name, row in members if row in offsets)
     return f"typedef struct {structure} {{ union {{\n{inner}}}; }} {structure};\n{structure} a_{structure};\n"
 
@@ -62,7 +63,9 @@ def give_debug_file(server, **wrong):
     offsets = {**true_offsets(server.major), **wrong}
     source = os.path.join(space().folder(f"{server.name}.source"), "walsender.c")
     with open(source, "w", encoding="ascii") as file:
-        file.write(declare("Port", PORT, offsets) + declare("WalSnd", WALSND, offsets))
+        file.write(declare("Port", PORT, offsets) + declare("WalSnd", WALSND, offsets, offsets["walsnd_size"]))
+        file.write(f"typedef struct WalSndCtlData {{ char before[{offsets['walsndctl_walsnds']}]; WalSnd walsnds[]; }}"
+                   " WalSndCtlData;\nWalSndCtlData a_WalSndCtlData;\n")
     debug = os.path.join(folder, name)
     subprocess.run(["gcc", "-g", "-shared", "-nostdlib", f"-Wl,--build-id=0x{new}", "-o", debug, source],
                    check=True)
@@ -132,6 +135,22 @@ class Layouts(LiveTest):
         server.start()
         self.refuses(server, "l_walsnd", "MyWalSnd->state", "not 0 to 4")
         server.stop()
+
+    def test_a_server_with_walsnds_of_another_size_is_refused_in_one_line(self):
+        """Of each single one all members are where the server has them."""
+        server = Server(space(), "wrong_stride", installation="installation-wrong_stride").create()
+        give_debug_file(server, walsnd_size=true_offsets(server.major)["walsnd_size"] + 8)
+        server.start()
+        clients = [server.receivewal(name) for name in ("l_one", "l_two")]
+        for name in ("l_one", "l_two"):
+            server.wait_walsender(name)
+        line = self.refused(["record", "-o", space().file("l_stride.wst"), "--postmaster", str(server.pid),
+                             "--duration", "5"])
+        for client in clients:
+            client.stop()
+        server.stop()
+        for word in ("WalSndCtl->walsnds", "does not fit", server.program, "remove the debug file"):
+            self.assertIn(word, line)
 
     def test_others_are_traced_and_it_is_when_its_debug_file_is_gone(self):
         other = primary()
