@@ -198,6 +198,8 @@ long ws_sig_number(const struct ws_sig_unit *sig, uint64_t number);    /* or -1 
 /* For who loads a unit: sorts its numbers, drops repeats; weighs them. */
 void ws_sig_numbers_sort(struct ws_sig_unit *sig);
 int ws_sig_numbers_weigh(struct ws_sig_unit *sig);
+/* Adds to what numbers functions explain what optimising makes of these. */
+int ws_sig_numbers_derive(struct ws_sig_unit *sig);
 /* Bits of information in what one function of `share` has. */
 double ws_sig_bits(double share);
 

@@ -508,39 +508,6 @@ static void close_over(struct ws_sig_unit *sig, struct ws_sig_function *into, si
 	}
 }
 
-/* What optimising makes of these numbers: a constant is added instead of moved, and of an offset
- * and that of the second pointer there becomes one. */
-static void explain_more(const struct ws_sig_unit *sig, struct ws_sig_function *function,
-			 const uint64_t *inner)
-{
-	long pointer = ws_sig_number(sig, ws_number(true, 8));
-
-	for (size_t n = 0; n < sig->number_count; n++) {
-		bool is_offset = sig->numbers[n] == (uint32_t)sig->numbers[n];
-		uint32_t value = (uint32_t)sig->numbers[n];
-		long moved = is_offset ? ws_sig_number(sig, ws_number(false, value)) : -1;
-		long before = is_offset && pointer >= 0 && ws_bit(inner, (size_t)pointer)
-				      ? ws_sig_number(sig, ws_number(true, (int64_t)value - 8))
-				      : -1;
-
-		if ((moved >= 0 && ws_bit(inner, (size_t)moved)) ||
-		    (before >= 0 && ws_bit(inner, (size_t)before)))
-			ws_bit_set(function->inner_numbers, n);
-	}
-}
-
-static int load_derived(struct ws_sig_unit *sig)
-{
-	ws_autofree uint64_t *inner = calloc(sig->number_words, sizeof(uint64_t));
-
-	for (size_t f = 0; f < sig->function_count && inner; f++) {
-		memcpy(inner, sig->functions[f].inner_numbers,
-		       sig->number_words * sizeof(uint64_t));
-		explain_more(sig, &sig->functions[f], inner);
-	}
-	return inner ? 0 : -1;
-}
-
 static int load_closures(struct ws_sig_unit *sig)
 {
 	sig->function_words = sig->function_count / 64 + 1;
@@ -562,7 +529,7 @@ static int load_closures(struct ws_sig_unit *sig)
 			ws_bit_set(function->own, function->features[i].id);
 		close_over(sig, function, f);
 	}
-	return load_derived(sig);
+	return ws_sig_numbers_derive(sig);
 }
 
 /* What few functions have tells more. */
