@@ -115,7 +115,7 @@ static void xz_end(void *state)
 	free(state);
 }
 
-static const struct method methods[] = {
+static const struct method compressions[] = {
 	{ "zstd", "\x28\xb5\x2f\xfd", 4, zstd_begin, zstd_step, zstd_end },
 	{ "lz4", "\x04\x22\x4d\x18", 4, lz4_begin, lz4_step, lz4_end },
 	{ "xz", "\xfd\x37zXZ\0", 6, xz_begin, xz_step, xz_end },
@@ -235,9 +235,9 @@ static const struct method *find_method(int fd)
 
 	if (ws_read_at(fd, head, sizeof(head), 0) != (long)sizeof(head))
 		return NULL;
-	for (size_t i = 0; i < WS_ARRAY_SIZE(methods); i++)
-		if (memcmp(head, methods[i].magic, methods[i].magic_len) == 0)
-			return &methods[i];
+	for (size_t i = 0; i < WS_ARRAY_SIZE(compressions); i++)
+		if (memcmp(head, compressions[i].magic, compressions[i].magic_len) == 0)
+			return &compressions[i];
 	return NULL;
 }
 

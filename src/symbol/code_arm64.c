@@ -278,7 +278,7 @@ void ws_code_join_arm64(const cs_insn *insn, struct ws_code *code)
 			continue;
 		if (before->dest_reg != last->dest_reg || !before->is_value)
 			return;
-		last->number = (before->number & ~(0xffffLL << shift)) | last->immediate;
+		last->number = (before->number & ~(int64_t)(0xffffULL << shift)) | last->immediate;
 		last->is_value = true;
 		before->is_value = false;
 		return;

@@ -138,7 +138,9 @@ class Refusals(LiveTest):
         self.refused(["sessions", file])
 
     def test_a_folder_in_place_of_a_recording(self):
-        self.refused(["sessions", space().dir])
+        folder = space().file("folder.wst")
+        os.mkdir(folder)
+        self.refused(["sessions", folder])
 
     def test_a_recording_cut_anywhere_is_read_to_the_cut_with_status_3(self):
         with open(clients_file(), "rb") as file:
