@@ -121,14 +121,24 @@ static enum ws_exit print(struct run *run, struct ws_error *err)
 	return status;
 }
 
+/* A major without a layout has symbols all the same. */
+static int write_elf(struct run *run, struct ws_error *err)
+{
+	struct ws_layout layout;
+	struct ws_error none = { 0 };
+	bool known = ws_layout_find(run->image, run->report.major, run->debug, &layout, &none) == 0;
+
+	return ws_symbol_file_write(run->options->elf, run->image, run->list.symbols,
+				    run->list.count, known ? &layout : NULL, err);
+}
+
 enum ws_exit ws_cmd_symbols(const struct ws_options *options, struct ws_error *err)
 {
 	struct run run = { .options = options };
 	enum ws_exit status = WS_EXIT_FAILED;
 
 	if (open_image(&run, err) == 0 && resolve(&run, err) == 0 && make_rows(&run, err) == 0 &&
-	    (!options->elf || ws_symbol_file_write(options->elf, run.image, run.list.symbols,
-						   run.list.count, err) == 0))
+	    (!options->elf || write_elf(&run, err) == 0))
 		status = print(&run, err);
 	free(run.rows);
 	ws_symbol_list_deinit(&run.list);

@@ -3,7 +3,8 @@
  * elf_symbols.c: names as an ELF file of the kind that `objcopy --only-keep-debug` makes: the
  * headers of the sections that are loaded, without their bytes (SHT_NOBITS, so that a symbol's
  * section tells code from data and debuggers can move it with the program), notes with theirs (the
- * build-id says which file it belongs to), and .symtab.
+ * build-id says which file it belongs to), .symtab, and what is known of the server's structures as
+ * lines of text, in a section of its own.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@ struct writer {
 	Elf *in, *out;
 	struct section *sections; /* those that are loaded, in the order of the new file */
 	size_t count, cap;
-	struct ws_buf section_names, strings;
+	struct ws_buf section_names, strings, layout;
 	Elf64_Sym *symbols;
 	size_t symbol_count;
 	uint64_t end; /* of what has its place in the new file */
@@ -270,8 +271,38 @@ static int add_segments(struct writer *w)
 	return 0;
 }
 
+static int add_line(struct ws_buf *lines, const char *name, uint32_t value)
+{
+	char line[160];
+	int len = snprintf(line, sizeof(line), "%s %u\n", name, value);
+
+	return len > 0 && (size_t)len < sizeof(line) ? ws_buf_add(lines, line, (size_t)len) : -1;
+}
+
+/* .walscope.layout, for scripts/gdb: no debugger reads it by itself. */
+static int add_layout(struct writer *w, const struct ws_layout *layout)
+{
+	GElf_Shdr header = { .sh_type = SHT_PROGBITS, .sh_addralign = 1 };
+	const struct ws_layout_field *fields;
+	size_t count;
+
+	if (!layout)
+		return 0;
+	fields = ws_layout_fields(&count);
+	if (add_line(&w->layout, "major", (uint32_t)layout->major))
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t value = ws_layout_value(layout, &fields[i]);
+
+		if (value != WS_UNKNOWN && add_line(&w->layout, fields[i].name, value))
+			return -1;
+	}
+	header.sh_size = w->layout.len;
+	return add_section(w, ".walscope.layout", &header, w->layout.data, ELF_T_BYTE) ? 0 : -1;
+}
+
 static int write_elf(int fd, const struct ws_image *image, const struct ws_symbol *symbols,
-		     size_t count)
+		     size_t count, const struct ws_layout *layout)
 {
 	struct writer w = { .image = image, .in = ws_image_elf(image) };
 	int rc = -1;
@@ -279,13 +310,14 @@ static int write_elf(int fd, const struct ws_image *image, const struct ws_symbo
 	w.out = elf_begin(fd, ELF_C_WRITE, NULL);
 	if (w.out && ws_buf_add(&w.section_names, "", 1) == 0 && add_headers(&w) == 0 &&
 	    keep_sections(&w) == 0 && make_sections(&w) == 0 && add_segments(&w) == 0 &&
-	    add_tables(&w, symbols, count) == 0)
+	    add_layout(&w, layout) == 0 && add_tables(&w, symbols, count) == 0)
 		rc = elf_update(w.out, ELF_C_WRITE) < 0 ? -1 : 0;
 	elf_end(w.out);
 	free(w.sections);
 	free(w.symbols);
 	ws_buf_deinit(&w.section_names);
 	ws_buf_deinit(&w.strings);
+	ws_buf_deinit(&w.layout);
 	return rc;
 }
 
@@ -309,7 +341,8 @@ static int check_target(const char *path, const struct ws_image *image, struct w
 }
 
 int ws_symbol_file_write(const char *path, const struct ws_image *image,
-			 const struct ws_symbol *symbols, size_t count, struct ws_error *err)
+			 const struct ws_symbol *symbols, size_t count,
+			 const struct ws_layout *layout, struct ws_error *err)
 {
 	ws_autofree char *temporary = NULL;
 	ws_autoclose int fd = -1;
@@ -325,7 +358,7 @@ int ws_symbol_file_write(const char *path, const struct ws_image *image,
 	if (fd < 0)
 		return ws_error_errno(err, errno, what, path);
 	errno = 0;
-	if (write_elf(fd, image, symbols, count)) {
+	if (write_elf(fd, image, symbols, count, layout)) {
 		cause = errno;
 		unlink(temporary);
 		return cause ? ws_error_errno(err, cause, what, path)

@@ -5,6 +5,7 @@
 #ifndef WS_EXPORT_SYMBOLS_H
 #define WS_EXPORT_SYMBOLS_H
 
+#include "layout/layout.h"
 #include "probe/entry.h"
 #include "symbol/list.h"
 
@@ -30,10 +31,13 @@ struct ws_symbol_report {
 /*
  * Writes an ELF file with the image's build-id and section layout and the symbols that have an
  * address, for gdb, perf and bpftrace: it stands for the image's own .symtab, or for its separate
- * debug file. The file appears under its name when it is whole. Replaces a regular file, other than
- * the image's own, and nothing else.
+ * debug file. With a layout (NULL: none) it has a section .walscope.layout for scripts/gdb, lines
+ * of text: "major 15", then for each field that is known its name and number, "WalSnd.state 4",
+ * "sizeof(WalSnd) 96". The file appears under its name when it is whole. Replaces a regular file,
+ * other than the image's own, and nothing else.
  */
 int ws_symbol_file_write(const char *path, const struct ws_image *image,
-			 const struct ws_symbol *symbols, size_t count, struct ws_error *err);
+			 const struct ws_symbol *symbols, size_t count,
+			 const struct ws_layout *layout, struct ws_error *err);
 
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <string.h>
+
 #include "layout/layout.h"
 
 #include "base/util.h"
@@ -21,6 +23,14 @@ const struct ws_layout_field *ws_layout_fields(size_t *count)
 {
 	*count = WS_ARRAY_SIZE(fields);
 	return fields;
+}
+
+uint32_t ws_layout_value(const struct ws_layout *layout, const struct ws_layout_field *field)
+{
+	uint32_t value;
+
+	memcpy(&value, (const char *)&layout->off + field->slot, sizeof(value));
+	return value;
 }
 
 const char *ws_layout_source_name(enum ws_layout_source source)

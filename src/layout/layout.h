@@ -38,6 +38,9 @@ struct ws_layout_field {
 };
 const struct ws_layout_field *ws_layout_fields(size_t *count);
 
+/* What a layout has for a row: an offset, a size or a number; WS_UNKNOWN. */
+uint32_t ws_layout_value(const struct ws_layout *layout, const struct ws_layout_field *field);
+
 /*
  * The layout for an image. `debug` is its debug information, NULL: the table alone. Fails if the
  * major has neither (the error names the major and what is supported).

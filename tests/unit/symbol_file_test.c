@@ -36,7 +36,8 @@ static int setup(void **state)
 }
 
 /* Writes what is known of an image; returns what writing did. */
-static int write_file(const struct ws_image *image, const char *path, struct ws_error *err)
+static int write_with(const struct ws_image *image, const char *path,
+		      const struct ws_layout *layout, struct ws_error *err)
 {
 	struct ws_debug *debug = ws_debug_new(image, &(struct ws_debug_options){ 0 });
 	const struct ws_resolve_options options = { .debug = debug };
@@ -47,11 +48,16 @@ static int write_file(const struct ws_image *image, const char *path, struct ws_
 	assert_non_null(debug);
 	assert_int_equal(ws_resolve(image, &options, &set, err), 0);
 	assert_int_equal(ws_symbol_list_make(image, debug, &set, true, &list, err), 0);
-	rc = ws_symbol_file_write(path, image, list.symbols, list.count, err);
+	rc = ws_symbol_file_write(path, image, list.symbols, list.count, layout, err);
 	ws_symbol_list_deinit(&list);
 	ws_symbol_set_deinit(&set);
 	ws_debug_free(debug);
 	return rc;
+}
+
+static int write_file(const struct ws_image *image, const char *path, struct ws_error *err)
+{
+	return write_with(image, path, NULL, err);
 }
 
 static void write_full(void)
@@ -106,6 +112,33 @@ static void binutils_see_functions_as_code_and_variables_as_data(void **state)
 		 "nm '%s' | grep -q ' T WalSndErrorCleanup$' && nm '%s' | grep -q ' T main$'",
 		 out, out, out, out);
 	assert_int_equal(system(command), 0);
+}
+
+/* What scripts/gdb reads, as a tool that is not walscope's takes it out. */
+static void a_layout_is_lines_in_a_section_and_leaves_out_what_is_unknown(void **state)
+{
+	struct ws_image *image = ws_fixture_open(full);
+	struct ws_layout layout = { .major = 15 };
+	char command[2048];
+	struct ws_error err;
+
+	(void)state;
+	memset(&layout.off, 0xff, sizeof(layout.off));
+	layout.off.walsnd_state = 4;
+	layout.off.walsnd_size = 96;
+	layout.off.slot_name = 24;
+	assert_int_equal(write_with(image, out, &layout, &err), 0);
+	snprintf(
+		command, sizeof(command),
+		"objcopy --dump-section .walscope.layout='%s.text' '%s' /dev/null && printf 'major "
+		"15\nWalSnd.state 4\nReplicationSlot.data.name 24\nsizeof(WalSnd) 96\n' | "
+		"cmp - '%s.text'",
+		out, out, out);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(write_file(image, out, &err), 0);
+	snprintf(command, sizeof(command), "objdump -h '%s' | grep -q 'walscope[.]layout'", out);
+	assert_int_not_equal(system(command), 0);
+	ws_image_free(image);
 }
 
 static void it_is_readable_by_all_and_alone(void **state)
@@ -195,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_is_a_debug_file_of_the_stripped_server),
 		cmocka_unit_test(binutils_see_functions_as_code_and_variables_as_data),
+		cmocka_unit_test(a_layout_is_lines_in_a_section_and_leaves_out_what_is_unknown),
 		cmocka_unit_test(it_is_readable_by_all_and_alone),
 		cmocka_unit_test(what_is_no_regular_file_is_not_replaced),
 		cmocka_unit_test(a_server_without_section_headers_gets_sections_from_its_segments),
