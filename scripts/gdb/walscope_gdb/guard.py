@@ -9,7 +9,8 @@ registers, puts the bytes of the text back, keeps back a SIGTRAP that is on its 
 
 What is hit between the death of gdb and that moment, about a millisecond, kills all the same.
 
-usage: guard.py PID STARTTICKS [ADDRESS=HEX...]: the text as it was, for breakpoints in memory
+usage: guard.py PID STARTTICKS, on standard input lines ADDRESS=HEX (the text as it was where a breakpoint goes into memory) and,
+when all is out, DONE
 """
 
 import ctypes
@@ -39,8 +40,12 @@ def start_ticks(pid):
 
 def parse(words):
     """{address: bytes} of words ADDRESS=HEX."""
-    pairs = (word.split("=") for word in words)
-    return {int(address, 16): bytes.fromhex(was) for address, was in pairs}
+    found = {}
+    for word in words:
+        address, equals, was = word.partition("=")
+        if equals and was:
+            found[int(address, 16)] = bytes.fromhex(was)
+    return found
 
 
 def mend(pid, code):
@@ -78,14 +83,15 @@ def disarm(pid):
 
 
 def main():
-    pid, ticks, code = int(sys.argv[1]), int(sys.argv[2]), parse(sys.argv[3:])
+    pid, ticks = int(sys.argv[1]), int(sys.argv[2])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # are for gdb
         signal.signal(number, signal.SIG_IGN)
     print("ready", flush=True)
-    if sys.stdin.buffer.read(1):
+    lines = sys.stdin.read().split()
+    if "DONE" in lines:
         return
     try:
-        mend(pid, code)
+        mend(pid, parse(lines))
         if os.uname().machine == "x86_64" and seize(pid, ticks):
             disarm(pid)
     except OSError:

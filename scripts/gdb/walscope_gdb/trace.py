@@ -11,15 +11,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
 import gdb
 
-from . import events, guard, server
+from . import ending, events, guard, server
 
 COST = ("walsender trace: each stop at a breakpoint costs the walsender a good part of a millisecond (docs/GDB.md); "
         "while gdb is attached, a SIGKILL of gdb may end the walsender and make the server restart")
-REGISTERS = ("rdi", "rax")
 
 
 def options(words):
@@ -39,21 +37,21 @@ def options(words):
 class Point(gdb.Breakpoint):
     """Calls seen() at each hit; where that returns true, `continue` ends, else the process goes on at once."""
 
-    def __init__(self, where, seen, software):
+    def __init__(self, where, seen, end, software):
         super().__init__(f"*{where:#x}", gdb.BP_BREAKPOINT if software else gdb.BP_HARDWARE_BREAKPOINT,
                          internal=True)
         self.silent = True
-        self.seen = seen
+        self.seen, self.end = seen, end
 
     def stop(self):
-        return bool(self.seen())
+        return bool(self.seen() or self.end.asked)
 
 
 class Trace:
     """One process, from begin() to the end of run()."""
 
-    def __init__(self, chosen, out):
-        self.chosen = chosen
+    def __init__(self, chosen, out, end, its_guard):
+        self.chosen, self.end, self.guard = chosen, end, its_guard
         self.writer = events.Writer(out, server.process_session())
         self.points = {}
         self.returns_to = None
@@ -98,7 +96,9 @@ class Trace:
         if where is None:
             raise gdb.GdbError(f"a function to trace is not known ({name}): write a symbol file with `walscope symbols "
                                f"{server.program()} --elf FILE`, then `walsender symbols FILE`")
-        self.points[name] = Point(where, seen, self.chosen.software)
+        if self.chosen.software:
+            self.guard.text(where)
+        self.points[name] = Point(where, seen, self.end, self.chosen.software)
 
     # -- at a hit: reads only; breakpoints must not be made or deleted here (gdb's manual, Breakpoints In Python)
 
@@ -140,9 +140,13 @@ class Trace:
         return True
 
     def run(self):
-        """Until something else stops the process than a breakpoint of this: Ctrl-C, a signal, its end."""
-        while True:
-            gdb.execute("continue", to_string=True)
+        """Until something else stops the process than a breakpoint of this: a signal to gdb, its end."""
+        while not self.end.asked:
+            self.end.running(True)
+            try:
+                gdb.execute("continue", to_string=True)
+            finally:
+                self.end.running(False)
             if not self.move_fourth():
                 return
 
@@ -162,53 +166,34 @@ def position():
     return (walsnd.state, walsnd.sent) if walsnd else (None, None)
 
 
-@contextlib.contextmanager
-def gentle_signals():
-    """SIGTERM and SIGHUP do what Ctrl-C does. gdb's own handling of them detaches while the process runs, and leaves the debug
-    registers armed (gdb 13.1: the process dies at the next hit). Python's handlers run only between gdb's own work, hence the
-    pipe and the thread."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    got = []
+class Guard:
+    """guard.py beside it, as a context: without an exception all breakpoints are out at its end."""
 
-    def forward():
-        while True:
-            byte = os.read(reader, 1)
-            if byte in (b"", b"\0"):
-                return
-            if byte[0] in (signal.SIGTERM, signal.SIGHUP):
-                got.append(byte[0])
-                os.kill(os.getpid(), signal.SIGINT)
+    def __init__(self, pid):
+        # gdb's own Python may be no program: the system's.
+        self._process = subprocess.Popen(
+            ["/usr/bin/python3", "-I", guard.__file__, str(pid), str(guard.start_ticks(pid))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
 
-    thread = threading.Thread(target=forward, daemon=True)
-    thread.start()
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGHUP)}
-    wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    try:
-        yield got
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        os.write(writer, b"\0")
-        thread.join()
-        for number, handler in before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        os.close(reader)
-        os.close(writer)
+    def text(self, where):
+        """A breakpoint is about to go into memory there."""
+        self._tell(f"{where:x}={server.read(where, 1).hex()}")
 
+    def _tell(self, line):
+        self._process.stdin.write(line.encode() + b"\n")
+        self._process.stdin.flush()
 
-@contextlib.contextmanager
-def guarded(pid, code):
-    """guard.py beside it; told that all is well only when the breakpoints are out."""
-    ticks = guard.start_ticks(pid)
-    words = [f"{address:x}={was.hex()}" for address, was in code.items()]
-    # gdb's own Python may be no program: the system's.
-    with subprocess.Popen(["/usr/bin/python3", "-I", guard.__file__, str(pid), str(ticks), *words], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, start_new_session=True) as process:
-        if process.stdout.readline() != b"ready\n":
+    def __enter__(self):
+        if self._process.stdout.readline() != b"ready\n":
             raise gdb.GdbError("the guard against a SIGKILL of gdb did not start: nothing is traced")
-        yield
-        process.stdin.write(b"x")
-        process.stdin.flush()
+        return self
+
+    def __exit__(self, kind, *_rest):
+        if kind is None:
+            self._tell("DONE")
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
 
 
 def refuse():
@@ -231,19 +216,18 @@ def run(chosen):
     for setting in ("pagination off", "confirm off", "breakpoint pending off"):
         gdb.execute(f"set {setting}")
     # What the server sends its own: neither a stop nor a message.
-    for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGTERM", "SIGURG", "SIGPIPE", "SIGALRM", "SIGCHLD"):
+    for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGTERM", "SIGURG", "SIGPIPE", "SIGALRM"):
         gdb.execute(f"handle {name} nostop noprint pass", to_string=True)
+    gdb.execute("handle SIGCHLD stop noprint nopass", to_string=True)
     codes = []
 
     def exited(event):
         codes.append(getattr(event, "exit_code", None))
 
     pid = gdb.selected_inferior().pid
-    names = ("exec_replication_command", "WalSndLoop", "XLogSendPhysical", "PostgresMain")
-    code = {server.address(name): server.read(server.address(name), 1) for name in names} if chosen.software else {}
-    with open(chosen.file or "/dev/stdout", "w", encoding="utf-8", buffering=1) as out, gentle_signals() as got, \
-            guarded(pid, code):
-        trace = Trace(chosen, out)
+    with open(chosen.file or "/dev/stdout", "w", encoding="utf-8", buffering=1) as out, ending.Ending(pid) as end, \
+            Guard(pid) as its_guard:
+        trace = Trace(chosen, out, end, its_guard)
         gdb.events.exited.connect(exited)
         try:
             trace.begin()
@@ -257,7 +241,7 @@ def run(chosen):
         if codes:
             trace.writer.exit(codes[0] or 0)
         trace.writer.end()
-    if got:
+    if end.asked in (signal.SIGTERM, signal.SIGHUP):
         gdb.execute("quit")
 
 
