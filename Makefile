@@ -128,7 +128,7 @@ fuzz-programs: $(FUZZ_BIN) $(BUILD)/tests/fuzz/seeds
 
 # Each unit test is a program of its own; all run, then the worst result counts.
 unit: $(UNIT_BIN)
-	$(Q)rc=0; for t in $(UNIT_BIN); do $$t || rc=1; done; exit $$rc
+	$(Q)rc=0; for t in $(UNIT_BIN) tests/gdb/run; do $$t || rc=1; done; exit $$rc
 
 bench: $(BUILD)/walscope $(BENCH_BIN) $(TOOL_BIN)
 	./scripts/bench
@@ -167,6 +167,8 @@ install: $(BUILD)/walscope
 	install -D -m 0755 $(BUILD)/walscope $(DESTDIR)$(PREFIX)/sbin/walscope
 	for page in docs/man/*.8; do \
 		install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man8/$$(basename $$page); done
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/walscope/gdb scripts/gdb/walscope.py
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/walscope/gdb/walscope_gdb scripts/gdb/walscope_gdb/*.py
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/local/sbin/,$(PREFIX)/sbin/,' scripts/systemd/walscope-flight.service \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/walscope-flight.service

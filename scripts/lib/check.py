@@ -172,6 +172,16 @@ def check_cmocka(tally, folder, build, env=None, jobs=1):
     return len(sources)
 
 
+def check_gdb(tally):
+    """What of scripts/gdb knows nothing of gdb."""
+    status, text, seconds = run(["/usr/bin/python3", "-B", "tests/gdb/run"], UNIT_TIMEOUT)
+    cases = int((re.search(r"^Ran (\d+) test", text, re.M) or [0, 0])[1])
+    failed = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", text))
+    if failed == 0 and (status != 0 or cases == 0):
+        failed = 1
+    tally.add("gdb/pure", max(cases - failed, 0), failed, seconds, text)
+
+
 def second_major():
     """The first that is not the host's."""
     here = installation.installed()
@@ -311,6 +321,7 @@ def main():
         tally.heading("unit tests")
         if check_cmocka(tally, "unit", "build", jobs=processors()) == 0:
             tally.add("unit tests", 0, 1, 0, "there are none")
+        check_gdb(tally)
         tally.heading("unit tests under ASan and UBSan")
         check_cmocka(tally, "unit", "build/san", {"ASAN_OPTIONS": "detect_leaks=1"}, jobs=processors())
         tally.heading("live tests")

@@ -9,11 +9,25 @@ import subprocess
 import replication_client
 import walscope
 from cluster import Server
-from debugger import gdb, shown, start_trace, symbol_file
+from debugger import gdb, shown, start, start_trace, symbol_file
 from live import LiveTest, no_wal_of_its_own, once, space, wait_caught_up
 from processes import wait_for
 
 POSITIONS = ("sent_lsn", "write_lsn", "flush_lsn", "replay_lsn")
+
+# As xlogdefs.h, timestamp.h, c.h, stringinfo.h and walsender_private.h have them, as far as a printer looks at them.
+TYPES = """
+typedef unsigned long XLogRecPtr; typedef long TimestampTz;
+typedef struct nameData { char data[64]; } NameData;
+typedef struct StringInfoData { char *data; int len, maxlen, cursor; } StringInfoData;
+typedef StringInfoData *StringInfo;
+typedef enum { WALSNDSTATE_STARTUP, WALSNDSTATE_BACKUP, WALSNDSTATE_CATCHUP, WALSNDSTATE_STREAMING } WalSndState;
+typedef struct WalSnd { int pid; WalSndState state; XLogRecPtr sentPtr, write, flush, apply; } WalSnd;
+XLogRecPtr l = 0x16B374D848; TimestampTz ts = 1; NameData nm = {"slot_a"};
+StringInfoData si = {"abc\\0def", 3, 1024, 0}; StringInfo sp = &si;
+WalSnd w = {42, WALSNDSTATE_STREAMING, 0x100000010, 0x10, 0, 0};
+int main(void) { return 0; }
+"""
 
 
 class Scene:
@@ -112,6 +126,30 @@ class Gdb(LiveTest):
 
     def test_looking_ends_no_walsender(self):
         self.assertEqual(int(scene().after["pid"]), scene().pid)
+
+    def test_wait_attaches_to_the_next_walsender_alone(self):
+        server = scene().server
+        other = server.receivewal("g_other")
+        server.wait_walsender("g_other")
+        symbols = scene().symbols
+        waiting = start(space(), (server.program,), None, f"walsender wait --postmaster {server.pid} --timeout 30",
+                        f'walsender symbols "{symbols}"', "walsender status")
+        wait_for("gdb to wait", lambda: "waits for" in waiting.err, 30)
+        client = replication_client.connect(server, application="g_next")
+        waiting.expect(0)
+        self.assertEqual(shown(waiting.out)["pid"], str(client.pid), waiting.err)
+        client.query("IDENTIFY_SYSTEM")  # it goes on
+        client.close()
+        other.stop()
+
+    def test_types_print_where_there_is_debug_information(self):
+        program = space().file("types")
+        subprocess.run(["gcc", "-g", "-x", "c", "-", "-o", program], input=TYPES, text=True, check=True)
+        process = start(space(), (program,), None, *(f"print {name}" for name in ("l", "ts", "nm", "si", "sp", "w")))
+        process.expect(0)
+        self.assertEqual(re.findall(r"^\$\d+ = (.*)$", process.out, re.M), [
+            "16/B374D848", "2000-01-01T00:00:00.000001+00:00", "slot_a", '"abc"', '"abc"',
+            "WalSnd of 42: WALSNDSTATE_STREAMING, sentPtr 1/10 write 0/10 flush 0/0 apply 0/0"])
 
     def test_numbers_print_as_the_server_prints_them(self):
         out, err = scene().numbers

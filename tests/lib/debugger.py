@@ -28,9 +28,14 @@ def _argv(target, symbols, commands):
 
 def gdb(space, target, symbols, *commands):
     """What gdb printed for commands on a process ("-p", PID) or a core (PROGRAM, CORE)."""
-    process = space.start(_argv([str(word) for word in target], symbols, commands), name="gdb")
+    process = start(space, target, symbols, *commands)
     process.wait(60)
     return process.out, process.err
+
+
+def start(space, target, symbols, *commands):
+    """The same, while it runs."""
+    return space.start(_argv([str(word) for word in target], symbols, commands), name="gdb")
 
 
 def shown(out):

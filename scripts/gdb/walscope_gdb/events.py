@@ -7,7 +7,6 @@ import time
 from . import text
 
 PIECE = 2048  # bytes of a text in one line
-LOOPS = ("catchup", "streaming", "stopping")  # states that are only seen in WalSndLoop (WalSndState, walsender_private.h)
 
 
 class Writer:
@@ -60,10 +59,10 @@ class Writer:
         self.see(state, lsn)
         self._put("command_end", self.clock(), how="done" if is_replication else "is_sql")
 
-    def see(self, state, lsn):
-        """The state that MyWalSnd has now."""
+    def see(self, state, lsn, when=None):
+        """The state that MyWalSnd has now, or had at `when`."""
         if state is not None and state != self.state:
-            self._put("state", self.clock(), **{"from": self.state, "to": state, "lsn": lsn})
+            self._put("state", when or self.clock(), **{"from": self.state, "to": state, "lsn": lsn})
             self.state = state
 
     def stream(self, logical, lsn, slot):
@@ -76,7 +75,7 @@ class Writer:
         when = self.clock()
         before = self._turn
         waited = self._flush(lsn, caught_up)
-        self.see(state, lsn)
+        self.see(state, lsn, when)
         self._turn = (*when, before[0] if before else when[0], lsn, waited)
 
     def _flush(self, lsn, caught_up=False):

@@ -42,6 +42,16 @@ class StringInfo:
         return self.value["data"].lazy_string(length=length)
 
 
+class StringInfoPointer(StringInfo):
+    """StringInfo is the pointer."""
+
+    def to_string(self):
+        if not int(self.value):
+            return "0x0"
+        self.value = self.value.dereference()
+        return super().to_string()
+
+
 class Name:
     """c.h: up to the NUL."""
 
@@ -65,8 +75,9 @@ class WalSnd:
         return f"WalSnd of {int(v['pid'])}: {v['state']}, {lsns}"
 
 
-BY_NAME = {"XLogRecPtr": Lsn, "TimestampTz": Timestamp, "StringInfoData": StringInfo, "NameData": Name,
-           "nameData": Name, "WalSnd": WalSnd}
+BY_NAME = {"XLogRecPtr": Lsn, "TimestampTz": Timestamp, "StringInfoData": StringInfo,
+           "StringInfo": StringInfoPointer, "NameData": Name, "nameData": Name,
+           "WalSnd": WalSnd}
 
 
 def lookup(value):

@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import sys
 import time
 
 import gdb
@@ -41,6 +42,7 @@ def run(words):
     if not os.path.exists(f"/proc/{options.postmaster}"):
         raise gdb.GdbError(f"there is no process {options.postmaster}")
     before = {pid for pid in children(options.postmaster) if is_walsender(pid)}
+    print(f"walsender wait: waits for a walsender of {options.postmaster}", file=sys.stderr, flush=True)
     until = time.monotonic() + options.timeout if options.timeout else None
     while True:
         new = [pid for pid in children(options.postmaster) - before if is_walsender(pid)]
