@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A PostgreSQL process or its core as gdb has it: variables by name, fields by layout."""
 
+import contextlib
 import os
 
 import gdb
@@ -14,6 +15,7 @@ MAX_ARRAY = 4096  # elements of the array of walsenders that are looked at
 STATES = ("startup", "backup", "catchup", "streaming", "stopping")  # WalSndState, walsender_private.h
 
 _fields = {}
+_places = None  # {name: address} while that cannot change
 
 
 def load_symbols(path):
@@ -67,8 +69,27 @@ def program():
     return gdb.current_progspace().filename or "POSTGRES"
 
 
+@contextlib.contextmanager
+def same_process():
+    """Until its end gdb stays with one process: an address is looked up once, which takes gdb a millisecond and more."""
+    global _places
+    _places = {}
+    try:
+        yield
+    finally:
+        _places = None
+
+
 def address(name):
     """Of a variable or function; None if gdb knows no such name."""
+    if _places is None:
+        return _address(name)
+    if name not in _places:
+        _places[name] = _address(name)
+    return _places[name]
+
+
+def _address(name):
     try:
         return int(gdb.parse_and_eval(f"(unsigned long)&{name}"))
     except gdb.error:

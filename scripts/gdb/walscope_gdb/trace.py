@@ -16,7 +16,7 @@ import gdb
 
 from . import ending, events, guard, server
 
-COST = ("walsender trace: each call traced stops the walsender for 0.3 ms or more; a SIGKILL of gdb meanwhile may "
+COST = ("walsender trace: each call traced stops the walsender for about 1 ms; a SIGKILL of gdb meanwhile may "
         "end the walsender, and the server then restarts (docs/GDB.md)")
 
 
@@ -158,7 +158,7 @@ class Trace:
 
 
 def register(name):
-    return int(gdb.parse_and_eval(f"(unsigned long)${name}"))
+    return int(gdb.newest_frame().read_register(name)) & 0xFFFFFFFFFFFFFFFF
 
 
 def position():
@@ -228,7 +228,7 @@ def run(chosen):
 
     pid = gdb.selected_inferior().pid
     with open(chosen.file or "/dev/stdout", "w", encoding="utf-8", buffering=1) as out, ending.Ending(pid) as end, \
-            Guard(pid) as its_guard:
+            Guard(pid) as its_guard, server.same_process():
         trace = Trace(chosen, out, end, its_guard)
         gdb.events.exited.connect(exited)
         try:
