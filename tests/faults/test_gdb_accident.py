@@ -95,6 +95,16 @@ class Accident(LiveTest):
     def test_a_trace_that_is_interrupted_harms_nobody(self):
         self.ended_by(signal.SIGINT)
 
+    def test_a_trace_of_a_walsender_at_rest_ends_at_once(self):
+        with no_wal_of_its_own(server()):
+            process = self.trace()
+            time.sleep(1)  # until all is sent
+            begin = time.monotonic()
+            os.kill(process.pid, signal.SIGINT)
+            self.assertEqual(process.wait(20), 0)
+            self.assertLess(time.monotonic() - begin, 3)
+        self.assert_unharmed()
+
     def test_a_trace_that_is_terminated_harms_nobody(self):
         self.ended_by(signal.SIGTERM)
 

@@ -220,7 +220,8 @@ def run(chosen):
     # What the server sends its own: neither a stop nor a message.
     for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGTERM", "SIGURG", "SIGPIPE", "SIGALRM"):
         gdb.execute(f"handle {name} nostop noprint pass", to_string=True)
-    gdb.execute("handle SIGCHLD stop noprint nopass", to_string=True)
+    # noprint would imply nostop.
+    gdb.execute("handle SIGCHLD stop print nopass", to_string=True)
     codes = []
 
     def exited(event):
