@@ -446,7 +446,8 @@ class FoundAtWork(LiveTest):
         self.assert_mostly(record, pid, window, "backup_checkpoint")
         states = [entry["state"] for entry in record.timeline(pid)]
         self.assertEqual(states[0], "backup_checkpoint", states)
-        self.assertIn("backup_read", states)
+        # The files of a new cluster are gone in a moment: a slow client may have blocked all of it.
+        self.assertTrue({"backup_read", "backup_send", "send_blocked"} & set(states), states)
         self.assertEqual([(entry["kind"], entry["outcome"]) for entry in record.history(pid)],
                          [("BASE_BACKUP", "ok")])
 
