@@ -798,6 +798,13 @@ const struct ws_kind_info *ws_kind_info(uint16_t kind)
 	return NULL;
 }
 
+bool ws_rec_complete(const struct ws_rec *rec)
+{
+	const struct ws_kind_info *info = ws_kind_info(rec->kind);
+
+	return info && rec->size >= info->min_size;
+}
+
 const struct ws_kind_info *ws_kind_by_name(const char *name)
 {
 	size_t i;

@@ -63,6 +63,9 @@ struct ws_kind_info {
 
 /* NULL for an unknown kind. */
 const struct ws_kind_info *ws_kind_info(uint16_t kind);
+/* Is the kind known, and the record as long as its kind was when it was shortest? What a kind got
+ * later may be missing: its size tells. */
+bool ws_rec_complete(const struct ws_rec *rec);
 const struct ws_kind_info *ws_kind_by_name(const char *name);
 /* Taken from outside the session, which comes in anywhere, also between pieces of its texts. */
 static inline bool ws_kind_is_sampled(uint16_t kind)

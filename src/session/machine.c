@@ -261,7 +261,7 @@ static void on_sample(struct ws_machine *m, const struct ws_rec *rec)
 	const struct ws_rec_sample *r = (const struct ws_rec_sample *)rec;
 	struct ws_session *s = &m->s;
 
-	if (!(r->valid & WS_SAMPLE_PRIVATE) || !m->model->inside)
+	if (rec->size < sizeof(*r) || !(r->valid & WS_SAMPLE_PRIVATE) || !m->model->inside)
 		return;
 	if (!s->has_memory)
 		s->memory_first = r->private_bytes;
@@ -405,44 +405,30 @@ static void on_gap(struct ws_machine *m, const struct ws_rec *rec)
 	end_session(m, gap->to_ns);
 }
 
-struct handler {
-	void (*fn)(struct ws_machine *m, const struct ws_rec *rec);
-	uint16_t size; /* at least */
-};
+typedef void (*handler)(struct ws_machine *m, const struct ws_rec *rec);
 
-static const struct handler handlers[WS_KIND_MAX] = {
-	[WS_KIND_SESSION] = { on_session, sizeof(struct ws_rec_session) },
-	[WS_KIND_READY] = { on_ready, sizeof(struct ws_rec_ready) },
-	[WS_KIND_COMMAND] = { on_command, sizeof(struct ws_rec_command) },
-	[WS_KIND_TEXT] = { on_text, sizeof(struct ws_rec_text) },
-	[WS_KIND_TEXT_SUM] = { on_text_sum, WS_TEXT_SUM_SIZE },
-	[WS_KIND_COMMAND_END] = { on_command_end, sizeof(struct ws_rec_command_end) },
-	[WS_KIND_ERROR] = { on_error, WS_ERROR_WIRE_SIZE },
-	[WS_KIND_STATE] = { on_state, sizeof(struct ws_rec_state) },
-	[WS_KIND_STREAM] = { on_stream, sizeof(struct ws_rec_stream) },
-	[WS_KIND_TURN] = { on_turn, WS_TURN_SHORT_SIZE },
-	[WS_KIND_KEEPALIVE] = { on_keepalive, sizeof(struct ws_rec_keepalive) },
-	[WS_KIND_BACKUP] = { on_backup, sizeof(struct ws_rec_backup) },
-	[WS_KIND_OFF_CPU] = { on_off_cpu, sizeof(struct ws_rec_off_cpu) },
-	[WS_KIND_ENDING] = { on_ending, sizeof(struct ws_rec_ending) },
-	[WS_KIND_EXIT] = { on_exit_record, WS_EXIT_SHORT_SIZE },
-	[WS_KIND_PHASE] = { on_phase, sizeof(struct ws_rec_phase) },
-	[WS_KIND_MESSAGE] = { on_message, sizeof(struct ws_rec_message) },
-	[WS_KIND_GAP] = { on_gap, sizeof(struct ws_rec_gap) },
-	[WS_KIND_SOCKET] = { on_socket, WS_SOCKET_SHORT_SIZE },
-	[WS_KIND_PROGRESS] = { on_progress, sizeof(struct ws_rec_progress) },
-	[WS_KIND_SAMPLE] = { on_sample, sizeof(struct ws_rec_sample) },
-	[WS_KIND_BLOCKED] = { on_blocked, sizeof(struct ws_rec_blocked) },
+static const handler handlers[WS_KIND_MAX] = {
+	[WS_KIND_SESSION] = on_session,	    [WS_KIND_READY] = on_ready,
+	[WS_KIND_COMMAND] = on_command,	    [WS_KIND_TEXT] = on_text,
+	[WS_KIND_TEXT_SUM] = on_text_sum,   [WS_KIND_COMMAND_END] = on_command_end,
+	[WS_KIND_ERROR] = on_error,	    [WS_KIND_STATE] = on_state,
+	[WS_KIND_STREAM] = on_stream,	    [WS_KIND_TURN] = on_turn,
+	[WS_KIND_KEEPALIVE] = on_keepalive, [WS_KIND_BACKUP] = on_backup,
+	[WS_KIND_OFF_CPU] = on_off_cpu,	    [WS_KIND_ENDING] = on_ending,
+	[WS_KIND_EXIT] = on_exit_record,    [WS_KIND_PHASE] = on_phase,
+	[WS_KIND_MESSAGE] = on_message,	    [WS_KIND_GAP] = on_gap,
+	[WS_KIND_SOCKET] = on_socket,	    [WS_KIND_PROGRESS] = on_progress,
+	[WS_KIND_SAMPLE] = on_sample,	    [WS_KIND_BLOCKED] = on_blocked,
 };
 
 void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec)
 {
-	const struct handler *h = &handlers[rec->kind];
+	handler handle = handlers[rec->kind];
 
-	if (m->ended || !h->fn || rec->size < h->size)
+	if (m->ended || !handle || !ws_rec_complete(rec))
 		return;
 	if (ws_kind_is_sampled(rec->kind)) {
-		h->fn(m, rec);
+		handle(m, rec);
 		return;
 	}
 	if (rec->kind < WS_KIND_SERVER) {
@@ -457,7 +443,7 @@ void ws_machine_feed(struct ws_machine *m, const struct ws_rec *rec)
 	/* What is missing in front of these may be the error that led to them. */
 	if (rec->kind != WS_KIND_EXIT && rec->kind != WS_KIND_ENDING)
 		m->hole = false;
-	h->fn(m, rec);
+	handle(m, rec);
 	if (rec->kind != WS_KIND_MESSAGE)
 		m->message_type = 0;
 }

@@ -247,12 +247,10 @@ static void on_gap(struct ws_story *story, const struct ws_rec *rec)
 
 static void tell(struct ws_story *story, const struct ws_session *session, const struct ws_rec *rec)
 {
-	const struct ws_kind_info *info = ws_kind_info(rec->kind);
-
 	/* What a session is asked for around a moment is what lay in front of that. */
 	bool late = story->around_ns && rec->time_ns > story->around_ns;
 
-	if (!info || rec->size < info->min_size)
+	if (!ws_rec_complete(rec))
 		return;
 	switch (rec->kind) {
 	case WS_KIND_STREAM:

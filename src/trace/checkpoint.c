@@ -284,28 +284,25 @@ static int on_decoding(struct kept *k, const struct ws_rec *rec)
 	return 0;
 }
 
-static const struct {
-	int (*fn)(struct kept *k, const struct ws_rec *rec);
-	uint16_t size; /* at least */
-} handlers[WS_KIND_MAX] = {
-	[WS_KIND_SESSION] = { on_session, sizeof(struct ws_rec_session) },
-	[WS_KIND_READY] = { on_ready, sizeof(struct ws_rec_ready) },
-	[WS_KIND_PHASE] = { on_phase, sizeof(struct ws_rec_phase) },
-	[WS_KIND_COMMAND] = { on_command, sizeof(struct ws_rec_command) },
-	[WS_KIND_TEXT] = { on_text, sizeof(struct ws_rec_text) },
-	[WS_KIND_TEXT_SUM] = { on_text_sum, WS_TEXT_SUM_SIZE },
-	[WS_KIND_COMMAND_END] = { on_command_end, sizeof(struct ws_rec_command_end) },
-	[WS_KIND_ERROR] = { on_error, WS_ERROR_WIRE_SIZE },
-	[WS_KIND_STATE] = { on_state, sizeof(struct ws_rec_state) },
-	[WS_KIND_STREAM] = { on_stream, sizeof(struct ws_rec_stream) },
-	[WS_KIND_TURN] = { on_turn, WS_TURN_SHORT_SIZE },
-	[WS_KIND_KEEPALIVE] = { on_keepalive, sizeof(struct ws_rec_keepalive) },
-	[WS_KIND_BACKUP] = { on_backup, sizeof(struct ws_rec_backup) },
-	[WS_KIND_ENDING] = { on_ending, sizeof(struct ws_rec_ending) },
-	[WS_KIND_SOCKET] = { on_socket, WS_SOCKET_SHORT_SIZE },
-	[WS_KIND_SAMPLE] = { on_sample, sizeof(struct ws_rec_sample) },
-	[WS_KIND_BLOCKED] = { on_blocked, sizeof(struct ws_rec_blocked) },
-	[WS_KIND_DECODING] = { on_decoding, sizeof(struct ws_rec_decoding) },
+static int (*const handlers[WS_KIND_MAX])(struct kept *k, const struct ws_rec *rec) = {
+	[WS_KIND_SESSION] = on_session,
+	[WS_KIND_READY] = on_ready,
+	[WS_KIND_PHASE] = on_phase,
+	[WS_KIND_COMMAND] = on_command,
+	[WS_KIND_TEXT] = on_text,
+	[WS_KIND_TEXT_SUM] = on_text_sum,
+	[WS_KIND_COMMAND_END] = on_command_end,
+	[WS_KIND_ERROR] = on_error,
+	[WS_KIND_STATE] = on_state,
+	[WS_KIND_STREAM] = on_stream,
+	[WS_KIND_TURN] = on_turn,
+	[WS_KIND_KEEPALIVE] = on_keepalive,
+	[WS_KIND_BACKUP] = on_backup,
+	[WS_KIND_ENDING] = on_ending,
+	[WS_KIND_SOCKET] = on_socket,
+	[WS_KIND_SAMPLE] = on_sample,
+	[WS_KIND_BLOCKED] = on_blocked,
+	[WS_KIND_DECODING] = on_decoding,
 };
 
 static int feed_session(struct ws_checkpoint *c, const struct ws_rec *rec)
@@ -323,9 +320,9 @@ static int feed_session(struct ws_checkpoint *c, const struct ws_rec *rec)
 		forget(c, k);
 		return 0;
 	}
-	if (!handlers[rec->kind].fn || rec->size < handlers[rec->kind].size)
+	if (!handlers[rec->kind] || !ws_rec_complete(rec))
 		return 0;
-	return handlers[rec->kind].fn(k, rec);
+	return handlers[rec->kind](k, rec);
 }
 
 /* What a session does behind it is not known until it says so. */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "../lib/model_fixture.h"
+#include "base/util.h"
 
 static void a_session_is_who_its_record_says(void **state)
 {
@@ -161,6 +162,19 @@ static void set_window(struct fixture *f)
 	ws_model_set_window(f->o->model, BEGIN + 100, BEGIN + 200);
 }
 
+/* The record ends in front of the figure, whatever its marks say (SAN=1 sees a look). */
+static void a_sample_of_an_older_recording_has_no_private_memory(void **state)
+{
+	struct fixture *f = *state;
+	ws_autofree struct ws_rec_sample *rec = calloc(1, WS_SAMPLE_SHORT_SIZE);
+
+	assert_non_null(rec);
+	rec->valid = WS_SAMPLE_RSS | WS_SAMPLE_PRIVATE;
+	start_idle(f);
+	ws_tape_send(&f->tape, &rec->h, WS_KIND_SAMPLE, WS_SAMPLE_SHORT_SIZE, 0);
+	assert_false(session_of(f)->has_memory);
+}
+
 static void segments_are_cut_at_the_windows_edges(void **state)
 {
 	struct fixture *f = *state;
@@ -293,6 +307,7 @@ int main(void)
 		TEST(wall_clock_goes_by_the_last_pair_before),
 		TEST(noise_of_the_clocks_moves_no_time),
 		TEST(unknown_kinds_and_short_records_are_passed_over),
+		TEST(a_sample_of_an_older_recording_has_no_private_memory),
 		TEST(segments_are_cut_at_the_windows_edges),
 		TEST(bytes_and_values_count_inside_the_window_only),
 		TEST(commands_that_do_not_touch_the_window_are_not_told),
