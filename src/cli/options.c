@@ -2,52 +2,15 @@
 #include "cli/options.h"
 
 #include <argp.h>
-#include <ctype.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "cli/cli.h"
+#include "cli/option_values.h"
 #include "symbol/debug.h"
-#include "trace/flight.h"
 
-#define PID_MAX	      4194304 /* PID_MAX_LIMIT, linux/threads.h */
-#define DURATION_MAX  (365ULL * 86400 * 1000000000)
 #define LEVEL_DEFAULT 2
-#define RING_MIN      4096ULL
-#define RING_MAX      (1ULL << 30)
-#define SIZE_LIMIT    (1ULL << 60)
-#define AGE_MAX	      (10 * DURATION_MAX)
-
-enum {
-	KEY_PID = 0x100,
-	KEY_POSTMASTER,
-	KEY_POSTGRES,
-	KEY_APP,
-	KEY_SLOT,
-	KEY_KIND,
-	KEY_SESSION,
-	KEY_FROM,
-	KEY_TO,
-	KEY_AROUND,
-	KEY_FORMAT,
-	KEY_TIMEZONE,
-	KEY_LIVE,
-	KEY_DURATION,
-	KEY_LEVEL,
-	KEY_RING,
-	KEY_ATTACH,
-	KEY_JSON,
-	KEY_REDACT,
-	KEY_ELF,
-	KEY_NO_DEBUG_INFO,
-	KEY_SKIP,
-	KEY_ALL,
-	KEY_FLIGHT,
-	KEY_LAST,
-	KEY_BACKTRACE,
-};
 
 #define OPTION(long_name, its_key, its_arg, its_doc)                              \
 	{                                                                         \
@@ -189,203 +152,39 @@ struct parse {
 	const struct ws_verb *verb;
 	struct ws_options *options;
 	struct ws_error *err;
-	unsigned int once; /* of the options that may be given once, which were */
+	uint64_t given; /* options with a value: which were */
 	bool help;
 };
 
-static const char usage_what[] = "usage";
-
 static int usage(const struct parse *p, const char *why, const char *name, const char *value)
 {
-	if (value)
-		ws_error_set(p->err, usage_what, NULL, "%s %s: %s", name, value, why);
-	else
-		ws_error_set(p->err, usage_what, NULL, "%s: %s", name, why);
-	return EINVAL;
+	return ws_option_refuse(p->err, why, name, value);
 }
 
-static bool parse_number(const char *text, unsigned long min, unsigned long max,
-			 unsigned long *value)
+static bool has_group(const struct ws_verb *verb, const struct group *group)
 {
-	char *end;
-
-	if (!isdigit((unsigned char)text[0]))
-		return false;
-	errno = 0;
-	*value = strtoul(text, &end, 10);
-	return errno == 0 && *end == '\0' && *value >= min && *value <= max;
+	return !group->bit || (verb->groups & group->bit);
 }
 
-static error_t parse_pid(const struct parse *p, const char *name, const char *arg, uint32_t *pid)
-{
-	unsigned long value;
-
-	if (!parse_number(arg, 1, PID_MAX, &value))
-		return usage(p, "not a process id (1 to 4194304)", name, arg);
-	*pid = (uint32_t)value;
-	return 0;
-}
-
-static error_t parse_postmaster(const struct parse *p, const char *arg)
-{
-	if (isdigit((unsigned char)arg[0]))
-		return parse_pid(p, "--postmaster", arg, &p->options->filter.postmaster_pid);
-	if (arg[0] != '/')
-		return usage(p, "neither a process id nor an absolute data directory",
-			     "--postmaster", arg);
-	p->options->filter.datadir = arg;
-	return 0;
-}
-
-static error_t parse_kind(const struct parse *p, const char *arg)
-{
-	for (int kind = WS_SESSION_KIND_PHYSICAL; kind <= WS_SESSION_KIND_SQL; kind++) {
-		if (strcmp(arg, ws_session_kind_name((enum ws_session_kind)kind)) == 0) {
-			p->options->filter.kind = (enum ws_session_kind)kind;
-			return 0;
-		}
-	}
-	return usage(p, "not one of physical, logical, backup, sql", "--kind", arg);
-}
-
-static error_t parse_duration(const struct parse *p, const char *arg)
-{
-	uint64_t ns;
-
-	if (!ws_duration_parse(arg, &ns) || ns == 0 || ns > DURATION_MAX)
-		return usage(p, "not a duration between 1 ns and 365 d (10, 500ms, 1.5m, 2h)",
-			     "--duration", arg);
-	p->options->duration_ns = ns;
-	return 0;
-}
-
-static error_t parse_level(const struct parse *p, const char *arg)
-{
-	unsigned long value;
-
-	if (!parse_number(arg, 1, 3, &value))
-		return usage(p, "not a level from 1 to 3", "--level", arg);
-	p->options->level = (int)value;
-	p->options->level_given = true;
-	return 0;
-}
-
-/* "64k", "16M", "4G", of `len` bytes; 0 if it is nothing of the kind, or more than 2^60. */
-static uint64_t parse_size(const char *arg, size_t len)
-{
-	static const char units[] = "kMGT";
-	const char *unit;
-	uint64_t size;
-	char *end;
-
-	if (!isdigit((unsigned char)arg[0]) || len > 15)
-		return 0;
-	size = strtoull(arg, &end, 10);
-	if (end == arg + len)
-		return size;
-	unit = strchr(units, *end);
-	if (!unit || end + 1 != arg + len)
-		return 0;
-	for (ptrdiff_t i = unit - units; i >= 0; i--)
-		size = size > SIZE_LIMIT >> 10 ? 0 : size << 10;
-	return size;
-}
-
-/* SIZE[,AGE] */
-static error_t parse_flight(const struct parse *p, const char *arg)
-{
-	size_t len = strcspn(arg, ",");
-	uint64_t age = 0;
-
-	p->options->flight_bytes = parse_size(arg, len);
-	if (p->options->flight_bytes < WS_FLIGHT_SIZE_MIN)
-		return usage(p, "not a size of 1M or more (64M, 2G)", "--flight", arg);
-	if (arg[len] &&
-	    (!ws_duration_parse(arg + len + 1, &age) || age < WS_FLIGHT_AGE_MIN || age > AGE_MAX))
-		return usage(p, "the age is not a duration from 1s to 10 years (30m, 24h)",
-			     "--flight", arg);
-	p->options->flight_age_ns = age;
-	return 0;
-}
-
-static error_t parse_last(const struct parse *p, const char *arg)
-{
-	struct ws_when *from = &p->options->from;
-
-	if (from->kind)
-		return usage(p, "not together with --from", "--last", NULL);
-	if (!ws_duration_parse(arg, &from->before_end_ns) || !from->before_end_ns)
-		return usage(p, "not a duration (10, 500ms, 1.5m, 2h)", "--last", arg);
-	from->kind = WS_WHEN_BEFORE_END;
-	from->text = arg;
-	return 0;
-}
-
-/* The kernel wants a power of two; more than 1 GiB it does not give. */
-static error_t parse_ring(const struct parse *p, const char *arg)
-{
-	uint64_t size = parse_size(arg, strlen(arg));
-
-	if (size < RING_MIN || size > RING_MAX || size & (size - 1))
-		return usage(p, "not a power of two from 4k to 1G (64k, 16M)", "--ring", arg);
-	p->options->ring_bytes = size;
-	return 0;
-}
-
-static error_t parse_format(const struct parse *p, const char *arg)
-{
-	for (int format = WS_IMPORT_AUTO; format < WS_IMPORT_FORMAT_COUNT; format++) {
-		if (strcmp(arg, ws_import_format_name((enum ws_import_format)format)) == 0) {
-			p->options->format = (enum ws_import_format)format;
-			return 0;
-		}
-	}
-	return usage(p, "not one of auto, events, csvlog, jsonlog", "--format", arg);
-}
-
-static error_t parse_attach(const struct parse *p, const char *arg)
-{
-	static const char *const names[] = {
-		[WS_ATTACH_AUTO] = "auto",
-		[WS_ATTACH_UPROBE_MULTI] = "uprobe_multi",
-		[WS_ATTACH_PERF] = "perf",
-	};
-
-	for (size_t i = 0; i < WS_ARRAY_SIZE(names); i++) {
-		if (strcmp(arg, names[i]) == 0) {
-			p->options->attach = (enum ws_attach_method)i;
-			return 0;
-		}
-	}
-	return usage(p, "not one of auto, uprobe_multi, perf", "--attach", arg);
-}
-
-static error_t parse_when(const struct parse *p, const char *name, const char *arg,
-			  struct ws_when *when)
-{
-	when->text = arg;
-	if (arg[0] == '-' && ws_duration_parse(arg + 1, &when->before_end_ns)) {
-		when->kind = WS_WHEN_BEFORE_END;
-		return 0;
-	}
-	if (!ws_time_parse(arg, &when->wall_ns))
-		return usage(p, "neither RFC 3339 (2026-11-21T02:06:18+00:00) nor relative (-10m)",
-			     name, arg);
-	when->kind = WS_WHEN_WALL;
-	return 0;
-}
-
-static error_t parse_text(const struct parse *p, const char *name, const char *arg,
-			  const char **text)
-{
-	if (!arg[0])
-		return usage(p, "empty", name, NULL);
-	*text = arg;
-	return 0;
-}
-
+/* The option of that name (or that begins so); *found counts how many there are. */
 static const struct argp_option *find_option(const struct ws_verb *verb, const char *word,
-					     size_t len, bool exact, int *found);
+					     size_t len, bool exact, int *found)
+{
+	const struct argp_option *option = NULL;
+
+	*found = 0;
+	for (size_t i = 0; i < GROUP_COUNT; i++) {
+		if (!has_group(verb, &groups[i]))
+			continue;
+		for (const struct argp_option *o = groups[i].options; o->name || o->doc; o++) {
+			if (!o->name || strncmp(o->name, word, len) != 0 || (exact && o->name[len]))
+				continue;
+			option = o;
+			(*found)++;
+		}
+	}
+	return option;
+}
 
 /* Why argp could not make sense of a word; argp itself would print two lines and not say which. */
 static error_t explain(const struct parse *p, const struct argp_state *state)
@@ -410,132 +209,6 @@ static error_t explain(const struct parse *p, const struct argp_state *state)
 	return usage(p, option->arg ? "needs an argument" : "takes no argument", word, NULL);
 }
 
-static error_t parse_skip(const struct parse *p, const char *arg)
-{
-	const char *name = arg;
-	enum ws_step step;
-
-	do {
-		size_t len = strcspn(name, ",");
-
-		if (!ws_step_parse(name, len, &step))
-			return usage(
-				p,
-				"not a list of steps (dynsym, symtab, dwarf, build-id, debuglink, "
-				"altlink, minidebuginfo, debuginfod, recovery)",
-				"--skip", arg);
-		p->options->skip |= WS_STEP_BIT(step);
-		name += len;
-	} while (*name++ == ',');
-	return 0;
-}
-
-/* PID.STARTTICKS, as views print it: a pid alone would match nothing, in silence. */
-static error_t parse_session(const struct parse *p, const char *arg)
-{
-	size_t pid = strspn(arg, "0123456789");
-	size_t ticks = arg[pid] == '.' ? strspn(arg + pid + 1, "0123456789") : 0;
-
-	if (!pid || !ticks || arg[pid + 1 + ticks])
-		return usage(p, "not a session's id (PID.STARTTICKS, as --json prints it)",
-			     "--session", arg);
-	p->options->filter.session = arg;
-	return 0;
-}
-
-/* Filters must all hold: of two values the last one alone would be as wrong as the first. */
-static error_t check_once(struct parse *p, int key)
-{
-	static const struct {
-		int key;
-		const char *name;
-	} once[] = {
-		{ KEY_PID, "--pid" },
-		{ KEY_POSTMASTER, "--postmaster" },
-		{ KEY_APP, "--app" },
-		{ KEY_POSTGRES, "--postgres" },
-		{ KEY_SLOT, "--slot" },
-		{ KEY_KIND, "--kind" },
-		{ KEY_FROM, "--from" },
-		{ KEY_TO, "--to" },
-		{ 'o', "-o" },
-		{ KEY_SESSION, "--session" },
-		{ KEY_ELF, "--elf" },
-		{ KEY_AROUND, "--around" },
-		{ KEY_FORMAT, "--format" },
-		{ KEY_TIMEZONE, "--timezone" },
-		{ KEY_FLIGHT, "--flight" },
-		{ KEY_LAST, "--last" },
-	};
-
-	for (size_t i = 0; i < WS_ARRAY_SIZE(once); i++) {
-		if (once[i].key != key)
-			continue;
-		if (p->once & 1u << i)
-			return usage(p, "given more than once", once[i].name, NULL);
-		p->once |= 1u << i;
-	}
-	return 0;
-}
-
-static error_t parse_value(struct parse *p, int key, const char *arg)
-{
-	struct ws_options *o = p->options;
-	error_t rc = check_once(p, key);
-
-	if (rc)
-		return rc;
-	switch (key) {
-	case KEY_PID:
-		return parse_pid(p, "--pid", arg, &o->filter.pid);
-	case KEY_POSTMASTER:
-		return parse_postmaster(p, arg);
-	case KEY_POSTGRES:
-		return parse_text(p, "--postgres", arg, &o->filter.postgres);
-	case KEY_APP:
-		o->filter.app = arg; /* may be empty */
-		return 0;
-	case KEY_SLOT:
-		return parse_text(p, "--slot", arg, &o->filter.slot);
-	case KEY_KIND:
-		return parse_kind(p, arg);
-	case KEY_SESSION:
-		return parse_session(p, arg);
-	case KEY_FROM:
-		if (o->from.kind)
-			return usage(p, "not together with --last", "--from", NULL);
-		return parse_when(p, "--from", arg, &o->from);
-	case KEY_TO:
-		return parse_when(p, "--to", arg, &o->to);
-	case KEY_FORMAT:
-		return parse_format(p, arg);
-	case KEY_TIMEZONE:
-		return parse_text(p, "--timezone", arg, &o->timezone);
-	case KEY_AROUND:
-		return parse_when(p, "--around", arg, &o->around);
-	case KEY_DURATION:
-		return parse_duration(p, arg);
-	case KEY_LEVEL:
-		return parse_level(p, arg);
-	case KEY_RING:
-		return parse_ring(p, arg);
-	case KEY_ATTACH:
-		return parse_attach(p, arg);
-	case KEY_FLIGHT:
-		return parse_flight(p, arg);
-	case KEY_LAST:
-		return parse_last(p, arg);
-	case 'o':
-		return parse_text(p, "-o", arg, &o->output);
-	case KEY_ELF:
-		return parse_text(p, "--elf", arg, &o->elf);
-	case KEY_SKIP:
-		return parse_skip(p, arg);
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
 /* Only the root parser is asked about operands and errors, so that they are seen once. */
 static error_t parse_root(int key, char *arg, struct argp_state *state)
 {
@@ -553,7 +226,10 @@ static error_t parse_root(int key, char *arg, struct argp_state *state)
 			return usage(p, "takes no operand", arg, NULL);
 		if (p->options->file)
 			return usage(p, "more than one FILE", arg, NULL);
-		return parse_text(p, "FILE", arg, &p->options->file);
+		if (!arg[0])
+			return usage(p, "empty", "FILE", NULL);
+		p->options->file = arg;
+		return 0;
 	case ARGP_KEY_ERROR:
 		if (!p->err->what[0] && !p->help)
 			explain(p, state);
@@ -596,13 +272,9 @@ static error_t parse_group(int key, char *arg, struct argp_state *state)
 		p->help = true;
 		return ECANCELED;
 	default:
-		return arg ? parse_value(p, key, arg) : ARGP_ERR_UNKNOWN;
+		return arg ? ws_option_take(key, arg, p->options, &p->given, p->err)
+			   : ARGP_ERR_UNKNOWN;
 	}
-}
-
-static bool has_group(const struct ws_verb *verb, const struct group *group)
-{
-	return !group->bit || (verb->groups & group->bit);
 }
 
 /* The argp of a command, in storage of the caller. */
@@ -640,26 +312,6 @@ void ws_options_each(const struct ws_verb *verb,
 			if (o->name)
 				fn(arg, o->name, o->key < 0x80 ? o->key : 0);
 	}
-}
-
-/* The option of that name (or that begins so); *found counts how many there are. */
-static const struct argp_option *find_option(const struct ws_verb *verb, const char *word,
-					     size_t len, bool exact, int *found)
-{
-	const struct argp_option *option = NULL;
-
-	*found = 0;
-	for (size_t i = 0; i < GROUP_COUNT; i++) {
-		if (!has_group(verb, &groups[i]))
-			continue;
-		for (const struct argp_option *o = groups[i].options; o->name || o->doc; o++) {
-			if (!o->name || strncmp(o->name, word, len) != 0 || (exact && o->name[len]))
-				continue;
-			option = o;
-			(*found)++;
-		}
-	}
-	return option;
 }
 
 static int check_core(const struct parse *p)
@@ -759,7 +411,7 @@ int ws_options_parse(const struct ws_verb *verb, int argc, char **argv, struct w
 		return 0;
 	}
 	if (!err->what[0])
-		ws_error_set(err, usage_what, NULL, "%s", strerror(rc));
+		ws_option_refuse(err, strerror(rc), verb->name, NULL);
 	ws_error_fix(err, "see walscope %s --help", verb->name);
 	return -1;
 }
