@@ -21,6 +21,13 @@ static __always_inline void backup_phase(__u32 phase)
 	backup_emit(e, pid, phase, bpf_ktime_get_ns());
 }
 
+/* What was counted is told ten times a second. */
+static __always_inline void backup_goes_on(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	if (now - e->backup.h.time_ns >= BACKUP_EVERY_NS)
+		backup_emit(e, pid, e->backup.phase, now);
+}
+
 static __always_inline void on_BACKUP_BEGIN(struct pt_regs *ctx)
 {
 	backup_phase(WS_BACKUP_BEGIN);
@@ -61,8 +68,8 @@ static __always_inline void on_BACKUP_CHUNK(struct pt_regs *ctx)
 	e->backup.bytes += WS_ARG2(ctx);
 	if (cfg.site_addr[WS_SITE_BACKUP_CHUNK_END])
 		e->backup_mark_ns = now;
-	else if (now - e->backup.h.time_ns >= BACKUP_EVERY_NS)
-		backup_emit(e, pid, e->backup.phase, now);
+	else
+		backup_goes_on(e, pid, now);
 }
 
 static __always_inline void chunk_end(void)
@@ -76,8 +83,7 @@ static __always_inline void chunk_end(void)
 	now = bpf_ktime_get_ns();
 	e->backup.send_ns += now - e->backup_mark_ns;
 	e->backup_mark_ns = 0;
-	if (now - e->backup.h.time_ns >= BACKUP_EVERY_NS)
-		backup_emit(e, pid, e->backup.phase, now);
+	backup_goes_on(e, pid, now);
 }
 
 static __always_inline void on_BACKUP_CHUNK_END(struct pt_regs *ctx)
@@ -118,8 +124,7 @@ static __always_inline void on_BACKUP_PROGRESS(struct pt_regs *ctx)
 	stream_begin(e, pid, now);
 	e->backup.chunks++;
 	e->backup.bytes += WS_ARG1(ctx);
-	if (now - e->backup.h.time_ns >= BACKUP_EVERY_NS)
-		backup_emit(e, pid, e->backup.phase, now);
+	backup_goes_on(e, pid, now);
 }
 
 static __always_inline void on_BACKUP_WAIT_ARCHIVE(struct pt_regs *ctx)
@@ -155,8 +160,7 @@ static __always_inline void on_BACKUP_UPLOAD(struct pt_regs *ctx)
 	}
 	e->backup.chunks++;
 	e->backup.bytes += (__u32)WS_ARG3(ctx);
-	if (now - e->backup.h.time_ns >= BACKUP_EVERY_NS)
-		backup_emit(e, pid, WS_BACKUP_UPLOAD, now);
+	backup_goes_on(e, pid, now);
 }
 
 static __always_inline void on_BACKUP_DONE(struct pt_regs *ctx)
