@@ -10,7 +10,6 @@
 #include "tracer_fixture.h"
 
 static struct fake_walsnd walsnd;
-static struct fake_slot slot = { "slot_1" };
 
 static uint64_t start_ticks(pid_t pid)
 {
@@ -187,284 +186,6 @@ static void texts_of_any_length_come_whole_or_say_so(void **state)
 	teardown(f);
 }
 
-static void stream_physically(void)
-{
-	fake.my_walsnd = &walsnd;
-	fake.my_replication_slot = &slot;
-	walsnd = (struct fake_walsnd){ .state = WS_WALSND_STARTUP, .sent = 0x1000 };
-	fake_SESSION_READY(0, 0, 0, 0, 0);
-	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
-	fake_STATE(WS_WALSND_CATCHUP, 0, 0, 0, 0);
-	walsnd.state = WS_WALSND_CATCHUP;
-	fake_STATE(WS_WALSND_CATCHUP, 0, 0, 0, 0); /* no change */
-	fake_STREAM_START((long)fake_SEND_PHYSICAL, 0, 0, 0, 0);
-	/* a turn that sends and does not wait */
-	fake_REPLIES(0, 0, 0, 0, 0);
-	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
-	walsnd.sent = 0x2000;
-	fake.pq_send_start = 10;
-	fake.pq_send_pointer = 20;
-	fake_FLUSH_END(0, 0, 0, 0, 0);
-	/* one that waits for the socket */
-	fake_REPLIES(0, 0, 0, 0, 0);
-	fake_FLUSH_END(0, 0, 0, 0, 0);
-	fake_WAIT_START(WS_WL_SOCKET_READABLE | WS_WL_SOCKET_WRITEABLE, 1234, 0x500000a, 0, 0);
-	usleep(20000);
-	fake_WAIT_END(1, WS_WL_SOCKET_WRITEABLE, 0, 0, 0);
-	/* a reply came in; then caught up */
-	fake_REPLIES(0, 0, 0, 0, 0);
-	walsnd.write = 0x1800;
-	walsnd.flush = 0x1400;
-	walsnd.apply = 0x1000;
-	walsnd.write_lag = 11;
-	walsnd.flush_lag = -1;
-	walsnd.apply_lag = 33;
-	walsnd.reply_time = 777;
-	fake.pq_send_pointer = 10;
-	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
-	fake_FLUSH_END(0, 0, 0, 0, 0);
-	fake_WAIT_START(WS_WL_SOCKET_READABLE, 30000, 0x500000a, 0, 0);
-	fake_WAIT_END(0, 0, 0, 0, 0); /* timeout */
-	/* the client ends the stream */
-	fake_REPLIES(0, 0, 0, 0, 0);
-	fake_COMMAND_END(1, 0, 0, 0, 0);
-}
-
-static void physical_turns_add_up_and_tell_waits_apart(void **state)
-{
-	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
-	const struct ws_rec_turn *sent, *blocked, *reply, *last;
-	const struct ws_rec_stream *stream;
-	const struct ws_rec_state *change;
-
-	(void)state;
-	run(f, stream_physically, true);
-	check_numbers(f);
-	record(f, 1, WS_KIND_READY);
-	change = record(f, 4, WS_KIND_STATE);
-	assert_int_equal(change->from, WS_WALSND_STARTUP);
-	assert_int_equal(change->to, WS_WALSND_CATCHUP);
-	assert_int_equal(change->sent_lsn, 0x1000);
-	stream = record(f, 5, WS_KIND_STREAM);
-	assert_int_equal(stream->h.flags, WS_STREAM_SLOT);
-	assert_string_equal(stream->slot, "slot_1");
-	assert_int_equal(stream->sent_lsn, 0x1000);
-	sent = turn(f, 6);
-	assert_int_equal(sent->begin_ns, stream->h.time_ns);
-	assert_int_equal(sent->lsn_from, 0x1000);
-	assert_int_equal(sent->lsn_to, 0x2000);
-	assert_int_equal(sent->turns, 1);
-	assert_int_equal(sent->sends, 1);
-	assert_int_equal(sent->wait, WS_WAIT_NONE);
-	assert_int_equal(sent->h.flags, WS_TURN_PENDING);
-	assert_int_equal(sent->h.size, WS_TURN_SHORT_SIZE);
-	blocked = turn(f, 7);
-	assert_int_equal(blocked->begin_ns, sent->h.time_ns);
-	assert_int_equal(blocked->lsn_from, 0x2000);
-	assert_int_equal(blocked->wait, WS_WAIT_SOCKET);
-	assert_int_equal(blocked->wait_mask, 6);
-	assert_int_equal(blocked->timeout_ms, 1234);
-	assert_int_equal(blocked->wait_event, 0x500000a);
-	assert_int_equal(blocked->sends, 0);
-	reply = turn(f, 8);
-	assert_int_equal(reply->begin_ns, blocked->h.time_ns);
-	assert_true(reply->stage_ns[WS_STAGE_WAIT] >= 20000000);
-	assert_int_equal(reply->h.flags, WS_TURN_REPLY | WS_TURN_WOKE);
-	assert_int_equal(reply->woke, WS_WL_SOCKET_WRITEABLE);
-	assert_int_equal(reply->wait, WS_WAIT_WAL);
-	assert_int_equal(reply->write_lsn, 0x1800);
-	assert_int_equal(reply->flush_lsn, 0x1400);
-	assert_int_equal(reply->apply_lsn, 0x1000);
-	assert_int_equal(reply->write_lag_us, 11);
-	assert_int_equal(reply->flush_lag_us, -1);
-	assert_int_equal(reply->apply_lag_us, 33);
-	assert_int_equal(reply->reply_time_us, 777);
-	assert_int_equal(reply->h.size, sizeof(*reply));
-	last = turn(f, 9);
-	assert_int_equal(last->begin_ns, reply->h.time_ns);
-	assert_int_equal(last->woke, 0);
-	assert_int_equal(last->h.flags, WS_TURN_WOKE);
-	record(f, 10, WS_KIND_COMMAND_END);
-	record(f, 11, WS_KIND_EXIT);
-	assert_int_equal(f->count, 12);
-	teardown(f);
-}
-
-static void stream_logically(void)
-{
-	struct fake_stringinfo out = { .len = 500 }, *ctx = &out;
-
-	fake.my_walsnd = &walsnd;
-	walsnd = (struct fake_walsnd){ .state = WS_WALSND_STREAMING, .sent = 0x1000 };
-	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
-	fake_STREAM_START((long)fake_SEND_LOGICAL, 0, 0, 0, 0);
-	fake_REPLIES(0, 0, 0, 0, 0);
-	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
-	/* the wait for WAL inside */
-	fake_REPLIES(0, 0, 0, 0, 0);
-	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000006, 0, 0);
-	usleep(15000);
-	fake_WAIT_END(1, WS_WL_LATCH_SET, 0, 0, 0);
-	walsnd.reply_time = 5;
-	fake_REPLIES(0, 0, 0, 0, 0);
-	usleep(2000); /* counts as handling replies */
-	fake_REPLIES_END(0, 0, 0, 0, 0);
-	fake_DECODE_START(0, 0, 0, 0, 0);
-	fake_MESSAGE_PREPARE(0, 0, 0, 0, 0);
-	usleep(2000);
-	fake_MESSAGE_WRITE((long)&ctx, 0, 0, 0, 0);
-	fake_MESSAGE_FLUSHED(0, 0, 0, 0, 0);
-	/* ProcessPendingWrites */
-	fake_REPLIES(0, 0, 0, 0, 0);
-	fake_WRITE_REPLIES_END(0, 0, 0, 0, 0);
-	fake_WAIT_START(6, 100, 0x6000007, 0, 0);
-	fake_WAIT_END(1, WS_WL_SOCKET_WRITEABLE, 0, 0, 0);
-	fake_REPLIES(0, 0, 0, 0, 0);
-	fake_WRITE_REPLIES_END(0, 0, 0, 0, 0);
-	usleep(3000); /* decoding goes on */
-	fake_DECODE_END(0, 0, 0, 0, 0);
-	walsnd.sent = 0x3000;
-	fake_FLUSH_END(0, 0, 0, 0, 0);
-	fake_REPLIES(0, 0, 0, 0, 0);
-	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
-	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000099, 0, 0);
-	_exit(1);
-}
-
-static void logical_waits_nest_in_the_send(void **state)
-{
-	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
-	const struct ws_rec_turn *t;
-
-	(void)state;
-	run(f, stream_logically, true);
-	check_numbers(f);
-	assert_int_equal(((const struct ws_rec *)record(f, 3, WS_KIND_STREAM))->flags,
-			 WS_STREAM_LOGICAL);
-	t = turn(f, 4);
-	assert_int_equal(t->h.flags, WS_TURN_LOGICAL);
-	assert_int_equal(t->wait, WS_WAIT_WAL);
-	assert_int_equal(t->turns, 1);
-	t = turn(f, 5);
-	assert_int_equal(t->h.flags, WS_TURN_LOGICAL | WS_TURN_WOKE | WS_TURN_REPLY);
-	assert_int_equal(t->wait, WS_WAIT_SOCKET);
-	assert_int_equal(t->messages, 1);
-	assert_int_equal(t->message_bytes, 500);
-	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 15000000);
-	assert_true(t->stage_ns[WS_STAGE_REPLY] >= 2000000);
-	assert_true(t->stage_ns[WS_STAGE_PLUGIN] >= 2000000);
-	t = turn(f, 6);
-	assert_true(t->stage_ns[WS_STAGE_DECODE] >= 3000000);
-	assert_int_equal(t->wait, WS_WAIT_STANDBY);
-	assert_int_equal(t->lsn_to, 0x3000);
-	t = turn(f, 7); /* the exit sends what was accumulated */
-	assert_int_equal(t->wait, WS_WAIT_NONE);
-	assert_int_equal(((const struct ws_rec_exit *)record(f, 8, WS_KIND_EXIT))->code, 1);
-	teardown(f);
-}
-
-/* Turns that do not wait, of which each takes in a reply. */
-static void stream_logically_with_replies(void)
-{
-	fake.my_walsnd = &walsnd;
-	walsnd = (struct fake_walsnd){ .sent = 0x1000 };
-	fake.am_walsender = true;
-	fake_SESSION_START(0, 0, 0, 0, 0);
-	fake_COMMAND_START((long)"START_REPLICATION SLOT s LOGICAL 0/0", 0, 0, 0, 0);
-	fake_STREAM_START((long)fake_SEND_LOGICAL, 0, 0, 0, 0);
-	for (int i = 0; i < 3; i++) {
-		fake_REPLIES(0, 0, 0, 0, 0);
-		if (i < 2) {
-			walsnd.write = 0x100 * (i + 1);
-			walsnd.write_lag = 10 * (i + 1);
-			walsnd.reply_time = i + 1;
-		}
-		fake_SEND_LOGICAL(0, 0, 0, 0, 0);
-		fake_FLUSH_END(0, 0, 0, 0, 0);
-	}
-	fake_REPLIES(0, 0, 0, 0, 0);
-	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
-	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000007, 0, 0);
-	_exit(0);
-}
-
-static void each_reply_while_decoding_has_its_record(void **state)
-{
-	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
-	const struct ws_rec_turn *t;
-
-	(void)state;
-	run(f, stream_logically_with_replies, true);
-	check_numbers(f);
-	for (unsigned int i = 0; i < 2; i++) {
-		t = turn(f, 4 + i);
-		assert_int_equal(t->h.flags, WS_TURN_LOGICAL | WS_TURN_REPLY);
-		assert_int_equal(t->turns, 1);
-		assert_int_equal(t->write_lsn, 0x100 * (i + 1));
-		assert_int_equal(t->write_lag_us, 10 * (i + 1));
-	}
-	t = turn(f, 6);
-	assert_int_equal(t->h.flags, WS_TURN_LOGICAL);
-	assert_int_equal(t->wait, WS_WAIT_WAL);
-	assert_int_equal(t->turns, 2);
-	teardown(f);
-}
-
-static void fail_in_the_loop(void)
-{
-	fake.my_walsnd = &walsnd;
-	walsnd = (struct fake_walsnd){ .sent = 0x1000 };
-	fake.errordata[0] = (struct fake_error){ .elevel = 21,
-						 .lineno = 42,
-						 .filename = "walsender.c",
-						 .funcname = "XLogSendPhysical",
-						 .message = "xxxxx",
-						 .sqlerrcode = 0x1020200 };
-	fake.errordata[1] = fake.errordata[0];
-	fake.errordata[1].elevel = 16;
-	fake.errordata_stack_depth = 0;
-	fake_COMMAND_START((long)"", 0, 0, 0, 0);
-	fake_STREAM_START((long)fake_SEND_PHYSICAL, 0, 0, 0, 0);
-	fake_REPLIES(0, 0, 0, 0, 0);
-	fake_FATAL(0, 0, 0, 0, 0); /* EmitErrorReport of an ERROR: left to the next */
-	fake_ERROR(0, 0, 0, 0, 0);
-	fake.errordata_stack_depth = 1;
-	fake_FATAL(0, 0, 0, 0, 0);
-	fake.errordata[1].elevel = 15; /* LOG */
-	fake_FATAL(0, 0, 0, 0, 0);
-	fake.errordata_stack_depth = 7; /* nonsense */
-	fake.errordata[1].elevel = 22;
-	fake_FATAL(0, 0, 0, 0, 0);
-}
-
-static void errors_close_what_is_open(void **state)
-{
-	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
-	const struct ws_rec_error *e;
-	uint16_t flags;
-	size_t len;
-
-	(void)state;
-	run(f, fail_in_the_loop, true);
-	check_numbers(f);
-	turn(f, 4);
-	e = record(f, 5, WS_KIND_ERROR);
-	assert_int_equal(e->h.size, WS_ERROR_WIRE_SIZE);
-	assert_int_equal(e->elevel, WS_ELEVEL_ERROR);
-	assert_int_equal(e->line, 42);
-	assert_int_equal(e->sqlstate, 0x1020200);
-	assert_int_equal(e->valid, 0xf);
-	assert_string_equal((const char *)(e->file_addr + fake_base()), "walsender.c");
-	assert_string_equal((const char *)(e->function_addr + fake_base()), "XLogSendPhysical");
-	assert_int_equal(read_text(f, 6, &len, &flags), 7);
-	assert_int_equal(len, 5);
-	e = record(f, 7, WS_KIND_ERROR);
-	assert_int_equal(e->elevel, WS_ELEVEL_COMMERROR);
-	record(f, 9, WS_KIND_EXIT);
-	assert_int_equal(f->count, 10);
-	teardown(f);
-}
-
 static void back_up(void)
 {
 	int i;
@@ -507,34 +228,6 @@ static void backup_loses_no_chunk(void **state)
 	assert_int_equal(chunks, 30);
 	assert_true(send_ns >= 30 * 5000000ULL);
 	record(f, i, WS_KIND_ERROR);
-	teardown(f);
-}
-
-static void do_nothing(void)
-{
-}
-
-/* The two objects' probes are on one inode, so each hit fires both. */
-static void two_objects_on_one_binary_make_no_duplicates(void **state)
-{
-	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
-	struct ws_error err;
-	struct ws_plan plan;
-	uint16_t second;
-
-	(void)state;
-	fake_plan(&plan, 3);
-	assert_int_equal(ws_tracer_add_server(f->tracer, &plan, f->exe, &second, &err), 0);
-	assert_int_equal(ws_tracer_attach_server(f->tracer, second, &err), 0);
-	assert_int_equal(second, f->server + 1);
-	run(f, stream_physically, true);
-	check_numbers(f);
-	assert_int_equal(f->count, 12);
-	ws_tracer_remove_server(f->tracer, f->server);
-	ws_tracer_remove_server(f->tracer, second);
-	assert_true(ws_tracer_site_hit(f->tracer, second, WS_SITE_REPLIES));
-	run(f, do_nothing, true);
-	assert_int_equal(f->count, 12);
 	teardown(f);
 }
 
@@ -680,25 +373,6 @@ static void an_exit_is_not_that_of_an_older_process_with_the_pid(void **state)
 	teardown(f);
 }
 
-static void a_full_session_map_is_counted(void **state)
-{
-	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
-	struct ws_entry entry = { .server = f->server, .start_ns = 1 };
-	uint64_t counters[WS_COUNTER_COUNT];
-	struct ws_error err;
-	uint32_t i;
-
-	(void)state;
-	for (i = 0; i < WS_SESSIONS_MAX; i++) /* beyond any pid the kernel gives out */
-		assert_int_equal(ws_tracer_seed(f->tracer, 0x10000000 + i, &entry, &err), 1);
-	assert_int_equal(ws_tracer_seed(f->tracer, 1, &entry, &err), -1);
-	run(f, stream_physically, true);
-	assert_int_equal(f->count, 0);
-	ws_tracer_counters(f->tracer, counters);
-	assert_int_equal(counters[WS_COUNTER_UNTRACKED], 1);
-	teardown(f);
-}
-
 static void the_kernel_is_found_able(void **state)
 {
 	struct ws_kernel_features features;
@@ -719,17 +393,11 @@ int main(void)
 		cmocka_unit_test(perf_session_says_who_it_is),
 		cmocka_unit_test(start_is_field_22_and_a_signal_is_told_from_a_code),
 		cmocka_unit_test(texts_of_any_length_come_whole_or_say_so),
-		cmocka_unit_test(physical_turns_add_up_and_tell_waits_apart),
-		cmocka_unit_test(logical_waits_nest_in_the_send),
-		cmocka_unit_test(each_reply_while_decoding_has_its_record),
-		cmocka_unit_test(errors_close_what_is_open),
 		cmocka_unit_test(backup_loses_no_chunk),
-		cmocka_unit_test(two_objects_on_one_binary_make_no_duplicates),
 		cmocka_unit_test(a_running_walsender_goes_on_from_its_seed),
 		cmocka_unit_test(a_seeded_wait_goes_on_with_the_stage_the_seed_names),
 		cmocka_unit_test(no_entry_changes_once_exits_are_detached),
 		cmocka_unit_test(an_exit_is_not_that_of_an_older_process_with_the_pid),
-		cmocka_unit_test(a_full_session_map_is_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

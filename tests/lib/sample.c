@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sample.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
@@ -365,4 +371,19 @@ void ws_cli_run_deinit(struct ws_cli_run *run)
 	free(run->out);
 	free(run->err);
 	run->out = run->err = NULL;
+}
+
+void ws_cli_refused(struct ws_cli_run run, const char *const *args, int status, const char *why)
+{
+	ws_cli_run(&run, args);
+	if (run.status != status || run.err_lines != 1 || run.out[0] || !strstr(run.err, why)) {
+		print_error("walscope");
+		for (size_t i = 0; args[i]; i++)
+			print_error(" %s", args[i]);
+		print_error(": status %d, wanted %d with '%s'; stderr: %s", run.status, status, why,
+			    run.err);
+		fail();
+	}
+	assert_memory_equal(run.err, "walscope: ", 10);
+	ws_cli_run_deinit(&run);
 }

@@ -43,5 +43,9 @@ struct ws_cli_run {
 /* `args` is a NULL-terminated list behind the program's name. Release with ws_cli_run_deinit. */
 void ws_cli_run(struct ws_cli_run *run, const char *const *args);
 void ws_cli_run_deinit(struct ws_cli_run *run);
+#define ARGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+/* Fails the test unless the run ends with `status`, exactly one line on stderr that holds `why`,
+ * and nothing on stdout. Releases it. */
+void ws_cli_refused(struct ws_cli_run run, const char *const *args, int status, const char *why);
 
 #endif
