@@ -226,7 +226,7 @@ NUMBERS = {
     "WAIT_EVENT_CHECKPOINT_START": [(0x08000005, 13, 13), (0x08000008, 14, 14), (0x0800000a, 15, 16),
                                     (0x0800000c, 17, None)],
     # pgstat.h, utils/wait_event.h, wait_event_names.txt: the place in class IPC
-    "WAIT_EVENT_SYNC_REP": [(0x08000021, 11, 11), (0x08000028, 13, 13), (0x0800002b, 14, 14), (0x0800002f, 15, 15),
-                            (0x08000031, 16, 16), (0x08000034, 17, 18)],
+    "WAIT_EVENT_SYNC_REP": [(0x08000010, 10, 10), (0x08000021, 11, 11), (0x08000024, 12, 12), (0x08000028, 13, 13),
+                            (0x0800002b, 14, 14), (0x0800002f, 15, 15), (0x08000031, 16, 16), (0x08000034, 17, 18)],
     "LOCKTAG_TRANSACTION": [(5, 13, None)],
 }

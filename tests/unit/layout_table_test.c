@@ -133,6 +133,22 @@ static void the_tables_of_other_majors_are_what_was_measured(void **state)
 	}
 }
 
+/* Places in class IPC of the wait events, counted in the headers of 10 to 15 and in the lists of
+ * names of 16 to 18. */
+static void each_major_has_its_number_for_waiting_for_a_synchronous_standby(void **state)
+{
+	static const uint32_t place[] = { 16, 33, 36, 40, 43, 47, 49, 52, 52 };
+
+	(void)state;
+	for (int major = 10; major <= 18; major++) {
+		struct ws_layout layout;
+		struct ws_error err = { 0 };
+
+		assert_int_equal(ws_layout_find(server, major, NULL, &layout, &err), 0);
+		assert_int_equal(layout.off.wait_event_sync_rep, 0x08000000 + place[major - 10]);
+	}
+}
+
 static void each_supported_major_has_a_row(void **state)
 {
 	(void)state;
@@ -184,6 +200,7 @@ int main(void)
 		cmocka_unit_test(every_slot_has_exactly_one_field),
 		cmocka_unit_test(the_table_of_15_is_what_was_measured),
 		cmocka_unit_test(the_tables_of_other_majors_are_what_was_measured),
+		cmocka_unit_test(each_major_has_its_number_for_waiting_for_a_synchronous_standby),
 		cmocka_unit_test(each_supported_major_has_a_row),
 		cmocka_unit_test(a_stripped_server_falls_back_to_the_table),
 		cmocka_unit_test(a_major_without_a_row_fails_and_says_what_there_is),
