@@ -221,7 +221,7 @@ void ws_capture_options(const struct ws_options *options, struct ws_live_options
 	live->stop = ws_signals_catch();
 }
 
-static int run(struct capture *c, struct ws_error *err)
+static int run(struct capture *c, const struct ws_filter *filter, struct ws_error *err)
 {
 	struct ws_sink sink = { .fn = feed, .arg = c };
 	struct ws_live_result live = { 0 };
@@ -232,6 +232,7 @@ static int run(struct capture *c, struct ws_error *err)
 	options.started = started;
 	if (ws_live_info(options.level, &c->info, err))
 		return -1;
+	c->info.filter = ws_filter_hash(filter);
 	c->begin_ns = c->progress_ns = ws_clock_mono_ns();
 	if (c->progress && !options.duration_ns)
 		ws_log(&c->options->log, WS_LOG_NOTE, "tracing until Ctrl-C");
@@ -255,16 +256,17 @@ int ws_capture_run(const struct ws_options *options, const struct ws_capture_to 
 		   struct ws_capture_result *result, struct ws_error *err)
 {
 	const struct ws_filter everything = { 0 }, traced = ws_filter_traced(&options->filter);
+	const struct ws_filter *filter = filtered ? &traced : &everything;
 	struct capture c = { .options = options, .to = *to, .result = result };
 	struct ws_sink sink = { .fn = keep, .arg = &c };
 	int rc;
 
 	*result = (struct ws_capture_result){ 0 };
 	c.progress = !options->quiet && isatty(STDERR_FILENO);
-	c.gate = ws_gate_new(filtered ? &traced : &everything, false, sink);
+	c.gate = ws_gate_new(filter, false, sink);
 	if (!c.gate)
 		return ws_error_set(err, "cannot record", to->shown, "out of memory");
-	rc = run(&c, err);
+	rc = run(&c, filtered ? &options->filter : &everything, err);
 	if (c.begun && out_end(&c)) {
 		writing_failed(&c);
 		if (rc == 0)

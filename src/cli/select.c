@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/util.h"
 
@@ -21,6 +22,37 @@ bool ws_filter_any(const struct ws_filter *f)
 {
 	return f->pid || f->postmaster_pid || f->datadir || f->postgres || f->app || f->slot ||
 	       f->kind || f->session;
+}
+
+static void hash_text(XXH64_state_t *state, const char *text)
+{
+	/* With its end, and none is not the empty one. */
+	XXH64_update(state, text ? "+" : "-", 1);
+	if (text)
+		XXH64_update(state, text, strlen(text) + 1);
+}
+
+uint32_t ws_filter_hash(const struct ws_filter *f)
+{
+	const uint32_t numbers[] = { f->pid, f->postmaster_pid, (uint32_t)f->kind };
+	XXH64_state_t *state;
+	uint32_t hash = 1;
+
+	if (!ws_filter_any(f))
+		return 0;
+	state = XXH64_createState();
+	if (!state)
+		return hash; /* out of memory: only that it is restricted is known */
+	XXH64_reset(state, 0);
+	XXH64_update(state, numbers, sizeof(numbers));
+	hash_text(state, f->datadir);
+	hash_text(state, f->postgres);
+	hash_text(state, f->app);
+	hash_text(state, f->slot);
+	hash_text(state, f->session);
+	hash = (uint32_t)XXH64_digest(state);
+	XXH64_freeState(state);
+	return hash ? hash : 1;
 }
 
 /* Equal as they stand (minus trailing slashes), or once links are followed. */

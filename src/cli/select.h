@@ -18,6 +18,8 @@ bool ws_filter_match(const struct ws_filter *filter, const struct ws_session *se
 struct ws_filter ws_filter_traced(const struct ws_filter *filter);
 /* Does the filter restrict sessions at all? */
 bool ws_filter_any(const struct ws_filter *filter);
+/* Equal filters have equal hashes; 0: it does not restrict them. */
+uint32_t ws_filter_hash(const struct ws_filter *filter);
 
 /* A session of the model and what is decided about it. */
 struct ws_selected {

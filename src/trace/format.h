@@ -38,8 +38,8 @@ struct ws_disk_file {
 	int64_t start_wall_ns;
 	uint32_t level;
 	uint32_t ticks_per_s;
-	uint32_t flags;
-	uint32_t kinds; /* struct ws_disk_kind that follow */
+	uint32_t filter; /* 0, or a hash of what it is restricted by */
+	uint32_t kinds;	 /* struct ws_disk_kind that follow */
 	char version[32];
 	char boot_id[40];
 	char host[64];

@@ -41,7 +41,7 @@ int ws_header_write(struct ws_buf *out, const struct ws_trace_info *info, uint64
 		.start_wall_ns = info->start_wall_ns,
 		.level = info->level,
 		.ticks_per_s = info->ticks_per_s,
-		.flags = info->flags,
+		.filter = info->filter,
 		.kinds = (uint32_t)columns->count,
 	};
 	struct ws_disk_file *written;
@@ -101,7 +101,7 @@ static void copy_info(struct ws_trace_info *info, const struct ws_disk_file *hea
 	info->format = head->format;
 	info->level = head->level;
 	info->ticks_per_s = head->ticks_per_s;
-	info->flags = head->flags;
+	info->filter = head->filter;
 	info->start_mono_ns = head->start_mono_ns;
 	info->start_wall_ns = head->start_wall_ns;
 	memcpy(info->version, head->version, strnlen(head->version, sizeof(info->version) - 1));

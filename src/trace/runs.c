@@ -15,7 +15,8 @@ struct ws_runs_session {
 	struct ws_id id;
 	LIST_ENTRY(ws_runs_session) entry;
 	uint16_t server;
-	bool stale; /* of the run before, and not seen in this one */
+	uint32_t filter; /* of the run that saw it last */
+	bool stale;	 /* not seen in this one */
 };
 
 static struct ws_runs_session *session_of(struct ws_id *id)
@@ -67,8 +68,14 @@ static void forget(struct ws_runs *r, struct ws_runs_session *s)
 	free(s);
 }
 
-/* What was not told again was gone when this run began. */
-static int settle(struct ws_runs *r, uint64_t from_ns, uint64_t to_ns)
+/* A run tells all sessions again that run, but for those that its filter keeps from it. */
+static bool would_be_told(const struct ws_runs *r, const struct ws_runs_session *s)
+{
+	return !r->before.filter || s->filter == r->before.filter;
+}
+
+/* What was not told again, though it would have been, was gone when this run began. */
+static int settle(struct ws_runs *r, uint64_t from_ns, uint64_t to_ns, bool other_boot)
 {
 	struct ws_runs_session *s, *next;
 
@@ -77,7 +84,7 @@ static int settle(struct ws_runs *r, uint64_t from_ns, uint64_t to_ns)
 		struct ws_rec_gap *gap;
 
 		next = LIST_NEXT(s, entry);
-		if (!s->stale)
+		if (!s->stale || (!other_boot && !would_be_told(r, s)))
 			continue;
 		gap = queue_gap(r, WS_GAP_UNRECORDED, from_ns, to_ns);
 		if (!gap)
@@ -118,7 +125,7 @@ static int begin_run(struct ws_runs *r, const struct ws_trace_info *info)
 	LIST_FOREACH(s, &r->open, entry)
 	s->stale = true;
 	r->settled_ns = begin + SETTLE_NS;
-	return same_boot ? 0 : settle(r, from, begin);
+	return same_boot ? 0 : settle(r, from, begin, true);
 }
 
 bool ws_runs_begin(struct ws_runs *r, const struct ws_trace_info *info, uint64_t *lost,
@@ -207,6 +214,7 @@ static int follow(struct ws_runs *r, const struct ws_rec *rec)
 	}
 	if (s) {
 		s->server = rec->server;
+		s->filter = r->before.filter;
 		s->stale = false;
 	}
 	return 0;
@@ -225,6 +233,6 @@ int ws_runs_record(struct ws_runs *r, struct ws_rec *rec)
 	if (rec->pid && rec->start_ns && follow(r, rec))
 		return -1;
 	if (r->settled_ns && rec->kind == WS_KIND_CLOCK && rec->time_ns >= r->settled_ns)
-		return settle(r, r->settled_ns - SETTLE_NS, r->settled_ns - SETTLE_NS);
+		return settle(r, r->settled_ns - SETTLE_NS, r->settled_ns - SETTLE_NS, false);
 	return 0;
 }

@@ -20,7 +20,7 @@ struct ws_runs {
 	uint64_t shift;	 /* added to its times */
 	uint16_t server; /* added to the numbers of its servers */
 	bool first;	 /* of all: the next one is */
-	/* Of the one before. */
+	/* Of the one before, until the next one begins: of the one at hand. */
 	struct ws_trace_info before;
 	uint64_t expected; /* records of the run up to its end */
 	uint64_t last_ns;  /* shifted */

@@ -27,7 +27,7 @@ struct ws_trace_info {
 	uint32_t format;      /* WS_TRACE_FORMAT; filled by the writer */
 	uint32_t level;	      /* recording level */
 	uint32_t ticks_per_s; /* unit of STARTTICKS */
-	uint32_t flags;	      /* reserved */
+	uint32_t filter;      /* of what restricts it to some sessions, a hash; 0: it has all */
 	uint64_t start_mono_ns;
 	int64_t start_wall_ns;
 	char version[32]; /* of the program that wrote it */
@@ -80,7 +80,8 @@ struct ws_reader; /* opaque */
  * also if more is written, or the oldest are removed, meanwhile. Segments that follow each other
  * are one stream; where one is missing, a gap tells how many records that are. Between two runs of
  * a recorder stands a gap of cause WS_GAP_UNRECORDED, and one for each session that was gone when
- * the next one began. Times of an earlier boot are moved in front of those of the next.
+ * the next one began, which one with another filter cannot tell. Times of an earlier boot are moved
+ * in front of those of the next.
  */
 int ws_reader_open(struct ws_reader **reader, const char *path, struct ws_error *err);
 void ws_reader_free(struct ws_reader *reader);

@@ -11,6 +11,7 @@
 
 #include "../lib/records.h"
 #include "../lib/sample.h"
+#include "base/util.h"
 #include "cli/select.h"
 
 struct seen {
@@ -289,9 +290,31 @@ static void test_a_sink_that_stops_stops_the_gate(void **state)
 	ws_gate_free(gate);
 }
 
+static void equal_filters_have_equal_hashes_and_none_has_none(void **state)
+{
+	char name[] = "a";
+	const struct ws_filter none = { 0 }, filters[] = {
+		{ .pid = 1 },	{ .postmaster_pid = 1 }, { .kind = WS_SESSION_KIND_PHYSICAL },
+		{ .app = "a" }, { .slot = "a" },	 { .datadir = "a" },
+		{ .app = "" },	{ .app = "ab" },	 { .app = "a", .slot = "b" },
+	};
+	const struct ws_filter same = { .app = name };
+
+	(void)state;
+	assert_int_equal(ws_filter_hash(&none), 0);
+	assert_int_equal(ws_filter_hash(&same), ws_filter_hash(&filters[3]));
+	for (size_t i = 0; i < WS_ARRAY_SIZE(filters); i++) {
+		assert_int_not_equal(ws_filter_hash(&filters[i]), 0);
+		for (size_t j = 0; j < i; j++)
+			assert_int_not_equal(ws_filter_hash(&filters[i]),
+					     ws_filter_hash(&filters[j]));
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(equal_filters_have_equal_hashes_and_none_has_none),
 		cmocka_unit_test(test_without_a_filter_everything_passes),
 		cmocka_unit_test(test_a_slot_known_late_lets_the_earlier_records_pass_too),
 		cmocka_unit_test(test_a_session_that_matched_once_stays),

@@ -563,6 +563,58 @@ static void a_new_run_goes_on_in_the_directory(void **state)
 	ws_reader_free(reader);
 }
 
+/* Another run, so many seconds after the start, which sees one session go on; 0: none. */
+static void run_again(struct fixture *f, uint64_t seconds, uint32_t filter, uint32_t pid)
+{
+	struct ws_tape tape;
+
+	f->info.filter = filter;
+	f->info.start_wall_ns += (int64_t)(seconds * SECOND - f->info.start_mono_ns);
+	f->info.start_mono_ns = f->now_ns = seconds * SECOND;
+	open_flight(f, 3 * MIB, 0);
+	tape = ws_tape_new((struct ws_sink){ .fn = add, .arg = f }, pid, f->now_ns);
+	tape.start_ns = 1000 * SECOND;
+	ws_tape_server(&tape, 99, "15.18");
+	if (pid)
+		ws_tape_found(&tape, WS_FOUND_STREAM_WAL, 0x7000000);
+	f->now_ns += 3 * SECOND;
+	play_clock(f, f->now_ns);
+	play_stop(f);
+	close_flight(f);
+}
+
+static uint64_t end_of(const struct fixture *f, uint32_t pid)
+{
+	struct ws_reader *reader = open_reader(f->dir);
+	uint64_t records, end;
+	struct ws_model *model = model_of(reader, &records);
+
+	assert_non_null(session_of(model, pid));
+	end = session_of(model, pid)->end_ns;
+	ws_model_free(model);
+	ws_reader_free(reader);
+	return end;
+}
+
+static void a_run_with_another_filter_ends_no_session_that_it_does_not_see(void **state)
+{
+	struct fixture *f = *state;
+
+	kill_recorder(f, 1000);
+	run_again(f, 1100, 7, 4001);
+	assert_int_equal(end_of(f, 4001), 0);
+	assert_int_equal(end_of(f, 4002), 0);
+	run_again(f, 1200, 8, 0);
+	assert_int_equal(end_of(f, 4001), 0);
+	/* The same one again would have told it. */
+	run_again(f, 1300, 7, 0);
+	assert_int_equal(end_of(f, 4001), 1300 * SECOND);
+	assert_int_equal(end_of(f, 4002), 0);
+	run_again(f, 1400, 0, 0);
+	assert_int_equal(end_of(f, 4001), 1300 * SECOND);
+	assert_int_equal(end_of(f, 4002), 1400 * SECOND);
+}
+
 static void a_later_boot_follows_in_time_and_shares_no_session(void **state)
 {
 	struct fixture *f = *state;
@@ -849,6 +901,9 @@ int main(void)
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_second_recorder_is_refused_by_its_pid, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_run_with_another_filter_ends_no_session_that_it_does_not_see, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(a_new_run_goes_on_in_the_directory, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_later_boot_follows_in_time_and_shares_no_session,
