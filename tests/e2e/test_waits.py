@@ -13,6 +13,16 @@ from replication_client import connect
 HOLD = 1.5  # s for which a state is held and watched
 
 
+def start_walsender(server, record, application, command):
+    """psql that runs a command on a walsender of the database, and the walsender's pid."""
+    psql = server.start_program(
+        ["psql", "-X", "-q", "-c", command, "-d",
+         server.conninfo(application=application, replication="database", database="postgres")],
+        name=application)
+    pid, = wait_for("the walsender", lambda: walsender_pids(server, application, record_begin(record)))
+    return psql, pid
+
+
 class Holder:
     """A transaction of another session that stays open."""
 
@@ -74,11 +84,7 @@ class Waits(LiveTest):
         with recording(server) as record:
             holder = Holder(server, "lock table w_table")
             began = time.time()
-            psql = server.start_program(
-                ["psql", "-X", "-q", "-c", "COPY (select 1 from w_table limit 1) TO STDOUT", "-d",
-                 server.conninfo(application="w_locked", replication="database", database="postgres")],
-                name="w_locked")
-            pid, = wait_for("the walsender", lambda: walsender_pids(server, "w_locked", record_begin(record)))
+            psql, pid = start_walsender(server, record, "w_locked", "COPY (select 1 from w_table limit 1) TO STDOUT")
             window = held(server, "relation", pid)
             holder.end()
             psql.expect()
@@ -92,11 +98,7 @@ class Waits(LiveTest):
         server = primary_with_table()
         with recording(server) as record:
             holder = Holder(server, "lock table w_table")
-            psql = server.start_program(
-                ["psql", "-X", "-q", "-c", "COPY (select 1 from w_table limit 1) TO STDOUT", "-d",
-                 server.conninfo(application="w_held", replication="database", database="postgres")],
-                name="w_held")
-            pid, = wait_for("the walsender", lambda: walsender_pids(server, "w_held", record_begin(record)))
+            psql, pid = start_walsender(server, record, "w_held", "COPY (select 1 from w_table limit 1) TO STDOUT")
             before = held(server, "relation", pid)
             os.kill(pid, signal.SIGSTOP)
             wait_for("it to stop", lambda: stat_fields(pid)[0] == "T")
@@ -116,11 +118,7 @@ class Waits(LiveTest):
         server = primary_with_table()
         with recording(server) as record:
             holder = Holder(server, "insert into w_table values (0, '')")
-            psql = server.start_program(
-                ["psql", "-X", "-q", "-c", "CREATE_REPLICATION_SLOT w_slot LOGICAL test_decoding", "-d",
-                 server.conninfo(application="w_slot", replication="database", database="postgres")],
-                name="w_slot")
-            pid, = wait_for("the walsender", lambda: walsender_pids(server, "w_slot", record_begin(record)))
+            psql, pid = start_walsender(server, record, "w_slot", "CREATE_REPLICATION_SLOT w_slot LOGICAL test_decoding")
             window = held(server, "transactionid", pid)
             holder.end()
             psql.expect()
