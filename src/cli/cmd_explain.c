@@ -198,6 +198,8 @@ enum ws_exit ws_cmd_explain(const struct ws_options *options, struct ws_error *e
 {
 	static const struct ws_view_ops ops = {
 		.view = WS_VIEW_EXPLAIN,
+		.alone = true,
+		.clusters = true,
 		.record = record,
 		.command = command,
 		.finish = finish,

@@ -47,7 +47,7 @@ static int freeze(struct ws_replay *source, struct ws_freeze *f, struct ws_error
 	f->to_ns = options->to.kind ? source->to_ns : UINT64_MAX;
 	f->from_wall_ns = ws_model_wall_ns(source->model, f->from_ns);
 	ws_reader_rewind(source->reader);
-	ws_reader_narrow(source->reader, 0, true);
+	ws_reader_narrow(source->reader, &(struct ws_reader_want){ .narrow = false });
 	ws_reader_skip_to(source->reader, f->from_ns);
 	return ws_freeze_run(f, source->reader, err);
 }

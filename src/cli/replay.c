@@ -106,7 +106,7 @@ static int scan(struct ws_replay *s, struct ws_error *err)
 	s->torn = ws_reader_torn(s->reader, s->torn_why, sizeof(s->torn_why));
 	s->begin_ns = state.first_ns;
 	s->end_ns = state.last_ns;
-	if (s->narrow) /* of what was passed over, blocks say when it was */
+	if (s->want.narrow) /* of what was passed over, blocks say when it was */
 		ws_reader_span(s->reader, &s->begin_ns, &s->end_ns);
 	if (ws_model_finish(s->model, s->end_ns))
 		return no_memory(s, err);
@@ -169,14 +169,6 @@ static int set_window(struct ws_replay *s, struct ws_error *err)
 			    ws_time_format(ws_model_wall_ns(s->model, s->end_ns), end));
 }
 
-/* The one process that is asked for; 0: none, or not one. */
-static uint32_t narrow_pid(const struct ws_filter *filter)
-{
-	uint32_t pid = filter->session ? (uint32_t)strtoul(filter->session, NULL, 10) : 0;
-
-	return pid ? pid : filter->pid;
-}
-
 /*
  * Where other sessions count: two of pg_basebackup belong together, and each says so; and that a
  * server stops, which makes another end of one, may be known from others.
@@ -196,58 +188,149 @@ static bool needs_others(const struct ws_session *session)
 	}
 }
 
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 static bool any_needs_others(struct ws_replay *s)
 {
 	size_t count;
 	struct ws_session *const *sessions = ws_model_sessions(s->model, &count);
 
 	for (size_t i = 0; i < count; i++)
-		if (needs_others(sessions[i]))
+		if (needs_others(sessions[i]) &&
+		    bsearch(&sessions[i]->pid, s->pids, s->want.pid_count, sizeof(*s->pids),
+			    by_number))
 			return true;
 	return false;
 }
 
-static int open_replay(struct ws_replay *s, const struct ws_options *options, uint32_t pid,
-		       bool clusters, struct ws_error *err)
+/* Kinds of which there are few: what a session is, what it was told to do, and how it ended. */
+static struct ws_kinds story_kinds(void)
 {
-	const struct ws_filter traced = ws_filter_traced(&options->filter);
+	struct ws_kinds kinds = { 0 };
 
+	for (uint16_t kind = 1; kind <= WS_KIND_KERNEL_LAST; kind++)
+		if (kind != WS_KIND_TURN && kind != WS_KIND_KEEPALIVE && kind != WS_KIND_OFF_CPU &&
+		    kind != WS_KIND_TXN)
+			ws_kinds_add(&kinds, kind);
+	return kinds;
+}
+
+static int open_reader(struct ws_replay *s, const struct ws_options *options, struct ws_error *err)
+{
 	*s = (struct ws_replay){ .options = options, .name = options->file, .fd = -1 };
 	if (options->live && record_live(s, err))
 		return -1;
-	if (ws_reader_open(&s->reader, s->path[0] ? s->path : s->name, err))
-		return -1;
-	s->narrow = pid != 0;
-	ws_reader_narrow(s->reader, pid, clusters);
-	if (scan(s, err))
-		return -1;
-	if (s->narrow && pid != UINT32_MAX && any_needs_others(s)) {
-		s->narrow = false;
-		ws_reader_narrow(s->reader, 0, clusters);
-		if (scan(s, err))
-			return -1;
-	}
+	return ws_reader_open(&s->reader, s->path[0] ? s->path : s->name, err);
+}
+
+static int read_wanted(struct ws_replay *s, struct ws_error *err)
+{
+	ws_reader_narrow(s->reader, &s->want);
+	return scan(s, err);
+}
+
+static int decide(struct ws_replay *s, struct ws_error *err)
+{
+	const struct ws_filter traced = ws_filter_traced(&s->options->filter);
+
 	if (ws_selection_decide(&s->selection, s->model,
-				options->live ? &traced : &options->filter))
+				s->options->live ? &traced : &s->options->filter))
 		return no_memory(s, err);
 	return set_window(s, err);
 }
 
 int ws_replay_open(struct ws_replay *s, const struct ws_options *options, struct ws_error *err)
 {
-	return open_replay(s, options, 0, true, err);
-}
-
-int ws_replay_open_narrow(struct ws_replay *s, const struct ws_options *options, bool clusters,
-			  struct ws_error *err)
-{
-	return open_replay(s, options, narrow_pid(&options->filter), clusters, err);
+	return open_reader(s, options, err) || read_wanted(s, err) || decide(s, err) ? -1 : 0;
 }
 
 int ws_replay_open_times(struct ws_replay *s, const struct ws_options *options,
 			 struct ws_error *err)
 {
-	return open_replay(s, options, UINT32_MAX, false, err);
+	if (open_reader(s, options, err))
+		return -1;
+	s->want.narrow = true;
+	return read_wanted(s, err) || decide(s, err) ? -1 : 0;
+}
+
+/* The processes of the sessions that match, or may once more is read of them. */
+static int collect_pids(struct ws_replay *s, struct ws_filter filter)
+{
+	size_t count;
+	struct ws_session *const *sessions = ws_model_sessions(s->model, &count);
+	const enum ws_session_kind kind = filter.kind;
+
+	s->pids = calloc(count + 1, sizeof(*s->pids));
+	if (!s->pids)
+		return -1;
+	filter.kind = WS_SESSION_KIND_UNKNOWN; /* any */
+	for (size_t i = 0; i < count; i++)
+		if ((!kind || !sessions[i]->kind || sessions[i]->kind == kind) &&
+		    ws_filter_match(&filter, sessions[i], ws_model_server(s->model, sessions[i])))
+			s->pids[s->want.pid_count++] = sessions[i]->pid;
+	qsort(s->pids, s->want.pid_count, sizeof(*s->pids), by_number);
+	return 0;
+}
+
+/* Whom the filter means, by reading what says so of all. */
+static int find_pids(struct ws_replay *s, const struct ws_filter *filter, struct ws_error *err)
+{
+	if (filter->slot || filter->kind)
+		s->want.kinds = story_kinds();
+	else
+		ws_kinds_add(&s->want.kinds, WS_KIND_SESSION);
+	if (read_wanted(s, err))
+		return -1;
+	if (collect_pids(s, s->options->live ? ws_filter_traced(filter) : *filter))
+		return no_memory(s, err);
+	/* Of a session whose first records are missing, what it does later may tell its kind. */
+	if (filter->kind && s->lost)
+		s->want.narrow = false;
+	s->want.kinds = (struct ws_kinds){ 0 };
+	return 0;
+}
+
+static int narrow(struct ws_replay *s, struct ws_error *err)
+{
+	const struct ws_filter *filter = &s->options->filter;
+	uint32_t pid = filter->session ? (uint32_t)strtoul(filter->session, NULL, 10) : filter->pid;
+
+	if (!pid && !filter->app && !filter->slot && !filter->kind)
+		return 0;
+	s->want.narrow = true;
+	if (!pid && find_pids(s, filter, err))
+		return -1;
+	if (pid) {
+		s->pids = malloc(sizeof(*s->pids));
+		if (!s->pids)
+			return no_memory(s, err);
+		s->pids[s->want.pid_count++] = pid;
+	}
+	s->want.pids = s->pids;
+	return 0;
+}
+
+int ws_replay_open_narrow(struct ws_replay *s, const struct ws_options *options, bool clusters,
+			  struct ws_error *err)
+{
+	if (open_reader(s, options, err) || narrow(s, err))
+		return -1;
+	if (read_wanted(s, err))
+		return -1;
+	if (s->want.narrow && any_needs_others(s)) {
+		s->want.kinds = story_kinds();
+		if (read_wanted(s, err))
+			return -1;
+	}
+	/* For the passes to come: the model knows nothing of them. */
+	s->want.clusters = clusters;
+	ws_reader_narrow(s->reader, &s->want);
+	return decide(s, err);
 }
 
 void ws_replay_deinit(struct ws_replay *s)
@@ -255,6 +338,7 @@ void ws_replay_deinit(struct ws_replay *s)
 	ws_selection_deinit(&s->selection);
 	ws_model_free(s->model);
 	ws_reader_free(s->reader);
+	free(s->pids);
 	ws_cleanup_close(&s->fd);
 	*s = (struct ws_replay){ .fd = -1 };
 }

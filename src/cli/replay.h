@@ -23,7 +23,8 @@ struct ws_replay {
 	uint64_t from_ns, to_ns;       /* what is looked at */
 	bool windowed;		       /* --from or --to */
 	bool has_to;		       /* to_ns is a limit, not just the end */
-	bool narrow;		       /* other sessions are not read */
+	struct ws_reader_want want;    /* what is read of it */
+	uint32_t *pids;		       /* of the sessions that are, if not all are */
 	uint64_t lost;		       /* events known to be missing */
 	bool torn;
 	char torn_why[256];
@@ -32,11 +33,11 @@ struct ws_replay {
 /* Records first if the options say --live. Release with ws_replay_deinit, also after a failure. */
 int ws_replay_open(struct ws_replay *source, const struct ws_options *options,
 		   struct ws_error *err);
-/* The same for who looks at each session alone: where one is asked for (--session, --pid), what is
- * of others is not read. `clusters`: but what is of whole servers is. */
+/* The same for who looks at the sessions that are asked for alone: of others only what says which
+ * those are is read, and what tells why they ended. `clusters`: what is of whole servers, too. */
 int ws_replay_open_narrow(struct ws_replay *source, const struct ws_options *options, bool clusters,
-			  struct ws_error *err); /* And for who wants to know only from when to when
-						    it is: the window. */
+			  struct ws_error *err);
+/* And for who wants to know only from when to when it is: the window. */
 int ws_replay_open_times(struct ws_replay *source, const struct ws_options *options,
 			 struct ws_error *err);
 void ws_replay_deinit(struct ws_replay *source);

@@ -116,7 +116,7 @@ enum ws_exit ws_view_main(const struct ws_options *options, const struct ws_view
 	struct ws_export_options export_options = { 0 };
 	enum ws_exit status = WS_EXIT_FAILED;
 
-	if (ops->alone ? ws_replay_open_narrow(&run.source, options, false, err)
+	if (ops->alone ? ws_replay_open_narrow(&run.source, options, ops->clusters, err)
 		       : ws_replay_open(&run.source, options, err))
 		goto out;
 	ws_view_screen(options, &export_options);

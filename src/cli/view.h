@@ -25,7 +25,8 @@ struct ws_view_run {
  * may be NULL. Only wanted sessions are told. */
 struct ws_view_ops {
 	enum ws_view view;
-	bool alone; /* what it says of a session it takes from that session's records */
+	bool alone;    /* what it says of a session it takes from that session's records ... */
+	bool clusters; /* ... and those of its server */
 	/* Each record, behind the model. */
 	int (*record)(struct ws_view_run *run, const struct ws_model *model,
 		      const struct ws_rec *rec);

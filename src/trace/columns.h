@@ -14,6 +14,7 @@
 
 #include "base/text.h"
 #include "trace/format.h"
+#include "trace/trace.h"
 
 #define WS_AREA_START	 WS_REC_SIZE_MAX
 #define WS_AREA_ALIGN(n) (((n) + 7) & ~(size_t)7)
@@ -72,8 +73,9 @@ void ws_decoder_free(struct ws_decoder *decoder);
  * places. The area has room for WS_AREA_START + record_bytes + 8 * count bytes, of which the part
  * in front of WS_AREA_START is zero. Returns 1, 0 if the content is not sound, -1 if memory ran
  * out. The records' heads have the right size and kind; whether the records are sound is not known.
+ * With `only`, of records of other kinds nothing but size and kind is there.
  */
 int ws_decoder_run(struct ws_decoder *decoder, const void *content, size_t size, size_t count,
-		   size_t record_bytes, char *area, uint32_t *offset);
+		   size_t record_bytes, const struct ws_kinds *only, char *area, uint32_t *offset);
 
 #endif

@@ -310,8 +310,53 @@ static int get_bytes(const struct ws_decoder *decoder, const struct class *class
 	return 0;
 }
 
+/* How many records take part in the columns of this size, and how many runs begin with one. */
+static size_t count_pairs(const struct ws_decoder *decoder, const struct class *class,
+			  uint16_t min_size, size_t *anchors)
+{
+	size_t record = class->first_record, count = 0;
+
+	*anchors = 0;
+	for (uint32_t run = class->first_run; run < class->first_run + class->runs; run++) {
+		size_t before = count, end = record + decoder->run_count[run];
+
+		for (; record < end; record++)
+			count += decoder->size[record] >= min_size;
+		*anchors += count > before;
+	}
+	return count;
+}
+
+/* Passes over all that the class has, as get_columns() and get_bytes() do. */
+static int skip_class(const struct ws_decoder *decoder, const struct class *class,
+		      struct ws_cursor *in)
+{
+	const struct ws_columns_kind *kind = class->columns;
+	size_t from = kind ? kind->disk.short_size : 0, count = 0, anchors = 0, bytes = 0;
+
+	for (unsigned int i = 0; kind && i < kind->disk.columns; i++) {
+		const struct ws_disk_column *column = &kind->column[i];
+
+		if (i == 0 || i == kind->short_columns)
+			count = count_pairs(decoder, class,
+					    i < kind->short_columns ? 0 : kind->disk.long_size,
+					    &anchors);
+		if (column->predict == WS_PREDICT_BYTES) {
+			if (!ws_cursor_bytes(in, count * column->arg))
+				return -1;
+		} else if (ws_numbers_skip(in, anchors) || ws_numbers_skip(in, count - anchors)) {
+			return -1;
+		}
+	}
+	if (kind && !(kind->disk.flags & WS_DISK_KIND_TAIL))
+		return 0;
+	for (size_t i = class->first_record; i < class->first_record + class->records; i++)
+		bytes += decoder->size[i] - from;
+	return ws_cursor_bytes(in, bytes) ? 0 : -1;
+}
+
 int ws_decoder_run(struct ws_decoder *decoder, const void *content, size_t size, size_t count,
-		   size_t record_bytes, char *area, uint32_t *offset)
+		   size_t record_bytes, const struct ws_kinds *only, char *area, uint32_t *offset)
 {
 	struct ws_cursor in = { content, (const uint8_t *)content + size };
 	size_t i;
@@ -324,6 +369,11 @@ int ws_decoder_run(struct ws_decoder *decoder, const void *content, size_t size,
 	for (i = 0; i < decoder->classes; i++) {
 		const struct class *class = &decoder->class[i];
 
+		if (only && !ws_kinds_have(only, class->kind)) {
+			if (skip_class(decoder, class, &in))
+				return 0;
+			continue;
+		}
 		if (class->columns && get_columns(decoder, class, area, &in))
 			return 0;
 		if (get_bytes(decoder, class, area, &in))

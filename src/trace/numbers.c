@@ -117,6 +117,19 @@ int ws_numbers_get(struct ws_cursor *in, uint64_t *value, size_t count)
 	return 0;
 }
 
+int ws_numbers_skip(struct ws_cursor *in, size_t count)
+{
+	const uint8_t *mode = count ? ws_cursor_bytes(in, 1) : NULL;
+	size_t size = 0;
+
+	if (!count)
+		return 0;
+	if (!mode || *mode > WS_NUMBERS_SAME)
+		return -1;
+	size = *mode == WS_NUMBERS_SAME ? sizeof(uint64_t) : *mode * count;
+	return ws_cursor_bytes(in, size) ? 0 : -1;
+}
+
 static bool takes_part(const char *area, uint32_t offset, uint16_t min_size)
 {
 	return ws_load(area + offset + offsetof(struct ws_rec, size), 2) >= min_size;

@@ -103,10 +103,9 @@ void ws_reader_rewind(struct ws_reader *reader)
 	begin(reader);
 }
 
-void ws_reader_narrow(struct ws_reader *reader, uint32_t pid, bool clusters)
+void ws_reader_narrow(struct ws_reader *reader, const struct ws_reader_want *want)
 {
-	reader->want.pid = pid;
-	reader->want.clusters = clusters;
+	reader->want = ws_source_want(want);
 }
 
 const struct ws_trace_info *ws_reader_info(const struct ws_reader *reader)
@@ -179,7 +178,7 @@ static bool is_wanted_signal(const struct ws_reader *reader, const struct ws_rec
 {
 	const struct ws_rec_signal *signal = (const void *)rec;
 
-	if (signal->target_pid == reader->want.pid)
+	if (ws_source_wants_pid(&reader->want, signal->target_pid))
 		return true;
 	for (size_t i = 0; i < reader->server_count; i++)
 		if (reader->servers[i] == signal->target_pid)
@@ -189,13 +188,14 @@ static bool is_wanted_signal(const struct ws_reader *reader, const struct ws_rec
 
 static bool is_wanted(struct ws_reader *reader, const struct ws_rec *rec)
 {
-	if (!reader->want.pid || rec->kind == WS_KIND_GAP)
+	if (!reader->want.of.narrow || rec->kind == WS_KIND_GAP)
 		return true;
 	if (rec->kind == WS_KIND_SERVER)
 		note_server(reader, rec->pid);
 	if (rec->kind == WS_KIND_SIGNAL)
 		return is_wanted_signal(reader, rec);
-	return !rec->pid || !rec->start_ns || rec->pid == reader->want.pid;
+	return !rec->pid || !rec->start_ns || ws_kinds_have(&reader->want.of.kinds, rec->kind) ||
+	       ws_source_wants_pid(&reader->want, rec->pid);
 }
 
 /* The next record of the block. One that is not sound is a gap: nobody else has to be prepared for

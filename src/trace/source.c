@@ -126,9 +126,37 @@ static int expect_header(struct ws_source *source, uint64_t at, struct ws_disk_b
 	return 1;
 }
 
-/* Has the block records of other kinds than sessions' and clocks? */
-static bool has_others(const struct ws_source *source, const struct ws_block_index *index,
-		       const struct ws_disk_block *block)
+bool ws_source_wants_pid(const struct ws_source_want *want, uint32_t pid)
+{
+	size_t low = 0, high = want->of.pid_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (want->of.pids[middle] == pid)
+			return true;
+		if (want->of.pids[middle] < pid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+struct ws_source_want ws_source_want(const struct ws_reader_want *of)
+{
+	struct ws_source_want want = { .of = *of, .kinds = of->kinds };
+
+	for (uint16_t kind = 0; kind < WS_KIND_MAX; kind++)
+		if (!ws_index_is_session_kind(kind) && (kind != WS_KIND_CLUSTER || of->clusters))
+			ws_kinds_add(&want.kinds, kind);
+	return want;
+}
+
+/* Has the block records of kinds that are wanted, whose ever they are? (The header has the clocks.)
+ */
+static bool has_kind(const struct ws_source *source, const struct ws_block_index *index,
+		     const struct ws_disk_block *block)
 {
 	/* The counts stand in front of the index. */
 	const char *at = index->clock - sizeof(struct ws_disk_index) -
@@ -138,32 +166,38 @@ static bool has_others(const struct ws_source *source, const struct ws_block_ind
 		struct ws_disk_count count;
 
 		memcpy(&count, at, sizeof(count));
-		if (!ws_index_is_session_kind(count.kind) && count.kind != WS_KIND_CLOCK &&
-		    (count.kind != WS_KIND_CLUSTER || source->want.clusters))
+		if (count.kind >= WS_KIND_MAX ||
+		    (count.kind != WS_KIND_CLOCK && ws_kinds_have(&source->want.kinds, count.kind)))
 			return true;
 	}
 	return false;
 }
 
-static bool has_pid(const struct ws_block_index *index, uint32_t pid)
+static bool has_pid(const struct ws_source *source, const struct ws_block_index *index)
 {
-	for (unsigned int i = 0; i < index->pids; i++)
-		if (memcmp(index->pid + i * sizeof(pid), &pid, sizeof(pid)) == 0)
+	for (unsigned int i = 0; i < index->pids; i++) {
+		uint32_t pid;
+
+		memcpy(&pid, index->pid + i * sizeof(pid), sizeof(pid));
+		if (ws_source_wants_pid(&source->want, pid))
 			return true;
+	}
 	return false;
 }
 
-/* By what its header says: need its content not be looked at? */
-static bool is_unwanted(const struct ws_source *source, const struct ws_disk_block *block,
-			const struct ws_block_index *index)
+/* What of a block has to be looked at, by what its header says. */
+enum need { NEED_NOTHING, NEED_KINDS, NEED_ALL };
+
+static enum need need_of(const struct ws_source *source, const struct ws_disk_block *block,
+			 const struct ws_block_index *index)
 {
 	const struct ws_source_want *want = &source->want;
 
 	if (index->flags & WS_DISK_INDEX_CHECKPOINT)
-		return !want->checkpoints;
-	if (!(index->flags & WS_DISK_INDEX_COMPLETE))
-		return false;
-	return want->pid && !has_pid(index, want->pid) && !has_others(source, index, block);
+		return want->checkpoints ? NEED_ALL : NEED_NOTHING;
+	if (!(index->flags & WS_DISK_INDEX_COMPLETE) || !want->of.narrow || has_pid(source, index))
+		return NEED_ALL;
+	return has_kind(source, index, block) ? NEED_KINDS : NEED_NOTHING;
 }
 
 /* The clocks of a block that is passed over, as records. */
@@ -204,9 +238,24 @@ static int pass_over(struct ws_source *source, uint64_t at, const struct ws_disk
 	return got < 0 ? -1 : got > 0;
 }
 
-/* The records behind a sound header. Returns 1, 0 if they are not what it says, -1 on errors. */
+/* Of other kinds the area has no more than the head. */
+static void leave_out(struct ws_source *source, const struct ws_kinds *only)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < source->count; i++) {
+		const struct ws_rec *rec = (const void *)(source->area + source->offset[i]);
+
+		if (ws_kinds_have(only, rec->kind))
+			source->offset[kept++] = source->offset[i];
+	}
+	source->count = kept;
+}
+
+/* The records behind a sound header, of these kinds alone (NULL: of all). Returns 1, 0 if they are
+ * not what it says, -1 on errors. */
 static int read_records(struct ws_source *source, uint64_t at, const struct ws_disk_block *block,
-			struct ws_error *err)
+			const struct ws_kinds *only, struct ws_error *err)
 {
 	long got =
 		read_at(source, source->stored, block->stored_bytes, at + block->header_size, err);
@@ -222,10 +271,12 @@ static int read_records(struct ws_source *source, uint64_t at, const struct ws_d
 	if (ZSTD_isError(plain) || plain != block->plain_bytes)
 		return 0;
 	got = ws_decoder_run(source->decoder, source->plain, plain, block->records,
-			     block->record_bytes, source->area, source->offset);
+			     block->record_bytes, only, source->area, source->offset);
 	if (got < 0)
 		return ws_error_errno(err, ENOMEM, WHAT, source->path);
 	source->count = got ? block->records : 0;
+	if (only)
+		leave_out(source, only);
 	source->decoded += got > 0;
 	return (int)got;
 }
@@ -280,14 +331,18 @@ static int find_block(struct ws_source *source, uint64_t *at, struct ws_disk_blo
 		      struct ws_block_index *index, struct ws_error *err)
 {
 	int rc = expect_header(source, *at, block, index, err);
+	enum need need;
 
 	for (;;) {
 		if (rc == 0)
 			rc = find_header(source, at, block, index, err);
 		if (rc <= 0)
 			return rc;
-		rc = is_unwanted(source, block, index) ? pass_over(source, *at, block, index, err)
-						       : read_records(source, *at, block, err);
+		need = need_of(source, block, index);
+		rc = need == NEED_NOTHING
+			     ? pass_over(source, *at, block, index, err)
+			     : read_records(source, *at, block,
+					    need == NEED_ALL ? NULL : &source->want.kinds, err);
 		if (rc)
 			return rc;
 		announce(source, block);

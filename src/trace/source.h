@@ -11,10 +11,12 @@
 
 /* Which blocks are wanted. */
 struct ws_source_want {
-	uint32_t pid;	  /* those with a session of this process, or none; 0: all */
-	bool clusters;	  /* and those with WS_KIND_CLUSTER */
-	bool checkpoints; /* those that repeat what is known */
+	struct ws_reader_want of; /* those that have something of it */
+	struct ws_kinds kinds;	  /* that are wanted whose ever they are */
+	bool checkpoints;	  /* those that repeat what is known */
 };
+struct ws_source_want ws_source_want(const struct ws_reader_want *of);
+bool ws_source_wants_pid(const struct ws_source_want *want, uint32_t pid);
 
 struct ws_source {
 	int fd; /* the caller's */

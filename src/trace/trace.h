@@ -88,12 +88,28 @@ void ws_reader_free(struct ws_reader *reader);
 const struct ws_trace_info *ws_reader_info(const struct ws_reader *reader);
 /* Back to the start. What was there when it was opened is what there is. */
 void ws_reader_rewind(struct ws_reader *reader);
-/*
- * Only the sessions of this process (0: all), and the records that belong to no session: all gaps,
- * clocks and so on. Blocks that hold nothing else are passed over; if `clusters` is not set, also
- * those that have WS_KIND_CLUSTER records.
- */
-void ws_reader_narrow(struct ws_reader *reader, uint32_t pid, bool clusters);
+struct ws_kinds {
+	uint64_t bits[WS_KIND_MAX / 64];
+};
+static inline bool ws_kinds_have(const struct ws_kinds *kinds, uint16_t kind)
+{
+	return kind < WS_KIND_MAX && kinds->bits[kind / 64] >> kind % 64 & 1;
+}
+static inline void ws_kinds_add(struct ws_kinds *kinds, uint16_t kind)
+{
+	kinds->bits[kind / 64] |= 1ULL << kind % 64;
+}
+
+/* What of a recording is wanted besides what belongs to no session: all gaps, clocks and so on. */
+struct ws_reader_want {
+	bool narrow;	      /* if not: everything, whatever stands below */
+	const uint32_t *pids; /* ascending: all of the sessions of these processes */
+	size_t pid_count;
+	struct ws_kinds kinds; /* of all other sessions the records of these kinds */
+	bool clusters;	       /* WS_KIND_CLUSTER */
+};
+/* Blocks that hold nothing that is wanted are passed over. `pids` stay the caller's, and there. */
+void ws_reader_narrow(struct ws_reader *reader, const struct ws_reader_want *want);
 /* Begins with the last segment that begins before this time, and what that repeats at its start. To
  * be called before the first record is read; rewinding takes it back. */
 void ws_reader_skip_to(struct ws_reader *reader, uint64_t mono_ns);

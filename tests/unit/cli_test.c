@@ -200,6 +200,90 @@ static void test_filters_choose_sessions(void **state)
 		       "no time between");
 }
 
+/* Of a line of JSON. */
+static bool is_of(json_t *line, json_t *sessions)
+{
+	const char *session = json_string_value(json_object_get(line, "session"));
+
+	return session && json_object_get(sessions, session);
+}
+
+/* The lines that are of these sessions; of none (groups and clusters) are none. */
+static json_t *json_lines(const char *text, json_t *sessions)
+{
+	json_t *found = json_array(), *line;
+	size_t len;
+
+	for (; *text; text += len + 1) {
+		len = strcspn(text, "\n");
+		line = json_loadb(text, len, 0, NULL);
+		assert_non_null(line);
+		if (!sessions || is_of(line, sessions))
+			json_array_append(found, line);
+		json_decref(line);
+	}
+	return found;
+}
+
+static json_t *names_of(json_t *lines)
+{
+	json_t *names = json_object(), *line;
+	size_t i;
+
+	json_array_foreach(lines, i, line) json_object_set_new(
+		names, json_string_value(json_object_get(line, "session")), json_true());
+	return names;
+}
+
+/* Only these sessions are read: that must not show. */
+static void test_what_a_filter_leaves_is_as_without_it(void **state)
+{
+	static const char *const filters[] = {
+		"--app=standby1",  "--app=nobody",   "--slot=sub",
+		"--kind=physical", "--kind=logical", "--kind=backup",
+		"--kind=sql",	   "--pid=4001",     "--session=4003.100600",
+	};
+	static const char *const commands[] = { "sessions", "history", "timeline",
+						"hist",	    "trace",   "explain" };
+	static const int flags[] = { 0, WS_SAMPLE_LOSS, WS_SAMPLE_RUNNING | WS_SAMPLE_REFUSED };
+	size_t matches = 0;
+
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(flags) * WS_ARRAY_SIZE(filters); i++) {
+		const char *filter = filters[i % WS_ARRAY_SIZE(filters)];
+		struct ws_cli_run chosen = { 0 };
+		json_t *lines, *names;
+		char path[64];
+
+		ws_sample_write(path, flags[i / WS_ARRAY_SIZE(filters)]);
+		ws_cli_run(&chosen, ARGS("sessions", "--json", filter, path));
+		lines = json_lines(chosen.out, NULL);
+		names = names_of(lines);
+		matches += json_array_size(lines);
+		for (size_t c = 0; c < WS_ARRAY_SIZE(commands); c++) {
+			struct ws_cli_run all = { 0 }, some = { 0 };
+			json_t *wanted, *got;
+
+			ws_cli_run(&all, ARGS(commands[c], "--json", path));
+			ws_cli_run(&some, ARGS(commands[c], "--json", filter, path));
+			wanted = json_lines(all.out, names);
+			got = json_lines(some.out, names);
+			if (!json_equal(wanted, got))
+				fail_msg("%s %s: %s instead of %s", commands[c], filter, some.out,
+					 all.out);
+			json_decref(wanted);
+			json_decref(got);
+			ws_cli_run_deinit(&all);
+			ws_cli_run_deinit(&some);
+		}
+		json_decref(lines);
+		json_decref(names);
+		ws_cli_run_deinit(&chosen);
+		unlink(path);
+	}
+	assert_true(matches > WS_ARRAY_SIZE(filters));
+}
+
 static void test_show_says_which_sessions_there_are(void **state)
 {
 	ws_cli_refused((struct ws_cli_run){ 0 }, ARGS("show", *state), 2,
@@ -567,6 +651,7 @@ int main(void)
 		cmocka_unit_test(test_a_recording_with_loss_says_so_with_status_3),
 		cmocka_unit_test(test_filters_choose_sessions),
 		cmocka_unit_test(test_a_signal_is_traced_with_the_session_it_was_sent_to),
+		cmocka_unit_test(test_what_a_filter_leaves_is_as_without_it),
 		cmocka_unit_test(test_show_says_which_sessions_there_are),
 		cmocka_unit_test(test_an_import_of_its_own_output_is_refused),
 		cmocka_unit_test(test_filters_must_all_hold),

@@ -64,8 +64,24 @@ static void encode(struct fixture *f)
 
 static int decode(struct fixture *f, const void *content, size_t size)
 {
-	return ws_decoder_run(f->decoder, content, size, f->count, f->bytes, f->back,
+	return ws_decoder_run(f->decoder, content, size, f->count, f->bytes, NULL, f->back,
 			      f->back_offset);
+}
+
+static void expect_alone(struct fixture *f, uint16_t kind)
+{
+	struct ws_kinds only = { 0 };
+
+	ws_kinds_add(&only, kind);
+	assert_int_equal(ws_decoder_run(f->decoder, f->content.data, f->content.len, f->count,
+					f->bytes, &only, f->back, f->back_offset),
+			 1);
+	for (size_t i = 0; i < f->count; i++) {
+		const struct ws_rec *want = (const void *)(f->area + f->offset[i]);
+		const struct ws_rec *got = (const void *)(f->back + f->back_offset[i]);
+
+		assert_memory_equal(got, want, want->kind == kind ? want->size : 4);
+	}
 }
 
 static void expect_back(struct fixture *f)
@@ -80,6 +96,8 @@ static void expect_back(struct fixture *f)
 		assert_int_equal(got->size, want->size);
 		assert_memory_equal(got, want, want->size);
 	}
+	for (uint16_t kind = 1; kind < WS_KIND_MAX; kind++)
+		expect_alone(f, kind);
 }
 
 static void test_numbers_of_any_size_come_back(void **state)

@@ -858,6 +858,7 @@ static void one_session_is_read_without_the_others(void **state)
 	struct fixture *f = *state;
 	uint64_t decoded, passed, first, last, all_first, all_last;
 	struct rec_list wanted = { 0 };
+	const uint32_t pid = 5007;
 	struct ws_reader *reader;
 	const struct ws_rec *rec;
 	size_t i = 0;
@@ -875,7 +876,8 @@ static void one_session_is_read_without_the_others(void **state)
 		;
 	ws_reader_span(reader, &all_first, &all_last);
 	ws_reader_rewind(reader);
-	ws_reader_narrow(reader, 5007, false);
+	ws_reader_narrow(reader,
+			 &(struct ws_reader_want){ .narrow = true, .pids = &pid, .pid_count = 1 });
 	for (i = 0; ws_reader_next(reader, &rec, NULL) > 0;) {
 		assert_true(i < wanted.count);
 		expect_same(rec, wanted.rec[i++]);

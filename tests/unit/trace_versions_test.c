@@ -90,13 +90,15 @@ static void each_version_comes_back_record_by_record(void **state)
 /* Nothing says whose records a block has: all are read, and those of others left out. */
 static void one_session_of_an_older_recording_is_read(void **state)
 {
+	const uint32_t pid = 4002;
 	struct ws_reader *reader;
 	const struct ws_rec *rec;
 	size_t count = 0;
 
 	(void)state;
 	assert_int_equal(ws_reader_open(&reader, fixtures[0].path, NULL), 0);
-	ws_reader_narrow(reader, 4002, false);
+	ws_reader_narrow(reader,
+			 &(struct ws_reader_want){ .narrow = true, .pids = &pid, .pid_count = 1 });
 	while (ws_reader_next(reader, &rec, NULL) > 0) {
 		assert_true(!rec->start_ns || rec->pid == 4002 || rec->kind == WS_KIND_GAP);
 		count += rec->pid == 4002;
