@@ -69,9 +69,10 @@ enum ws_site {
 	WS_SITE_TARGET_LOGICAL = 51,
 	WS_SITE_TARGET_LOGICAL_STANDBY = 52,
 	WS_SITE_BACKUP_MANIFEST = 53, /* SendBackupManifest */
-	/* logical decoding: what the server counts, and what it writes to disk and reads back */
+	/* logical decoding: what the server counts when it has spilled or streamed, and what it
+	 * writes to disk and reads back */
 	WS_SITE_SLOT_CONTEXT = 54,
-	WS_SITE_DECODING_STATS = 55,
+	WS_SITE_SPILL_STATS = 55,
 	WS_SITE_SPILL_START = 56,
 	WS_SITE_SPILL_END = 57,
 	WS_SITE_RESTORE_START = 58,
@@ -80,7 +81,8 @@ enum ws_site {
 	WS_SITE_RESTORE_THIRD_END = 61,
 	WS_SITE_TXN_START = 62,
 	WS_SITE_BACKUP_UPLOAD = 63, /* AppendIncrementalManifestData, 17 and later */
-	WS_SITE_COUNT = 64,
+	WS_SITE_STREAM_STATS = 64,
+	WS_SITE_COUNT = 65,
 };
 
 #define WS_UNKNOWN \
@@ -219,7 +221,7 @@ struct ws_offsets {
 	__u32 reorder_last_txn;
 	__u32 reorder_private;
 	__u32 reorder_size;
-	__u32 reorder_stats; /* eight counters from spillTxns to totalBytes, 14 and later */
+	__u32 reorder_stats; /* six counters from spillTxns to streamBytes, 14 and later */
 	__u32 txn_flags;
 	__u32 txn_xid;
 	__u32 txn_first_lsn;
@@ -292,7 +294,8 @@ enum ws_entry_flags {
 	WS_ENTRY_NESTED = 1 << 7, /* inside XLogSendLogical: waits and replies begin no turn */
 };
 
-/* Counters of struct ReorderBuffer, in their order. */
+/* Counters of struct ReorderBuffer, in their order: those that change once for a piece, none that
+ * does for each transaction. */
 enum ws_decoding_stat {
 	WS_STAT_SPILL_TXNS,
 	WS_STAT_SPILL_COUNT,
@@ -300,8 +303,6 @@ enum ws_decoding_stat {
 	WS_STAT_STREAM_TXNS,
 	WS_STAT_STREAM_COUNT,
 	WS_STAT_STREAM_BYTES,
-	WS_STAT_TOTAL_TXNS,
-	WS_STAT_TOTAL_BYTES,
 	WS_STAT_COUNT,
 };
 

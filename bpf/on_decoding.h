@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * on_decoding.h: what logical decoding writes to disk and reads back, and what the server counts of
- * it. A few hits per transaction or per piece that does not fit into logical_decoding_work_mem,
- * none per change. Functions of other backends, too (SQL decodes as well): those have no entry.
+ * it. A few hits per piece that does not fit into logical_decoding_work_mem, none per change or
+ * small transaction. Functions of other backends, too (SQL decodes as well): those have no entry.
  */
 #ifndef WS_ON_DECODING_H
 #define WS_ON_DECODING_H
@@ -21,21 +21,36 @@ static __always_inline void on_SLOT_CONTEXT(struct pt_regs *ctx)
 	e->decoding.slot_context = context;
 }
 
-/* UpdateDecodingStats(ctx) reports what ctx->reorder has counted, and sets that to 0. */
-static __always_inline void on_DECODING_STATS(struct pt_regs *ctx)
+/*
+ * UpdateDecodingStats(ctx) reports what ctx->reorder has counted, and sets that to 0. Each
+ * transaction calls it at its end; what counts here was reported when it was spilled or streamed,
+ * and the calls there are rare.
+ */
+static __always_inline void stats(struct pt_regs *ctx)
 {
 	__u64 context = REGISTER(WS_ARG1(ctx)), reorder = 0;
 	struct ws_entry *e = session_of(current_tgid());
-	__u64 stats[WS_STAT_COUNT];
+	__u64 counted[WS_STAT_COUNT];
 	int i;
 
 	if (!e || cfg.off.logical_reorder == WS_UNKNOWN || cfg.off.reorder_stats == WS_UNKNOWN)
 		return;
 	if (!read_user(e, &reorder, sizeof(reorder), context + cfg.off.logical_reorder) ||
-	    !read_user(e, stats, sizeof(stats), reorder + cfg.off.reorder_stats))
+	    !read_user(e, counted, sizeof(counted), reorder + cfg.off.reorder_stats))
 		return;
 	for (i = 0; i < WS_STAT_COUNT; i++)
-		e->decoding.stats[i] += stats[i];
+		e->decoding.stats[i] += counted[i];
+}
+
+/* The call of it in ReorderBufferSerializeTXN, and in ReorderBufferStreamTXN. */
+static __always_inline void on_SPILL_STATS(struct pt_regs *ctx)
+{
+	stats(ctx);
+}
+
+static __always_inline void on_STREAM_STATS(struct pt_regs *ctx)
+{
+	stats(ctx);
 }
 
 static __always_inline void spill_close(struct ws_entry *e, __u64 now)

@@ -39,7 +39,8 @@
 	X(MESSAGE_REFUSED)     \
 	X(ENDING)              \
 	X(SLOT_CONTEXT)        \
-	X(DECODING_STATS)      \
+	X(SPILL_STATS)         \
+	X(STREAM_STATS)        \
 	X(SPILL_START)         \
 	X(SPILL_END)           \
 	X(RESTORE_START)       \

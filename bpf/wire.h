@@ -641,8 +641,8 @@ enum ws_snapshot {
  * Of the LogicalDecodingContext, its ReorderBuffer and its slot; taken about once a second, if
  * something changed. Counters and times are since the stream began, or since tracing did: the
  * server sets its own to 0 whenever it has reported them (UpdateDecodingStats), and the programs
- * add up what it reports (14 and later). A transaction counts with those subtransactions that are
- * known to be its own.
+ * add up what it reports when it has spilled or streamed (14 and later). A transaction counts with
+ * those subtransactions that are known to be its own.
  */
 struct ws_rec_decoding {
 	struct ws_rec h;     /* the session; no number of its sequence */
@@ -652,7 +652,7 @@ struct ws_rec_decoding {
 	__u64 buffer_bytes;  /* changes held in memory: ReorderBuffer.size */
 	__u64 spill_txns, spill_count, spill_bytes;
 	__u64 stream_txns, stream_count, stream_bytes;
-	__u64 total_txns, total_bytes;
+	__u64 reserved, reserved2;
 	__u32 catalog_xmin;  /* of the slot */
 	__u32 valid;	     /* enum ws_decoding_valid */
 	__u64 candidate_lsn; /* of the slot: restart_lsn as soon as enough is confirmed; 0: none */
@@ -669,15 +669,15 @@ struct ws_rec_decoding {
 	__u32 txn_xid;
 	__u32 txn_flags; /* enum ws_txn_flags */
 	__u32 oldest_xid;
-	__u32 open_txns; /* transactions in the buffer */
-	__u32 snapshot;	 /* enum ws_snapshot */
-	__u32 reserved;
+	__u32 open_txns;  /* transactions in the buffer */
+	__u32 snapshot;	  /* enum ws_snapshot */
+	__u32 output_xid; /* whose change or commit the output plugin was given last; 0: none */
 };
 enum ws_decoding_valid {
 	WS_DECODING_READ = 1 << 0,
 	WS_DECODING_SLOT = 1 << 1, /* with candidate_lsn and catalog_xmin */
 	WS_DECODING_BUFFER = 1 << 2,
-	WS_DECODING_STATS = 1 << 3, /* spill_*, stream_* and total_* */
+	WS_DECODING_STATS = 1 << 3, /* spill_* and stream_* */
 	WS_DECODING_TIMES = 1 << 4, /* spill_ns and restore_ns */
 	WS_DECODING_TXNS = 1 << 5,  /* what is open: 13 and later */
 };

@@ -52,8 +52,6 @@ enum ws_watched {
 	WS_DECODED, /* of decoding: read_lsn, then counters */
 	WS_CONFIRMED,
 	WS_SPILLED,
-	WS_TXNS,
-	WS_TXN_BYTES,
 	WS_SPILL_TIME, /* of writing changes to disk and of reading them back */
 	WS_RESTORE_TIME,
 	WS_TXN_AT, /* in the transaction that counts: where it is */
@@ -103,6 +101,7 @@ struct ws_track {
 	bool has_decoding;
 	struct ws_rec_decoding decoding; /* the last */
 	uint64_t txn_since_ns; /* since when it speaks of one transaction, gathered or handed out */
+	uint64_t output_since_ns;	/* since when the output plugin was given no other one */
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
 
 	struct ws_last_command command;

@@ -105,11 +105,10 @@ static void look_at_output(const struct ws_case *c, struct big *big)
  * server keeps no sum by transaction. */
 static void look_at_gathering(const struct ws_case *c, struct big *big)
 {
-	uint64_t txns = ws_case_known(c, WS_TXNS) ? ws_case_still(c, WS_TXNS) : 0;
+	uint64_t since = c->t->output_since_ns > c->from_ns ? c->t->output_since_ns : c->from_ns;
 
 	big->bytes = big->d->buffer_bytes + ws_case_grown(c, WS_SPILLED);
-	/* The counters come with the end of a transaction: since then no output. */
-	big->lasts = txns;
+	big->lasts = between(since, c->to_ns);
 	if (!(big->d->valid & WS_DECODING_STATS) && big->d->open_txns == 1) {
 		big->bytes = between(big->d->txn_first_lsn, big->d->read_lsn);
 		big->lasts = between(c->t->txn_since_ns, c->to_ns);

@@ -287,6 +287,8 @@ static void feed_txn(struct ws_diagnosis *d, struct ws_track *t, const struct ws
 		t->txn_since_ns = now;
 		t->watch[WS_TXN_AT].known = false;
 	}
+	if (!t->has_decoding || t->decoding.output_xid != r->output_xid)
+		t->output_since_ns = now;
 	if (r->txn_flags & WS_TXN_OUTPUT)
 		at = r->txn_at_lsn;
 	if (r->txn_xid && at)
@@ -327,8 +329,6 @@ static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const stru
 	if (!(r->valid & WS_DECODING_STATS))
 		return;
 	watch(d, &t->watch[WS_SPILLED], r->spill_bytes, now);
-	watch(d, &t->watch[WS_TXNS], r->total_txns, now);
-	watch(d, &t->watch[WS_TXN_BYTES], r->total_bytes, now);
 }
 
 static struct ws_server_track *server_of(struct ws_diagnosis *d, uint32_t pid, bool make)

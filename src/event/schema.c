@@ -529,8 +529,8 @@ static const struct ws_field decoding_fields[] = {
 	IF(UINT, stream_txns, "stream_txns", WS_DECODING_STATS),
 	IF(UINT, stream_count, "stream_count", WS_DECODING_STATS),
 	IF(UINT, stream_bytes, "stream_bytes", WS_DECODING_STATS),
-	IF(UINT, total_txns, "total_txns", WS_DECODING_STATS),
-	IF(UINT, total_bytes, "total_bytes", WS_DECODING_STATS),
+	RESERVED(ws_rec_decoding, reserved),
+	RESERVED(ws_rec_decoding, reserved2),
 	IF(UINT, catalog_xmin, "catalog_xmin", WS_DECODING_SLOT),
 	HIDDEN_FLAGS(ws_rec_decoding, valid, "valid", decoding_valid),
 	NUMBER_OR(LSN, ws_rec_decoding, candidate_lsn, "candidate_lsn", ZERO),
@@ -547,7 +547,7 @@ static const struct ws_field decoding_fields[] = {
 	NUMBER_OR(UINT, ws_rec_decoding, oldest_xid, "oldest_xid", ZERO),
 	IF(UINT, open_txns, "open_txns", WS_DECODING_TXNS),
 	NAMED_OR_ZERO(ENUM, ws_rec_decoding, snapshot, "snapshot", snapshot_names),
-	RESERVED(ws_rec_decoding, reserved),
+	NUMBER_OR(UINT, ws_rec_decoding, output_xid, "output_xid", ZERO),
 #undef IF
 };
 

@@ -62,15 +62,13 @@ static void take_sums(const struct ws_binary *binary, const struct ws_entry *ent
 	const struct ws_server_config *config = &binary->plan.config;
 	const struct ws_decoding *d = &entry->decoding;
 
-	if (config->site_addr[WS_SITE_DECODING_STATS]) {
+	if (config->site_addr[WS_SITE_SPILL_STATS] && config->site_addr[WS_SITE_STREAM_STATS]) {
 		rec->spill_txns = d->stats[WS_STAT_SPILL_TXNS];
 		rec->spill_count = d->stats[WS_STAT_SPILL_COUNT];
 		rec->spill_bytes = d->stats[WS_STAT_SPILL_BYTES];
 		rec->stream_txns = d->stats[WS_STAT_STREAM_TXNS];
 		rec->stream_count = d->stats[WS_STAT_STREAM_COUNT];
 		rec->stream_bytes = d->stats[WS_STAT_STREAM_BYTES];
-		rec->total_txns = d->stats[WS_STAT_TOTAL_TXNS];
-		rec->total_bytes = d->stats[WS_STAT_TOTAL_BYTES];
 		rec->valid |= WS_DECODING_STATS;
 	}
 	if (config->site_addr[WS_SITE_SPILL_START] && config->site_addr[WS_SITE_SPILL_END] &&

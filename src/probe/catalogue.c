@@ -41,7 +41,7 @@
  * unless more was replayed, which is so only where WAL comes out of an archive: samples leave such
  * a target out.
  *
- * slot_context, decoding_stats, spill_*, restore_*, txn_start: SQL functions decode, too; no other
+ * slot_context, stream_stats, spill_*, restore_*, txn_start: SQL functions decode, too; no other
  * backend runs these. restore_*: the functions that walk through a transaction's changes
  * (IterTXNInit, with two calls, and IterTXNNext) are inlined into the one that hands them to the
  * output plugin. Where they are not there are fewer ends than beginnings, the programs see that,
@@ -450,12 +450,22 @@ static const struct ws_probe catalogue[] = {
 		.level = 2,
 	},
 	{
-		.site = WS_SITE_DECODING_STATS,
-		.name = "decoding_stats",
-		.function = "UpdateDecodingStats",
-		.kind = WS_SITE_ENTRY,
+		.site = WS_SITE_SPILL_STATS,
+		.name = "spill_stats",
+		.function = "ReorderBufferSerializeTXN",
+		.kind = WS_SITE_CALL,
+		.callee = "UpdateDecodingStats",
 		.captures = "counters of ctx->reorder (arg 1)",
-		.args = ARG(1),
+		.level = 2,
+		.first_major = 14,
+	},
+	{
+		.site = WS_SITE_STREAM_STATS,
+		.name = "stream_stats",
+		.function = "ReorderBufferStreamTXN",
+		.kind = WS_SITE_CALL,
+		.callee = "UpdateDecodingStats",
+		.captures = "counters of ctx->reorder (arg 1)",
 		.level = 2,
 		.first_major = 14,
 	},

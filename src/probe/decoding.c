@@ -240,6 +240,7 @@ bool ws_decoding_read(const struct ws_decoding_place *place, uint64_t context, b
 		read_snapshot(place, context, rec);
 	if (!reorder)
 		return true;
+	read_at(place, context, off->logical_write_xid, &rec->output_xid, sizeof(uint32_t));
 	if (read_at(place, reorder, off->reorder_size, &rec->buffer_bytes, sizeof(uint64_t)))
 		rec->valid |= WS_DECODING_BUFFER;
 	read_txns(place, context, reorder, rec);

@@ -171,6 +171,13 @@ static bool find_entry(const struct search *s)
 	return choose(s, 0);
 }
 
+/* What a function does last may be a jump to the callee, with its arguments as for a call. Nothing
+ * is behind it. */
+static bool is_tail_call(const struct search *s, const struct ws_insn *insn)
+{
+	return insn->kind == WS_INSN_JUMP && s->query->probe->kind == WS_SITE_CALL;
+}
+
 /* Is this a call of the row's callee? `slots` marks the calls through the table, if it is one of
  * those. */
 static bool is_wanted_call(const struct search *s, size_t i, const bool *slots)
@@ -181,7 +188,8 @@ static bool is_wanted_call(const struct search *s, size_t i, const bool *slots)
 
 	if (s->query->table)
 		return slots[i];
-	if (insn->kind == WS_INSN_CALL && s->query->callee && insn->target == s->query->callee)
+	if (s->query->callee && insn->target == s->query->callee &&
+	    (insn->kind == WS_INSN_CALL || is_tail_call(s, insn)))
 		return true;
 	if (insn->kind == WS_INSN_CALL)
 		import = ws_image_plt_name(image, insn->target);

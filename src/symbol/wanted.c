@@ -68,6 +68,7 @@ static const struct ws_symbol_wanted wanted[] = {
 	FUNCTION("ReorderBufferQueueChange", "reorderbuffer.c", 10),
 	FUNCTION("ReorderBufferRestoreChanges", "reorderbuffer.c", 10),
 	FUNCTION("ReorderBufferSerializeTXN", "reorderbuffer.c", 10),
+	FUNCTION("ReorderBufferStreamTXN", "reorderbuffer.c", 14),
 	VARIABLE("ReplicationSlotCtl", "slot.c", 10),
 	FUNCTION("SendBackupManifest", "backup_manifest.c", 13),
 	FUNCTION("SendBaseBackup", "basebackup.c", 10),

@@ -139,7 +139,7 @@ static void transactions_that_follow_each_other_are_none(void **state)
 	lab_stream(lab, WS_STREAM_LOGICAL);
 	for (unsigned int i = 0; i < 10; i++) {
 		r.txn_xid = 800 + i / 3;
-		r.total_txns = i / 3;
+		r.output_xid = r.txn_xid;
 		r.txn_first_lsn = r.txn_at_lsn = lab->sent;
 		r.txn_end_lsn = lab->sent + 40 * MB;
 		second(lab, &r);
@@ -160,7 +160,7 @@ static void spill(struct lab *lab, uint64_t write_ms, uint64_t read_ms, uint64_t
 		r.restore_ns += read_ms * 1000000;
 		r.spill_bytes += bytes;
 		r.spill_txns++;
-		r.total_txns++;
+		r.output_xid++;
 		second(lab, &r);
 	}
 }

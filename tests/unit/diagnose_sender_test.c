@@ -88,7 +88,7 @@ static void play_decoding(struct lab *lab, uint64_t spilled, uint64_t txns, uint
 	for (unsigned int i = 0; i < 12; i++) {
 		r.read_lsn = lab->sent;
 		r.spill_bytes += spilled;
-		r.total_txns += txns;
+		r.output_xid += txns;
 		r.buffer_bytes = kept;
 		lab_sampled(lab, &r.h, WS_KIND_DECODING, sizeof(r));
 		lab_play(lab, &(struct step){ .seconds = 1,

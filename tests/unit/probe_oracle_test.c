@@ -269,6 +269,21 @@ static size_t calls_of(size_t count, uint64_t callee)
 	return calls;
 }
 
+/* What leaves the function for the callee at its end. */
+static size_t tail_calls_of(size_t count, uint64_t callee)
+{
+	size_t calls = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *word = insns[i].mnemonic;
+		uint64_t target;
+
+		calls += opinion->is_jump(&insns[i], &target) && target == callee &&
+			 (!strcmp(word, "jmp") || !strcmp(word, "b"));
+	}
+	return calls;
+}
+
 /* A jump table's branches are not known to this opinion. */
 static bool has_switch(size_t count)
 {
@@ -294,7 +309,7 @@ static void check_at_call(const struct ws_body *body, size_t n, size_t i, uint64
 	struct ws_site_choice choice;
 	bool found = ws_site_find(body, &query, &choice);
 
-	if (calls_of(n, callee) != 1) {
+	if (calls_of(n, callee) + tail_calls_of(n, callee) != 1) {
 		if (found)
 			fail_msg("one of several calls of 0x%lx was taken", callee);
 		tally->several++;
