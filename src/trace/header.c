@@ -80,11 +80,12 @@ static int check_start(const struct ws_disk_file *head, size_t got, const char *
 		return ws_error_set(err, WHAT, path, "the file is empty");
 	if (memcmp(head->magic, WS_DISK_MAGIC, common))
 		return ws_error_set(err, WHAT, path, "this is not a walscope recording");
-	if (got >= offsetof(struct ws_disk_file, header_size) && head->format != WS_TRACE_FORMAT) {
+	if (got >= offsetof(struct ws_disk_file, header_size) &&
+	    (head->format < WS_TRACE_FORMAT_FIRST || head->format > WS_TRACE_FORMAT)) {
 		ws_error_set(err, WHAT, path,
 			     "it has format version %u, and walscope " WS_VERSION
-			     " reads format version %u",
-			     head->format, WS_TRACE_FORMAT);
+			     " reads format versions %u to %u",
+			     head->format, WS_TRACE_FORMAT_FIRST, WS_TRACE_FORMAT);
 		return ws_error_fix(err, "use the walscope it was recorded with, or a newer one");
 	}
 	if (got < sizeof(*head))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "trace/numbers.h"
 
+#include <string.h>
+
 #include "base/util.h"
 
 /* Shorter planes are not worth a Huffman table of their own. */
@@ -29,19 +31,23 @@ static int put_same(struct ws_buf *out, uint64_t value)
 	return ws_buf_add(out, bytes, sizeof(bytes));
 }
 
-int ws_numbers_put(struct ws_buf *out, struct ws_cuts *cuts, const uint64_t *value, size_t count)
+/* As many as the numbers that are in `any` together need. */
+static unsigned int planes_of(uint64_t any)
+{
+	return any ? (64 - (unsigned int)__builtin_clzll(any) + 7) / 8 : 0;
+}
+
+static int put_planes(struct ws_buf *out, struct ws_cuts *cuts, const uint64_t *value, size_t count)
 {
 	uint64_t any = 0, differs = 0;
 	unsigned int planes, plane;
 	size_t i;
 
-	if (!count)
-		return 0;
 	for (i = 0; i < count; i++) {
 		any |= value[i];
 		differs |= value[i] ^ value[0];
 	}
-	planes = any ? (64 - (unsigned int)__builtin_clzll(any) + 7) / 8 : 0;
+	planes = planes_of(any);
 	if (!any || (!differs && planes * count > sizeof(*value)))
 		return put_same(out, value[0]);
 	if (ws_buf_add(out, &(char){ (char)planes }, 1) || ws_buf_reserve(out, planes * count))
@@ -57,6 +63,44 @@ int ws_numbers_put(struct ws_buf *out, struct ws_cuts *cuts, const uint64_t *val
 	}
 	out->data[out->len] = '\0';
 	return count >= CUT_MIN ? cut_at(cuts, out->len) : 0;
+}
+
+/* A bit for each number, and those that are not zero moved to the front. */
+static int put_bits(struct ws_buf *out, struct ws_cuts *cuts, uint64_t *value, size_t count)
+{
+	size_t size = (count + 7) / 8, kept = 0, i;
+	uint8_t *bits;
+
+	if (ws_buf_add(out, &(char){ WS_NUMBERS_SPARSE }, 1) || ws_buf_reserve(out, size) ||
+	    (count >= CUT_MIN && cut_at(cuts, out->len)))
+		return -1;
+	bits = (uint8_t *)out->data + out->len;
+	memset(bits, 0, size + 1);
+	for (i = 0; i < count; i++) {
+		if (!value[i])
+			continue;
+		bits[i / 8] |= (uint8_t)(1 << i % 8);
+		value[kept++] = value[i];
+	}
+	out->len += size;
+	return count >= CUT_MIN ? cut_at(cuts, out->len) : 0;
+}
+
+int ws_numbers_put(struct ws_buf *out, struct ws_cuts *cuts, uint64_t *value, size_t count)
+{
+	size_t others = 0, i;
+	uint64_t any = 0;
+
+	if (!count)
+		return 0;
+	for (i = 0; i < count; i++) {
+		others += value[i] != 0;
+		any |= value[i];
+	}
+	/* Do the bits cost less than the zeros? Few others are as well told by matches. */
+	if ((count - others) * planes_of(any) <= count / 8 + 2 || others * 64 < count)
+		return put_planes(out, cuts, value, count);
+	return put_bits(out, cuts, value, count) || put_planes(out, cuts, value, others) ? -1 : 0;
 }
 
 const void *ws_cursor_bytes(struct ws_cursor *in, size_t size)
@@ -87,15 +131,13 @@ static void next_plane(uint64_t *restrict value, const uint8_t *restrict from, s
 		value[i] |= (uint64_t)from[i] << shift;
 }
 
-int ws_numbers_get(struct ws_cursor *in, uint64_t *value, size_t count)
+static int get_planes(struct ws_cursor *in, uint64_t *value, size_t count)
 {
 	const uint8_t *mode, *bytes;
 	uint64_t same = 0;
 	unsigned int plane;
 	size_t i;
 
-	if (!count)
-		return 0;
 	mode = ws_cursor_bytes(in, 1);
 	if (!mode || *mode > WS_NUMBERS_SAME)
 		return -1;
@@ -117,16 +159,59 @@ int ws_numbers_get(struct ws_cursor *in, uint64_t *value, size_t count)
 	return 0;
 }
 
-int ws_numbers_skip(struct ws_cursor *in, size_t count)
+/* The bits of an array that has some, else NULL; *others: how many numbers follow as planes. 0, or
+ * -1: it is not sound. */
+static int get_bits(struct ws_cursor *in, size_t count, const uint8_t **bits, size_t *others)
 {
-	const uint8_t *mode = count ? ws_cursor_bytes(in, 1) : NULL;
-	size_t size = 0;
+	size_t i;
+
+	*bits = NULL;
+	*others = count;
+	if (in->at == in->end || *in->at != WS_NUMBERS_SPARSE)
+		return 0;
+	in->at++;
+	*bits = ws_cursor_bytes(in, (count + 7) / 8);
+	if (!*bits)
+		return -1;
+	for (*others = 0, i = 0; i < count / 8; i++)
+		*others += (size_t)__builtin_popcount((*bits)[i]);
+	if (count % 8)
+		*others += (size_t)__builtin_popcount((*bits)[i] & ((1u << count % 8) - 1));
+	return *others ? 0 : -1;
+}
+
+int ws_numbers_get(struct ws_cursor *in, uint64_t *value, size_t count)
+{
+	const uint8_t *bits;
+	size_t others, i;
 
 	if (!count)
 		return 0;
+	if (get_bits(in, count, &bits, &others) || get_planes(in, value, others))
+		return -1;
+	/* From the end, so that none is overwritten before it is moved. */
+	for (i = bits ? count : 0; i-- > 0;) {
+		uint64_t bit = bits[i / 8] >> i % 8 & 1;
+
+		others -= bit;
+		value[i] = value[others] & -bit;
+	}
+	return 0;
+}
+
+int ws_numbers_skip(struct ws_cursor *in, size_t count)
+{
+	const uint8_t *bits, *mode;
+	size_t others, size;
+
+	if (!count)
+		return 0;
+	if (get_bits(in, count, &bits, &others))
+		return -1;
+	mode = ws_cursor_bytes(in, 1);
 	if (!mode || *mode > WS_NUMBERS_SAME)
 		return -1;
-	size = *mode == WS_NUMBERS_SAME ? sizeof(uint64_t) : *mode * count;
+	size = *mode == WS_NUMBERS_SAME ? sizeof(uint64_t) : *mode * others;
 	return ws_cursor_bytes(in, size) ? 0 : -1;
 }
 

@@ -4,7 +4,8 @@
  *
  * Numbers are stored as planes: the lowest bytes of all of them, then the second bytes, as many
  * planes as the largest number needs. Noise is then not mixed with what hardly changes, and both
- * sides are loops without a branch.
+ * sides are loops without a branch. Where many are zero, a bit each says which, and only the others
+ * have planes: else each plane would tell it again.
  */
 #ifndef WS_TRACE_NUMBERS_H
 #define WS_TRACE_NUMBERS_H
@@ -13,9 +14,11 @@
 #include "trace/predict.h"
 
 /* First byte of an array of numbers: the number of planes that follow, or that all are this one. */
-#define WS_NUMBERS_SAME 9
+#define WS_NUMBERS_SAME	  9
+#define WS_NUMBERS_SPARSE 10 /* a bit for each, then the array of those that are not zero */
 
-int ws_numbers_put(struct ws_buf *out, struct ws_cuts *cuts, const uint64_t *value, size_t count);
+/* value[] is used up. */
+int ws_numbers_put(struct ws_buf *out, struct ws_cuts *cuts, uint64_t *value, size_t count);
 
 /* What is left to be decoded. */
 struct ws_cursor {

@@ -21,7 +21,8 @@
 #include "base/log.h"
 #include "wire.h"
 
-#define WS_TRACE_FORMAT 1
+#define WS_TRACE_FORMAT	      2
+#define WS_TRACE_FORMAT_FIRST 1 /* the oldest that is read */
 
 struct ws_trace_info {
 	uint32_t format;      /* WS_TRACE_FORMAT; filled by the writer */

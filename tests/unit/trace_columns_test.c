@@ -103,7 +103,8 @@ static void expect_back(struct fixture *f)
 static void test_numbers_of_any_size_come_back(void **state)
 {
 	struct random_recs random = { .state = 1 };
-	uint64_t in[700], out[700];
+	uint64_t in[700], used[700], out[700];
+	size_t sparse = 0;
 	struct ws_buf buf = { 0 };
 	struct ws_cuts cuts = { 0 };
 	struct ws_cursor cursor;
@@ -117,19 +118,29 @@ static void test_numbers_of_any_size_come_back(void **state)
 			in[i] = round % 7 == 0
 					? round
 					: random_next(&random) >> round % 65 % 64 >> round / 65 % 2;
+		for (i = 0; i < count && round % 3 == 0; i++)
+			in[i] = random_next(&random) % (2 + round % 20) ? in[i] : 0;
 		ws_buf_clear(&buf);
-		assert_int_equal(ws_numbers_put(&buf, &cuts, in, count), 0);
+		memcpy(used, in, sizeof(in));
+		assert_int_equal(ws_numbers_put(&buf, &cuts, used, count), 0);
+		sparse += buf.len && buf.data[0] == WS_NUMBERS_SPARSE;
 		cursor = (struct ws_cursor){ (uint8_t *)buf.data, (uint8_t *)buf.data + buf.len };
 		assert_int_equal(ws_numbers_get(&cursor, out, count), 0);
 		assert_true(cursor.at == cursor.end);
 		assert_memory_equal(in, out, count * sizeof(*in));
+		cursor = (struct ws_cursor){ (uint8_t *)buf.data, (uint8_t *)buf.data + buf.len };
+		assert_int_equal(ws_numbers_skip(&cursor, count), 0);
+		assert_true(cursor.at == cursor.end);
 		/* A byte short is not enough. */
 		if (buf.len) {
 			cursor = (struct ws_cursor){ (uint8_t *)buf.data,
 						     (uint8_t *)buf.data + buf.len - 1 };
 			assert_int_equal(ws_numbers_get(&cursor, out, count), -1);
+			cursor.at = (uint8_t *)buf.data;
+			assert_int_equal(ws_numbers_skip(&cursor, count), -1);
 		}
 	}
+	assert_true(sparse > 200);
 	ws_buf_deinit(&buf);
 	free(cuts.at);
 }

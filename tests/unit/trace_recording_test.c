@@ -327,7 +327,7 @@ static void test_what_is_no_recording_is_refused_with_the_reason(void **state)
 	memcpy(recording.bytes + offsetof(struct ws_disk_file, format), &version, sizeof(version));
 	recording_put(&recording, recording.bytes, recording.size);
 	expect_open_error(recording.path, "format version 7");
-	expect_open_error(recording.path, "reads format version 1");
+	expect_open_error(recording.path, "reads format versions 1 to 2");
 	/* Of another version nothing else is known, also not how long its header is. */
 	recording_put(&recording, recording.bytes, 14);
 	expect_open_error(recording.path, "format version 7");

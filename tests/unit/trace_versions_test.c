@@ -22,6 +22,9 @@ static const struct {
 	{ "tests/fixtures/recording-v1.wst", WS_SAMPLE_LOSS | WS_SAMPLE_REFUSED, 1 },
 	/* A flight recorder's directory. */
 	{ "tests/fixtures/flight-v1", WS_SAMPLE_LOSS | WS_SAMPLE_REFUSED, 1 },
+	/* With arrays of numbers of which many are zero. */
+	{ "tests/fixtures/recording-v2.wst", WS_SAMPLE_LOSS | WS_SAMPLE_REFUSED, 2 },
+	{ "tests/fixtures/flight-v2", WS_SAMPLE_LOSS | WS_SAMPLE_REFUSED, 2 },
 };
 
 static int keep(void *arg, const struct ws_rec *rec)
