@@ -29,11 +29,11 @@ static void look_at(void *arg, uint32_t pid, const struct ws_entry *entry)
 {
 	struct ws_live *live = arg;
 	const struct ws_binary *binary = ws_live_binary(live, entry->server);
-	const struct ws_image_symbol *variable;
+	uint64_t variable;
 	struct ws_backup_told *b;
 
 	if (entry->flags & WS_ENTRY_DEAD || !(entry->flags & WS_ENTRY_IN_BACKUP) ||
-	    !(entry->flags & WS_ENTRY_BASE) || !binary || !binary->image)
+	    !(entry->flags & WS_ENTRY_BASE) || !binary)
 		return;
 	b = find(live, pid, entry->start_ns);
 	if (!b) {
@@ -48,10 +48,9 @@ static void look_at(void *arg, uint32_t pid, const struct ws_entry *entry)
 	}
 	b->server = entry->server;
 	b->seen = true;
-	variable = ws_image_symbol(binary->image, "MyBEEntry");
-	b->read = variable && !variable->is_function &&
-		  ws_progress_read(pid, entry->base + variable->address, &binary->plan.config.off,
-				   &b->now);
+	variable = ws_symbol_address(&binary->symbols, "MyBEEntry");
+	b->read = variable &&
+		  ws_progress_read(pid, entry->base + variable, &binary->plan.config.off, &b->now);
 }
 
 static bool same(const struct ws_progress *a, const struct ws_progress *b)

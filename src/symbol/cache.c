@@ -23,7 +23,7 @@
 #include "base/util.h"
 #include "symbol/image_parts.h"
 
-#define CACHE_FORMAT   7 /* raise when the meaning of a line or the rules of recovery change */
+#define CACHE_FORMAT   8 /* raise when the meaning of a line or the rules of recovery change */
 #define CACHE_MAX_SIZE (256 * 1024)
 
 const char *ws_cache_folder(char *path, size_t size)

@@ -23,6 +23,12 @@ static const struct ws_variable_rule variable_rules[] = {
 	    { WS_USE_READ, "geterrposition" },
 	    { WS_USE_READ, "internalerrposition" },
 	    { WS_USE_READ, "EmitErrorReport" } } },
+	/* Exported from 14 on. */
+	{ "MyBEEntry",
+	  8,
+	  { { WS_USE_READ, "pgstat_progress_start_command" },
+	    { WS_USE_READ, "pgstat_progress_update_param" },
+	    { WS_USE_READ, "pgstat_progress_end_command" } } },
 	{ "sentPtr",
 	  8,
 	  { { WS_USE_WRITE, "XLogSendPhysical" },

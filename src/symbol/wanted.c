@@ -44,6 +44,7 @@ static const struct ws_symbol_wanted wanted[] = {
 	FUNCTION("InitWalSender", "walsender.c", 10),
 	FUNCTION("LogicalDecodingProcessRecord", "decode.c", 10),
 	FUNCTION("ModifyWaitEvent", NULL, 10),
+	VARIABLE("MyBEEntry", "pgstat.c", 10), /* from 14 on backend_status.c exports it */
 	VARIABLE("MyDatabaseId", "globals.c", 10),
 	VARIABLE("MyProc", NULL, 10),
 	VARIABLE("MyProcPid", "globals.c", 10),

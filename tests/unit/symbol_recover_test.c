@@ -372,6 +372,55 @@ static void another_comparison_is_no_send_pointer(void **state)
 	ws_image_free(image);
 }
 
+/* A pgstat.c of 13 in miniature: from 14 on the variable is exported. Where a second one is used in
+ * the same way, neither is it. */
+static void the_entry_of_a_backend_is_what_tells_of_its_progress(void **state)
+{
+	static const char source[] =
+		"#define API __attribute__((noinline, noipa))\n"
+		"struct entry { int changes, command, target; long param[20]; };\n"
+		"static struct entry *MyBEEntry, *other; int CritSectionCount;\n"
+		"_Bool pgstat_track_activities; REPORTED\n"
+		"#define WRITE(what) do { volatile struct entry *e = MyBEEntry; \\\n"
+		"	if (!e || !pgstat_track_activities) return; CritSectionCount++; \\\n"
+		"	e->changes++; what; e->changes++; CritSectionCount--; } while (0)\n"
+		"API void pgstat_progress_start_command(int command, int target)\n"
+		"{ WRITE(e->command = command; e->target = target; reported = 0); }\n"
+		"API void pgstat_progress_update_param(int index, long value)\n"
+		"{ WRITE(e->param[index] = value; USE); }\n"
+		"API void pgstat_progress_end_command(void) { WRITE(e->command = 0; USE); }\n"
+		"API void pgstat_bestart(struct entry *e) { MyBEEntry = e; other = e + 1; }\n"
+		"int main(void) { return !other; }\n";
+	static const struct {
+		const char *flags;
+		bool found;
+	} cases[] = {
+		{ "'-DREPORTED=static int reported;' '-DUSE=reported += other->changes'", true },
+		{ "'-DREPORTED=static long reported;' '-DUSE=reported = 1'", true },
+		{ "'-DREPORTED=' '-Dreported=other->target' -DUSE=reported++", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(cases); i++) {
+		char path[512], stripped[520];
+		struct ws_image *image, *bare;
+		struct ws_symbol_set set;
+		struct ws_error err;
+
+		ws_fixture_compile("pgstat.c", source, cases[i].flags, path, sizeof(path));
+		ws_fixture_strip(path, stripped, sizeof(stripped));
+		image = ws_fixture_open(path);
+		bare = ws_fixture_open(stripped);
+		assert_int_equal(ws_resolve(bare, &(struct ws_resolve_options){ 0 }, &set, &err),
+				 0);
+		assert_int_equal(ws_symbol_address(&set, "MyBEEntry"),
+				 cases[i].found ? ws_image_symbol(image, "MyBEEntry")->address : 0);
+		ws_symbol_set_deinit(&set);
+		ws_image_free(bare);
+		ws_image_free(image);
+	}
+}
+
 static void recovery_that_is_off_recovers_nothing(void **state)
 {
 	struct ws_image *image = ws_fixture_open(ws_fixture_server());
@@ -685,6 +734,7 @@ int main(void)
 		cmocka_unit_test(a_part_is_told_from_the_function_it_was_split_off),
 		cmocka_unit_test(the_order_of_the_send_pointers_is_read_from_the_comparison),
 		cmocka_unit_test(another_comparison_is_no_send_pointer),
+		cmocka_unit_test(the_entry_of_a_backend_is_what_tells_of_its_progress),
 		cmocka_unit_test(recovery_that_is_off_recovers_nothing),
 	};
 	const struct CMUnitTest server_tests[] = {
