@@ -234,6 +234,12 @@ struct ws_offsets {
 	/* PgBackendStatus, 13 and later */
 	__u32 backend_progress_command;
 	__u32 backend_progress_param;
+	/* PgBackendStatus, backend_status.h, up to 13 pgstat.h */
+	__u32 backend_pid;
+	__u32 backend_start;
+	__u32 backend_database;
+	__u32 backend_user;
+	__u32 backend_client;
 };
 
 /* Addresses of variables in the file, 0 where not known. */

@@ -52,7 +52,9 @@ static struct ws_show_walsender show_walsender(const struct ws_core_walsender *w
 	bool backup = w->state == WS_WALSND_BACKUP;
 
 	return (struct ws_show_walsender){
-		.ns_pid = w->pid,
+		.pid = w->pid,
+		.start_ns = w->start_ns,
+		.ns_pid = w->ns_pid,
 		.kind = backup	      ? "backup"
 			: !w->slot[0] ? NULL
 			: w->logical  ? "logical"
@@ -67,6 +69,11 @@ static struct ws_show_walsender show_walsender(const struct ws_core_walsender *w
 		.apply_lsn = w->apply_lsn,
 		.sync_priority = w->sync_priority,
 		.start_wall_ns = w->start_wall_ns,
+		.host = or_null(w->host),
+		.port = w->port,
+		.has_oids = w->has_oids,
+		.user_oid = w->user_oid,
+		.database_oid = w->database_oid,
 	};
 }
 

@@ -5,14 +5,16 @@
  * they are and how large, so that an entry's size needs no layout (backend_status.c,
  * BackendStatusShmemInit; up to 13 pgstat.c): all of them have as many entries.
  */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/util.h"
 #include "core/parts.h"
+#include "target/proc.h"
 
 #define WALSENDERS_MAX 0x3ffff /* MAX_BACKENDS */
-#define STATUS_PID     4       /* PgBackendStatus.st_procpid: behind an int, 10 to 18 */
 #define STATUS_MAX     4096    /* bytes of an entry; 18 has some 450 */
 #define ENTRIES_MAX    0x80000
 #define LAG_UNKNOWN    (-1)
@@ -41,29 +43,64 @@ static bool find_statuses(const struct ws_core_impl *impl, struct statuses *s)
 	return s->entry_size >= 64 && s->entry_size <= STATUS_MAX;
 }
 
+/* st_clientaddr: what accept(2) said of the peer. Of a Unix socket nothing but its family. */
+static void read_client(const struct ws_shmem *shmem, uint64_t address,
+			struct ws_core_walsender *row)
+{
+	struct sockaddr_storage addr;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&addr;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&addr;
+
+	if (!ws_shmem_read(shmem, address, &addr, sizeof(addr)))
+		return;
+	switch (addr.ss_family) {
+	case AF_UNIX:
+		snprintf(row->host, sizeof(row->host), "[local]");
+		break;
+	case AF_INET:
+		inet_ntop(AF_INET, &v4->sin_addr, row->host, sizeof(row->host));
+		row->port = ntohs(v4->sin_port);
+		break;
+	case AF_INET6:
+		inet_ntop(AF_INET6, &v6->sin6_addr, row->host, sizeof(row->host));
+		row->port = ntohs(v6->sin6_port);
+		break;
+	}
+}
+
+static bool read_entry(const struct ws_core_impl *impl, const struct statuses *s, uint64_t i,
+		       uint32_t offset, void *out, size_t size)
+{
+	return offset != WS_UNKNOWN && offset + size <= s->entry_size &&
+	       ws_shmem_read(&impl->shmem, s->entries + i * s->entry_size + offset, out, size);
+}
+
+static void read_text(const struct ws_shmem *shmem, uint64_t address, char *out, size_t size)
+{
+	out[0] = '\0';
+	if (size && ws_shmem_read(shmem, address, out, size))
+		out[size - 1] = '\0';
+}
+
 static void read_status(const struct ws_core_impl *impl, const struct statuses *s, uint64_t i,
 			struct ws_core_walsender *row)
 {
 	const struct ws_shmem *shmem = &impl->shmem;
-	uint32_t xact_start = impl->layout.off.backend_xact_start;
-	uint64_t entry = s->entries + i * s->entry_size;
+	const struct ws_offsets *off = &impl->layout.off;
 	size_t len =
 		s->activity_size < sizeof(row->command) ? s->activity_size : sizeof(row->command);
 	int64_t us;
 
-	if (ws_shmem_read(shmem, s->names + i * WS_NAME_LEN, row->application, WS_NAME_LEN))
-		row->application[WS_NAME_LEN - 1] = '\0';
-	else
-		row->application[0] = '\0';
-	if (len && ws_shmem_read(shmem, s->activities + i * s->activity_size, row->command, len))
-		row->command[len - 1] = '\0';
-	else
-		row->command[0] = '\0';
-	/* st_proc_start_timestamp stands in front of st_xact_start_timestamp (10 to 18). */
-	if (xact_start != WS_UNKNOWN && xact_start >= 8 && xact_start + 8 <= s->entry_size &&
-	    ws_shmem_read(shmem, entry + xact_start - 8, &us, sizeof(us)) && us > 0 &&
+	read_text(shmem, s->names + i * WS_NAME_LEN, row->application, WS_NAME_LEN);
+	read_text(shmem, s->activities + i * s->activity_size, row->command, len);
+	if (read_entry(impl, s, i, off->backend_start, &us, sizeof(us)) && us > 0 &&
 	    us < INT64_MAX / 1000 - WS_CORE_EPOCH_US)
 		row->start_wall_ns = (us + WS_CORE_EPOCH_US) * 1000;
+	row->has_oids = read_entry(impl, s, i, off->backend_database, &row->database_oid, 4) &&
+			read_entry(impl, s, i, off->backend_user, &row->user_oid, 4);
+	if (off->backend_client != WS_UNKNOWN &&
+	    off->backend_client + sizeof(struct sockaddr_storage) <= s->entry_size)
+		read_client(shmem, s->entries + i * s->entry_size + off->backend_client, row);
 }
 
 static void add_statuses(struct ws_core *core, const struct ws_core_impl *impl)
@@ -74,14 +111,52 @@ static void add_statuses(struct ws_core *core, const struct ws_core_impl *impl)
 	if (!find_statuses(impl, &s))
 		return;
 	for (uint64_t i = 0; i < s.count; i++) {
-		if (!ws_shmem_read(&impl->shmem, s.entries + i * s.entry_size + STATUS_PID, &pid,
-				   sizeof(pid)) ||
+		if (!read_entry(impl, &s, i, impl->layout.off.backend_pid, &pid, sizeof(pid)) ||
 		    pid <= 0)
 			continue;
 		for (size_t k = 0; k < core->walsender_count; k++)
-			if (core->walsenders[k].pid == (uint32_t)pid)
+			if (core->walsenders[k].ns_pid == (uint32_t)pid)
 				read_status(impl, &s, i, &core->walsenders[k]);
 	}
+}
+
+static void name_session(struct ws_core_walsender *row, const struct ws_process *process)
+{
+	if (row->ns_pid != process->ns_pid)
+		return;
+	row->pid = process->pid;
+	row->start_ns = process->start_ticks * WS_TICK_NS;
+}
+
+/*
+ * Which sessions they are: of a running server by /proc, of a dump's by their start, as the dump's
+ * own is (core.h), unless the dump's pid is of another namespace than the server's.
+ */
+static void name_sessions(struct ws_core *core, const struct ws_core_impl *impl)
+{
+	const struct ws_proc proc = { .root = "/proc" };
+	struct ws_server_list list = { 0 };
+	struct ws_error ignored;
+
+	for (size_t k = 0; impl->memory && core->pid == core->ns_pid && k < core->walsender_count;
+	     k++) {
+		struct ws_core_walsender *row = &core->walsenders[k];
+
+		if (!row->start_wall_ns)
+			continue;
+		row->pid = row->ns_pid;
+		row->start_ns = ws_core_to_tick(row->start_wall_ns);
+	}
+	if (impl->memory || ws_proc_servers(&proc, &list, NULL, &ignored))
+		return;
+	for (size_t i = 0; i < list.count; i++) {
+		if (list.servers[i].process.pid != core->postmaster_pid)
+			continue;
+		for (size_t c = 0; c < list.servers[i].child_count; c++)
+			for (size_t k = 0; k < core->walsender_count; k++)
+				name_session(&core->walsenders[k], &list.servers[i].children[c]);
+	}
+	ws_server_list_deinit(&list);
 }
 
 static void add_slot(const struct ws_core_impl *impl, struct ws_core_walsender *row)
@@ -89,7 +164,7 @@ static void add_slot(const struct ws_core_impl *impl, struct ws_core_walsender *
 	for (size_t i = 0; i < impl->slots.count; i++) {
 		const struct ws_slot *slot = &impl->slots.slots[i];
 
-		if (slot->problem[0] || (uint32_t)slot->active_pid != row->pid)
+		if (slot->problem[0] || (uint32_t)slot->active_pid != row->ns_pid)
 			continue;
 		memcpy(row->slot, slot->name, sizeof(row->slot));
 		row->logical = slot->logical;
@@ -152,7 +227,7 @@ int ws_core_array(struct ws_core *core)
 				    sizeof(*row));
 		if (!row)
 			return -1;
-		row->pid = (uint32_t)pid;
+		row->ns_pid = (uint32_t)pid;
 		if (!read_walsender(impl, address, row)) {
 			core->walsender_count--;
 			core->torn = true;
@@ -160,5 +235,6 @@ int ws_core_array(struct ws_core *core)
 	}
 	core->has_walsenders = true;
 	add_statuses(core, impl);
+	name_sessions(core, impl);
 	return 0;
 }

@@ -224,11 +224,12 @@ static void open_shmem(struct ws_core_impl *impl)
 	ws_shmem_variables_find(impl->image, &impl->variables);
 	if (ws_shmem_open_memory(&impl->shmem, impl->memory, impl->about.pid, impl->base,
 				 impl->major, &impl->layout.off, &impl->variables, &why) == 0) {
-		impl->has_shmem = true;
-		impl->has_slots = ws_slots_read(&impl->shmem, &none, &impl->slots, &why) == 0;
+		/* Else the mapping is known, but the dump has nothing of it. */
+		impl->has_shmem = impl->shmem.size != 0;
+		if (!impl->has_shmem ||
+		    ws_slots_read(&impl->shmem, &none, &impl->slots, &why) == 0)
+			return;
 	}
-	if (impl->has_slots)
-		return;
 	ws_error_format(&why, line, sizeof(line));
 	ws_log(impl->options->log, WS_LOG_INFO, "%s", line);
 }

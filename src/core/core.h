@@ -62,8 +62,10 @@ struct ws_core_place {
 
 /* A walsender in the shared array of its server, and what shared memory says of its process. */
 struct ws_core_walsender {
-	uint32_t pid;	/* in the server's namespace */
-	uint32_t state; /* enum ws_walsnd_state */
+	uint32_t pid;	   /* 0: not known, and so is the session */
+	uint64_t start_ns; /* of its session, see above */
+	uint32_t ns_pid;   /* in the server's namespace */
+	uint32_t state;	   /* enum ws_walsnd_state */
 	uint64_t sent_lsn, write_lsn, flush_lsn, apply_lsn;
 	int64_t write_lag_us, flush_lag_us, apply_lag_us; /* -1: not known */
 	int32_t sync_priority;				  /* -1: not known */
@@ -72,6 +74,10 @@ struct ws_core_walsender {
 	char application[WS_NAME_LEN];			  /* "": not known */
 	char command[1024];    /* what it ran last, as pg_stat_activity has it; "": not known */
 	int64_t start_wall_ns; /* 0: not known */
+	bool has_oids;	       /* their names are in no shared memory */
+	uint32_t user_oid, database_oid; /* no database: 0 */
+	char host[WS_HOST_LEN];		 /* "": not known; "[local]" for a Unix socket */
+	uint16_t port;			 /* 0: none */
 };
 
 enum ws_core_process {

@@ -88,7 +88,7 @@ static void add_origin(struct adding *a)
 		add_text(a, "signal", "dumped on", text);
 	}
 	if (impl->options->file)
-		add(a, "shared_memory", "holds shared memory", WS_CORE_BOOL, impl->has_slots);
+		add(a, "shared_memory", "holds shared memory", WS_CORE_BOOL, impl->has_shmem);
 	if (impl->stopped)
 		add(a, "stopped_ns", "stopped for at most", WS_CORE_NS, impl->stop.stopped_ns);
 }

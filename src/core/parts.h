@@ -44,7 +44,6 @@ struct ws_core_impl {
 	struct ws_shmem shmem;
 	bool has_shmem;
 	struct ws_slot_list slots;
-	bool has_slots;
 
 	struct ws_seed_view view; /* what one look showed */
 	bool has_view;
@@ -75,6 +74,8 @@ int ws_core_places(struct ws_core *core, struct ws_error *err);
 
 /* Where the process noted that it began, wall clock ns; 0: not known. */
 int64_t ws_core_start_wall(const struct ws_core_impl *impl);
+/* Of that the start of a dump's session (core.h); 0 of what is not known. */
+uint64_t ws_core_to_tick(int64_t wall_ns);
 
 /* From PostgreSQL's epoch, 2000-01-01, to Unix's, in us. */
 #define WS_CORE_EPOCH_US 946684800000000LL

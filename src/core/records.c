@@ -163,7 +163,7 @@ static int add_walsender(struct ws_core *core, struct ws_core_impl *impl,
 	       add_sample(core, impl, seed) || add_exit(core, impl, seed, &seq);
 }
 
-static uint64_t to_tick(int64_t wall_ns)
+uint64_t ws_core_to_tick(int64_t wall_ns)
 {
 	return wall_ns > 0 ? (uint64_t)wall_ns / TICK_NS * TICK_NS : 0;
 }
@@ -180,7 +180,7 @@ static int read_seed(struct ws_core *core, struct ws_core_impl *impl, struct ws_
 		.memory = impl->memory,
 		.sleeping = impl->about.state == 'S',
 		.time_ns = core->time_ns,
-		.start_ns = start ? to_tick(start) : TICK_NS,
+		.start_ns = start ? ws_core_to_tick(start) : TICK_NS,
 		.fork_ns = start > 0 && start < core->wall_ns ? (uint64_t)start : 0,
 	};
 
@@ -202,7 +202,7 @@ static int add_other(struct ws_core *core, const struct ws_core_impl *impl)
 	rec.h.server = impl->plan.config.server;
 	/* UNPARSED: that it asked for replication is not known, or not so. */
 	rec.h.flags = WS_SESSION_RUNNING | WS_SESSION_UNPARSED;
-	rec.h.start_ns = impl->memory ? (start ? to_tick(start) : TICK_NS)
+	rec.h.start_ns = impl->memory ? (start ? ws_core_to_tick(start) : TICK_NS)
 				      : impl->about.start_ticks * TICK_NS;
 	if (view->tls)
 		rec.h.flags |= WS_SESSION_TLS;

@@ -104,20 +104,24 @@ uint64_t ws_session_duration_ns(const struct ws_session *session, uint64_t to_ns
 	return begin && end > begin ? end - begin : 0;
 }
 
+const char *ws_client_format(const char *host, uint16_t port, char out[WS_CLIENT_TEXT])
+{
+	if (host[0] == '[' || !port)
+		snprintf(out, WS_CLIENT_TEXT, "%s", host);
+	else if (strchr(host, ':'))
+		snprintf(out, WS_CLIENT_TEXT, "[%s]:%u", host, port);
+	else
+		snprintf(out, WS_CLIENT_TEXT, "%s:%u", host, port);
+	return out;
+}
+
 const char *ws_session_client(const struct ws_session *session, char out[WS_CLIENT_TEXT])
 {
-	bool has_port = (session->valid & WS_VALID_PORT) && session->port;
-
 	out[0] = '\0';
 	if (!(session->valid & WS_VALID_HOST))
 		return out;
-	if (session->host[0] == '[' || !has_port)
-		snprintf(out, WS_CLIENT_TEXT, "%s", session->host);
-	else if (strchr(session->host, ':'))
-		snprintf(out, WS_CLIENT_TEXT, "[%s]:%u", session->host, session->port);
-	else
-		snprintf(out, WS_CLIENT_TEXT, "%s:%u", session->host, session->port);
-	return out;
+	return ws_client_format(session->host, session->valid & WS_VALID_PORT ? session->port : 0,
+				out);
 }
 
 const char *ws_session_replication(const struct ws_session *session)

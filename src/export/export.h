@@ -114,6 +114,7 @@ uint64_t ws_session_begin_ns(const struct ws_session *session);
 uint64_t ws_session_duration_ns(const struct ws_session *session, uint64_t to_ns);
 /* "192.0.2.1:5432", "[2001:db8::1]:5432", "[local]"; "" if not known. */
 #define WS_CLIENT_TEXT (WS_HOST_LEN + 16)
+const char *ws_client_format(const char *host, uint16_t port, char out[WS_CLIENT_TEXT]);
 const char *ws_session_client(const struct ws_session *session, char out[WS_CLIENT_TEXT]);
 /* "physical" or "database": what the client asked for. NULL: not known. */
 const char *ws_session_replication(const struct ws_session *session);

@@ -5,13 +5,16 @@
 
 static json_t *one(const struct ws_show *show, const struct ws_show_walsender *w, int *rc)
 {
-	/* Not in the array: who the client is, and what the process waits for. */
-	static const char *const unknown[] = {
-		"session", "pid",	 "user",       "database",
-		"client",  "command_ns", "wait_event", "sync_state"
-	};
-	char start[WS_TIME_TEXT];
+	/* Not in shared memory, which has the numbers of users and databases alone. */
+	static const char *const unknown[] = { "user", "database", "command_ns", "wait_event",
+					       "sync_state" };
+	char start[WS_TIME_TEXT], session[WS_SESSION_ID_TEXT], client[WS_CLIENT_TEXT];
 	json_t *o = json_object();
+
+	ws_json_put(o, "session",
+		    ws_json_str(w->pid ? ws_session_id_format(w->pid, w->start_ns, session) : NULL),
+		    rc);
+	ws_json_put(o, "pid", ws_json_uint_or_null(w->pid), rc);
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(unknown); i++)
 		ws_json_put(o, unknown[i], json_null(), rc);
@@ -22,6 +25,11 @@ static json_t *one(const struct ws_show *show, const struct ws_show_walsender *w
 	ws_json_put(o, "kind", ws_json_str(w->kind), rc);
 	ws_json_put(o, "state", ws_json_str(w->state), rc);
 	ws_json_put(o, "application_name", ws_json_str(w->application), rc);
+	ws_json_put(o, "client",
+		    ws_json_str(w->host ? ws_client_format(w->host, w->port, client) : NULL), rc);
+	ws_json_put(o, "user_oid", w->has_oids ? ws_json_uint(w->user_oid) : json_null(), rc);
+	ws_json_put(o, "database_oid",
+		    w->has_oids ? ws_json_uint_or_null(w->database_oid) : json_null(), rc);
 	ws_json_put(o, "slot", ws_json_str(w->slot), rc);
 	ws_json_put(o, "command", ws_json_str(w->command), rc);
 	ws_json_put(o, "sent_lsn", ws_json_lsn(w->sent_lsn), rc);

@@ -48,6 +48,8 @@ struct ws_show_frame {
 
 /* A walsender out of the shared array, in the shape of `ps` as far as it is known. */
 struct ws_show_walsender {
+	uint32_t pid; /* 0: not known, and so is the session */
+	uint64_t start_ns;
 	uint32_t ns_pid;   /* in the server's namespace */
 	const char *kind;  /* "physical", "logical", "backup"; NULL: not known */
 	const char *state; /* as pg_stat_replication has it: "streaming" */
@@ -55,6 +57,10 @@ struct ws_show_walsender {
 	uint64_t sent_lsn, write_lsn, flush_lsn, apply_lsn; /* 0: none */
 	int32_t sync_priority;				    /* -1: not known */
 	int64_t start_wall_ns;				    /* 0: not known */
+	const char *host;				    /* NULL: not known */
+	uint16_t port;					    /* 0: none */
+	bool has_oids;
+	uint32_t user_oid, database_oid; /* no database: 0 */
 };
 
 struct ws_show {

@@ -106,16 +106,26 @@ static void tell_walsender(struct ws_page *page, const struct ws_show_walsender 
 			  { "  flush ", w->flush_lsn },
 			  { "  apply ", w->apply_lsn } };
 
+	char client[WS_CLIENT_TEXT], session[WS_SESSION_ID_TEXT];
+
 	ws_page_add(page, "  %u %s, %s", w->ns_pid, w->kind ? w->kind : "walsender",
 		    w->state ? w->state : "?");
 	if (w->application) {
 		ws_page_add(page, ", ");
 		ws_page_text(page, w->application, strlen(w->application));
 	}
+	if (w->host) {
+		ws_page_add(page, " from ");
+		ws_client_format(w->host, w->port, client);
+		ws_page_text(page, client, strlen(client));
+	}
 	if (w->slot) {
 		ws_page_add(page, ", slot ");
 		ws_page_text(page, w->slot, strlen(w->slot));
 	}
+	if (w->pid)
+		ws_page_add(page, ", session %s",
+			    ws_session_id_format(w->pid, w->start_ns, session));
 	ws_page_add(page, "\n    ");
 	for (size_t i = 0; i < sizeof(positions) / sizeof(positions[0]); i++)
 		ws_page_lsn(page, positions[i].name, positions[i].lsn);

@@ -372,7 +372,7 @@ int64_t ws_model_wall_ns(const struct ws_model *model, uint64_t mono_ns)
 			 model->clocks[low].mono_ns);
 }
 
-static const char *id_text(uint32_t pid, uint64_t start_ns, char out[WS_SESSION_ID_TEXT])
+const char *ws_session_id_format(uint32_t pid, uint64_t start_ns, char out[WS_SESSION_ID_TEXT])
 {
 	snprintf(out, WS_SESSION_ID_TEXT, "%" PRIu32 ".%" PRIu64, pid, start_ns / TICK_NS);
 	return out;
@@ -380,14 +380,14 @@ static const char *id_text(uint32_t pid, uint64_t start_ns, char out[WS_SESSION_
 
 const char *ws_session_id(const struct ws_session *session, char out[WS_SESSION_ID_TEXT])
 {
-	return id_text(session->pid, session->start_ns, out);
+	return ws_session_id_format(session->pid, session->start_ns, out);
 }
 
 const char *ws_session_partner(const struct ws_session *session, char out[WS_SESSION_ID_TEXT])
 {
 	if (!session->partner_pid)
 		return NULL;
-	return id_text(session->partner_pid, session->partner_start_ns, out);
+	return ws_session_id_format(session->partner_pid, session->partner_start_ns, out);
 }
 
 bool ws_model_redacted(const struct ws_model *model)

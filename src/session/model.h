@@ -312,6 +312,7 @@ int64_t ws_model_wall_ns(const struct ws_model *model, uint64_t mono_ns);
 /* "PID.STARTTICKS" into out. */
 #define WS_SESSION_ID_TEXT 40
 const char *ws_session_id(const struct ws_session *session, char out[WS_SESSION_ID_TEXT]);
+const char *ws_session_id_format(uint32_t pid, uint64_t start_ns, char out[WS_SESSION_ID_TEXT]);
 /* By what the program was told, in words, into out: NULL while nothing is known. */
 #define WS_EVIDENCE_TEXT 512
 const char *ws_session_evidence(const struct ws_session *session, char out[WS_EVIDENCE_TEXT]);

@@ -117,6 +117,9 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 			fuzz_hostile_number(__start_core_fixture,
 					    (size_t)(__stop_core_fixture - __start_core_fixture),
 					    &random);
+		if (fuzz_below(&random, 2))
+			fuzz_hostile_number((uint8_t *)&fixture_shared, sizeof(fixture_shared),
+					    &random);
 		fixture_dump(&fixture);
 		if (fixture.core.len <= max_size) {
 			size = fixture.core.len;

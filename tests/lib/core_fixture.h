@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * core_fixture.h: the program that includes it plays a PostgreSQL 15 walsender, and writes a core
- * dump of itself: its variables, its stack from the caller on, and the notes that a kernel writes.
+ * dump of itself: its variables, its shared memory with an index, its stack from the caller on, and
+ * the notes that a kernel writes.
  */
 #ifndef WS_TESTS_CORE_FIXTURE_H
 #define WS_TESTS_CORE_FIXTURE_H
 
+#include <arpa/inet.h>
 #include <elf.h>
 #include <link.h>
 #include <stdint.h>
@@ -13,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -30,21 +33,39 @@ static const char fixture_version[] __attribute__((used)) =
 /* The server's, by their names; global, as in a server. */
 FIXTURE uint8_t am_walsender, am_db_walsender;
 FIXTURE int32_t MyProcPid, PostmasterPid, max_wal_senders, errordata_stack_depth;
+FIXTURE int32_t max_replication_slots;
 FIXTURE int32_t PqSendPointer, PqSendStart;
 FIXTURE int64_t MyStartTimestamp;
-FIXTURE void *MyProcPort, *MyWalSnd, *MyReplicationSlot, *WalSndCtl;
+FIXTURE void *MyProcPort, *MyWalSnd, *MyReplicationSlot, *WalSndCtl, *ReplicationSlotCtl;
 FIXTURE const char *debug_query_string, *DataDir;
 FIXTURE uint32_t *my_wait_event_info;
 FIXTURE uint8_t errordata[5 * 256];
 FIXTURE void *logical_decoding_ctx;
 
 /* What they point to. */
-FIXTURE static uint8_t fixture_port[1024], fixture_control[1024], fixture_slot[1024];
+FIXTURE static uint8_t fixture_port[1024];
 FIXTURE static uint64_t fixture_context[3], fixture_reader[8];
 FIXTURE static char fixture_texts[16][256];
 FIXTURE static uint32_t fixture_wait;
 FIXTURE static uint8_t fixture_room[4096];
 extern uint8_t __start_core_fixture[], __stop_core_fixture[];
+
+/* Shared memory: PGShmemHeader, the hash table ShmemIndex, and what that lists. */
+#define FIXTURE_ENTRY  512 /* bytes of a PgBackendStatus, at least */
+#define FIXTURE_STATUS 2
+struct fixture_element {
+	uint64_t link, hash;
+	char key[48];
+	uint64_t location, size, allocated;
+};
+static struct {
+	uint8_t head[64], table[1024]; /* HASHHDR, and behind it the directory */
+	uint64_t buckets[2];
+	struct fixture_element elements[4];
+	uint8_t slot[1024], control[1024];
+	uint8_t statuses[FIXTURE_STATUS * FIXTURE_ENTRY];
+	char names[FIXTURE_STATUS][64], activities[FIXTURE_STATUS][256];
+} fixture_shared __attribute__((used, aligned(64)));
 
 struct fixture {
 	struct ws_offsets off; /* of 15 */
@@ -79,13 +100,81 @@ static inline void fixture_put_text(uint8_t *to, uint32_t offset, int n, const c
 	fixture_put64(to, offset, (uint64_t)(uintptr_t)fixture_text(n, text));
 }
 
+static inline void fixture_list(int n, const char *name, const void *location, size_t size)
+{
+	struct fixture_element *element = &fixture_shared.elements[n];
+
+	element->link = fixture_shared.buckets[n % 2];
+	fixture_shared.buckets[n % 2] = (uint64_t)(uintptr_t)element;
+	snprintf(element->key, sizeof(element->key), "%s", name);
+	element->location = (uint64_t)(uintptr_t)location;
+	element->size = size;
+}
+
+/* PgBackendStatus of the walsender, the second of two. */
+static inline void fixture_status(const struct ws_offsets *off)
+{
+	uint8_t *entry = fixture_shared.statuses + FIXTURE_ENTRY;
+	struct sockaddr_in client = { .sin_family = AF_INET, .sin_port = htons(54321) };
+
+	inet_pton(AF_INET, "192.0.2.7", &client.sin_addr);
+	fixture_put32(entry, off->backend_pid, (uint32_t)MyProcPid);
+	fixture_put64(entry, off->backend_start, (uint64_t)MyStartTimestamp);
+	fixture_put32(entry, off->backend_database, 16384);
+	fixture_put32(entry, off->backend_user, 10);
+	fixture_put(entry, off->backend_client, &client, sizeof(client));
+	snprintf(fixture_shared.names[1], sizeof(fixture_shared.names[1]), "sub1");
+	snprintf(fixture_shared.activities[1], sizeof(fixture_shared.activities[1]), "%s",
+		 debug_query_string);
+}
+
+static inline void fixture_share(const struct ws_offsets *off)
+{
+	uint8_t *table = fixture_shared.table;
+
+	fixture_put32(fixture_shared.head, 0, 679834894); /* PGShmemMagic */
+	fixture_put64(fixture_shared.head, off->shmem_totalsize, sizeof(fixture_shared));
+	fixture_put64(fixture_shared.head, off->shmem_index, (uint64_t)(uintptr_t)table);
+	fixture_put64(table, off->hash_nsegs, 1);
+	fixture_put64(table, off->hash_ssize, 2);
+	fixture_put64(table, off->hash_keysize, 48);
+	fixture_put64(table, off->hash_entrysize, sizeof(struct fixture_element) - 16);
+	fixture_put32(table, off->hash_max_bucket, 1);
+	fixture_put64(table, off->hash_size, (uint64_t)(uintptr_t)fixture_shared.buckets);
+	fixture_list(0, "ReplicationSlot Ctl", fixture_shared.slot,
+		     off->slots_first + off->slot_size);
+	fixture_list(1, "Backend Status Array", fixture_shared.statuses,
+		     sizeof(fixture_shared.statuses));
+	fixture_list(2, "Backend Application Name Buffer", fixture_shared.names,
+		     sizeof(fixture_shared.names));
+	fixture_list(3, "Backend Activity Buffer", fixture_shared.activities,
+		     sizeof(fixture_shared.activities));
+}
+
+static inline void fixture_play_slot(const struct ws_offsets *off)
+{
+	uint8_t *slot = fixture_shared.slot + off->slots_first;
+
+	max_replication_slots = 1;
+	ReplicationSlotCtl = fixture_shared.slot;
+	MyReplicationSlot = slot;
+	fixture_put(slot, off->slot_in_use, "\1", 1);
+	fixture_put32(slot, off->slot_active_pid, (uint32_t)MyProcPid);
+	fixture_put(slot, off->slot_name, "s1", 3);
+	fixture_put(slot, off->slot_plugin, "pgoutput", 9);
+	fixture_put32(slot, off->slot_data_database, 16384);
+	fixture_put64(slot, off->slot_restart_lsn, 0x30001000);
+	fixture_put64(slot, off->slot_confirmed_flush, 0x30001300);
+}
+
 /* A logical walsender that streams, and holds 300 bytes that its socket does not take. */
 static inline void fixture_play(struct fixture *f)
 {
 	const struct ws_offsets *off = &f->off;
-	uint8_t *snd = fixture_control + off->walsndctl_walsnds + off->walsnd_size;
+	uint8_t *snd = fixture_shared.control + off->walsndctl_walsnds + off->walsnd_size;
 
 	memset(__start_core_fixture, 0, (size_t)(__stop_core_fixture - __start_core_fixture));
+	memset(&fixture_shared, 0, sizeof(fixture_shared));
 	fixture_room[0] = 1;
 	am_walsender = am_db_walsender = 1;
 	MyProcPid = getpid();
@@ -97,8 +186,8 @@ static inline void fixture_play(struct fixture *f)
 	MyStartTimestamp = 849243837336802;
 	MyProcPort = fixture_port;
 	MyWalSnd = snd;
-	MyReplicationSlot = fixture_slot;
-	WalSndCtl = fixture_control;
+	WalSndCtl = fixture_shared.control;
+	fixture_play_slot(off);
 	DataDir = fixture_text(8, "/srv/data");
 	debug_query_string = fixture_text(9, "START_REPLICATION SLOT \"s1\" LOGICAL 0/0");
 	my_wait_event_info = &fixture_wait;
@@ -114,14 +203,14 @@ static inline void fixture_play(struct fixture *f)
 	fixture_put64(snd, off->walsnd_write, 0x30001400);
 	fixture_put64(snd, off->walsnd_flush, 0x30001300);
 	fixture_put64(snd, off->walsnd_apply, 0x30001200);
-	fixture_put(fixture_slot, off->slot_name, "s1", 3);
-	fixture_put32(fixture_slot, off->slot_name + WS_NAME_LEN, 16384);
 	logical_decoding_ctx = fixture_context;
-	fixture_context[1] = (uint64_t)(uintptr_t)fixture_slot;
+	fixture_context[1] = (uint64_t)(uintptr_t)MyReplicationSlot;
 	fixture_context[2] = (uint64_t)(uintptr_t)fixture_reader;
 	fixture_reader[4] = (uint64_t)(uintptr_t)fixture_context;
 	fixture_reader[5] = 0x30001400;
 	fixture_reader[6] = 0x300014a8;
+	fixture_share(off);
+	fixture_status(off);
 }
 
 static inline void fixture_add_error(struct fixture *f)
@@ -241,9 +330,9 @@ __attribute__((noinline)) static void fixture_dump(struct fixture *f)
 		.e_phoff = sizeof(ehdr),
 		.e_ehsize = sizeof(ehdr),
 		.e_phentsize = sizeof(Elf64_Phdr),
-		.e_phnum = 4
+		.e_phnum = 5
 	};
-	Elf64_Phdr phdrs[4] = { { .p_type = PT_NOTE, .p_align = 4 } };
+	Elf64_Phdr phdrs[5] = { { .p_type = PT_NOTE, .p_align = 4 } };
 	struct ws_buf notes = { 0 };
 	uint64_t base = 0, sp, offset = sizeof(ehdr) + sizeof(phdrs);
 	ucontext_t context;
@@ -258,11 +347,13 @@ __attribute__((noinline)) static void fixture_dump(struct fixture *f)
 	phdrs[1].p_filesz = 4096;
 	phdrs[2].p_vaddr = (uint64_t)(uintptr_t)__start_core_fixture;
 	phdrs[2].p_filesz = (uint64_t)(__stop_core_fixture - __start_core_fixture);
-	phdrs[3].p_vaddr = sp;
+	phdrs[3].p_vaddr = (uint64_t)(uintptr_t)&fixture_shared;
+	phdrs[3].p_filesz = sizeof(fixture_shared);
+	phdrs[4].p_vaddr = sp;
 	f->stack_size = fixture_stack_size(sp);
-	phdrs[3].p_filesz = f->stack_size;
+	phdrs[4].p_filesz = f->stack_size;
 	offset += notes.len;
-	for (int i = 1; i < 4; i++) {
+	for (int i = 1; i < 5; i++) {
 		phdrs[i].p_type = PT_LOAD;
 		phdrs[i].p_memsz = phdrs[i].p_filesz;
 		phdrs[i].p_offset = offset;
@@ -272,7 +363,7 @@ __attribute__((noinline)) static void fixture_dump(struct fixture *f)
 	ws_buf_add(&f->core, &ehdr, sizeof(ehdr));
 	ws_buf_add(&f->core, phdrs, sizeof(phdrs));
 	ws_buf_add(&f->core, notes.data, notes.len);
-	for (int i = 1; i < 4; i++) {
+	for (int i = 1; i < 5; i++) {
 		ws_buf_reserve(&f->core, phdrs[i].p_filesz);
 		f->core.len += fixture_read(phdrs[i].p_vaddr, f->core.data + f->core.len,
 					    phdrs[i].p_filesz);

@@ -183,12 +183,37 @@ static void a_backend_knows_the_walsenders(void **state)
 	assert_true(test->core->has_walsenders);
 	assert_int_equal(test->core->walsender_count, 1);
 	walsender = &test->core->walsenders[0];
-	assert_int_equal(walsender->pid, getpid());
+	assert_int_equal(walsender->ns_pid, getpid());
 	assert_int_equal(walsender->state, WS_WALSND_STREAMING);
 	assert_int_equal(walsender->flush_lsn, 0x30001300);
+	assert_string_equal(walsender->application, "sub1");
+	assert_string_equal(walsender->command, "START_REPLICATION SLOT \"s1\" LOGICAL 0/0");
+	assert_string_equal(walsender->slot, "s1");
+	assert_true(walsender->logical);
+	assert_string_equal(walsender->host, "192.0.2.7");
+	assert_int_equal(walsender->port, 54321);
+	assert_true(walsender->has_oids);
+	assert_int_equal(walsender->user_oid, 10);
+	assert_int_equal(walsender->database_oid, 16384);
+	/* That which its own dump would be told as. */
+	assert_int_equal(walsender->pid, getpid());
+	assert_int_equal(walsender->start_ns, record(test, WS_KIND_SESSION)->start_ns);
 	PostmasterPid = MyProcPid;
 	told(test);
 	assert_int_equal(test->core->process, WS_CORE_POSTMASTER);
+}
+
+/* gcore of a process in a container: its dump's pid is the host's, those in its memory are not. */
+static void sessions_of_another_pid_namespace_are_not_known(void **state)
+{
+	struct test *test = *state;
+
+	am_walsender = 0;
+	MyProcPid = getpid() + 1;
+	told(test);
+	assert_int_equal(test->core->walsender_count, 1);
+	assert_int_equal(test->core->walsenders[0].pid, 0);
+	assert_string_equal(test->core->walsenders[0].host, "192.0.2.7");
 }
 
 static size_t pack_zstd(const void *data, size_t size, uint8_t *out, size_t room)
@@ -216,7 +241,7 @@ static void a_dump_without_what_is_shared_tells_the_rest(void **state)
 	struct test *test = *state;
 	const struct ws_rec_session *session;
 
-	MyWalSnd = MyReplicationSlot = WalSndCtl = (void *)0x7000000000;
+	MyWalSnd = MyReplicationSlot = WalSndCtl = ReplicationSlotCtl = (void *)0x7000000000;
 	my_wait_event_info = (void *)0x7000000100;
 	told(test);
 	assert_false(test->core->torn);
@@ -365,6 +390,7 @@ int main(void)
 		TEST(the_backtrace_has_names),
 		TEST(an_error_being_reported_is_told),
 		TEST(a_backend_knows_the_walsenders),
+		TEST(sessions_of_another_pid_namespace_are_not_known),
 		TEST(a_dump_without_what_is_shared_tells_the_rest),
 		TEST(a_compressed_dump_is_the_same),
 		TEST(another_servers_dump_is_refused),
