@@ -91,9 +91,11 @@ static void read_status(struct ws_core_dump *dump, const uint8_t *data, size_t s
 
 		memcpy(&signal, data + PRSTATUS_CURSIG, sizeof(signal));
 		dump->signal = signal <= 64 ? signal : 0;
-		dump->parent = get32(data, PRSTATUS_PPID);
 		if (!dump->pid)
 			dump->pid = tid;
+		/* gcore leaves it 0. */
+		if (!dump->parent)
+			dump->parent = get32(data, PRSTATUS_PPID);
 	}
 	if (*first || (tid == dump->pid && tid))
 		dump->has_regs = ws_core_regs_read(dump->arch, data + PRSTATUS_REGS,
