@@ -125,19 +125,28 @@ static enum ws_symbol_source source_of(enum ws_step step)
 	}
 }
 
+/* Did this step say something? Of a set out of the cache that is not known: whatever is there and
+ * costs no download is asked. */
+static bool was_taken(const struct ws_symbol_set *set, struct ws_debug *debug, enum ws_step step)
+{
+	if (!set->from_cache)
+		return set->steps[step].outcome == WS_STEP_DONE;
+	return debug && step != WS_STEP_DEBUGINFOD && !ws_debug_skips(debug, step);
+}
+
 /* Names in DWARF are asked only where no symbol table has them: the two have the same, but the
  * table tells a piece of a function from the function. */
 static int add_debug_files(struct ws_symbol_list *list, const struct ws_image *image,
 			   struct ws_debug *debug, const struct ws_symbol_set *set)
 {
-	bool has_names = set->steps[WS_STEP_SYMTAB].outcome == WS_STEP_DONE;
+	bool has_names = !ws_image_is_stripped(image) && was_taken(set, debug, WS_STEP_SYMTAB);
 
 	for (int i = 0; i < WS_STEP_COUNT; i++) {
 		enum ws_step step = (enum ws_step)i;
 		const struct ws_debug_file *file;
 
-		if (set->steps[i].outcome != WS_STEP_DONE || step == WS_STEP_DYNSYM ||
-		    step == WS_STEP_SYMTAB || step == WS_STEP_RECOVERY)
+		if (step == WS_STEP_DYNSYM || step == WS_STEP_SYMTAB || step == WS_STEP_RECOVERY ||
+		    !was_taken(set, debug, step))
 			continue;
 		file = ws_debug_file(debug, step);
 		if (!file)
@@ -202,8 +211,8 @@ int ws_symbol_list_make(const struct ws_image *image, struct ws_debug *debug,
 		rc = add(list, &set->symbols[i]);
 	if (everything && rc == 0)
 		rc = add_names(list, ws_image_names(image),
-			       set->steps[WS_STEP_SYMTAB].outcome == WS_STEP_DONE ? WS_SOURCE_SYMTAB
-										  : WS_SOURCE_NONE);
+			       was_taken(set, debug, WS_STEP_SYMTAB) ? WS_SOURCE_SYMTAB
+								     : WS_SOURCE_NONE);
 	if (everything && rc == 0)
 		rc = add_debug_files(list, image, debug, set);
 	if (rc) {

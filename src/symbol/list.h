@@ -14,9 +14,9 @@ struct ws_symbol_list {
 
 /*
  * All that the set says, and what the image's symbol tables and the debug files that were opened
- * for the set name beyond that. With `everything` false the set alone. Names live as long as the
- * image, the debug handle and the set. Returns -1 when memory ran out; free with
- * ws_symbol_list_deinit.
+ * for the set, or for one out of the cache would be, name beyond that. With `everything` false the
+ * set alone. Names live as long as the image, the debug handle and the set. Returns -1 when memory
+ * ran out; free with ws_symbol_list_deinit.
  */
 int ws_symbol_list_make(const struct ws_image *image, struct ws_debug *debug,
 			const struct ws_symbol_set *set, bool everything,

@@ -125,13 +125,14 @@ struct answer {
 };
 
 /* Resolves `file`; the build-id directory is below `debug_dir` ("none": there is none). */
-static void ask(struct answer *a, const char *file, const char *debug_dir, unsigned int skip)
+static void ask_cached(struct answer *a, const char *file, const char *debug_dir, unsigned int skip,
+		       const char *cache_dir)
 {
 	char path[2 * PATH_SIZE], folder[2 * PATH_SIZE];
 	struct ws_debug_options options = { .skip = skip,
 					    .debug_dir = folder,
 					    .debuginfod_limit_ns = 2000000000 };
-	struct ws_resolve_options resolve = { .no_recovery = true };
+	struct ws_resolve_options resolve = { .no_recovery = true, .cache_dir = cache_dir };
 	struct ws_error err = { 0 };
 
 	memset(a, 0, sizeof(*a));
@@ -143,6 +144,11 @@ static void ask(struct answer *a, const char *file, const char *debug_dir, unsig
 	a->debug = resolve.debug = ws_debug_new(a->image, &options);
 	assert_non_null(a->debug);
 	assert_int_equal(ws_resolve(a->image, &resolve, &a->set, &err), 0);
+}
+
+static void ask(struct answer *a, const char *file, const char *debug_dir, unsigned int skip)
+{
+	ask_cached(a, file, debug_dir, skip, NULL);
 }
 
 static void done(struct answer *a)
@@ -607,6 +613,43 @@ static void the_list_has_names_nobody_wants(void **state)
 	done(&a);
 }
 
+static void the_list_is_the_same_with_the_set_out_of_the_cache(void **state)
+{
+	static const struct {
+		const char *file, *debug_dir;
+	} cases[] = { { "bare", "ids" }, { "bare", "none" }, { "full", "none" } };
+	char cache[2 * PATH_SIZE];
+
+	(void)state;
+	install("full.debug", "ids", fx.build_id);
+	snprintf(cache, sizeof(cache), "%s/cache", fx.folder);
+	for (size_t i = 0; i < WS_ARRAY_SIZE(cases); i++) {
+		struct ws_symbol_list first, second;
+		struct ws_error err;
+		struct answer a, b;
+
+		sh("rm -rf cache");
+		ask_cached(&a, cases[i].file, cases[i].debug_dir, 0, cache);
+		ask_cached(&b, cases[i].file, cases[i].debug_dir, 0, cache);
+		assert_false(a.set.from_cache);
+		assert_true(b.set.from_cache);
+		assert_int_equal(ws_symbol_list_make(a.image, a.debug, &a.set, true, &first, &err),
+				 0);
+		assert_int_equal(ws_symbol_list_make(b.image, b.debug, &b.set, true, &second, &err),
+				 0);
+		assert_int_equal(first.count, second.count);
+		for (size_t k = 0; k < first.count; k++) {
+			assert_string_equal(first.symbols[k].name, second.symbols[k].name);
+			assert_int_equal(first.symbols[k].address, second.symbols[k].address);
+			assert_int_equal(first.symbols[k].source, second.symbols[k].source);
+		}
+		ws_symbol_list_deinit(&first);
+		ws_symbol_list_deinit(&second);
+		done(&a);
+		done(&b);
+	}
+}
+
 static void a_new_debug_file_makes_the_cache_stale(void **state)
 {
 	uint64_t before, after;
@@ -669,6 +712,7 @@ int main(void)
 		cmocka_unit_test(debuginfod_that_does_not_answer_is_given_up),
 		cmocka_unit_test(a_damaged_debug_file_costs_no_more_than_itself),
 		cmocka_unit_test(the_list_has_names_nobody_wants),
+		cmocka_unit_test(the_list_is_the_same_with_the_set_out_of_the_cache),
 		cmocka_unit_test(a_new_debug_file_makes_the_cache_stale),
 		cmocka_unit_test(the_root_of_the_process_is_looked_at),
 	};
