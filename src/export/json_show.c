@@ -188,7 +188,8 @@ static json_t *last_acts(const struct ws_export *ex, const struct ws_story_last 
 	o = NULL;
 	if (last->reply_ns) {
 		o = json_object();
-		ws_json_put(o, "time", ws_json_time(ex, last->reply_ns), rc);
+		ws_json_put(o, "time", ws_json_time(ex, last->reply_found ? 0 : last->reply_ns),
+			    rc);
 		put_positions(o, last->write_lsn, last->flush_lsn, last->apply_lsn, rc);
 	}
 	ws_json_put(all, "reply", o ? o : json_null(), rc);

@@ -149,6 +149,11 @@ void ws_page_states(struct ws_page *page)
 
 	for (int i = 0; i < WS_STATE_COUNT; i++)
 		total += s->state_ns[i];
+	if (!total && s->was_running) {
+		ws_page_title(page, "Where its time went");
+		ws_page_add(page,
+			    "  not known: it was looked at once, at one moment of its life\n");
+	}
 	if (!total)
 		return;
 	ws_page_title(page, "Where its time went");
@@ -292,7 +297,10 @@ void ws_page_last(struct ws_page *page)
 		ws_page_add(page, "\n");
 	}
 	if (last->reply_ns) {
-		last_line(page, "last reply", last->reply_ns, end);
+		if (last->reply_found)
+			ws_page_add(page, "  %-10s at some time before:", "last reply");
+		else
+			last_line(page, "last reply", last->reply_ns, end);
 		ws_page_add(page, " ");
 		positions(page, last->write_lsn, last->flush_lsn, last->apply_lsn);
 		ws_page_add(page, "\n");

@@ -174,10 +174,13 @@ static void on_turn(struct ws_story *story, const struct ws_session *session,
 {
 	const struct ws_rec_turn *r = (const void *)rec;
 	struct ws_story_last *last = &story->last;
+	/* One that took no time is no turn: walscope core makes it of MyWalSnd. */
+	bool still = (rec->flags & WS_TURN_ATTACHED) && r->begin_ns == rec->time_ns;
 
+	story->still = still;
 	if (r->wait == WS_WAIT_WAL)
 		caught_up(story, rec->time_ns);
-	if (session)
+	if (session && !still)
 		measure(story, session, rec->time_ns);
 	if (story->around_ns && rec->time_ns > story->around_ns)
 		return;
@@ -187,6 +190,7 @@ static void on_turn(struct ws_story *story, const struct ws_session *session,
 	}
 	if ((rec->flags & WS_TURN_REPLY) && rec->size >= sizeof(*r)) {
 		last->reply_ns = rec->time_ns;
+		last->reply_found = still;
 		last->write_lsn = r->write_lsn;
 		last->flush_lsn = r->flush_lsn;
 		last->apply_lsn = r->apply_lsn;
@@ -332,6 +336,6 @@ void ws_story_end(struct ws_story *story, const struct ws_session *session, uint
 {
 	ws_story_tidy_spans(story);
 	/* In front of the window's end it may have gone on. */
-	if (!session->end_ns && end_ns < story->to_ns)
+	if (!session->end_ns && end_ns < story->to_ns && !story->still)
 		measure(story, session, end_ns);
 }

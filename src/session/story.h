@@ -80,6 +80,7 @@ struct ws_story_moment {
 struct ws_story_last {
 	uint64_t send_ns, send_lsn;
 	uint64_t reply_ns, write_lsn, flush_lsn, apply_lsn;
+	bool reply_found; /* in memory: it came some time before reply_ns */
 	uint64_t ping_ns; /* a keepalive; `ping_wants_reply`: that asked for an answer */
 	bool ping_wants_reply;
 	uint64_t socket_ns; /* when the socket was looked at */
@@ -113,6 +114,7 @@ struct ws_story {
 	uint64_t gap_total;
 	struct ws_story_last last;
 	struct ws_story_moment moment;
+	bool still; /* its positions are those of one look at memory: nothing was seen to move */
 
 	/* Records by time; turns, keepalives and waits for a CPU within a second are one. The
 	 * story's own. */
