@@ -42,7 +42,7 @@ static const struct ws_verb verbs[] = {
 	  "much.",
 	  WS_GROUP_OUTPUT | WS_GROUP_FLIGHT | WS_GROUP_FILTER | WS_GROUP_TRACING | WS_GROUP_REDACT,
 	  ws_cmd_record },
-	{ "import", "FILE", "a recording of events as JSON lines, or of a server's log",
+	{ "import", "FILE...", "a recording of events as JSON lines, or of a server's log",
 	  "Makes a recording of what walscope trace --json or the gdb backend wrote, or of a "
 	  "csvlog or "
 	  "jsonlog with log_replication_commands on. An existing recording is replaced.",

@@ -19,6 +19,8 @@
 
 struct import {
 	const struct ws_options *options;
+	struct ws_import_inputs inputs;
+	char name[512]; /* of all of them, in messages */
 	struct ws_writer *writer;
 	struct ws_error err; /* of the writer */
 	bool failed;
@@ -76,8 +78,9 @@ static bool set_timezone(const char *zone)
 }
 
 /* What became of it: a note, and the exit status. */
-static enum ws_exit verdict(const struct ws_options *options, const struct ws_import_result *r)
+static enum ws_exit verdict(const struct import *import, const struct ws_import_result *r)
 {
+	const struct ws_options *options = import->options;
 	bool logged = r->format != WS_IMPORT_EVENTS;
 
 	ws_log(&options->log, WS_LOG_NOTE, "%s: %llu %s of %s, %llu records", options->output,
@@ -86,14 +89,14 @@ static enum ws_exit verdict(const struct ws_options *options, const struct ws_im
 	if (r->zone_taken)
 		ws_log(&options->log, WS_LOG_NOTE,
 		       "%s: its times are of the zone %s, taken for that of %s (--timezone)",
-		       options->file, r->zone,
+		       import->name, r->zone,
 		       options->timezone ? options->timezone : "this system");
 	if (r->bad)
 		ws_log(&options->log, WS_LOG_WARN, "%s: %llu %s could not be understood",
-		       options->file, (unsigned long long)r->bad, logged ? "entries" : "lines");
+		       import->name, (unsigned long long)r->bad, logged ? "entries" : "lines");
 	if (!r->stopped)
 		ws_log(&options->log, WS_LOG_WARN,
-		       "%s: it does not end with a stop event: it was cut off", options->file);
+		       "%s: it does not end with a stop event: it was cut off", import->name);
 	return r->bad || !r->stopped ? WS_EXIT_LOSS : WS_EXIT_DONE;
 }
 
@@ -117,19 +120,33 @@ static bool is_output(const struct ws_options *options, FILE *in)
 	       S_ISREG(input.st_mode);
 }
 
-static enum ws_exit run(struct import *import, FILE *in, struct ws_error *err)
+static int check_inputs(const struct import *import, struct ws_error *err)
+{
+	for (size_t i = 0; i < import->inputs.count; i++) {
+		const struct ws_import_input *input = &import->inputs.list[i];
+
+		if (is_output(import->options, input->in)) {
+			ws_error_set(err, "cannot import", input->name,
+				     "it is the recording to write");
+			return ws_error_fix(err, "-o names another file");
+		}
+		leave_the_end_to_the_writer(input->in);
+	}
+	return 0;
+}
+
+static enum ws_exit run(struct import *import, struct ws_error *err)
 {
 	const struct ws_options *options = import->options;
 	const struct ws_import_options import_options = {
 		.format = options->format,
-		.name = options->file,
 		.log = &options->log,
 	};
 	struct ws_sink sink = { .fn = write_record, .arg = import };
 	struct ws_import_result result;
 	int rc;
 
-	rc = ws_import_run(in, &import_options, sink, &result, err);
+	rc = ws_import_run(&import->inputs, &import_options, sink, &result, err);
 	if (import->writer) {
 		int ended = ws_writer_end(import->writer, &import->err);
 		bool missing = ws_writer_missing(import->writer) != 0;
@@ -143,15 +160,14 @@ static enum ws_exit run(struct import *import, FILE *in, struct ws_error *err)
 	if (import->failed)
 		*err = import->err;
 	else if (rc && !err->what[0])
-		ws_error_errno(err, ENOMEM, "cannot import", options->file);
-	return rc || import->failed ? WS_EXIT_FAILED : verdict(options, &result);
+		ws_error_errno(err, ENOMEM, "cannot import", import->name);
+	return rc || import->failed ? WS_EXIT_FAILED : verdict(import, &result);
 }
 
 enum ws_exit ws_cmd_import(const struct ws_options *options, struct ws_error *err)
 {
 	struct import import = { .options = options };
-	bool standard = strcmp(options->file, "-") == 0;
-	ws_autofclose FILE *in = NULL;
+	enum ws_exit status = WS_EXIT_FAILED;
 
 	if (options->timezone && !set_timezone(options->timezone)) {
 		ws_error_set(err, "usage", NULL, "--timezone %s: no zone of that name",
@@ -159,16 +175,14 @@ enum ws_exit ws_cmd_import(const struct ws_options *options, struct ws_error *er
 		ws_error_fix(err, "as Europe/Vienna or +02:00");
 		return WS_EXIT_USAGE;
 	}
-	in = standard ? fdopen(dup(STDIN_FILENO), "r") : fopen(options->file, "re");
-	if (!in) {
-		ws_error_errno(err, errno, "cannot read", options->file);
-		return WS_EXIT_FAILED;
-	}
-	if (is_output(options, in)) {
-		ws_error_set(err, "cannot import", options->file, "it is the recording to write");
-		ws_error_fix(err, "-o names another file");
-		return WS_EXIT_FAILED;
-	}
-	leave_the_end_to_the_writer(in);
-	return run(&import, in, err);
+	if (options->file_count > 1)
+		snprintf(import.name, sizeof(import.name), "%s and %zu more", options->file,
+			 options->file_count - 1);
+	else
+		snprintf(import.name, sizeof(import.name), "%s", options->file);
+	if (ws_import_inputs_open(&import.inputs, options->files, options->file_count, err) == 0 &&
+	    check_inputs(&import, err) == 0)
+		status = run(&import, err);
+	ws_import_inputs_close(&import.inputs);
+	return status;
 }

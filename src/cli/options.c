@@ -209,6 +209,20 @@ static error_t explain(const struct parse *p, const struct argp_state *state)
 	return usage(p, option->arg ? "needs an argument" : "takes no argument", word, NULL);
 }
 
+static error_t take_operand(struct parse *p, const struct argp_state *state, const char *arg)
+{
+	struct ws_options *o = p->options;
+
+	if (!arg[0])
+		return usage(p, "empty", "FILE", NULL);
+	/* Operands come behind all options, one after the other. */
+	if (!o->file_count++) {
+		o->files = (const char *const *)state->argv + state->next - 1;
+		o->file = arg;
+	}
+	return 0;
+}
+
 /* Only the root parser is asked about operands and errors, so that they are seen once. */
 static error_t parse_root(int key, char *arg, struct argp_state *state)
 {
@@ -224,12 +238,9 @@ static error_t parse_root(int key, char *arg, struct argp_state *state)
 		if (!(p->verb->groups & (WS_GROUP_FILE | WS_GROUP_BINARY | WS_GROUP_IMPORT |
 					 WS_GROUP_PIECE | WS_GROUP_CORE)))
 			return usage(p, "takes no operand", arg, NULL);
-		if (p->options->file)
+		if (p->options->file && !(p->verb->groups & WS_GROUP_IMPORT))
 			return usage(p, "more than one FILE", arg, NULL);
-		if (!arg[0])
-			return usage(p, "empty", "FILE", NULL);
-		p->options->file = arg;
-		return 0;
+		return take_operand(p, state, arg);
 	case ARGP_KEY_ERROR:
 		if (!p->err->what[0] && !p->help)
 			explain(p, state);

@@ -58,7 +58,9 @@ struct ws_filter {
 };
 
 struct ws_options {
-	const char *file; /* operand */
+	const char *file;	  /* operand */
+	const char *const *files; /* of an import: all operands, `file` is the first */
+	size_t file_count;
 	const char *output;
 	struct ws_filter filter;
 	struct ws_when from, to, around;

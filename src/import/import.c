@@ -30,19 +30,32 @@ const char *ws_import_format_name(enum ws_import_format format)
 struct run {
 	const struct ws_import_options *options;
 	struct ws_import_result *result;
+	const char *name; /* of the input that is read */
 	struct ws_lines *lines;
 	struct ws_events *events;
 	struct ws_log_reader *log;
-	bool failed; /* memory ran out, or the sink did not take something */
+	/* What is bad in front of the first line that is understood, one string after the other. If
+	 * there is none, the failure says all. */
+	struct ws_buf held;
 };
 
-static void complain(const struct run *run, const char *why)
+static void complain(struct run *run, const char *why)
 {
-	char text[2 * WS_IMPORT_WHY];
+	char text[2 * WS_IMPORT_WHY], line[4 * WS_IMPORT_WHY];
 
 	ws_text_escape(why, strlen(why), text, sizeof(text));
-	ws_log(run->options->log, WS_LOG_WARN, "%s:%llu: %s", run->options->name,
-	       (unsigned long long)ws_lines_first(run->lines), text);
+	snprintf(line, sizeof(line), "%s:%llu: %s", run->name,
+		 (unsigned long long)ws_lines_first(run->lines), text);
+	/* Without memory for it, it is said at once. */
+	if (run->result->lines || ws_buf_add(&run->held, line, strlen(line) + 1))
+		ws_log(run->options->log, WS_LOG_WARN, "%s", line);
+}
+
+static void say_held(struct run *run)
+{
+	for (size_t at = 0; at < run->held.len; at += strlen(run->held.data + at) + 1)
+		ws_log(run->options->log, WS_LOG_WARN, "%s", run->held.data + at);
+	ws_buf_clear(&run->held);
 }
 
 /* An object of ours says which event it is, one of a log how severe; a row begins with a date.
@@ -134,10 +147,10 @@ static bool hopeless(const struct ws_import_result *result)
 	return !result->lines && result->bad >= GIVE_UP_AFTER;
 }
 
-static int read_all(struct run *run, struct ws_sink sink, struct ws_error *err)
+static int read_input(struct run *run, struct ws_sink sink, struct ws_error *err)
 {
 	struct ws_import_result *result = run->result;
-	const char *line, *name = run->options->name;
+	const char *line;
 	size_t len;
 	int rc = 0;
 
@@ -150,28 +163,45 @@ static int read_all(struct run *run, struct ws_sink sink, struct ws_error *err)
 		if (is_blank(line, len))
 			continue;
 		if (!run->events && !run->log && begin(run, sink, line, len))
-			return ws_error_errno(err, ENOMEM, "cannot import", name);
+			return ws_error_errno(err, ENOMEM, "cannot import", run->name);
 		rc = take(run, line, len);
 		if (rc < 0)
 			return -1;
 		*(rc ? &result->lines : &result->bad) += 1;
+		if (rc)
+			say_held(run);
 		if (!rc)
 			ws_lines_give_up(run->lines);
 	}
-	if (rc < 0)
-		return ws_error_errno(err, errno, "cannot read", name);
-	if (end(run))
+	return rc < 0 ? ws_error_errno(err, errno, "cannot read", run->name) : 0;
+}
+
+static int read_all(struct run *run, const struct ws_import_inputs *inputs, struct ws_sink sink,
+		    struct ws_error *err)
+{
+	struct ws_import_result *result = run->result;
+	int rc = 0;
+
+	for (size_t i = 0; i < inputs->count && rc == 0 && !hopeless(result); i++) {
+		run->name = inputs->list[i].name;
+		run->lines = ws_lines_new(inputs->list[i].in);
+		if (!run->lines)
+			return ws_error_errno(err, ENOMEM, "cannot import", run->name);
+		rc = read_input(run, sink, err);
+		ws_lines_free(run->lines);
+	}
+	if (rc || end(run))
 		return -1;
 	if (result->lines)
 		return 0;
-	ws_error_set(err, "cannot import", name, "%s",
+	ws_error_set(err, "cannot import", run->name, "%s",
 		     result->bad ? "nothing in it is understood" : "it is empty");
 	return ws_error_fix(err, "it takes what walscope trace --json writes, a csvlog or a "
 				 "jsonlog");
 }
 
-int ws_import_run(FILE *in, const struct ws_import_options *options, struct ws_sink sink,
-		  struct ws_import_result *result, struct ws_error *err)
+int ws_import_run(const struct ws_import_inputs *inputs, const struct ws_import_options *options,
+		  struct ws_sink sink, struct ws_import_result *result, struct ws_error *err)
 {
 	struct counted counted = { sink, &result->records };
 	struct run run = { .options = options, .result = result };
@@ -179,12 +209,9 @@ int ws_import_run(FILE *in, const struct ws_import_options *options, struct ws_s
 
 	*result = (struct ws_import_result){ 0 };
 	*err = (struct ws_error){ 0 };
-	run.lines = ws_lines_new(in);
-	if (!run.lines)
-		return ws_error_errno(err, ENOMEM, "cannot import", options->name);
-	rc = read_all(&run, (struct ws_sink){ count, &counted }, err);
+	rc = read_all(&run, inputs, (struct ws_sink){ count, &counted }, err);
 	ws_events_free(run.events);
 	ws_log_reader_free(run.log);
-	ws_lines_free(run.lines);
+	ws_buf_deinit(&run.held);
 	return rc;
 }

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "event/order.h"
+#include "import/inputs.h"
 
 enum ws_import_format {
 	WS_IMPORT_AUTO = 0, /* by the content */
@@ -28,7 +29,6 @@ const char *ws_import_format_name(enum ws_import_format format); /* "csvlog" */
 
 struct ws_import_options {
 	enum ws_import_format format;
-	const char *name; /* of the input, in messages */
 	const struct ws_log *log;
 };
 
@@ -43,11 +43,11 @@ struct ws_import_result {
 };
 
 /*
- * Reads all of the input and hands records to the sink. Returns 0, or -1 with err filled: it cannot
- * be read, memory ran out, nothing of it is understood, or the sink failed (err is the sink's
- * business then, and may be empty).
+ * Reads all of the inputs, at least one, as if they were one, and hands records to the sink.
+ * Returns 0, or -1 with err filled: one cannot be read, memory ran out, nothing of them is
+ * understood, or the sink failed (err is the sink's business then, and may be empty).
  */
-int ws_import_run(FILE *in, const struct ws_import_options *options, struct ws_sink sink,
-		  struct ws_import_result *result, struct ws_error *err);
+int ws_import_run(const struct ws_import_inputs *inputs, const struct ws_import_options *options,
+		  struct ws_sink sink, struct ws_import_result *result, struct ws_error *err);
 
 #endif

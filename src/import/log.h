@@ -51,6 +51,8 @@ struct ws_log_story; /* opaque */
 struct ws_log_story *ws_log_story_new(struct ws_sink sink);
 void ws_log_story_free(struct ws_log_story *story);
 int ws_log_story_entry(struct ws_log_story *story, const struct ws_log_entry *entry);
+/* An entry that is none: whose it was is not known. */
+int ws_log_story_bad(struct ws_log_story *story);
 int ws_log_story_end(struct ws_log_story *story);
 
 #endif

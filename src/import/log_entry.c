@@ -298,8 +298,7 @@ static bool take_object(struct ws_log_reader *reader, const json_t *object,
 	return true;
 }
 
-int ws_log_entry_take(struct ws_log_reader *reader, const char *text, size_t len,
-		      char why[WS_IMPORT_WHY])
+static int take(struct ws_log_reader *reader, const char *text, size_t len, char why[WS_IMPORT_WHY])
 {
 	struct ws_log_entry entry = { 0 };
 	char numbers[2][24];
@@ -319,4 +318,12 @@ int ws_log_entry_take(struct ws_log_reader *reader, const char *text, size_t len
 		rc = ws_log_story_entry(reader->story, &entry) ? -1 : 1;
 	json_decref(object);
 	return rc;
+}
+
+int ws_log_entry_take(struct ws_log_reader *reader, const char *text, size_t len,
+		      char why[WS_IMPORT_WHY])
+{
+	int rc = take(reader, text, len, why);
+
+	return rc == 0 && ws_log_story_bad(reader->story) ? -1 : rc;
 }

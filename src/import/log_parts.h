@@ -51,6 +51,7 @@ int ws_log_out_stream(struct ws_log_out *out, struct ws_logged *logged, uint64_t
 int ws_log_out_exit(struct ws_log_out *out, struct ws_logged *logged, uint64_t ns, uint32_t code,
 		    uint32_t signal);
 int ws_log_out_missed(struct ws_log_out *out, struct ws_logged *logged, uint64_t ns);
+int ws_log_out_bad(struct ws_log_out *out, uint64_t ns);
 int ws_log_out_signal(struct ws_log_out *out, uint64_t ns, uint32_t target, uint32_t signal);
 int ws_log_out_note(struct ws_log_out *out, uint64_t ns, const char *text);
 int ws_log_out_stop(struct ws_log_out *out, uint64_t ns);

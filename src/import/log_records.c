@@ -211,6 +211,13 @@ int ws_log_out_missed(struct ws_log_out *out, struct ws_logged *logged, uint64_t
 	return put_own(out, logged, &r.h, WS_KIND_GAP, sizeof(r), ns);
 }
 
+int ws_log_out_bad(struct ws_log_out *out, uint64_t ns)
+{
+	struct ws_rec_gap r = { .from_ns = ns, .to_ns = ns, .lost = 1, .cause = WS_GAP_INVALID };
+
+	return put(out, &r.h, WS_KIND_GAP, sizeof(r), ns);
+}
+
 int ws_log_out_signal(struct ws_log_out *out, uint64_t ns, uint32_t target, uint32_t signal)
 {
 	struct ws_rec_signal r = { .signal = signal, .target_pid = target };

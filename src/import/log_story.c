@@ -526,6 +526,12 @@ int ws_log_story_entry(struct ws_log_story *story, const struct ws_log_entry *e)
 	return e->backend_type ? 0 : on_server(story, e);
 }
 
+int ws_log_story_bad(struct ws_log_story *story)
+{
+	/* In front of the first one that is understood there is nothing to be missing in. */
+	return story->began ? ws_log_out_bad(&story->out, story->last_ns) : 0;
+}
+
 int ws_log_story_end(struct ws_log_story *story)
 {
 	if (close_all(story))

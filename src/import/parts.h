@@ -2,6 +2,7 @@
 /*
  * parts.h: what the files of import/ share; nobody else includes it.
  *
+ *   inputs.c     opens files, in the order of time
  *   import.c     tells formats apart, reads lines
  *   event.c      a line of trace --json as a record
  *   sequence.c   numbers of the records of each session: what is missing

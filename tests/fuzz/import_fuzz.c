@@ -31,22 +31,23 @@ static void silent(void *arg, enum ws_log_level level, const char *line)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct ws_log log = { .fn = silent, .level = WS_LOG_NOTE };
-	const struct ws_import_options options = { .name = "in", .log = &log };
+	const struct ws_import_options options = { .log = &log };
 	struct fuzz_show *show;
 	struct ws_import_result result;
 	struct ws_error err;
-	FILE *in;
+	struct ws_import_input in = { .name = "in" };
+	const struct ws_import_inputs inputs = { &in, 1 };
 
 	if (!size)
 		return 0;
-	in = fmemopen((void *)(uintptr_t)data, size, "r");
-	if (!in)
+	in.in = fmemopen((void *)(uintptr_t)data, size, "r");
+	if (!in.in)
 		abort();
 	show = fuzz_show_new();
-	if (ws_import_run(in, &options, (struct ws_sink){ take, show }, &result, &err) &&
+	if (ws_import_run(&inputs, &options, (struct ws_sink){ take, show }, &result, &err) &&
 	    (!err.what[0] || !err.why[0]))
 		abort();
-	fclose(in);
+	fclose(in.in);
 	fuzz_show_end(show);
 	return 0;
 }

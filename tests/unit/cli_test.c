@@ -301,6 +301,11 @@ static void test_an_import_of_its_own_output_is_refused(void **state)
 {
 	ws_cli_refused((struct ws_cli_run){ 0 }, ARGS("import", *state, "-o", *state), 1,
 		       "it is the recording to write");
+	ws_cli_refused((struct ws_cli_run){ 0 }, ARGS("import", "/dev/null", *state, "-o", *state),
+		       1, "it is the recording to write");
+	ws_cli_refused((struct ws_cli_run){ 0 },
+		       ARGS("import", "/dev/null", "/nosuch", "-o", *state), 1,
+		       "cannot read: /nosuch");
 	ws_cli_refused((struct ws_cli_run){ 0 }, ARGS("import", "/nosuch", "-o", *state), 1,
 		       "cannot read");
 }

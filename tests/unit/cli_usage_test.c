@@ -104,7 +104,7 @@ static void test_usage_errors_are_one_line_and_status_2(void **state)
 		{ { "sessions", "a", "--around=-1m" }, "--around=-1m: unknown option" },
 		{ { "import" }, "-o FILE: missing" },
 		{ { "import", "-o", "x" }, "FILE: missing" },
-		{ { "import", "a", "b", "-o", "x" }, "b: more than one FILE" },
+		{ { "import", "a", "", "-o", "x" }, "FILE: empty" },
 		{ { "import", "a", "-o", "x", "--format=xml" }, "--format xml: not one of" },
 		{ { "import", "a", "-o", "x", "--timezone=No/Where" }, "no zone of that name" },
 		{ { "doctor", "x" }, "x: takes no operand" },

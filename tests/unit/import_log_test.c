@@ -147,14 +147,16 @@ static struct told tell(const char *text)
 {
 	struct told told = { .o = ws_observed_new() };
 	struct ws_log log = { .fn = note, .arg = &told.notes, .level = WS_LOG_NOTE };
-	const struct ws_import_options options = { .name = "log", .log = &log };
-	FILE *in = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
+	const struct ws_import_options options = { .log = &log };
+	struct ws_import_input in = { .name = "log",
+				      .in = fmemopen((void *)(uintptr_t)text, strlen(text), "r") };
+	const struct ws_import_inputs inputs = { &in, 1 };
 	struct ws_error err;
 
-	if (ws_import_run(in, &options, (struct ws_sink){ feed, &told }, &told.result, &err))
+	if (ws_import_run(&inputs, &options, (struct ws_sink){ feed, &told }, &told.result, &err))
 		fail_msg("%s: %s", err.what, err.why);
 	assert_int_equal(ws_model_finish(told.o->model, told.last_ns), 0);
-	fclose(in);
+	fclose(in.in);
 	return told;
 }
 

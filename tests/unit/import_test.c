@@ -53,13 +53,15 @@ static struct imported *import(const char *text, size_t len)
 {
 	struct imported *imported = calloc(1, sizeof(*imported));
 	struct ws_log log = { .fn = note, .arg = &imported->notes, .level = WS_LOG_NOTE };
-	const struct ws_import_options options = { .name = "in", .log = &log };
+	const struct ws_import_options options = { .log = &log };
 	struct ws_sink sink = { keep, imported };
-	FILE *in = fmemopen((void *)(uintptr_t)text, len, "r");
+	struct ws_import_input in = { .name = "in",
+				      .in = fmemopen((void *)(uintptr_t)text, len, "r") };
+	const struct ws_import_inputs inputs = { &in, 1 };
 
-	assert_non_null(in);
-	imported->rc = ws_import_run(in, &options, sink, &imported->result, &imported->err);
-	fclose(in);
+	assert_non_null(in.in);
+	imported->rc = ws_import_run(&inputs, &options, sink, &imported->result, &imported->err);
+	fclose(in.in);
 	return imported;
 }
 
