@@ -240,6 +240,10 @@ struct ws_offsets {
 	__u32 backend_database;
 	__u32 backend_user;
 	__u32 backend_client;
+	/* lastReplayedEndRecPtr of XLogCtlData (13 and 14) and of XLogRecoveryCtlData,
+	 * xlogrecovery.c (15 and later) */
+	__u32 xlog_replayed;
+	__u32 recovery_replayed;
 };
 
 /* Addresses of variables in the file, 0 where not known. */

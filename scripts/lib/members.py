@@ -132,8 +132,26 @@ STRUCTURES = {
         ("logInsertResult", "uint64", 17, None), ("logWriteResult", "uint64", 17, None),
         ("logFlushResult", "uint64", 17, None), ("InitializedUpTo", "uint64"), ("pages", "pointer"),
         ("xlblocks", "pointer"), ("XLogCacheBlck", "int"), ("InsertTimeLineID", "uint32"),
-        ("PrevTimeLineID", "uint32"), ("SharedRecoveryInProgress", "bool", None, 12),
-        ("SharedRecoveryState", "int", 13, None),
+        ("PrevTimeLineID", "uint32"), ("archiveCleanupCommand", "char[1024]", None, 11),
+        ("SharedRecoveryInProgress", "bool", None, 12), ("SharedRecoveryState", "int", 13, None),
+        ("SharedHotStandbyActive", "bool", 13, 14), ("SharedPromoteIsTriggered", "bool", 13, 14),
+        ("WalWriterSleeping", "bool", 13, 14), ("recoveryWakeupLatch", "Latch", 13, 14),
+        ("lastCheckPointRecPtr", "uint64", 13, 14), ("lastCheckPointEndPtr", "uint64", 13, 14),
+        ("lastCheckPoint", "CheckPoint", 13, 14), ("lastReplayedEndRecPtr", "uint64", 13, 14),
+    ],
+    "XLogRecoveryCtlData": [
+        ("SharedHotStandbyActive", "bool", 15, None), ("SharedPromoteIsTriggered", "bool", 15, None),
+        ("recoveryWakeupLatch", "Latch", 15, None), ("lastReplayedReadRecPtr", "uint64", 15, None),
+        ("lastReplayedEndRecPtr", "uint64", 15, None),
+    ],
+    "Latch": [("is_set", "int"), ("maybe_sleeping", "int", 14, None), ("is_shared", "bool"), ("owner_pid", "int")],
+    # Up to 11 the xid is two halves; only 13 and 14 are asked for.
+    "CheckPoint": [
+        ("redo", "uint64"), ("ThisTimeLineID", "uint32"), ("PrevTimeLineID", "uint32"), ("fullPageWrites", "bool"),
+        ("nextXid", "uint64"), ("nextOid", "uint32"), ("nextMulti", "uint32"), ("nextMultiOffset", "uint32"),
+        ("oldestXid", "uint32"), ("oldestXidDB", "uint32"), ("oldestMulti", "uint32"), ("oldestMultiDB", "uint32"),
+        ("time", "uint64"), ("oldestCommitTsXid", "uint32"), ("newestCommitTsXid", "uint32"),
+        ("oldestActiveXid", "uint32"),
     ],
     "OutputPluginCallbacks": [
         ("startup_cb", "pointer"), ("begin_cb", "pointer"), ("change_cb", "pointer"),

@@ -32,7 +32,7 @@ static const struct ws_verb verbs[] = {
 	{ "slots", NULL, "all replication slots of this host's servers, read without SQL",
 	  "Prints the replication slots of the servers of this host, also those that nobody holds, "
 	  "out of their shared memory: no SQL, no probe.",
-	  WS_GROUP_SLOTS | WS_GROUP_JSON, ws_cmd_slots },
+	  WS_GROUP_SLOTS | WS_GROUP_REDACT | WS_GROUP_JSON, ws_cmd_slots },
 	{ "trace", "[FILE]", "events, a line each: live, or of a recording",
 	  "Prints each event as it happens, or those of a recording.",
 	  ON_RECORDINGS | WS_GROUP_DEFAULT_LIVE, ws_cmd_trace },

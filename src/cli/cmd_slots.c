@@ -13,6 +13,7 @@
 #include "cli/view.h"
 #include "layout/layout.h"
 #include "probe/privileges.h"
+#include "session/redact.h"
 
 static const char what[] = "cannot list replication slots";
 
@@ -107,21 +108,43 @@ static bool is_wanted(const struct ws_filter *filter, const struct ws_postmaster
 	       (!filter->postgres || ws_postmaster_runs(postmaster, filter->postgres));
 }
 
+/* A statement is all that may hold literals; it may have been cut. */
+static int redact(struct ws_holder *h)
+{
+	struct ws_literals literals = { 0 };
+	struct ws_buf text = { 0 };
+	size_t len = strlen(h->query);
+	int rc = ws_redact_command(h->query, len, len < sizeof(h->query) - 1, &text, &literals);
+
+	if (rc == 0)
+		snprintf(h->query, sizeof(h->query), "%.*s", (int)text.len,
+			 text.data ? text.data : "");
+	ws_literals_deinit(&literals);
+	ws_buf_deinit(&text);
+	return rc;
+}
+
 static int show(struct run *run, const struct ws_shmem *shmem, const struct ws_slot_list *list,
 		struct ws_slots_report *report, struct ws_error *err)
 {
 	const char *wanted = run->options->filter.slot;
 	struct ws_slot_row *rows = calloc(list->count + 1, sizeof(*rows));
-	int rc;
+	int rc = 0;
 
 	if (!rows)
 		return ws_error_errno(err, ENOMEM, what, NULL);
-	for (size_t i = 0; i < list->count; i++) {
+	for (size_t i = 0; i < list->count && rc == 0; i++) {
 		if (wanted && strcmp(list->slots[i].name, wanted) != 0)
 			continue;
 		rows[report->count].slot = &list->slots[i];
 		ws_holder_find(shmem, &run->proc, report->postmaster, &rows[report->count]);
+		if (run->options->redact)
+			rc = redact(&rows[report->count].holder);
 		report->count++;
+	}
+	if (rc) {
+		free(rows);
+		return ws_error_errno(err, ENOMEM, what, NULL);
 	}
 	report->rows = rows;
 	errno = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/holders.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "target/memory.h"
@@ -32,6 +33,19 @@ static void read_port(const struct ws_shmem *process, uint32_t offset, char *out
 		read_text(process, text, out, size);
 }
 
+/* pg_getnameinfo_all's texts, put together as everywhere. */
+static void read_client(const struct ws_shmem *process, char *out, size_t size)
+{
+	char host[64], port[16];
+
+	read_port(process, process->off->port_remote_host, host, sizeof(host));
+	read_port(process, process->off->port_remote_port, port, sizeof(port));
+	if (host[0] == '[' || !port[0])
+		snprintf(out, size, "%s", host);
+	else
+		snprintf(out, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
 /* After the fork a child has its parent's variables: its own pid says that it runs. */
 static bool is_itself(const struct ws_shmem *process, uint32_t ns_pid)
 {
@@ -61,6 +75,7 @@ static void fill(const struct ws_shmem *process, const struct ws_proc *proc, str
 	read_port(process, off->port_user, h->user, sizeof(h->user));
 	read_port(process, off->port_database, h->database, sizeof(h->database));
 	read_port(process, off->port_application, h->application, sizeof(h->application));
+	read_client(process, h->client, sizeof(h->client));
 	if (ws_shmem_variable(process, process->var->query, &query, sizeof(query)))
 		read_text(process, query, h->query, sizeof(h->query));
 	h->kind = kind_of(process, h);

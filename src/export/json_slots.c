@@ -32,6 +32,7 @@ static json_t *holder(const struct ws_holder *h, int *rc)
 	ws_json_put(o, "user", ws_json_str_or_null(h->user), rc);
 	ws_json_put(o, "database", ws_json_str_or_null(h->database), rc);
 	ws_json_put(o, "application_name", ws_json_str_or_null(h->application), rc);
+	ws_json_put(o, "client", ws_json_str_or_null(h->client), rc);
 	ws_json_put(o, "title", ws_json_str_or_null(h->title), rc);
 	ws_json_put(o, "query", ws_json_str_or_null(h->query), rc);
 	return o;

@@ -21,6 +21,7 @@ struct ws_holder {
 	enum ws_holder_kind kind;
 	uint32_t pid, ns_pid;
 	char user[64], database[64], application[64];
+	char client[96]; /* "192.0.2.1:5432", "[2001:db8::1]:5432", "[local]" */
 	char title[256];
 	char query[256]; /* of what it is doing now, cut */
 };

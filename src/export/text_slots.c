@@ -80,7 +80,7 @@ static int xid_cell(struct ws_table *t, const struct ws_wal *wal, uint32_t xid)
 	return ws_table_cell(t, WS_COLOR_NONE, text);
 }
 
-/* "walsender 4711 standby1"; a pid nobody has any more stands alone. */
+/* "walsender 4711 standby1 192.0.2.1:54321"; a pid nobody has any more stands alone. */
 static int holder_cell(struct ws_table *t, const struct ws_slot_row *row)
 {
 	const struct ws_holder *h = &row->holder;
@@ -94,8 +94,8 @@ static int holder_cell(struct ws_table *t, const struct ws_slot_row *row)
 		snprintf(text, sizeof(text), "backend %u %s", h->pid,
 			 h->query[0] ? h->query : h->application);
 	else
-		snprintf(text, sizeof(text), "%s %u %s", ws_holder_kind_name(h->kind), h->pid,
-			 h->application);
+		snprintf(text, sizeof(text), "%s %u %s%s%s", ws_holder_kind_name(h->kind), h->pid,
+			 h->application, h->application[0] && h->client[0] ? " " : "", h->client);
 	return ws_table_text(t, text, strlen(text));
 }
 

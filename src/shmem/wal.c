@@ -8,7 +8,8 @@
 #define FIRST_NORMAL_XID 3 /* transam.h */
 #define SEGMENT_MIN	 (1 << 20)
 #define SEGMENT_MAX	 (1 << 30)
-#define RECOVERY_DONE	 2 /* RECOVERY_STATE_DONE, xlog.h, 13 and later */
+#define LSN_MAX		 (1ULL << 56) /* beyond what a cluster can write in its life */
+#define RECOVERY_DONE	 2	      /* RECOVERY_STATE_DONE, xlog.h, 13 and later */
 
 /* A number of XLogCtl. */
 static bool read_ctl(const struct ws_shmem *shmem, uint64_t ctl, uint32_t offset, void *out,
@@ -50,6 +51,24 @@ static void read_xlog(const struct ws_shmem *shmem, struct ws_wal *wal)
 		wal->source = WS_WAL_WRITTEN;
 		wal->position = wal->written;
 	}
+}
+
+/* The end of the last record replayed (GetXLogReplayRecPtr): up to 14 in XLogCtl, then in a
+ * structure of its own. */
+static void read_replayed(const struct ws_shmem *shmem, struct ws_wal *wal)
+{
+	const struct ws_offsets *off = shmem->off;
+	bool apart = off->recovery_replayed != WS_UNKNOWN;
+	uint64_t ctl, size, lsn;
+
+	if (!wal->has_recovery || !wal->in_recovery ||
+	    !ws_shmem_find(shmem, apart ? "XLOG Recovery Ctl" : "XLOG Ctl", &ctl, &size) ||
+	    !read_ctl(shmem, ctl, apart ? off->recovery_replayed : off->xlog_replayed, &lsn,
+		      sizeof(lsn)) ||
+	    !lsn || lsn >= LSN_MAX)
+		return;
+	wal->source = WS_WAL_REPLAYED;
+	wal->position = lsn;
 }
 
 uint64_t ws_wal_ctl(const struct ws_shmem *shmem)
@@ -106,6 +125,7 @@ void ws_wal_read(const struct ws_shmem *shmem, struct ws_wal *wal)
 {
 	*wal = (struct ws_wal){ .major = shmem->major };
 	read_xlog(shmem, wal);
+	read_replayed(shmem, wal);
 	read_limits(shmem, wal);
 	read_next_xid(shmem, wal);
 }

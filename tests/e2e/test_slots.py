@@ -102,6 +102,9 @@ class SlotsTest(LiveTest):
         self.assertEqual(rows["l_active"]["holder"]["kind"], "walsender")
         self.assertEqual(rows["l_active"]["holder"]["application_name"], "slots_recv")
         self.assertEqual(rows["l_active"]["database"], "postgres")
+        host, port = made.sql("select host(client_addr), client_port from pg_stat_activity "
+                              f"where pid = {walsender['pid']}")[0]
+        self.assertEqual(rows["l_active"]["holder"]["client"], f"{host}:{port}")
         self.assertEqual(rows["l_active"]["ns_pid"], int(walsender["pid"]))
         self.assertIsNone(rows["l_idle"]["holder"])
         self.assertIsNone(rows["p_empty"]["retained_bytes"])
@@ -158,6 +161,7 @@ class SlotsTest(LiveTest):
                     os.kill(session.pid, signal.SIGCONT)
                     session.finish()
                 row = self.compare(made)["l_peeked"]
+                redacted, = [one for one in of_walscope(made, "--slot=l_peeked", "--redact") if "slot" in one]
             finally:
                 if alive(session.pid, ticks):
                     os.kill(session.pid, signal.SIGCONT)
@@ -165,6 +169,8 @@ class SlotsTest(LiveTest):
             self.assertEqual(row["holder"]["kind"], "backend")
             self.assertEqual(row["holder"]["application_name"], "slots_peek")
             self.assertEqual(row["holder"]["query"], PEEK.decode())
+            self.assertEqual(redacted["holder"]["query"],
+                             "select count(*) from pg_logical_slot_peek_changes($1, null, null)")
 
     def test_a_prepared_and_an_open_transaction_are_named_as_what_holds_xmin_back(self):
         made = server()
@@ -225,13 +231,22 @@ class SlotsTest(LiveTest):
             self.assertEqual(made.value("select catalog_xmin from pg_replication_slots where slot_name = "
                                         f"'{found['slot_catalog']['slot']}'"), xmin, name)
 
-    def test_on_a_standby_the_position_is_not_known_and_the_rest_is(self):
+    def test_on_a_standby_retained_bytes_reach_to_where_it_has_replayed(self):
         made = standby()
         if not made.sql("select 1 from pg_replication_slots where slot_name = 's_physical'"):
             made.sql("select pg_create_physical_replication_slot('s_physical', true)")
-        row = self.compare(made)["s_physical"]
+        end = server().write_wal(1)
+        wait_for("the standby to replay it", lambda: made.sql(f"select 1 where pg_last_wal_replay_lsn() >= '{end}'"))
+        for _ in range(20):
+            before = made.value("select pg_last_wal_replay_lsn()")
+            row = self.compare(made)["s_physical"]
+            if before == made.value("select pg_last_wal_replay_lsn()"):
+                break
         self.assertIsNotNone(row["restart_lsn"])
-        self.assertEqual((row["position"], row["position_kind"], row["retained_bytes"]), (None, None, None))
+        self.assertEqual((row["position"], row["position_kind"]), (before, "replayed"))
+        self.assertEqual(row["retained_bytes"],
+                         walscope.position(row, "position") - walscope.position(row, "restart_lsn"))
+        self.assertGreater(row["retained_bytes"], 0)
         self.assertTrue(holders(made)[1]["in_recovery"])
         self.assertFalse(holders(server())[1]["in_recovery"])
 

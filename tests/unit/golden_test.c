@@ -416,7 +416,8 @@ static void fill_slots(struct ws_slots_report *r, struct ws_postmaster *p, struc
 					     .pid = 4712,
 					     .ns_pid = 12,
 					     .user = "repl",
-					     .application = "standby\0331" };
+					     .application = "standby\0331",
+					     .client = "192.0.2.7:54321" };
 	rows[1].holder =
 		(struct ws_holder){ .kind = WS_HOLDER_BACKEND,
 				    .pid = 4713,
@@ -474,7 +475,10 @@ static void print_slots(const struct ws_format *format, bool color, const char *
 	assert_int_equal(ws_export_begin(&ex, format, WS_VIEW_SLOTS, &options), 0);
 	assert_int_equal(ws_export_slots(&ex, &report), 0);
 	report.count = report.horizon.count = 0; /* and another server, without any */
-	report.wal = (struct ws_wal){ .has_recovery = true, .in_recovery = true };
+	report.wal = (struct ws_wal){ .has_recovery = true,
+				      .in_recovery = true,
+				      .source = WS_WAL_REPLAYED,
+				      .position = 0x3000060 };
 	assert_int_equal(ws_export_slots(&ex, &report), 0);
 	assert_int_equal(ws_export_end(&ex), 0);
 	ws_export_release(&ex);

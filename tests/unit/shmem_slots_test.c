@@ -57,6 +57,14 @@ struct fake_segment {
 		uint64_t entries[MAX_PREPARED];
 		struct fake_prepared prepared[MAX_PREPARED];
 	} two_phase;
+	struct fake_element ctl_element, recovery_element;
+	struct {
+		uint64_t written, slot_min, removed, replayed;
+		uint32_t recovery;
+	} ctl;
+	struct {
+		uint64_t latch, replayed;
+	} recovery;
 };
 
 static struct {
@@ -143,6 +151,29 @@ static int teardown(void **state)
 {
 	(void)state;
 	return munmap(segment, sizeof(*segment));
+}
+
+/* In recovery, whose structures the index has, too. */
+static void add_xlog(void)
+{
+	struct fake_element *ctl = &segment->ctl_element, *recovery = &segment->recovery_element;
+
+	segment->buckets[0] = (uint64_t)ctl;
+	ctl->link = (uint64_t)recovery;
+	recovery->link = (uint64_t)&segment->prepared_element;
+	strcpy(ctl->key, "XLOG Ctl");
+	ctl->location = (uint64_t)&segment->ctl;
+	ctl->size = sizeof(segment->ctl);
+	strcpy(recovery->key, "XLOG Recovery Ctl");
+	recovery->location = (uint64_t)&segment->recovery;
+	recovery->size = sizeof(segment->recovery);
+	segment->ctl.recovery = 1; /* RECOVERY_STATE_ARCHIVE */
+	segment->ctl.replayed = 0x5000000;
+	segment->recovery.replayed = 0x6000000;
+	off.xlog_write_result = 0;
+	off.xlog_slot_min_lsn = 8;
+	off.xlog_last_removed = 16;
+	off.xlog_recovery_state = offsetof(struct fake_segment, ctl.recovery) - SEGMENT(ctl);
 }
 
 static struct fake_slot *add(unsigned int number, const char *name)
@@ -330,6 +361,59 @@ static void wal_status_is_what_the_server_would_say(void **state)
 	assert_int_equal(status(20, 0, -1), WS_SLOT_EXTENDED);
 }
 
+static struct ws_wal read_wal(int major)
+{
+	struct ws_shmem shmem;
+	struct ws_wal wal;
+
+	assert_int_equal(ws_shmem_open(&shmem, (uint32_t)getpid(), 0, major, &off, &var, NULL), 0);
+	ws_wal_read(&shmem, &wal);
+	return wal;
+}
+
+static void in_recovery_the_position_is_the_one_replayed(void **state)
+{
+	struct ws_wal wal;
+
+	(void)state;
+	add_xlog();
+	off.recovery_replayed = 8; /* 15 and later: a structure of its own */
+	wal = read_wal(15);
+	assert_true(wal.in_recovery);
+	assert_int_equal(wal.source, WS_WAL_REPLAYED);
+	assert_int_equal(wal.position, 0x6000000);
+	off.recovery_replayed = WS_UNKNOWN;
+	off.xlog_replayed = 24;
+	assert_int_equal(read_wal(14).position, 0x5000000);
+	off.xlog_replayed = WS_UNKNOWN;
+	assert_int_equal(read_wal(12).source, WS_WAL_NONE);
+}
+
+static void a_position_that_no_cluster_reaches_is_none(void **state)
+{
+	(void)state;
+	add_xlog();
+	off.recovery_replayed = 8;
+	segment->recovery.replayed = UINT64_MAX - 7;
+	assert_int_equal(read_wal(15).source, WS_WAL_NONE);
+	segment->recovery.replayed = 0;
+	assert_int_equal(read_wal(15).source, WS_WAL_NONE);
+}
+
+static void after_recovery_the_position_is_the_one_written(void **state)
+{
+	struct ws_wal wal;
+
+	(void)state;
+	add_xlog();
+	off.recovery_replayed = 8;
+	segment->ctl.recovery = 2;
+	segment->ctl.written = 0x7000000;
+	wal = read_wal(15);
+	assert_int_equal(wal.source, WS_WAL_WRITTEN);
+	assert_int_equal(wal.position, 0x7000000);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -341,6 +425,9 @@ int main(void)
 		TEST(the_oldest_prepared_transaction_is_named),
 		TEST(what_cannot_be_a_prepared_transaction_is_named_none),
 		TEST(wal_status_is_what_the_server_would_say),
+		TEST(in_recovery_the_position_is_the_one_replayed),
+		TEST(a_position_that_no_cluster_reaches_is_none),
+		TEST(after_recovery_the_position_is_the_one_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
