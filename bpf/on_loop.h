@@ -7,6 +7,10 @@
  *   physical: REPLIES, SEND_PHYSICAL, FLUSH_END, [WAIT_START, WAIT_END]
  *   logical:  REPLIES, SEND_LOGICAL { REPLIES, [WAIT_START, WAIT_END], REPLIES_END }, FLUSH_END
  *
+ * A logical turn sends one record of the WAL, so that each site counts. SEND_LOGICAL is not planted
+ * below level 3: the turn then decodes from its beginning on, and a look at the socket that finds
+ * no reply, or one in between two records, counts as decoding.
+ *
  * In logical replication XLogSendLogical waits for WAL and for the socket itself, and handles
  * replies meanwhile: that is "nested", and does not begin a turn.
  */
@@ -65,6 +69,17 @@ static __always_inline void fold_late(struct ws_entry *e)
 		turn_fold(e);
 }
 
+/* XLogSendLogical is called. */
+static __always_inline void send_logical(struct ws_entry *e, __u64 now)
+{
+	if (!e->turn.lsn_from)
+		e->turn.lsn_from = sent_lsn(e);
+	e->turn.sends++;
+	if (cfg.site_addr[WS_SITE_FLUSH_END])
+		e->flags |= WS_ENTRY_NESTED;
+	advance(e, now, cfg.site_addr[WS_SITE_DECODE_START] ? WS_STAGE_READ : WS_STAGE_DECODE);
+}
+
 /* ProcessRepliesIfAny's entry: in the loop, a turn begins. */
 static __always_inline void on_REPLIES(struct pt_regs *ctx)
 {
@@ -89,6 +104,8 @@ static __always_inline void on_REPLIES(struct pt_regs *ctx)
 	     (!(e->flags & WS_ENTRY_LOGICAL) && t->lsn_to != t->lsn_from) || fold_is_long(e, now)))
 		turn_emit(e, pid, now);
 	t->turns++;
+	if (e->flags & WS_ENTRY_LOGICAL && !cfg.site_addr[WS_SITE_SEND_LOGICAL])
+		send_logical(e, now);
 }
 
 static __always_inline void on_SEND_PHYSICAL(struct pt_regs *ctx)
@@ -115,18 +132,10 @@ static __always_inline void on_SEND_PHYSICAL(struct pt_regs *ctx)
 
 static __always_inline void on_SEND_LOGICAL(struct pt_regs *ctx)
 {
-	__u32 pid = current_tgid();
-	struct ws_entry *e = session_of(pid);
+	struct ws_entry *e = session_of(current_tgid());
 
-	if (!e)
-		return;
-	if (!e->turn.lsn_from)
-		e->turn.lsn_from = sent_lsn(e);
-	e->turn.sends++;
-	if (cfg.site_addr[WS_SITE_FLUSH_END])
-		e->flags |= WS_ENTRY_NESTED;
-	advance(e, bpf_ktime_get_ns(),
-		cfg.site_addr[WS_SITE_DECODE_START] ? WS_STAGE_READ : WS_STAGE_DECODE);
+	if (e)
+		send_logical(e, bpf_ktime_get_ns());
 }
 
 /*

@@ -160,7 +160,7 @@ static const struct ws_probe catalogue[] = {
 		.function = "XLogSendLogical",
 		.kind = WS_SITE_ENTRY,
 		.captures = "MyWalSnd",
-		.level = 2,
+		.level = 3,
 		.walsender_only = true,
 	},
 	{

@@ -23,9 +23,10 @@ static const struct ws_metric_info table[WS_METRIC_COUNT] = {
 				   "WAL bytes of one XLogSendPhysical that moved the position" },
 	[WS_METRIC_COMMAND_NS] = { "command_ns", "ns", 1, "command_start", "command_end",
 				   "one command whose start and end were seen" },
-	[WS_METRIC_DECODE_NS] = { "decode_ns", "ns", 2, "send_logical", "flush_end",
+	[WS_METRIC_DECODE_NS] = { "decode_ns", "ns", 2, "replies", "flush_end",
 				  "decoding in one XLogSendLogical, averaged over those of a "
-				  "record; from level 3 on without the output plugin" },
+				  "record; from level 3 on without the output plugin and the "
+				  "look for replies before" },
 	[WS_METRIC_OUTPUT_PLUGIN_NS] = { "output_plugin_ns", "ns", 3, "message_prepare",
 					 "message_write",
 					 "formatting one logical message, averaged over those of a "

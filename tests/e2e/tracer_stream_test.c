@@ -234,6 +234,54 @@ static void each_reply_while_decoding_has_its_record(void **state)
 	teardown(f);
 }
 
+/* Level 2 has no site at XLogSendLogical: SEND_LOGICAL is never hit there. */
+static void stream_logically_at_level_2(void)
+{
+	fake.my_walsnd = &walsnd;
+	walsnd = (struct fake_walsnd){ .sent = 0x1000 };
+	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
+	fake_STREAM_START((long)fake_SEND_LOGICAL, 0, 0, 0, 0);
+	for (int i = 0; i < 3; i++) {
+		fake_REPLIES(0, 0, 0, 0, 0);
+		usleep(1000); /* decodes */
+		walsnd.sent += 0x100;
+		fake_FLUSH_END(0, 0, 0, 0, 0);
+	}
+	fake_REPLIES(0, 0, 0, 0, 0);
+	/* the wait for WAL inside */
+	fake_REPLIES(0, 0, 0, 0, 0);
+	usleep(1000);
+	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000006, 0, 0);
+	usleep(2000);
+	fake_WAIT_END(1, WS_WL_LATCH_SET, 0, 0, 0);
+	usleep(1000);
+	fake_FLUSH_END(0, 0, 0, 0, 0);
+	_exit(0);
+}
+
+static void without_a_site_at_its_call_a_logical_turn_decodes_all_along(void **state)
+{
+	struct fixture *f = setup_without(WS_SITE_SEND_LOGICAL, WS_ATTACH_AUTO, 0);
+	const struct ws_rec_turn *t;
+
+	(void)state;
+	run(f, stream_logically_at_level_2, true);
+	check_numbers(f);
+	t = turn(f, 4);
+	assert_int_equal(t->h.flags, WS_TURN_LOGICAL);
+	assert_int_equal(t->turns, 4);
+	assert_int_equal(t->sends, 4);
+	assert_int_equal(t->lsn_from, 0x1000);
+	assert_int_equal(t->lsn_to, 0x1300);
+	assert_int_equal(t->wait, WS_WAIT_WAL);
+	assert_true(t->stage_ns[WS_STAGE_DECODE] >= 3000000);
+	assert_true(t->stage_ns[WS_STAGE_REPLY] >= 1000000); /* what was nested */
+	t = turn(f, 5);
+	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 2000000);
+	assert_true(t->stage_ns[WS_STAGE_DECODE] >= 1000000);
+	teardown(f);
+}
+
 static void fail_in_the_loop(void)
 {
 	fake.my_walsnd = &walsnd;
@@ -341,6 +389,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(physical_turns_add_up_and_tell_waits_apart),
 		cmocka_unit_test(logical_waits_nest_in_the_send),
+		cmocka_unit_test(without_a_site_at_its_call_a_logical_turn_decodes_all_along),
 		cmocka_unit_test(each_reply_while_decoding_has_its_record),
 		cmocka_unit_test(errors_close_what_is_open),
 		cmocka_unit_test(two_objects_on_one_binary_make_no_duplicates),
