@@ -39,7 +39,7 @@ static void test_what_is_no_recording_is_refused(void **state)
 	for (size_t i = 0; i < WS_ARRAY_SIZE(verbs); i++) {
 		ws_cli_refused((struct ws_cli_run){ 0 }, ARGS(verbs[i], "/nonexistent/x.wst"), 1,
 			       "/nonexistent/x.wst: No such file");
-		ws_cli_refused((struct ws_cli_run){ 0 }, ARGS(verbs[i], "/tmp"), 1, "/tmp: ");
+		ws_cli_refused((struct ws_cli_run){ 0 }, ARGS(verbs[i], "/proc"), 1, "/proc: ");
 		ws_cli_refused((struct ws_cli_run){ 0 }, ARGS(verbs[i], "/proc/self/status"), 1,
 			       "not a walscope recording");
 		ws_cli_refused((struct ws_cli_run){ 0 }, ARGS(verbs[i], empty), 1, empty);
