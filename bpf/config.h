@@ -82,7 +82,11 @@ enum ws_site {
 	WS_SITE_TXN_START = 62,
 	WS_SITE_BACKUP_UPLOAD = 63, /* AppendIncrementalManifestData, 17 and later */
 	WS_SITE_STREAM_STATS = 64,
-	WS_SITE_COUNT = 65,
+	WS_SITE_TXN_PROCESS = 65,
+	WS_SITE_TXN_PREPARE = 66,
+	WS_SITE_TXN_FINISH = 67,
+	WS_SITE_TXN_ABORT = 68,
+	WS_SITE_COUNT = 69,
 };
 
 #define WS_UNKNOWN \
@@ -217,17 +221,20 @@ struct ws_offsets {
 	__u32 reader_end;
 	__u32 slot_candidate_restart_lsn;
 	__u32 reorder_toplevel;
-	__u32 reorder_last_xid;
 	__u32 reorder_last_txn;
 	__u32 reorder_private;
 	__u32 reorder_size;
 	__u32 reorder_stats; /* six counters from spillTxns to streamBytes, 14 and later */
 	__u32 txn_flags;
 	__u32 txn_xid;
+	__u32 txn_toplevel_xid;
 	__u32 txn_first_lsn;
 	__u32 txn_final_lsn;
 	__u32 txn_end_lsn;
+	__u32 txn_toptxn;
 	__u32 txn_entries;
+	__u32 txn_subtxns; /* a list */
+	__u32 txn_nsubtxns;
 	__u32 txn_node;
 	__u32 txn_size;
 	__u32 txn_total_size;
@@ -316,6 +323,15 @@ enum ws_decoding_stat {
 	WS_STAT_COUNT,
 };
 
+/* Of a transaction in progress: what was written to disk of it and its subtransactions. */
+struct ws_spilled {
+	__u32 xid;    /* 0: none */
+	__u32 partly; /* it was spilled before, too, unseen */
+	__u64 bytes, ns;
+	__u64 last_ns;
+};
+#define WS_SPILLED_MAX 4
+
 /* Of a stream, or of CREATE_REPLICATION_SLOT. Samples tell of it. */
 struct ws_decoding {
 	__u64 slot_context; /* LogicalDecodingContext of CREATE_REPLICATION_SLOT, 0: none */
@@ -325,6 +341,9 @@ struct ws_decoding {
 	__u64 missed;	       /* ends that were not seen: the times are too small */
 	__u64 restore_from_ns; /* restore_ns when `txn` began */
 	struct ws_rec_txn txn; /* level 3: being handed out; xid 0: none */
+	struct ws_spilled spilled[WS_SPILLED_MAX];
+	__u32 spilling; /* the one of them that is written now */
+	__u32 reserved;
 };
 
 /*

@@ -53,20 +53,87 @@ static __always_inline void on_STREAM_STATS(struct pt_regs *ctx)
 	stats(ctx);
 }
 
+/* txn_flags of reorderbuffer.h, 13 to 18. */
+#define RBTXN_IS_SERIALIZED	  0x04
+#define RBTXN_IS_SERIALIZED_CLEAR 0x08
+#define RBTXN_IS_STREAMED	  0x10
+
+/* Where what is spilled of a transaction is added up; WS_SPILLED_MAX: nowhere. */
+static __always_inline __u32 spilled_place(const struct ws_entry *e, __u32 xid)
+{
+	__u32 i;
+
+	for (i = 0; i < WS_SPILLED_MAX; i++)
+		if (e->decoding.spilled[i].xid == xid)
+			break;
+	return i;
+}
+
+/* A place for one: the one whose transaction was spilled longest ago, or ended unseen. */
+static __always_inline __u32 spilled_new(struct ws_entry *e, __u32 xid, bool partly)
+{
+	__u32 i, place = 0;
+
+	for (i = 1; i < WS_SPILLED_MAX; i++)
+		if (e->decoding.spilled[i].last_ns < e->decoding.spilled[place].last_ns)
+			place = i;
+	__builtin_memset(&e->decoding.spilled[place], 0, sizeof(e->decoding.spilled[place]));
+	e->decoding.spilled[place].xid = xid;
+	e->decoding.spilled[place].partly = partly;
+	return place;
+}
+
+/* The transaction, or a subtransaction, is written to disk. */
+static __always_inline void spill_count(struct ws_entry *e, __u64 txn, __u64 now)
+{
+	__u32 xid = 0, top = 0, flags = 0, place;
+	__u64 size = 0;
+
+	e->decoding.spilling = WS_SPILLED_MAX;
+	if (cfg.off.txn_toplevel_xid == WS_UNKNOWN || cfg.off.txn_size == WS_UNKNOWN)
+		return;
+	if (!read_user(e, &flags, sizeof(flags), txn + cfg.off.txn_flags) ||
+	    !read_user(e, &xid, sizeof(xid), txn + cfg.off.txn_xid) ||
+	    !read_user(e, &top, sizeof(top), txn + cfg.off.txn_toplevel_xid) ||
+	    !read_user(e, &size, sizeof(size), txn + cfg.off.txn_size))
+		return;
+	if (!top)
+		top = xid;
+	place = spilled_place(e, top);
+	if (place == WS_SPILLED_MAX)
+		place = spilled_new(e, top, flags & RBTXN_IS_SERIALIZED);
+	place &= WS_SPILLED_MAX - 1;
+	e->decoding.spilled[place].bytes += size;
+	e->decoding.spilled[place].last_ns = now;
+	e->decoding.spilling = place;
+}
+
 static __always_inline void spill_close(struct ws_entry *e, __u64 now)
 {
-	if (e->decoding.spill_mark_ns)
-		e->decoding.spill_ns += now - e->decoding.spill_mark_ns;
+	__u32 place = e->decoding.spilling;
+
+	if (!e->decoding.spill_mark_ns)
+		return;
+	e->decoding.spill_ns += now - e->decoding.spill_mark_ns;
+	if (place < WS_SPILLED_MAX)
+		e->decoding.spilled[place & (WS_SPILLED_MAX - 1)].ns +=
+			now - e->decoding.spill_mark_ns;
 	e->decoding.spill_mark_ns = 0;
 }
 
-/* ReorderBufferSerializeTXN's entry; it calls itself for subtransactions. */
+/* ReorderBufferSerializeTXN(rb, txn); it calls itself for subtransactions. */
 static __always_inline void on_SPILL_START(struct pt_regs *ctx)
 {
+	__u64 txn = REGISTER(WS_ARG2(ctx));
 	struct ws_entry *e = session_of(current_tgid());
+	__u64 now;
 
-	if (e && !e->decoding.spill_mark_ns)
-		e->decoding.spill_mark_ns = bpf_ktime_get_ns();
+	if (!e)
+		return;
+	now = bpf_ktime_get_ns();
+	spill_count(e, txn, now);
+	if (!e->decoding.spill_mark_ns)
+		e->decoding.spill_mark_ns = now;
 }
 
 /* Behind its call where the memory limit is looked at. */
@@ -120,31 +187,42 @@ static __always_inline void on_RESTORE_THIRD_END(struct pt_regs *ctx)
 	restore_end();
 }
 
-/* txn_flags of reorderbuffer.h, 13 to 18. */
-#define RBTXN_IS_SERIALIZED	  0x04
-#define RBTXN_IS_SERIALIZED_CLEAR 0x08
-#define RBTXN_IS_STREAMED	  0x10
+/* The transaction of this number, where it, or a subtransaction of it, was looked up last: as it is
+ * when its end is come to. 0 if that is another one. */
+static __always_inline __u64 txn_looked_up(struct ws_entry *e, __u64 reorder, __u32 xid)
+{
+	__u64 txn = 0, top = 0;
+	__u32 found = 0;
 
-/* The transaction, if it is the one that was looked up last: of one with subtransactions it may be
- * one of these. */
-static __always_inline void txn_read(struct ws_entry *e, __u64 reorder)
+	if (cfg.off.reorder_last_txn == WS_UNKNOWN || cfg.off.txn_xid == WS_UNKNOWN ||
+	    !read_user(e, &txn, sizeof(txn), reorder + cfg.off.reorder_last_txn) || !txn ||
+	    !read_user(e, &found, sizeof(found), txn + cfg.off.txn_xid))
+		return 0;
+	if (found == xid)
+		return txn;
+	if (cfg.off.txn_toptxn == WS_UNKNOWN ||
+	    !read_user(e, &top, sizeof(top), txn + cfg.off.txn_toptxn) || !top ||
+	    !read_user(e, &found, sizeof(found), top + cfg.off.txn_xid) || found != xid)
+		return 0;
+	return top;
+}
+
+static __always_inline void txn_read(struct ws_entry *e, __u64 txn)
 {
 	struct ws_rec_txn *r = &e->decoding.txn;
-	__u64 txn = 0;
-	__u32 xid = 0, flags = 0, size = cfg.off.txn_total_size;
+	__u32 flags = 0, size = cfg.off.txn_total_size;
 
-	if (cfg.off.reorder_last_xid == WS_UNKNOWN)
-		return;
 	if (size == WS_UNKNOWN)
 		size = cfg.off.txn_size;
-	if (!read_user(e, &xid, sizeof(xid), reorder + cfg.off.reorder_last_xid) || xid != r->xid ||
-	    !read_user(e, &txn, sizeof(txn), reorder + cfg.off.reorder_last_txn) || !txn)
-		return;
 	if (!read_user(e, &flags, sizeof(flags), txn + cfg.off.txn_flags) ||
 	    !read_user(e, &r->first_lsn, sizeof(r->first_lsn), txn + cfg.off.txn_first_lsn) ||
 	    !read_user(e, &r->changes, sizeof(r->changes), txn + cfg.off.txn_entries) ||
+	    !read_user(e, &r->subtxns, sizeof(r->subtxns), txn + cfg.off.txn_nsubtxns) ||
 	    !read_user(e, &r->bytes, sizeof(r->bytes), txn + size))
 		return;
+	/* ReorderBufferPrepare is not told where that record is. */
+	if (r->end == WS_TXN_PREPARE && !r->commit_lsn)
+		read_user(e, &r->commit_lsn, sizeof(r->commit_lsn), txn + cfg.off.txn_final_lsn);
 	r->h.flags = WS_TXN_KNOWN;
 	if (flags & (RBTXN_IS_SERIALIZED | RBTXN_IS_SERIALIZED_CLEAR))
 		r->h.flags |= WS_TXN_SPILLED;
@@ -152,23 +230,75 @@ static __always_inline void txn_read(struct ws_entry *e, __u64 reorder)
 		r->h.flags |= WS_TXN_STREAMED;
 }
 
+static __always_inline void txn_begin(struct ws_entry *e, __u32 xid, __u64 lsn, __u32 end)
+{
+	struct ws_rec_txn *r = &e->decoding.txn;
+
+	__builtin_memset(r, 0, sizeof(*r));
+	r->begin_ns = bpf_ktime_get_ns();
+	r->commit_lsn = lsn;
+	r->xid = xid;
+	r->end = end;
+	e->decoding.restore_from_ns = e->decoding.restore_ns;
+}
+
+/* The end of a transaction was come to. Functions of rb (arg 1) and xid (arg 2). */
+static __always_inline void txn_start(__u64 reorder, __u32 xid, __u64 lsn, __u32 end)
+{
+	struct ws_entry *e = session_of(current_tgid());
+	__u64 txn;
+
+	if (!e)
+		return;
+	/* One record aborts subtransactions first, and then what they are of. */
+	if (end == WS_TXN_ABORT && e->decoding.txn.xid && e->decoding.txn.end == WS_TXN_ABORT) {
+		e->decoding.txn.xid = xid;
+		e->decoding.txn.h.flags = 0;
+	} else {
+		txn_begin(e, xid, lsn, end);
+	}
+	txn = txn_looked_up(e, reorder, xid);
+	if (txn)
+		txn_read(e, txn);
+}
+
 /* ReorderBufferCommit(rb, xid, commit_lsn, ...), level 3. */
 static __always_inline void on_TXN_START(struct pt_regs *ctx)
 {
 	__u64 reorder = REGISTER(WS_ARG1(ctx)), lsn = REGISTER(WS_ARG3(ctx));
 	__u32 xid = REGISTER(WS_ARG2(ctx));
-	struct ws_entry *e = session_of(current_tgid());
-	struct ws_rec_txn *r;
 
-	if (!e)
-		return;
-	r = &e->decoding.txn;
-	__builtin_memset(r, 0, sizeof(*r));
-	r->begin_ns = bpf_ktime_get_ns();
-	r->commit_lsn = lsn;
-	r->xid = xid;
-	e->decoding.restore_from_ns = e->decoding.restore_ns;
-	txn_read(e, reorder);
+	txn_start(reorder, xid, lsn, WS_TXN_COMMIT);
+}
+
+/* ReorderBufferPrepare(rb, xid, gid): 14 and later, of a slot with two_phase. */
+static __always_inline void on_TXN_PREPARE(struct pt_regs *ctx)
+{
+	__u64 reorder = REGISTER(WS_ARG1(ctx));
+	__u32 xid = REGISTER(WS_ARG2(ctx));
+
+	txn_start(reorder, xid, 0, WS_TXN_PREPARE);
+}
+
+/* ReorderBufferFinishPrepared(rb, xid, commit_lsn, end_lsn, two_phase_at, ...): where two_phase
+ * began, which nobody asks for when it is rolled back (DecodeAbort, decode.c, 14 to 18). */
+static __always_inline void on_TXN_FINISH(struct pt_regs *ctx)
+{
+	__u64 reorder = REGISTER(WS_ARG1(ctx)), lsn = REGISTER(WS_ARG3(ctx));
+	__u64 two_phase_at = REGISTER(WS_ARG5(ctx));
+	__u32 xid = REGISTER(WS_ARG2(ctx));
+
+	txn_start(reorder, xid, lsn,
+		  two_phase_at ? WS_TXN_COMMIT_PREPARED : WS_TXN_ROLLBACK_PREPARED);
+}
+
+/* ReorderBufferAbort(rb, xid, lsn, ...). */
+static __always_inline void on_TXN_ABORT(struct pt_regs *ctx)
+{
+	__u64 reorder = REGISTER(WS_ARG1(ctx)), lsn = REGISTER(WS_ARG3(ctx));
+	__u32 xid = REGISTER(WS_ARG2(ctx));
+
+	txn_start(reorder, xid, lsn, WS_TXN_ABORT);
 }
 
 /* A message of it was written. */
@@ -182,7 +312,24 @@ static __always_inline void txn_message(struct ws_entry *e, __u32 len)
 	r->message_bytes += len;
 }
 
-/* The commit record was decoded. */
+/* What was spilled of it; it is not any more. */
+static __always_inline void txn_spilled(struct ws_entry *e)
+{
+	struct ws_rec_txn *r = &e->decoding.txn;
+	__u32 place = spilled_place(e, r->xid);
+
+	if (r->end == WS_TXN_PIECE || place == WS_SPILLED_MAX)
+		return;
+	place &= WS_SPILLED_MAX - 1;
+	if (!e->decoding.spilled[place].partly) {
+		r->spill_bytes = e->decoding.spilled[place].bytes;
+		r->spill_ns = e->decoding.spilled[place].ns;
+		r->h.flags |= WS_TXN_SPILLED | WS_TXN_SPILL_TOLD;
+	}
+	__builtin_memset(&e->decoding.spilled[place], 0, sizeof(e->decoding.spilled[place]));
+}
+
+/* The record that ends it was decoded, or the one behind which a piece was handed out. */
 static __always_inline void txn_end(struct ws_entry *e, __u32 pid, __u64 now)
 {
 	struct ws_rec_txn *r = &e->decoding.txn;
@@ -190,9 +337,31 @@ static __always_inline void txn_end(struct ws_entry *e, __u32 pid, __u64 now)
 	if (!r->xid)
 		return;
 	r->restore_ns = e->decoding.restore_ns - e->decoding.restore_from_ns;
+	txn_spilled(e);
 	if (r->messages || r->changes)
 		emit(&r->h, e, pid, WS_KIND_TXN, sizeof(*r), now);
 	r->xid = 0;
+}
+
+/* ReorderBufferProcessTXN(rb, txn, ...): its changes are handed to the output plugin. Where the end
+ * of no transaction was come to, a piece of one in progress is. */
+static __always_inline void on_TXN_PROCESS(struct pt_regs *ctx)
+{
+	__u64 txn = REGISTER(WS_ARG2(ctx));
+	__u32 pid = current_tgid(), xid = 0;
+	struct ws_entry *e = session_of(pid);
+	struct ws_rec_txn *r;
+
+	if (!e || cfg.off.txn_xid == WS_UNKNOWN ||
+	    !read_user(e, &xid, sizeof(xid), txn + cfg.off.txn_xid))
+		return;
+	r = &e->decoding.txn;
+	if (r->xid && r->end == WS_TXN_PIECE && r->xid != xid)
+		txn_end(e, pid, bpf_ktime_get_ns());
+	if (!r->xid)
+		txn_begin(e, xid, 0, WS_TXN_PIECE);
+	if (r->xid == xid)
+		txn_read(e, txn);
 }
 
 #endif

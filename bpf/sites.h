@@ -79,6 +79,10 @@
 	X(MESSAGE_PREPARE) \
 	X(MESSAGE_WRITE)   \
 	X(MESSAGE_FLUSHED) \
-	X(TXN_START)
+	X(TXN_START)       \
+	X(TXN_PROCESS)     \
+	X(TXN_PREPARE)     \
+	X(TXN_FINISH)      \
+	X(TXN_ABORT)
 
 #endif

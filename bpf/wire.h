@@ -38,7 +38,7 @@ enum ws_kind {
 	WS_KIND_SLOT = 17,	/* a server process reported that it takes a slot away */
 	WS_KIND_ENDING = 18,	/* WalSndKill: proc_exit runs */
 	WS_KIND_OFF_CPU = 19,	/* it could run, and waited for a CPU (level 3) */
-	WS_KIND_TXN = 20,	/* a transaction was decoded to its end (level 3) */
+	WS_KIND_TXN = 20,	/* of a transaction all was decoded, or a piece (level 3) */
 	WS_KIND_KERNEL_LAST = WS_KIND_TXN,
 
 	WS_KIND_SERVER = 64, /* identity of a server binary and its postmaster */
@@ -575,23 +575,39 @@ struct ws_rec_sample {
 };
 #define WS_SAMPLE_SHORT_SIZE offsetof(struct ws_rec_sample, private_bytes)
 
+enum ws_txn_end {
+	WS_TXN_END_UNKNOWN = 0,	      /* a commit: recordings of before have nothing else */
+	WS_TXN_COMMIT = 1,	      /* ReorderBufferCommit */
+	WS_TXN_PREPARE = 2,	      /* ReorderBufferPrepare: handed out, and it waits */
+	WS_TXN_COMMIT_PREPARED = 3,   /* ReorderBufferFinishPrepared */
+	WS_TXN_ROLLBACK_PREPARED = 4, /* likewise */
+	WS_TXN_ABORT = 5,	      /* ReorderBufferAbort; of a subtransaction, too */
+	WS_TXN_PIECE = 6,	      /* it goes on: changes were handed out meanwhile */
+};
+
 /*
- * A transaction whose commit record was decoded (ReorderBufferCommit), when that was over: the
- * client was handed all of it, or the output plugin had no use for it. Level 3. Transactions
- * without a change make none.
+ * A transaction whose end was decoded, when that was over: the client was handed all of it, or the
+ * output plugin had no use for it. Of one that is in progress, a piece that the client was handed.
+ * Level 3. Without a change or a message there is no record.
  */
 struct ws_rec_txn {
 	struct ws_rec h;     /* h.flags: enum ws_txn_flags */
-	__u64 begin_ns;	     /* its commit record was come to */
+	__u64 begin_ns;	     /* that record was come to */
 	__u64 first_lsn;     /* its first record */
-	__u64 commit_lsn;    /* its commit record */
-	__u64 changes;	     /* without those of subtransactions */
-	__u64 bytes;	     /* of them in memory when its commit was come to */
+	__u64 commit_lsn;    /* the record that ends it (ABORT: its end); of a PIECE 0 */
+	__u64 changes;	     /* without those of subtransactions, and those handed out before */
+	__u64 bytes;	     /* of them in memory at begin_ns */
 	__u64 message_bytes; /* handed to the client from begin_ns on */
 	__u64 restore_ns;    /* spent reading changes back from disk in that time */
 	__u32 messages;
 	__u32 xid;
+	/* Recordings of before have none of what follows. */
+	__u32 end;	   /* enum ws_txn_end */
+	__u32 subtxns;	   /* subtransactions */
+	__u64 spill_bytes; /* written to disk since it began, or since tracing did */
+	__u64 spill_ns;	   /* in that time */
 };
+#define WS_TXN_SHORT_SIZE offsetof(struct ws_rec_txn, end)
 
 /* What no site in walsender-only code shows. */
 enum ws_blocked_on {
@@ -625,7 +641,9 @@ enum ws_txn_flags {
 		1 << 1, /* changes of it were handed to the client while it was in progress */
 	WS_TXN_OUTPUT =
 		1 << 2, /* WS_KIND_DECODING: its end was decoded, the output plugin gets it */
-	WS_TXN_KNOWN = 1 << 2, /* WS_KIND_TXN: first_lsn, changes and bytes are known */
+	WS_TXN_KNOWN = 1 << 2,	  /* WS_KIND_TXN: first_lsn, changes, bytes and subtxns are known */
+	WS_TXN_PREPARED = 1 << 3, /* it was handed out, and waits for COMMIT PREPARED */
+	WS_TXN_SPILL_TOLD = 1 << 4, /* WS_KIND_TXN: spill_bytes and spill_ns are known */
 };
 
 /* SnapBuildState of snapbuild.h (10 to 18) plus two: what CREATE_REPLICATION_SLOT waits for. */
@@ -663,8 +681,8 @@ struct ws_rec_decoding {
 	 * 0 if there is none. */
 	__u64 txn_first_lsn;
 	__u64 txn_end_lsn; /* end of its commit record; 0: not decoded so far */
-	__u64 txn_at_lsn;  /* the change the output plugin was given last; 0: none */
-	__u64 txn_changes; /* without those of subtransactions */
+	__u64 txn_at_lsn;  /* the change of it the output plugin was given last; 0: none */
+	__u64 txn_changes; /* with those of subtransactions */
 	__u64 txn_bytes;   /* of it in memory */
 	__u32 txn_xid;
 	__u32 txn_flags; /* enum ws_txn_flags */
@@ -672,7 +690,12 @@ struct ws_rec_decoding {
 	__u32 open_txns;  /* transactions in the buffer */
 	__u32 snapshot;	  /* enum ws_snapshot */
 	__u32 output_xid; /* whose change or commit the output plugin was given last; 0: none */
+	/* Recordings of before have none of what follows. */
+	__u32 txn_subtxns; /* subtransactions of the transaction above */
+	__u32 reserved3;
 };
+#define WS_DECODING_SHORT_SIZE offsetof(struct ws_rec_decoding, txn_subtxns)
+
 enum ws_decoding_valid {
 	WS_DECODING_READ = 1 << 0,
 	WS_DECODING_SLOT = 1 << 1, /* with candidate_lsn and catalog_xmin */
@@ -859,8 +882,10 @@ _Static_assert(sizeof(struct ws_rec_socket) == 152, "wire format");
 _Static_assert(WS_SAMPLE_SHORT_SIZE == 104, "wire format");
 _Static_assert(sizeof(struct ws_rec_sample) == 112, "wire format");
 _Static_assert(sizeof(struct ws_rec_blocked) == 56, "wire format");
-_Static_assert(sizeof(struct ws_rec_decoding) == 232, "wire format");
-_Static_assert(sizeof(struct ws_rec_txn) == 96, "wire format");
+_Static_assert(WS_DECODING_SHORT_SIZE == 232, "wire format");
+_Static_assert(sizeof(struct ws_rec_decoding) == 240, "wire format");
+_Static_assert(WS_TXN_SHORT_SIZE == 96, "wire format");
+_Static_assert(sizeof(struct ws_rec_txn) == 120, "wire format");
 _Static_assert(sizeof(struct ws_rec_cgroup) == 48 + WS_CGROUP_LEN, "wire format");
 _Static_assert(sizeof(struct ws_rec_progress) == 64, "wire format");
 _Static_assert(WS_CLUSTER_SHORT_SIZE == 64 + WS_SYNC_NAMES_LEN, "wire format");

@@ -76,7 +76,7 @@ struct ws_fact {
 	char text[WS_FACT_TEXT];
 };
 
-#define WS_FACTS_MAX 12
+#define WS_FACTS_MAX 20
 #define WS_SENTENCE  512
 struct ws_finding {
 	double confidence; /* 0..1 */

@@ -52,6 +52,7 @@ enum ws_watched {
 	WS_DECODED, /* of decoding: read_lsn, then counters */
 	WS_CONFIRMED,
 	WS_SPILLED,
+	WS_STREAMED,
 	WS_SPILL_TIME, /* of writing changes to disk and of reading them back */
 	WS_RESTORE_TIME,
 	WS_TXN_AT, /* in the transaction that counts: where it is */

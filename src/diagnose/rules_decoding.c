@@ -109,6 +109,9 @@ static void look_at_gathering(const struct ws_case *c, struct big *big)
 
 	big->bytes = big->d->buffer_bytes + ws_case_grown(c, WS_SPILLED);
 	big->lasts = between(since, c->to_ns);
+	/* A piece of one that runs may have been handed out, after another piece of it. */
+	if (ws_case_known(c, WS_STREAMED) && ws_case_still(c, WS_STREAMED) < big->lasts)
+		big->lasts = ws_case_still(c, WS_STREAMED);
 	if (!(big->d->valid & WS_DECODING_STATS) && big->d->open_txns == 1) {
 		big->bytes = between(big->d->txn_first_lsn, big->d->read_lsn);
 		big->lasts = between(c->t->txn_since_ns, c->to_ns);
@@ -132,7 +135,9 @@ static void say_progress(const struct ws_case *c, struct ws_finding *f, const st
 		return;
 	ws_fact_lsn(f, output ? "output" : "decoded", at);
 	ws_fact(f, output ? "still_to_hand_out" : "still_to_decode", left, "bytes");
-	if (output && big->bytes)
+	if (output && big->d->txn_flags & WS_TXN_STREAMED)
+		ws_say(f, "; %s of it are left", ws_bytes_format(left, bytes));
+	else if (output && big->bytes)
 		ws_say(f, "; %.0f %% of its WAL are done",
 		       100.0 * (double)between(big->d->txn_first_lsn, at) / (double)big->bytes);
 	else
@@ -151,10 +156,14 @@ static void tell_big(struct ws_finding *f, const struct big *big, const struct w
 		ws_fact(f, "xid", d->txn_xid, "");
 	if (d->valid & WS_DECODING_TXNS)
 		ws_fact(f, "changes", d->txn_changes, "");
+	if (d->txn_subtxns)
+		ws_fact(f, "subtransactions", d->txn_subtxns, "");
 	ws_fact_lsn(f, "first_lsn", d->txn_first_lsn);
 	ws_fact_lsn(f, "commit_end_lsn", d->txn_end_lsn);
 	ws_fact(f, "in_memory", d->buffer_bytes, "bytes");
 	ws_fact(f, "spilled", ws_case_grown(c, WS_SPILLED), "bytes");
+	if (ws_case_grown(c, WS_STREAMED))
+		ws_fact(f, "streamed", ws_case_grown(c, WS_STREAMED), "bytes");
 	ws_fact_lsn(f, "restart_lsn", d->restart_lsn);
 }
 
@@ -173,8 +182,9 @@ WS_RULE(large_transaction)
 	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 	struct big big = { .d = d };
 
+	/* One that is prepared was handed out, and waits for somebody to end it. */
 	if (!is_logical(c) || !c->t->has_decoding || !(d->valid & WS_DECODING_BUFFER) ||
-	    c->s->end_ns)
+	    c->s->end_ns || d->txn_flags & WS_TXN_PREPARED)
 		return false;
 	if (output)
 		look_at_output(c, &big);
@@ -188,13 +198,15 @@ WS_RULE(large_transaction)
 	say_xid(f, d);
 	ws_fact(f, output ? "handed_out_for" : "no_transaction_ended_for", big.lasts, "ns");
 	if (output)
-		ws_say(f, "is handed to the client for %s: %llu changes, %s of WAL",
+		ws_say(f, "is handed to the client for %s: %llu changes, %s of WAL%s",
 		       ws_duration_format(big.lasts, text), (unsigned long long)d->txn_changes,
-		       ws_bytes_format(big.bytes, bytes));
+		       ws_bytes_format(big.bytes, bytes),
+		       d->txn_flags & WS_TXN_STREAMED ? ", of which the client has had a part"
+						      : "");
 	else
 		ws_say(f,
-		       "is being gathered: %s of changes so far, and no transaction has been "
-		       "sent for %s",
+		       "is being gathered: %s of changes so far, and nothing has been sent for "
+		       "%s",
 		       ws_bytes_format(big.bytes, bytes), ws_duration_format(big.lasts, text));
 	say_progress(c, f, &big, output);
 	ws_say(f, ".");

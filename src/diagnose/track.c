@@ -310,14 +310,15 @@ static void feed_cgroup(struct ws_diagnosis *d, struct ws_track *t, const struct
 
 static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
-	const struct ws_rec_decoding *r = (const struct ws_rec_decoding *)rec;
+	struct ws_rec_decoding told = { 0 }, *r = &told;
 	uint64_t now = rec->time_ns;
 
-	if (rec->size < sizeof(*r))
+	if (rec->size < WS_DECODING_SHORT_SIZE)
 		return;
+	memcpy(r, rec, rec->size < sizeof(*r) ? rec->size : sizeof(*r));
 	feed_txn(d, t, r);
 	t->has_decoding = true;
-	memcpy(&t->decoding, r, sizeof(*r));
+	t->decoding = *r;
 	if (r->valid & WS_DECODING_READ)
 		watch(d, &t->watch[WS_DECODED], r->read_lsn, now);
 	if (r->valid & WS_DECODING_SLOT)
@@ -329,6 +330,7 @@ static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const stru
 	if (!(r->valid & WS_DECODING_STATS))
 		return;
 	watch(d, &t->watch[WS_SPILLED], r->spill_bytes, now);
+	watch(d, &t->watch[WS_STREAMED], r->stream_bytes, now);
 }
 
 static struct ws_server_track *server_of(struct ws_diagnosis *d, uint32_t pid, bool make)

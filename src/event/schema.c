@@ -513,8 +513,11 @@ static const struct ws_field blocked_fields[] = {
 	NUMBER_OR(UINT, ws_rec_blocked, holder_pid, "holder_pid", ZERO),
 };
 
-static const char *const open_flags[] = { "spilled", "streamed", "output" };
-static const char *const txn_flags[] = { "spilled", "streamed", "known" };
+static const char *const open_flags[] = { "spilled", "streamed", "output", "prepared" };
+static const char *const txn_flags[] = { "spilled", "streamed", "known", NULL, "spill_told" };
+static const char *const txn_end_names[] = {
+	NULL, "commit", "prepare", "commit_prepared", "rollback_prepared", "abort", "piece",
+};
 static const char *const snapshot_names[] = { NULL, "start", "building", "full", "consistent" };
 
 static const struct ws_field decoding_fields[] = {
@@ -548,6 +551,8 @@ static const struct ws_field decoding_fields[] = {
 	IF(UINT, open_txns, "open_txns", WS_DECODING_TXNS),
 	NAMED_OR_ZERO(ENUM, ws_rec_decoding, snapshot, "snapshot", snapshot_names),
 	NUMBER_OR(UINT, ws_rec_decoding, output_xid, "output_xid", ZERO),
+	NUMBER_OR(UINT, ws_rec_decoding, txn_subtxns, "txn_subtxns", ZERO),
+	RESERVED(ws_rec_decoding, reserved3),
 #undef IF
 };
 
@@ -556,13 +561,17 @@ static const struct ws_field txn_fields[] = {
 	NAMED(FLAGS, ws_rec_txn, h.flags, "flags", txn_flags),
 	NUMBER(TIME, ws_rec_txn, begin_ns, "begin"),
 	IF(LSN, first_lsn, "first_lsn"),
-	NUMBER(LSN, ws_rec_txn, commit_lsn, "lsn"),
+	NUMBER_OR(LSN, ws_rec_txn, commit_lsn, "lsn", ZERO),
 	IF(UINT, changes, "changes"),
 	IF(UINT, bytes, "bytes"),
 	NUMBER(UINT, ws_rec_txn, message_bytes, "message_bytes"),
 	NUMBER(DURATION, ws_rec_txn, restore_ns, "restore_ns"),
 	NUMBER(UINT, ws_rec_txn, messages, "messages"),
 	NUMBER(UINT, ws_rec_txn, xid, "xid"),
+	NAMED_OR_ZERO(ENUM, ws_rec_txn, end, "end", txn_end_names),
+	IF(UINT, subtxns, "subtransactions"),
+	NUMBER_IF(UINT, ws_rec_txn, spill_bytes, "spill_bytes", h.flags, WS_TXN_SPILL_TOLD),
+	NUMBER_IF(DURATION, ws_rec_txn, spill_ns, "spill_ns", h.flags, WS_TXN_SPILL_TOLD),
 #undef IF
 };
 
@@ -696,8 +705,8 @@ static const struct ws_kind_info kinds[] = {
 	  FIELDS(off_cpu_fields) },
 	{ .kind = WS_KIND_TXN,
 	  .name = "txn",
-	  .help = "a transaction was decoded to its end",
-	  SIZE(sizeof(struct ws_rec_txn)),
+	  .help = "a transaction was decoded to its end, or a piece of one was handed out",
+	  SIZES(WS_TXN_SHORT_SIZE, sizeof(struct ws_rec_txn)),
 	  FIELDS(txn_fields) },
 	{ .kind = WS_KIND_SERVER,
 	  .name = "server",
@@ -743,7 +752,7 @@ static const struct ws_kind_info kinds[] = {
 	{ .kind = WS_KIND_DECODING,
 	  .name = "decoding",
 	  .help = "how far a logical session has decoded, and what it holds",
-	  SIZE(sizeof(struct ws_rec_decoding)),
+	  SIZES(WS_DECODING_SHORT_SIZE, sizeof(struct ws_rec_decoding)),
 	  FIELDS(decoding_fields) },
 	{ .kind = WS_KIND_CLUSTER,
 	  .name = "cluster",

@@ -473,9 +473,11 @@ static void print_blocked(struct line *l, const struct ws_rec *rec)
 
 static void print_decoding(struct line *l, const struct ws_rec *rec)
 {
-	const struct ws_rec_decoding *r = (const void *)rec;
+	struct ws_rec_decoding told = { 0 };
+	const struct ws_rec_decoding *r = &told;
 	char held[WS_BYTES_TEXT], spilled[WS_BYTES_TEXT];
 
+	memcpy(&told, rec, rec->size < sizeof(told) ? rec->size : sizeof(told));
 	if (r->valid & WS_DECODING_READ)
 		add_lsn(l, "at ", r->read_lsn);
 	if (r->valid & WS_DECODING_SLOT) {
@@ -495,24 +497,51 @@ static void print_decoding(struct line *l, const struct ws_rec *rec)
 	if (!r->txn_xid)
 		return;
 	add(l, " transaction %u of %llu changes", r->txn_xid, r->txn_changes);
-	if (r->txn_flags & WS_TXN_OUTPUT)
-		add_lsn(l, " output at ", r->txn_at_lsn);
+	if (r->txn_subtxns)
+		add(l, " with %u subtransactions", r->txn_subtxns);
+	if (r->txn_flags & WS_TXN_PREPARED)
+		add(l, " prepared");
+	add_lsn(l, " output at ", r->txn_at_lsn);
+}
+
+static const char *txn_end(uint32_t end)
+{
+	static const char *const ends[] = {
+		[WS_TXN_END_UNKNOWN] = "committed",
+		[WS_TXN_COMMIT] = "committed",
+		[WS_TXN_PREPARE] = "prepared",
+		[WS_TXN_COMMIT_PREPARED] = "committed, prepared before,",
+		[WS_TXN_ROLLBACK_PREPARED] = "rolled back, prepared before,",
+		[WS_TXN_ABORT] = "aborted",
+		[WS_TXN_PIECE] = "in progress: a piece of it",
+	};
+
+	return end < WS_ARRAY_SIZE(ends) ? ends[end] : "ended";
 }
 
 static void print_txn(struct line *l, const struct ws_rec *rec)
 {
-	const struct ws_rec_txn *r = (const void *)rec;
+	struct ws_rec_txn r = { 0 };
 	char bytes[WS_BYTES_TEXT];
 
-	add(l, "transaction %u", r->xid);
-	add_lsn(l, " committed at ", r->commit_lsn);
+	memcpy(&r, rec, rec->size < sizeof(r) ? rec->size : sizeof(r));
+	add(l, "transaction %u %s", r.xid, txn_end(r.end));
+	add_lsn(l, " at ", r.commit_lsn);
 	if (rec->flags & WS_TXN_KNOWN)
-		add(l, " %llu changes", r->changes);
-	add(l, " %u messages of %s", r->messages, ws_bytes_format(r->message_bytes, bytes));
-	add_duration(l, " in ", rec->time_ns - r->begin_ns);
-	if (rec->flags & WS_TXN_SPILLED)
-		add_duration(l, " spilled, read back in ", r->restore_ns);
-	if (rec->flags & WS_TXN_STREAMED)
+		add(l, " %llu changes", r.changes);
+	if (r.subtxns)
+		add(l, " and those of %u subtransactions,", r.subtxns);
+	add(l, " %u messages of %s", r.messages, ws_bytes_format(r.message_bytes, bytes));
+	add_duration(l, " in ", rec->time_ns - r.begin_ns);
+	if (rec->flags & WS_TXN_SPILL_TOLD) {
+		add(l, " spilled %s", ws_bytes_format(r.spill_bytes, bytes));
+		add_duration(l, " in ", r.spill_ns);
+	} else if (rec->flags & WS_TXN_SPILLED) {
+		add(l, " spilled");
+	}
+	if (r.restore_ns)
+		add_duration(l, " read back in ", r.restore_ns);
+	if (rec->flags & WS_TXN_STREAMED && r.end != WS_TXN_PIECE)
 		add(l, " streamed in progress");
 }
 

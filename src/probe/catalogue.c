@@ -41,7 +41,7 @@
  * unless more was replayed, which is so only where WAL comes out of an archive: samples leave such
  * a target out.
  *
- * slot_context, stream_stats, spill_*, restore_*, txn_start: SQL functions decode, too; no other
+ * slot_context, stream_stats, spill_*, restore_*, txn_*: SQL functions decode, too; no other
  * backend runs these. restore_*: the functions that walk through a transaction's changes
  * (IterTXNInit, with two calls, and IterTXNNext) are inlined into the one that hands them to the
  * output plugin. Where they are not there are fewer ends than beginnings, the programs see that,
@@ -474,7 +474,8 @@ static const struct ws_probe catalogue[] = {
 		.name = "spill_start",
 		.function = "ReorderBufferSerializeTXN",
 		.kind = WS_SITE_ENTRY,
-		.captures = "",
+		.captures = "the transaction (arg 2), its size",
+		.args = ARG(2),
 		.level = 2,
 		.first_major = 13,
 	},
@@ -580,6 +581,47 @@ static const struct ws_probe catalogue[] = {
 		.function = "ReorderBufferCommit",
 		.kind = WS_SITE_ENTRY,
 		.captures = "xid, commit_lsn (args 2 and 3), the transaction in rb (arg 1)",
+		.args = ARG(1) | ARG(2) | ARG(3),
+		.level = 3,
+		.first_major = 13,
+	},
+	{
+		.site = WS_SITE_TXN_PROCESS,
+		.name = "txn_process",
+		.function = "ReorderBufferProcessTXN",
+		.kind = WS_SITE_ENTRY,
+		.captures = "the transaction (arg 2)",
+		.args = ARG(2),
+		.level = 3,
+		.first_major = 14,
+	},
+	{
+		.site = WS_SITE_TXN_PREPARE,
+		.name = "txn_prepare",
+		.function = "ReorderBufferPrepare",
+		.kind = WS_SITE_ENTRY,
+		.captures = "xid (arg 2), the transaction in rb (arg 1)",
+		.args = ARG(1) | ARG(2),
+		.level = 3,
+		.first_major = 14,
+	},
+	{
+		.site = WS_SITE_TXN_FINISH,
+		.name = "txn_finish",
+		.function = "ReorderBufferFinishPrepared",
+		.kind = WS_SITE_ENTRY,
+		.captures = "xid, commit_lsn, two_phase_at (args 2, 3, 5), the transaction in rb "
+			    "(arg 1)",
+		.args = ARG(1) | ARG(2) | ARG(3) | ARG(5),
+		.level = 3,
+		.first_major = 14,
+	},
+	{
+		.site = WS_SITE_TXN_ABORT,
+		.name = "txn_abort",
+		.function = "ReorderBufferAbort",
+		.kind = WS_SITE_ENTRY,
+		.captures = "xid, lsn (args 2 and 3), the transaction in rb (arg 1)",
 		.args = ARG(1) | ARG(2) | ARG(3),
 		.level = 3,
 		.first_major = 13,

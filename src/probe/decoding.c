@@ -7,8 +7,10 @@
 #include "base/util.h"
 #include "target/memory.h"
 
-/* So many open transactions are looked at. */
-#define TXNS_MAX 512
+/* So many open transactions are looked at, and so many of their subtransactions: what more there
+ * are are not counted. */
+#define TXNS_MAX    512
+#define SUBTXNS_MAX 4096
 /* A server's writable data are a fraction of that. */
 #define DATA_MAX (64UL * 1024 * 1024)
 /* Of ReorderBufferTXN, far enough for all that is read. */
@@ -18,6 +20,7 @@
 #define RBTXN_IS_SERIALIZED	  0x04
 #define RBTXN_IS_SERIALIZED_CLEAR 0x08
 #define RBTXN_IS_STREAMED	  0x10
+#define RBTXN_PREPARED		  0x40 /* 14 and later: its PREPARE was decoded */
 
 /* Transaction ids below are none of transactions (transam.h). */
 #define FIRST_NORMAL_XID 3
@@ -118,6 +121,7 @@ struct txn {
 	uint64_t next; /* node behind it */
 	uint32_t flags, xid;
 	uint64_t first_lsn, end_lsn, changes, bytes;
+	uint32_t subtxns;
 };
 
 static bool copy_field(const char *copy, uint32_t offset, void *to, size_t size)
@@ -144,16 +148,50 @@ static bool read_txn(const struct ws_decoding_place *place, uint64_t node, struc
 	       copy_field(copy, off->txn_first_lsn, &txn->first_lsn, sizeof(uint64_t)) &&
 	       copy_field(copy, off->txn_end_lsn, &txn->end_lsn, sizeof(uint64_t)) &&
 	       copy_field(copy, off->txn_entries, &txn->changes, sizeof(uint64_t)) &&
+	       copy_field(copy, off->txn_nsubtxns, &txn->subtxns, sizeof(uint32_t)) &&
 	       copy_field(copy, size, &txn->bytes, sizeof(uint64_t)) &&
 	       copy_field(copy, off->txn_node + 8, &txn->next, sizeof(uint64_t)) &&
 	       txn->xid >= FIRST_NORMAL_XID;
 }
 
+/* Changes of its subtransactions are its own. `left`: how many more are looked at. */
+static bool add_subtxns(const struct ws_decoding_place *place, uint64_t node, struct txn *txn,
+			uint32_t *left)
+{
+	uint64_t head = node - place->off->txn_node + place->off->txn_subtxns, at;
+	struct txn sub;
+
+	if (!txn->subtxns)
+		return true;
+	for (at = pointer_at(place, head, 8); at && at != head && *left; at = sub.next) {
+		if (!read_txn(place, at, &sub))
+			return false;
+		--*left;
+		txn->changes += sub.changes;
+		txn->flags |= sub.flags & (RBTXN_IS_SERIALIZED | RBTXN_IS_SERIALIZED_CLEAR);
+		/* Up to 13 nothing sums them up. */
+		if (place->off->txn_total_size == WS_UNKNOWN)
+			txn->bytes += sub.bytes;
+	}
+	return at != 0;
+}
+
+/* It was handed out with its PREPARE: nothing is left of it but that it has not ended. */
+static bool waits_prepared(const struct txn *txn)
+{
+	return txn->flags & RBTXN_PREPARED && !txn->changes && !txn->bytes;
+}
+
+static bool is_output(const struct txn *txn)
+{
+	return txn->end_lsn && !waits_prepared(txn);
+}
+
 /* The one whose end was decoded is being handed out; else the one with the most changes counts. */
 static bool is_more(const struct txn *a, const struct txn *b)
 {
-	if ((a->end_lsn != 0) != (b->end_lsn != 0))
-		return a->end_lsn != 0;
+	if (is_output(a) != is_output(b))
+		return is_output(a);
 	return a->changes != b->changes ? a->changes > b->changes : a->bytes > b->bytes;
 }
 
@@ -161,24 +199,26 @@ static void tell_txn(const struct ws_decoding_place *place, uint64_t context, co
 		     struct ws_rec_decoding *rec)
 {
 	const struct ws_offsets *off = place->off;
+	uint64_t at = pointer_at(place, context, off->logical_write_location);
+	uint64_t end = txn->end_lsn ? txn->end_lsn : rec->read_lsn;
 	uint32_t written = 0;
-	uint64_t at;
 
 	rec->txn_xid = txn->xid;
 	rec->txn_first_lsn = txn->first_lsn;
 	rec->txn_end_lsn = txn->end_lsn;
 	rec->txn_changes = txn->changes;
 	rec->txn_bytes = txn->bytes;
+	rec->txn_subtxns = txn->subtxns;
 	if (txn->flags & (RBTXN_IS_SERIALIZED | RBTXN_IS_SERIALIZED_CLEAR))
 		rec->txn_flags |= WS_TXN_SPILLED;
 	if (txn->flags & RBTXN_IS_STREAMED)
 		rec->txn_flags |= WS_TXN_STREAMED;
-	if (!txn->end_lsn)
-		return;
-	rec->txn_flags |= WS_TXN_OUTPUT;
-	at = pointer_at(place, context, off->logical_write_location);
+	if (waits_prepared(txn))
+		rec->txn_flags |= WS_TXN_PREPARED;
+	if (is_output(txn))
+		rec->txn_flags |= WS_TXN_OUTPUT;
 	if (read_at(place, context, off->logical_write_xid, &written, sizeof(written)) &&
-	    written == txn->xid && at >= txn->first_lsn && at <= txn->end_lsn)
+	    written == txn->xid && at >= txn->first_lsn && at <= end)
 		rec->txn_at_lsn = at;
 }
 
@@ -190,12 +230,13 @@ static void read_txns(const struct ws_decoding_place *place, uint64_t context, u
 	const struct ws_offsets *off = place->off;
 	uint64_t head = reorder + off->reorder_toplevel, node;
 	struct txn txn, most = { 0 }, oldest = { 0 };
-	uint32_t count = 0;
+	uint32_t count = 0, left = SUBTXNS_MAX;
 
 	if (off->reorder_toplevel == WS_UNKNOWN || off->txn_node == WS_UNKNOWN)
 		return;
 	for (node = pointer_at(place, head, 8); node && node != head; node = txn.next) {
-		if (count == TXNS_MAX || !read_txn(place, node, &txn))
+		if (count == TXNS_MAX || !read_txn(place, node, &txn) ||
+		    !add_subtxns(place, node, &txn, &left))
 			return;
 		if (!count++)
 			oldest = txn;

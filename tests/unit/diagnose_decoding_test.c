@@ -129,6 +129,75 @@ static void a_small_transaction_that_is_handed_out_is_none(void **state)
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
+/* Transaction 779 was streamed while it ran: at its commit some of it is left. */
+static void of_a_streamed_transaction_what_is_left_is_told(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_decoding r = { .valid = ALL_VALID,
+				     .txn_xid = 779,
+				     .txn_flags = WS_TXN_OUTPUT | WS_TXN_STREAMED,
+				     .txn_changes = 50000,
+				     .txn_subtxns = 3,
+				     .txn_first_lsn = LSN,
+				     .txn_at_lsn = LSN + 60 * MB,
+				     .txn_end_lsn = LSN + 100 * MB,
+				     .read_lsn = LSN + 100 * MB };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		second(lab, &r);
+		r.txn_at_lsn += 2 * MB;
+	}
+	assert_verdict(lab, SESSION, "large_transaction");
+	assert_said(lab, "of which the client has had a part");
+	assert_said(lab, "22.0 MB of it are left, at this rate in 11.0 s");
+}
+
+/* Its changes are handed out as they come. */
+static void a_transaction_that_is_streamed_while_it_runs_is_none(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_decoding r = { .valid = ALL_VALID,
+				     .txn_xid = 777,
+				     .txn_flags = WS_TXN_STREAMED,
+				     .open_txns = 1,
+				     .buffer_bytes = 40 * MB,
+				     .txn_first_lsn = LSN };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		r.read_lsn = lab->sent + 4 * MB;
+		r.stream_bytes += 4 * MB;
+		r.stream_count++;
+		second(lab, &r);
+		tell_flushed(lab, LSN + 80 * MB);
+	}
+	assert_verdict(lab, SESSION, "catching_up");
+	assert_false(lab_also(lab, "large_transaction"));
+}
+
+static void a_prepared_transaction_that_waits_is_none(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_decoding r = { .valid = ALL_VALID,
+				     .txn_xid = 780,
+				     .txn_flags = WS_TXN_PREPARED | WS_TXN_SPILLED,
+				     .open_txns = 1,
+				     .txn_first_lsn = LSN,
+				     .txn_at_lsn = LSN + 100 * MB,
+				     .txn_end_lsn = LSN + 100 * MB };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		r.read_lsn = lab->sent + 4 * MB;
+		r.spill_bytes = i < 2 ? 0 : 50 * MB;
+		second(lab, &r);
+		tell_flushed(lab, lab->sent);
+	}
+	assert_verdict(lab, SESSION, "healthy_streaming");
+	assert_false(lab_also(lab, "large_transaction"));
+}
+
 static void transactions_that_follow_each_other_are_none(void **state)
 {
 	struct lab *lab = *state;
@@ -284,6 +353,9 @@ int main(void)
 		LAB(a_transaction_that_is_handed_out_says_how_much_is_done),
 		LAB(a_transaction_that_comes_no_further_is_told_from_a_slow_one),
 		LAB(a_small_transaction_that_is_handed_out_is_none),
+		LAB(of_a_streamed_transaction_what_is_left_is_told),
+		LAB(a_transaction_that_is_streamed_while_it_runs_is_none),
+		LAB(a_prepared_transaction_that_waits_is_none),
 		LAB(transactions_that_follow_each_other_are_none),
 		LAB(a_fifth_of_the_time_spent_on_files_is_spilling),
 		LAB(much_that_is_spilled_in_little_time_is_not),

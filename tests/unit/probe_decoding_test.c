@@ -27,6 +27,8 @@ struct reader {
 struct txn {
 	uint32_t flags, xid;
 	uint64_t first, final, end, entries;
+	struct node subtxns;
+	uint32_t nsubtxns;
 	struct node node;
 	uint64_t size, total;
 };
@@ -126,6 +128,8 @@ static int setup(void **state)
 	f->off.txn_final_lsn = offsetof(struct txn, final);
 	f->off.txn_end_lsn = offsetof(struct txn, end);
 	f->off.txn_entries = offsetof(struct txn, entries);
+	f->off.txn_subtxns = offsetof(struct txn, subtxns);
+	f->off.txn_nsubtxns = offsetof(struct txn, nsubtxns);
 	f->off.txn_node = offsetof(struct txn, node);
 	f->off.txn_size = offsetof(struct txn, size);
 	f->off.txn_total_size = offsetof(struct txn, total);
@@ -269,6 +273,79 @@ static void the_one_that_is_handed_out_outranks_the_biggest(void **state)
 	assert_int_equal(rec.txn_at_lsn, 0);
 }
 
+static void a_change_that_is_handed_out_while_the_transaction_runs_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_rec_decoding rec;
+
+	data.context->write_xid = 701;
+	data.context->write_location = 350;
+	read_all(f, &rec);
+	assert_int_equal(rec.txn_xid, 701);
+	assert_int_equal(rec.txn_at_lsn, 350);
+	/* Behind what was decoded there is none. */
+	data.context->write_location = 401;
+	read_all(f, &rec);
+	assert_int_equal(rec.txn_at_lsn, 0);
+}
+
+static void changes_of_subtransactions_are_those_of_their_transaction(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_rec_decoding rec;
+	struct txn subs[2] = { { .xid = 703, .entries = 80, .total = 1 },
+			       { .xid = 704, .entries = 7, .total = 1, .flags = 4 } };
+
+	f->txns[0].nsubtxns = 2;
+	f->txns[0].subtxns.next = &subs[0].node;
+	subs[0].node.next = &subs[1].node;
+	subs[1].node.next = &f->txns[0].subtxns;
+	read_all(f, &rec);
+	assert_int_equal(rec.open_txns, 3);
+	assert_int_equal(rec.txn_xid, 700);
+	assert_int_equal(rec.txn_changes, 92);
+	assert_int_equal(rec.txn_subtxns, 2);
+	assert_int_equal(rec.txn_bytes, 50);
+	assert_int_equal(rec.txn_flags, WS_TXN_SPILLED);
+	/* Up to 13 there is no sum. */
+	f->off.txn_total_size = WS_UNKNOWN;
+	f->txns[0].size = 10;
+	subs[0].size = 20;
+	subs[1].size = 30;
+	read_all(f, &rec);
+	assert_int_equal(rec.txn_bytes, 60);
+	/* A list that leads astray. */
+	subs[1].node.next = (struct node *)8;
+	read_all(f, &rec);
+	assert_false(rec.valid & WS_DECODING_TXNS);
+}
+
+/* Its end_lsn stays that of its PREPARE. */
+static void a_prepared_transaction_that_was_handed_out_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_rec_decoding rec;
+
+	f->txns[1].flags = 0x40;
+	f->txns[1].end = 390;
+	read_all(f, &rec);
+	assert_int_equal(rec.txn_xid, 701);
+	assert_int_equal(rec.txn_flags, WS_TXN_OUTPUT);
+	f->txns[1].entries = 0;
+	f->txns[1].total = 0;
+	read_all(f, &rec);
+	assert_int_equal(rec.txn_xid, 702);
+	assert_int_equal(rec.txn_flags, WS_TXN_STREAMED);
+	link_txns(f, 2);
+	f->txns[0].entries = 0;
+	f->txns[0].total = 0;
+	f->txns[0].flags = 0x40;
+	f->txns[0].end = 380;
+	read_all(f, &rec);
+	assert_int_equal(rec.txn_flags, WS_TXN_PREPARED);
+	assert_int_equal(rec.oldest_xid, 700);
+}
+
 static void a_list_that_leads_astray_says_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -342,6 +419,9 @@ int main(void)
 		TEST(positions_and_the_slot_are_read),
 		TEST(the_oldest_and_the_biggest_transaction_are_told),
 		TEST(the_one_that_is_handed_out_outranks_the_biggest),
+		TEST(a_change_that_is_handed_out_while_the_transaction_runs_is_told),
+		TEST(changes_of_subtransactions_are_those_of_their_transaction),
+		TEST(a_prepared_transaction_that_was_handed_out_waits),
 		TEST(a_list_that_leads_astray_says_nothing),
 		TEST(an_empty_buffer_has_no_transaction),
 		TEST(what_the_layout_does_not_know_is_left_out),
