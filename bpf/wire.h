@@ -53,7 +53,8 @@ enum ws_kind {
 	WS_KIND_CLUSTER = 73,  /* what a server's shared memory and files say of it */
 	WS_KIND_PROGRESS = 74, /* how far a backup is, by the server's own account */
 	WS_KIND_CGROUP = 75,   /* the CPU quota that a session's process has */
-	WS_KIND_COLLECTOR_LAST = WS_KIND_CGROUP,
+	WS_KIND_HOLDER = 76,   /* whose open transaction holds a logical session's slot back */
+	WS_KIND_COLLECTOR_LAST = WS_KIND_HOLDER,
 	WS_KIND_MAX = 128,
 };
 
@@ -705,6 +706,31 @@ enum ws_decoding_valid {
 	WS_DECODING_TXNS = 1 << 5,  /* what is open: 13 and later */
 };
 
+enum ws_holder_what {
+	WS_HELD_NOBODY = 0, /* any more */
+	WS_HELD_PROCESS = 1,
+	WS_HELD_PREPARED = 2, /* a prepared transaction: no process has it */
+};
+
+/*
+ * Whose transaction the oldest one in a logical session's reorder buffer is, as long as it runs:
+ * the slot's restart_lsn does not pass its first record. Told when that one has been there for a
+ * second, and when it is there no more.
+ */
+struct ws_rec_holder {
+	struct ws_rec h; /* the session; no number of its sequence */
+	__u64 first_lsn; /* of that transaction */
+	__u64 since_ns;	 /* it began (PROCESS, 14 and later), or was prepared; 0: not known */
+	__u32 xid;
+	__u32 what;	  /* enum ws_holder_what */
+	__u32 holder_pid; /* PROCESS */
+	__u32 reserved;
+	char user[WS_NAME_LEN];
+	char database[WS_NAME_LEN];
+	char application[WS_NAME_LEN];
+	char gid[WS_NAME_LEN]; /* PREPARED: cut if longer */
+};
+
 #define WS_CGROUP_LEN 128
 
 /* The control group with a CPU quota that the process is in, or is in one that is in it; told when
@@ -886,6 +912,7 @@ _Static_assert(WS_DECODING_SHORT_SIZE == 232, "wire format");
 _Static_assert(sizeof(struct ws_rec_decoding) == 240, "wire format");
 _Static_assert(WS_TXN_SHORT_SIZE == 96, "wire format");
 _Static_assert(sizeof(struct ws_rec_txn) == 120, "wire format");
+_Static_assert(sizeof(struct ws_rec_holder) == 64 + 4 * WS_NAME_LEN, "wire format");
 _Static_assert(sizeof(struct ws_rec_cgroup) == 48 + WS_CGROUP_LEN, "wire format");
 _Static_assert(sizeof(struct ws_rec_progress) == 64, "wire format");
 _Static_assert(WS_CLUSTER_SHORT_SIZE == 64 + WS_SYNC_NAMES_LEN, "wire format");

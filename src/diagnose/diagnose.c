@@ -96,6 +96,71 @@ static void add_memory(const struct ws_session *s, struct ws_finding *f)
 	ws_fact(f, "memory_at_most", s->memory_peak, "bytes");
 }
 
+/* So is whose transaction keeps a slot from letting WAL go. */
+static void add_holder(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_rec_decoding *d = &c->t->decoding;
+	const struct ws_rec_holder *h = &c->t->holder;
+	uint64_t from = h->first_lsn > d->restart_lsn ? h->first_lsn : d->restart_lsn;
+	uint64_t kept = d->read_lsn > from ? d->read_lsn - from : 0;
+	char bytes[WS_BYTES_TEXT], age[WS_DURATION_TEXT];
+
+	if (!h->what || c->s->end_ns || !(d->valid & WS_DECODING_SLOT) ||
+	    (double)kept < ws_limit(WS_LIMIT_KEPT))
+		return;
+	ws_fact(f, "kept_for_transaction", kept, "bytes");
+	ws_fact(f, "oldest_xid", h->xid, "");
+	ws_say(f, " Its slot keeps %s of WAL for transaction %u", ws_bytes_format(kept, bytes),
+	       h->xid);
+	if (h->what == WS_HELD_PREPARED) {
+		ws_fact_text(f, "oldest_prepared", h->gid);
+		ws_say(f, ", prepared as %s", h->gid);
+	} else {
+		ws_fact(f, "oldest_pid", h->holder_pid, "");
+		ws_fact_text(f, "oldest_user", h->user);
+		ws_fact_text(f, "oldest_application", h->application);
+		ws_say(f, " of process %u", h->holder_pid);
+		if (h->user[0])
+			ws_say(f, " (%s%s%s)", h->user, h->application[0] ? ", " : "",
+			       h->application);
+	}
+	if (h->since_ns && c->to_ns > h->since_ns) {
+		ws_fact(f, "oldest_for", c->to_ns - h->since_ns, "ns");
+		ws_say(f, ", which is open for %s",
+		       ws_duration_format(c->to_ns - h->since_ns, age));
+	}
+	ws_say(f, ".");
+}
+
+/* A change of the time line, and a promotion, is worth a word: both begin something new. */
+static void add_timeline(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_track *t = c->t;
+	uint64_t promoted = c->server ? c->server->promoted_ns : 0;
+	bool switched = t->switched_ns >= c->from_ns && t->switched_ns < c->to_ns && t->switched_ns;
+	char lsn[WS_LSN_TEXT], ago[WS_DURATION_TEXT];
+
+	if (switched) {
+		if (t->switched_from)
+			ws_fact(f, "timeline_before", t->switched_from, "");
+		ws_fact(f, "timeline", t->timeline, "");
+		ws_fact_lsn(f, "timeline_began", t->switched_lsn);
+		ws_say(f, " In mid-stream, %s ago, it went over ",
+		       ws_duration_format(c->to_ns - t->switched_ns, ago));
+		if (t->switched_from)
+			ws_say(f, "from time line %u ", t->switched_from);
+		ws_say(f, "to time line %u", t->timeline);
+		if (t->switched_lsn)
+			ws_say(f, " at %s", ws_lsn_format(t->switched_lsn, lsn));
+		ws_say(f, ".");
+	}
+	if (promoted < c->from_ns || promoted >= c->to_ns || !promoted)
+		return;
+	ws_fact(f, "promoted_before", c->to_ns - promoted, "ns");
+	ws_say(f, " This server, a standby before, was promoted %s ago.",
+	       ws_duration_format(c->to_ns - promoted, ago));
+}
+
 static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
 			   void *arg)
 {
@@ -116,6 +181,8 @@ static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, w
 	set_times(d, &e, &c);
 	judge(&c, &e);
 	add_memory(s, &e.finding);
+	add_holder(&c, &e.finding);
+	add_timeline(&c, &e.finding);
 	return fn(arg, &e);
 }
 

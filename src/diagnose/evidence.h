@@ -101,12 +101,18 @@ struct ws_track {
 	struct ws_rec_cgroup cgroup; /* the last */
 	bool has_decoding;
 	struct ws_rec_decoding decoding; /* the last */
+	struct ws_rec_holder holder;	 /* the last; what is 0 if there is none */
 	uint64_t txn_since_ns; /* since when it speaks of one transaction, gathered or handed out */
 	uint64_t output_since_ns;	/* since when the output plugin was given no other one */
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
 
 	struct ws_last_command command;
 	struct ws_last_error error;
+	uint64_t starts;   /* START_REPLICATION commands, by their texts */
+	uint32_t timeline; /* of the last of them that names one; 0: none did */
+	/* One of them that named a later one than the one before; from 0: from one not known. */
+	uint32_t switched_from;
+	uint64_t switched_lsn, switched_ns;
 	uint64_t streams;   /* START_REPLICATION commands */
 	uint64_t taken_ns;  /* a server process told it to give its slot up */
 	uint64_t start_lsn; /* of the last START_REPLICATION */
@@ -118,6 +124,7 @@ struct ws_server_track {
 	bool has_cluster;
 	struct ws_rec_cluster cluster;	       /* the last */
 	uint64_t asked_ns;		       /* to shut down */
+	uint64_t promoted_ns;		       /* seen to be out of recovery; 0: not seen */
 	uint64_t missing_ns, missing_since_ns; /* waiters without a walsender: in all, and now */
 	uint64_t most_waiters;
 	char names[WS_SYNC_NAMES_LEN];
@@ -235,6 +242,7 @@ enum ws_limit {
 	WS_LIMIT_SPILL_BYTES,
 	WS_LIMIT_IDLE,
 	WS_LIMIT_MEMORY,
+	WS_LIMIT_KEPT,
 	WS_LIMIT_COUNT,
 };
 struct ws_limit_info {

@@ -38,6 +38,38 @@ static void say_restarts(const struct ws_case *c, const struct ws_track *t, stru
 	       ws_lsn_format(start_lsn(t), lsn));
 }
 
+/* One of them that began behind `t` and goes on, for longer than one that is part of a loop. */
+static const struct ws_track *goes_on(const struct ws_case *c, const struct ws_track *t)
+{
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_session *s = c->members[i]->s;
+
+		if (!s->end_ns && s->begin_ns >= t->s->end_ns &&
+		    c->to_ns > s->begin_ns + ws_limit_ns(WS_LIMIT_SHORT_SESSION))
+			return c->members[i];
+	}
+	return NULL;
+}
+
+/* Of a long recording: what was a loop, or an error, may be over. */
+static void say_when(const struct ws_case *c, const struct ws_track *t, struct ws_finding *f)
+{
+	uint64_t ago = t->s->end_ns && c->to_ns > t->s->end_ns ? c->to_ns - t->s->end_ns : 0;
+	const struct ws_track *now = goes_on(c, t);
+	char text[WS_DURATION_TEXT];
+
+	if (ago < ws_limit_ns(WS_LIMIT_SHORT_SESSION))
+		return;
+	ws_fact(f, "last_ended_before", ago, "ns");
+	ws_say(f, "; the last of them ended %s ago", ws_duration_format(ago, text));
+	if (!now)
+		return;
+	f->confidence /= 2;
+	ws_fact(f, "goes_on_as", now->s->pid, "");
+	ws_say(f, ", and walsender %u goes on since, for %s: it seems to be over", now->s->pid,
+	       ws_duration_format(c->to_ns - now->s->begin_ns, text));
+}
+
 WS_RULE(timeout_loop)
 {
 	const struct ws_track *t = NULL;
@@ -62,6 +94,7 @@ WS_RULE(timeout_loop)
 		ws_say(f, ", and %zu began at the same position, %s: the client gets no further",
 		       same_start(c, t), ws_lsn_format(start_lsn(t), lsn));
 	say_restarts(c, t, f);
+	say_when(c, t, f);
 	ws_say(f, ".");
 	return true;
 }
@@ -111,6 +144,7 @@ WS_RULE(reconnect_loop)
 	if (error)
 		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
 	say_restarts(c, t, f);
+	say_when(c, t, f);
 	ws_say(f, ".");
 	return true;
 }
@@ -160,6 +194,7 @@ WS_RULE(wal_removed)
 		ws_say(f, ": segment %s", segment);
 	if (start_lsn(t))
 		ws_say(f, " (START_REPLICATION at %s)", ws_lsn_format(start_lsn(t), lsn));
+	say_when(c, t, f);
 	ws_say(f, ".");
 	return true;
 }

@@ -88,6 +88,22 @@ static double work(const struct ws_case *c)
 	return sum;
 }
 
+/* A standby has no more to give than it was given. */
+static bool say_cascade(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t still = ws_case_still(c, WS_SENT);
+	char text[WS_DURATION_TEXT];
+
+	if (!ws_case_streams(c) || !c->s->cascading || (c->server && c->server->promoted_ns))
+		return false;
+	ws_fact(f, "no_wal_for", still, "ns");
+	ws_say(f,
+	       "This server is a standby itself, and the session has caught up to what its "
+	       "upstream gave: that is all sent, and the last of it came %s ago.",
+	       ws_duration_format(still, text));
+	return true;
+}
+
 WS_RULE(healthy_idle)
 {
 	bool rests = ws_case_share(c, WS_STATE_WAIT_WAL) + ws_case_share(c, WS_STATE_IDLE) >=
@@ -99,6 +115,8 @@ WS_RULE(healthy_idle)
 	ws_fact_share(c, f, WS_STATE_WAIT_WAL);
 	ws_fact_share(c, f, WS_STATE_IDLE);
 	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
+	if (say_cascade(c, f))
+		return true;
 	if (c->s->kind == WS_SESSION_KIND_PHYSICAL || c->s->kind == WS_SESSION_KIND_LOGICAL)
 		ws_say(f, "All there is to send is sent, and there is little of it: nothing holds "
 			  "this session up.");
@@ -119,7 +137,8 @@ WS_RULE(healthy_streaming)
 	if (ws_case_behind(c, WS_TARGET, WS_SENT, &behind))
 		ws_fact(f, "not_sent", behind, "bytes");
 	if (ws_case_streams(c))
-		ws_say(f, "The session keeps up: it sent %s, and nothing held it up for long.",
+		ws_say(f, "The session keeps up%s: it sent %s, and nothing held it up for long.",
+		       c->s->cascading ? " with what this server, a standby itself, is given" : "",
 		       ws_bytes_format(c->s->wal_bytes, bytes));
 	else
 		ws_say(f, "The session works on what its client asked for, and nothing held it up "

@@ -295,6 +295,15 @@ static void feed_txn(struct ws_diagnosis *d, struct ws_track *t, const struct ws
 		watch(d, &t->watch[WS_TXN_AT], at, now);
 }
 
+/* It goes into a sentence. */
+static void make_printable(char *text, size_t size)
+{
+	text[size - 1] = '\0';
+	for (char *at = text; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
+}
+
 static void feed_cgroup(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	(void)d;
@@ -302,10 +311,19 @@ static void feed_cgroup(struct ws_diagnosis *d, struct ws_track *t, const struct
 		return;
 	t->has_cgroup = true;
 	memcpy(&t->cgroup, rec, sizeof(t->cgroup));
-	t->cgroup.path[sizeof(t->cgroup.path) - 1] = '\0';
-	for (char *at = t->cgroup.path; *at; at++) /* it goes into a sentence */
-		if (*at < ' ' || *at > '~')
-			*at = '?';
+	make_printable(t->cgroup.path, sizeof(t->cgroup.path));
+}
+
+static void feed_holder(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	(void)d;
+	if (rec->size < sizeof(t->holder))
+		return;
+	memcpy(&t->holder, rec, sizeof(t->holder));
+	make_printable(t->holder.user, sizeof(t->holder.user));
+	make_printable(t->holder.database, sizeof(t->holder.database));
+	make_printable(t->holder.application, sizeof(t->holder.application));
+	make_printable(t->holder.gid, sizeof(t->holder.gid));
 }
 
 static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
@@ -397,16 +415,15 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 		server->missing_since_ns = 0;
 	else if (!server->missing_since_ns)
 		server->missing_since_ns = rec->time_ns;
+	if (server->has_cluster && server->cluster.db_state == WS_DB_IN_ARCHIVE_RECOVERY &&
+	    r->db_state == WS_DB_IN_PRODUCTION)
+		server->promoted_ns = rec->time_ns;
 	if (sync_missing(r) && rec->time_ns >= d->from_ns && r->sync_waiters > server->most_waiters)
 		server->most_waiters = r->sync_waiters;
 	server->has_cluster = true;
 	memset(&server->cluster, 0, sizeof(server->cluster));
 	memcpy(&server->cluster, r, rec->size < sizeof(*r) ? rec->size : sizeof(*r));
-	/* It goes into a sentence. */
-	server->cluster.standby_slot[WS_NAME_LEN - 1] = '\0';
-	for (char *at = server->cluster.standby_slot; *at; at++)
-		if (*at < ' ' || *at > '~')
-			*at = '?';
+	make_printable(server->cluster.standby_slot, sizeof(server->cluster.standby_slot));
 	if (r->valid & WS_CLUSTER_NAMES)
 		snprintf(server->names, sizeof(server->names), "%.*s", WS_SYNC_NAMES_LEN,
 			 r->sync_names);
@@ -436,6 +453,7 @@ static const feed_fn feeds[WS_KIND_MAX] = {
 	[WS_KIND_KEEPALIVE] = feed_keepalive, [WS_KIND_SOCKET] = feed_socket,
 	[WS_KIND_SAMPLE] = feed_sample,	      [WS_KIND_BLOCKED] = feed_blocked,
 	[WS_KIND_DECODING] = feed_decoding,   [WS_KIND_CGROUP] = feed_cgroup,
+	[WS_KIND_HOLDER] = feed_holder,
 };
 
 static int feed_session(struct ws_diagnosis *d, const struct ws_model *model,
@@ -501,6 +519,38 @@ static uint64_t lsn_in(const char *text, size_t len)
 	return 0;
 }
 
+/* The number behind the word TIMELINE; 0: there is none. */
+static uint32_t timeline_in(const char *text, size_t len)
+{
+	static const char word[] = " TIMELINE ";
+	const char *at = memmem(text, len, word, sizeof(word) - 1);
+	uint32_t number = 0;
+
+	if (!at)
+		return 0;
+	for (at += sizeof(word) - 1; at < text + len && *at >= '0' && *at <= '9'; at++) {
+		if (number > UINT32_MAX / 10 - 1)
+			return 0;
+		number = number * 10 + (uint32_t)(*at - '0');
+	}
+	return number;
+}
+
+/* Where one time line ends the client asks for the next one, in the same session. */
+static void take_timeline(struct ws_track *t, const struct ws_command *c)
+{
+	uint32_t timeline = timeline_in(c->text, c->text_len);
+
+	if (!timeline)
+		return;
+	if (t->timeline ? timeline > t->timeline : t->starts > 1) {
+		t->switched_from = t->timeline;
+		t->switched_lsn = t->command.start_lsn;
+		t->switched_ns = c->start_ns;
+	}
+	t->timeline = timeline;
+}
+
 /* Up to the end of a name, with its schema: COPY name (columns) ... */
 static size_t name_length(const char *text, size_t len)
 {
@@ -549,8 +599,12 @@ int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *sessio
 						       .end_ns = c->end_ns,
 						       .outcome = c->outcome };
 		snprintf(t->command.kind, sizeof(t->command.kind), "%s", c->kind ? c->kind : "");
-		if (c->text && strcmp(t->command.kind, "START_REPLICATION") == 0)
+		if (strcmp(t->command.kind, "START_REPLICATION") == 0)
+			t->starts++;
+		if (c->text && strcmp(t->command.kind, "START_REPLICATION") == 0) {
 			t->command.start_lsn = lsn_in(c->text, c->text_len);
+			take_timeline(t, c);
+		}
 		if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
 		    strncasecmp(c->text, "COPY", 4) == 0) {
 			snprintf(t->command.kind, sizeof(t->command.kind), "COPY");

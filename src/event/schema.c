@@ -575,6 +575,21 @@ static const struct ws_field txn_fields[] = {
 #undef IF
 };
 
+static const char *const holder_names[] = { "nobody", "process", "prepared" };
+
+static const struct ws_field holder_fields[] = {
+	NUMBER_OR(LSN, ws_rec_holder, first_lsn, "lsn", ZERO),
+	NUMBER_OR(TIME, ws_rec_holder, since_ns, "since", ZERO),
+	NUMBER_OR(UINT, ws_rec_holder, xid, "xid", ZERO),
+	NAMED(ENUM, ws_rec_holder, what, "what", holder_names),
+	NUMBER_OR(UINT, ws_rec_holder, holder_pid, "holder_pid", ZERO),
+	RESERVED(ws_rec_holder, reserved),
+	NUMBER_OR(STRING, ws_rec_holder, user, "user", ZERO),
+	NUMBER_OR(STRING, ws_rec_holder, database, "database", ZERO),
+	NUMBER_OR(STRING, ws_rec_holder, application, "application", ZERO),
+	NUMBER_OR(STRING, ws_rec_holder, gid, "gid", ZERO),
+};
+
 static const char *const walreceiver_names[] = { NULL, "none", "runs", "stopped" };
 
 static const struct ws_field cluster_fields[] = {
@@ -769,6 +784,11 @@ static const struct ws_kind_info kinds[] = {
 	  .help = "the CPU quota of a session's process",
 	  SIZE(sizeof(struct ws_rec_cgroup)),
 	  FIELDS(cgroup_fields) },
+	{ .kind = WS_KIND_HOLDER,
+	  .name = "holder",
+	  .help = "whose open transaction holds a logical session's slot back",
+	  SIZE(sizeof(struct ws_rec_holder)),
+	  FIELDS(holder_fields) },
 };
 
 /* Of which kinds: bits would not reach. */

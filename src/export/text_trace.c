@@ -556,6 +556,24 @@ static void print_cluster(struct line *l, const struct ws_rec *rec)
 		add(l, " %u wait for a synchronous standby", r->sync_waiters);
 }
 
+static void print_holder(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_holder *r = (const void *)rec;
+
+	if (r->what == WS_HELD_NOBODY) {
+		add(l, "no open transaction any more");
+		return;
+	}
+	add(l, "slot held back by transaction %u", r->xid);
+	if (r->what == WS_HELD_PROCESS) {
+		add(l, " of process %u", r->holder_pid);
+	} else {
+		add(l, " prepared");
+		add_string(l, rec, "gid");
+	}
+	add_lsn(l, " from ", r->first_lsn);
+}
+
 static void print_cgroup(struct line *l, const struct ws_rec *rec)
 {
 	const struct ws_rec_cgroup *r = (const void *)rec;
@@ -625,6 +643,7 @@ static const struct printer {
 	{ WS_KIND_CLUSTER, WS_COLOR_DIM, true, print_cluster },
 	{ WS_KIND_PROGRESS, WS_COLOR_DIM, true, print_progress },
 	{ WS_KIND_CGROUP, WS_COLOR_DIM, true, print_cgroup },
+	{ WS_KIND_HOLDER, WS_COLOR_DIM, true, print_holder },
 };
 
 static const struct printer *find_printer(uint16_t kind)

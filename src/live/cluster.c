@@ -75,16 +75,23 @@ static bool open_shmem(struct ws_known_postmaster *item, const struct ws_binary 
 	return item->xlog_ctl != 0;
 }
 
-static void read_flushed(struct ws_known_postmaster *item, const struct ws_binary *binary,
-			 struct ws_cluster *now)
+const struct ws_shmem *ws_live_shmem(struct ws_known_postmaster *item,
+				     const struct ws_binary *binary)
 {
-	uint64_t lsn;
-
 	/* The postmaster's place in memory may have changed: where its list grew, say. */
 	if (ws_clock_mono_ns() - item->shmem_opened_ns >= SHMEM_NS || !item->shmem_opened_ns ||
 	    item->shmem.var != &item->shmem_variables)
 		open_shmem(item, binary);
-	if (!item->xlog_ctl || !ws_wal_flushed(&item->shmem, item->xlog_ctl, &lsn))
+	return item->xlog_ctl ? &item->shmem : NULL;
+}
+
+static void read_flushed(struct ws_known_postmaster *item, const struct ws_binary *binary,
+			 struct ws_cluster *now)
+{
+	const struct ws_shmem *shmem = ws_live_shmem(item, binary);
+	uint64_t lsn;
+
+	if (!shmem || !ws_wal_flushed(shmem, item->xlog_ctl, &lsn))
 		return;
 	now->flush_lsn = lsn;
 	now->valid |= WS_CLUSTER_FLUSH;

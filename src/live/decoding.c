@@ -16,6 +16,7 @@
 /* As last told of a session. */
 struct ws_decoded {
 	struct ws_rec_decoding rec;
+	struct ws_holding holding;
 	bool seen; /* in the round going on */
 };
 
@@ -139,20 +140,21 @@ static int tell(struct ws_live *live, const struct ws_rec_decoding *now)
 {
 	const size_t values = offsetof(struct ws_rec_decoding, read_lsn);
 	struct ws_decoded *last = last_of(live, &now->h);
+	bool same = last && !memcmp((const char *)&last->rec + values, (const char *)now + values,
+				    sizeof(*now) - values);
 
-	if (last && !memcmp((const char *)&last->rec + values, (const char *)now + values,
-			    sizeof(*now) - values)) {
-		last->seen = true;
-		return 0;
-	}
 	if (!last)
 		last = ws_array_grow(&live->decoded, &live->decoded_count, &live->decoded_cap,
 				     sizeof(*last));
 	if (!last)
 		return -1;
-	last->rec = *now;
 	last->seen = true;
-	return ws_order_feed(live->order, now, now->h.size);
+	if (!same) {
+		last->rec = *now;
+		if (ws_order_feed(live->order, now, now->h.size))
+			return -1;
+	}
+	return ws_live_tell_holder(live, &last->holding, now);
 }
 
 static void forget(struct ws_live *live)

@@ -197,8 +197,20 @@ void ws_live_samples_deinit(struct ws_live *live);
 int ws_live_emit_decoding(struct ws_live *live);
 void ws_live_decoding_deinit(struct ws_live *live);
 
+/* holders.c: whose the oldest transaction is that a logical session holds. */
+struct ws_holding {
+	uint32_t xid;	 /* as last seen, 0: none */
+	uint32_t rounds; /* for so many looks */
+	bool told;
+};
+int ws_live_tell_holder(struct ws_live *live, struct ws_holding *holding,
+			const struct ws_rec_decoding *now);
+
 /* cluster.c: tells of each server's state what changed. */
 int ws_live_emit_clusters(struct ws_live *live);
+/* The view of a server's shared memory; NULL if it cannot be had now. */
+const struct ws_shmem *ws_live_shmem(struct ws_known_postmaster *item,
+				     const struct ws_binary *binary);
 /* standby_slots.c: of the slots that failover slots wait for (17 and later) the one furthest
  * behind. */
 void ws_live_look_at_standby_slots(const struct ws_known_postmaster *item,

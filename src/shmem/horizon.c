@@ -233,6 +233,38 @@ void ws_horizon_read(const struct ws_shmem *shmem, const struct ws_postmaster *p
 	qsort(horizon->holds, horizon->count, sizeof(horizon->holds[0]), by_age);
 }
 
+bool ws_horizon_process(const struct ws_shmem *shmem, const struct ws_process *child, uint32_t xid,
+			struct ws_hold *hold)
+{
+	struct ws_shmem process = *shmem;
+	struct look look;
+
+	process.pid = child->pid;
+	if (!look_at(&process, child->ns_pid, &look) || look.xid != xid)
+		return false;
+	*hold = (struct ws_hold){ .kind = WS_HOLDS_TRANSACTION,
+				  .xid = xid,
+				  .pid = child->pid,
+				  .ns_pid = child->ns_pid,
+				  .since_ns = look.since_ns };
+	return true;
+}
+
+bool ws_horizon_prepared(const struct ws_shmem *shmem, uint32_t xid, struct ws_hold *hold)
+{
+	uint64_t table, entry;
+	int32_t count;
+
+	if (!find_prepared(shmem, &table, &count))
+		return false;
+	for (int32_t i = 0; i < count; i++)
+		if (ws_shmem_read(shmem, table + shmem->off->twophase_first + 8 * (uint64_t)i,
+				  &entry, 8) &&
+		    read_prepared(shmem, entry, hold) && hold->xid == xid)
+			return true;
+	return false;
+}
+
 const char *ws_holds_name(enum ws_holds kind)
 {
 	static const char *const names[] = { [WS_HOLDS_SLOT] = "slot",

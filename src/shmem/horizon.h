@@ -43,6 +43,11 @@ struct ws_horizon {
 void ws_horizon_read(const struct ws_shmem *shmem, const struct ws_postmaster *postmaster,
 		     const struct ws_slot_list *list, struct ws_horizon *horizon);
 
+/* Does this process, or a prepared transaction, have that xid? */
+bool ws_horizon_process(const struct ws_shmem *shmem, const struct ws_process *child, uint32_t xid,
+			struct ws_hold *hold);
+bool ws_horizon_prepared(const struct ws_shmem *shmem, uint32_t xid, struct ws_hold *hold);
+
 const char *ws_holds_name(enum ws_holds kind); /* NULL for nothing */
 
 #endif

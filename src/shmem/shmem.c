@@ -78,6 +78,18 @@ bool ws_shmem_variable(const struct ws_shmem *shmem, uint64_t variable, void *ou
 	return ws_shmem_read(shmem, shmem->base + variable, out, size);
 }
 
+void ws_shmem_port_text(const struct ws_shmem *process, uint32_t field, char *out, size_t size)
+{
+	uint64_t port = 0, text = 0;
+
+	out[0] = '\0';
+	if (field == WS_UNKNOWN ||
+	    !ws_shmem_variable(process, process->var->my_proc_port, &port, sizeof(port)) || !port ||
+	    !ws_shmem_read(process, port + field, &text, sizeof(text)) || !text ||
+	    ws_memory_read_string(process->pid, text, out, size, NULL) < 0)
+		out[0] = '\0';
+}
+
 bool ws_shmem_holds(const struct ws_shmem *shmem, uint64_t address, uint64_t size)
 {
 	if (!shmem->size)

@@ -65,6 +65,9 @@ bool ws_shmem_find(const struct ws_shmem *shmem, const char *name, uint64_t *add
 
 /* A variable of the program (address in the file); false with errno set, ENOENT for address 0. */
 bool ws_shmem_variable(const struct ws_shmem *shmem, uint64_t variable, void *out, size_t size);
+/* Of a view of a process of the server: a text that a field of its Port points to, "" if there is
+ * none. */
+void ws_shmem_port_text(const struct ws_shmem *process, uint32_t field, char *out, size_t size);
 /* Is that many bytes at `address` inside the segment? Also true if its size is not known. */
 bool ws_shmem_holds(const struct ws_shmem *shmem, uint64_t address, uint64_t size);
 

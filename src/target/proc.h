@@ -86,8 +86,12 @@ bool ws_proc_title(const struct ws_proc *proc, uint32_t pid, char *title, size_t
 bool ws_title_takes_slots(const char *title);
 /* Is it a walreceiver's? */
 bool ws_title_is_walreceiver(const char *title);
+/* Calls for each child of a process, until true is returned: 1 it was, 0 never, -1 that cannot be
+ * told (/proc/PID/task/PID/children needs CONFIG_PROC_CHILDREN). */
+typedef bool (*ws_child_fn)(void *arg, const struct ws_process *child);
+int ws_proc_each_child(const struct ws_proc *proc, uint32_t parent, ws_child_fn fn, void *arg);
 /* The walreceiver among the children of a postmaster: 1 it is in *process, 0 there is none, -1 that
- * cannot be told (/proc/PID/task/PID/children needs CONFIG_PROC_CHILDREN). */
+ * cannot be told. */
 int ws_proc_walreceiver(const struct ws_proc *proc, uint32_t postmaster,
 			struct ws_process *process);
 

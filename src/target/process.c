@@ -254,14 +254,15 @@ bool ws_title_is_walreceiver(const char *title)
 	return false;
 }
 
-int ws_proc_walreceiver(const struct ws_proc *proc, uint32_t postmaster, struct ws_process *process)
+int ws_proc_each_child(const struct ws_proc *proc, uint32_t parent, ws_child_fn fn, void *arg)
 {
 	ws_autoclose int root = open_root(proc);
 	struct ws_buf text = { 0 };
-	char path[WS_PROC_PATH], title[256], *at, *end;
+	char path[WS_PROC_PATH], *at, *end;
+	struct ws_process child;
 	int found = 0;
 
-	snprintf(path, sizeof(path), "%u/task/%u/children", postmaster, postmaster);
+	snprintf(path, sizeof(path), "%u/task/%u/children", parent, parent);
 	if (root < 0 || ws_proc_read_file(root, path, 0, CHILDREN_MAX, &text)) {
 		ws_buf_deinit(&text);
 		return -1;
@@ -271,13 +272,35 @@ int ws_proc_walreceiver(const struct ws_proc *proc, uint32_t postmaster, struct 
 
 		if (end == at)
 			break;
-		found = pid && pid <= UINT32_MAX &&
-			ws_proc_title(proc, (uint32_t)pid, title, sizeof(title)) &&
-			ws_title_is_walreceiver(title) &&
-			ws_proc_read(proc, (uint32_t)pid, process);
+		found = pid && pid <= UINT32_MAX && ws_proc_read(proc, (uint32_t)pid, &child) &&
+			fn(arg, &child);
 	}
 	ws_buf_deinit(&text);
 	return found;
+}
+
+struct walreceiver {
+	const struct ws_proc *proc;
+	struct ws_process *process;
+};
+
+static bool is_walreceiver(void *arg, const struct ws_process *child)
+{
+	struct walreceiver *w = arg;
+	char title[256];
+
+	if (!ws_proc_title(w->proc, child->pid, title, sizeof(title)) ||
+	    !ws_title_is_walreceiver(title))
+		return false;
+	*w->process = *child;
+	return true;
+}
+
+int ws_proc_walreceiver(const struct ws_proc *proc, uint32_t postmaster, struct ws_process *process)
+{
+	struct walreceiver w = { .proc = proc, .process = process };
+
+	return ws_proc_each_child(proc, postmaster, is_walreceiver, &w);
 }
 
 int ws_proc_open_exe(const struct ws_proc *proc, uint32_t pid, struct ws_error *err)

@@ -5,12 +5,16 @@ What the server says of them: the numbers it gave them, and pg_stat_replication_
 """
 
 import contextlib
+import datetime
 import signal
+import subprocess
+import time
 
 import installation
 from cluster import Server, lsn
 from live import LiveTest, once, recording, space
 from processes import wait_for
+from walscope import seconds
 
 MAJOR = installation.selected().major
 BIG = 3000  # rows that do not fit into logical_decoding_work_mem
@@ -136,3 +140,36 @@ class Transactions(LiveTest):
                 self.assertEqual((prepared["end"], ended["end"]), ("prepare", end))
                 self.assertEqual((prepared["messages"], ended["messages"]), (3, 1), (prepared, ended))
                 self.assertLess(lsn(prepared["lsn"]), lsn(ended["lsn"]))
+
+    def test_whose_transaction_holds_a_slot_back_is_told(self):
+        made = server()
+        with recording(made) as record, consumer("x_held") as pid:
+            psql = made.start_program(["psql", "-X", "-q", "-t", "-A", "-d", made.conninfo(
+                application="forgetful", database="postgres")], name="forgetful", stdin=subprocess.PIPE)
+            psql.popen.stdin.write(b"begin; insert into t values (1); select txid_current(), pg_backend_pid();\n")
+            psql.popen.stdin.flush()
+            xid, holder = map(int, wait_for("the open transaction", lambda: psql.out.strip()).split("|"))
+            began = time.time()
+            made.write_wal(24)
+            all_sent("x_held")
+            wait_for("it to be open for some seconds", lambda: time.time() > began + 4)
+            psql.popen.stdin.write(b"commit;\n")
+            psql.popen.stdin.close()
+            psql.wait()
+            ended = time.time()
+            all_sent("x_held")
+            wait_for("another look", lambda: time.time() > ended + 2)
+        told = [entry for entry in record.view("trace") if entry["event"] == "holder" and entry["pid"] == pid]
+        self.assertEqual([entry["what"] for entry in told], ["process", "nobody"], told)
+        first = told[0]
+        self.assertEqual((first["xid"], first["holder_pid"], first["application"], first["database"]),
+                         (xid, holder, "forgetful", "postgres"), first)
+        if MAJOR >= 14:
+            self.assertAlmostEqual(seconds(first["since"]), began, delta=2)
+        # While it was open, and when it was over.
+        for options, part in ((["--to", datetime.datetime.fromtimestamp(ended - 0.5, datetime.timezone.utc).isoformat()],
+                               f" for transaction {xid} of process {holder} (postgres, forgetful), "), ([], "")):
+            entry, = [entry for entry in record.view("explain", *options)
+                      if entry["scope"] == "session" and entry["pid"] == pid]
+            self.assertEqual("forgetful" in entry["text"], bool(part), entry)
+            self.assertIn(part, entry["text"])

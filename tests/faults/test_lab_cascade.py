@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A standby that feeds another one is promoted in the midst of the stream."""
 
+import datetime
+import time
+
 import lab
 from cluster import Server
 from lab import LabTest, primary, scene
@@ -31,6 +34,7 @@ class Cascade(LabTest):
                 lab.write(primary(), 4)
                 replayed(lower, primary().value("select pg_current_wal_flush_lsn()"))
                 seen.hold(2, pid)
+                promoted = time.time()
                 upper.sql("select pg_promote()")
                 wait_for("it to be one", lambda: upper.value("select pg_is_in_recovery()") == "f")
                 upper.sql("insert into filler select repeat('w', 1000) from generate_series(1, 2000)")
@@ -40,6 +44,11 @@ class Cascade(LabTest):
                 seen.record.end()
         finally:
             lower.stop()
+        until = datetime.datetime.fromtimestamp(promoted, datetime.timezone.utc).isoformat()
+        before, = (entry for entry in seen.record.view("explain", "--to", until)
+                   if entry["scope"] == "session" and entry["pid"] == pid)
+        self.assertIn("a standby itself", before["text"], lab.figures(before))
+        self.assertNotIn("promoted", before["text"], lab.figures(before))
         history = [(entry["kind"], entry["outcome"]) for entry in seen.record.history(pid)]
         self.assertEqual(history[0], ("START_REPLICATION", "ok"))
         self.assertIn(("TIMELINE_HISTORY", "ok"), history)
@@ -50,5 +59,7 @@ class Cascade(LabTest):
         self.assertIn(entry["verdict"], lab.HEALTHY, lab.figures(entry))
         self.assertEqual(entry["also"], [], lab.figures(entry))
         self.assertEqual(set(entry["states"]) & {"unknown", "lost"}, set(), lab.figures(entry))
+        self.assertRegex(entry["text"], "to time line 2 at [0-9A-F]+/[0-9A-F]+\\.", lab.figures(entry))
+        self.assertIn("was promoted", entry["text"], lab.figures(entry))
         # The old time line ends with a CopyDone of each side: for a moment, no more.
         self.assertLess(entry["states"].get("wait_copydone", 0), 1e9, lab.figures(entry))

@@ -21,14 +21,14 @@ NOT_THE_CLIENT = (*lab.RECEIVER, *lab.NETWORK, *lab.STANDBY, *lab.HEALTHY)
 @once
 def server():
     """Its walsenders keep little of a transaction in memory."""
-    made = lab_server("l_logical", logical_decoding_work_mem="'64kB'").start()
+    made = lab_server("l_logical", logical_decoding_work_mem="'64kB'", max_prepared_transactions=2).start()
     made.sql("create table filler (t text); create table small (i bigint)")
     return made
 
 
 @contextlib.contextmanager
-def slot(made, name, plugin="test_decoding"):
-    made.sql(f"select pg_create_logical_replication_slot('{name}', '{plugin}')")
+def slot(made, name, plugin="test_decoding", more=""):
+    made.sql(f"select pg_create_logical_replication_slot('{name}', '{plugin}'{more})")
     try:
         yield name
     finally:
@@ -119,6 +119,45 @@ class Transactions(BusyTest):
         self.assertEqual(facts["xid"], int(xid), lab.figures(entry))
         self.assertGreater(facts["changes"], 100000, lab.figures(entry))
         self.assertLessEqual(facts["changes"], 1500001, lab.figures(entry))
+
+    if installation.selected().major >= 14:
+        def test_a_big_transaction_that_is_streamed_while_it_runs_is_healthy(self):
+            made = server()
+            with slot(made, "l_streamed") as name, recvlogical(made, name, "-o", "stream-changes=on"), \
+                    scene(made) as seen:
+                pid = seen.pid(name)
+                made.wait_walsender(name)
+                writer = made.start_program(
+                    ["psql", "-X", "-q", "-d", made.conninfo(application="streamed", database="postgres"), "-c",
+                     "do $$ begin for i in 1..90 loop insert into small select generate_series(1, 6000); "
+                     "perform pg_sleep(0.1); end loop; end $$"], name="streamed")
+                seen.hold(9, pid)
+                self.assertTrue(writer.running, "the transaction is over too soon")
+                seen.record.end()
+                writer.wait()
+            entry = self.assert_session(seen, pid, ("healthy_streaming", "catching_up"), (
+                *lab.RECEIVER, *lab.NETWORK, *lab.STANDBY, "large_transaction", "spilling", "decode_bound"))
+            self.assertIn("(postgres, streamed)", entry["text"], lab.figures(entry))
+
+        def test_a_big_transaction_that_is_prepared_and_waits_is_healthy_and_told(self):
+            made = server()
+            with slot(made, "l_prepared", more=", false, true") as name:
+                made.sql("begin; insert into small select generate_series(1, 400000); prepare transaction 'forgotten'")
+                try:
+                    with recvlogical(made, name) as client, scene(made) as seen, pulse(made):
+                        pid = seen.pid(name)
+
+                        def handed_out():
+                            with open(client.output, encoding="ascii") as file:
+                                return "PREPARE TRANSACTION" in file.read()
+
+                        wait_for("its changes to be handed out", handed_out, every=0.5)
+                        seen.hold(7, pid)
+                        seen.record.end()
+                finally:
+                    made.sql("rollback prepared 'forgotten'")
+            entry = self.assert_session(seen, pid, lab.HEALTHY, ("large_transaction", "decode_bound"), cut=6)
+            self.assertIn("prepared as forgotten", entry["text"], lab.figures(entry))
 
     def test_a_backlog_of_small_transactions_is_catching_up(self):
         made = server()

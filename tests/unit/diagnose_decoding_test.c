@@ -16,18 +16,6 @@
 	(WS_DECODING_READ | WS_DECODING_SLOT | WS_DECODING_BUFFER | WS_DECODING_STATS | \
 	 WS_DECODING_TIMES | WS_DECODING_TXNS)
 
-/* A second of decoding, and what is told of it. */
-static void second(struct lab *lab, struct ws_rec_decoding *r)
-{
-	lab_play(lab, &(struct step){ .seconds = 1,
-				      .wait = WS_WAIT_WAL,
-				      .flags = WS_TURN_LOGICAL,
-				      .busy_ms = 900,
-				      .stage = WS_STAGE_DECODE,
-				      .bytes = 4 * MB });
-	lab_sampled(lab, &r->h, WS_KIND_DECODING, sizeof(*r));
-}
-
 static void tell_flushed(struct lab *lab, uint64_t lsn)
 {
 	struct ws_rec_cluster r = {
@@ -50,6 +38,76 @@ static void assert_said(struct lab *lab, const char *part)
 	assert_non_null(row);
 	if (!strstr(row->finding.text, part))
 		fail_msg("\"%s\" does not say \"%s\"", row->finding.text, part);
+}
+
+/* Transaction 700 of another process is open since the stream began. */
+static void hold_back(struct lab *lab, struct ws_rec_holder *holder)
+{
+	struct ws_rec_decoding r = {
+		.valid = ALL_VALID, .oldest_xid = 700, .restart_lsn = LSN, .open_txns = 1
+	};
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	holder->since_ns = lab->tape.now_ns;
+	lab_sampled(lab, &holder->h, WS_KIND_HOLDER, sizeof(*holder));
+	for (unsigned int i = 0; i < 10; i++) {
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .flags = WS_TURN_LOGICAL,
+					      .bytes = 4 * MB });
+		r.read_lsn = lab->sent;
+		tell_flushed(lab, lab->sent);
+		lab_sampled(lab, &r.h, WS_KIND_DECODING, sizeof(r));
+	}
+}
+
+static void who_keeps_a_slot_from_letting_wal_go_is_said(void **state)
+{
+	struct ws_rec_holder holder = { .xid = 700,
+					.what = WS_HELD_PROCESS,
+					.first_lsn = LSN + 2 * MB,
+					.holder_pid = 4711,
+					.user = "report",
+					.application = "nightly\n" };
+
+	hold_back(*state, &holder);
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_said(*state, "Its slot keeps 38.0 MB of WAL for transaction 700 of process 4711 "
+			    "(report, nightly?), which is open for 10.0 s.");
+}
+
+static void a_prepared_transaction_that_keeps_wal_is_said(void **state)
+{
+	struct ws_rec_holder holder = {
+		.xid = 700, .what = WS_HELD_PREPARED, .first_lsn = LSN, .gid = "forgotten"
+	};
+
+	hold_back(*state, &holder);
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_said(*state, "40.0 MB of WAL for transaction 700, prepared as forgotten, which");
+}
+
+static void a_transaction_that_keeps_little_is_not_worth_a_word(void **state)
+{
+	struct ws_rec_holder holder = {
+		.xid = 700, .what = WS_HELD_PROCESS, .first_lsn = LSN + 30 * MB, .holder_pid = 4711
+	};
+
+	hold_back(*state, &holder);
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "4711"));
+}
+
+/* A second of decoding, and what is told of it. */
+static void second(struct lab *lab, struct ws_rec_decoding *r)
+{
+	lab_play(lab, &(struct step){ .seconds = 1,
+				      .wait = WS_WAIT_WAL,
+				      .flags = WS_TURN_LOGICAL,
+				      .busy_ms = 900,
+				      .stage = WS_STAGE_DECODE,
+				      .bytes = 4 * MB });
+	lab_sampled(lab, &r->h, WS_KIND_DECODING, sizeof(*r));
 }
 
 /* Transaction 777 is gathered: nothing else is there, and no transaction ends. */
@@ -363,6 +421,9 @@ int main(void)
 		LAB(what_a_server_has_flushed_is_what_a_logical_session_is_behind),
 		LAB(a_slot_that_waits_for_a_record_of_running_transactions_says_so),
 		LAB(a_slot_that_waits_for_transactions_says_so),
+		LAB(who_keeps_a_slot_from_letting_wal_go_is_said),
+		LAB(a_prepared_transaction_that_keeps_wal_is_said),
+		LAB(a_transaction_that_keeps_little_is_not_worth_a_word),
 		LAB(the_table_of_a_copy_is_named),
 		LAB(a_copy_cut_short_names_none),
 		LAB(the_copies_of_a_subscription_are_told_together),

@@ -473,6 +473,30 @@ static void the_restarts_of_a_loop_are_counted(void **state)
 		strstr(lab_find(lab, GROUP)->finding.text, "the 3rd restart at 0/10000000"));
 }
 
+/* Of a long recording: the client has come further since. */
+static void a_loop_that_is_over_says_so(void **state)
+{
+	struct lab *lab = *state;
+	const struct ws_explained *row;
+
+	play_timeout(lab, 1);
+	play_timeout(lab, 2);
+	lab->tape = ws_tape_new(lab->tape.sink, 3, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/11000000 TIMELINE 1");
+	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = 99, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, GROUP, "timeout_loop");
+	row = lab_find(lab, GROUP);
+	assert_non_null(row);
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text,
+			       "; the last of them ended 1m 40s ago, and walsender 3 goes on "
+			       "since, for 99.0 s: it seems to be over."));
+	assert_true(row->finding.confidence < 0.5);
+}
+
 static void one_timeout_is_no_loop(void **state)
 {
 	play_timeout(*state, 1);
@@ -633,6 +657,7 @@ int main(void)
 		LAB(without_an_estimate_no_time_is_claimed),
 		LAB(two_timeouts_from_one_position_are_a_loop),
 		LAB(the_restarts_of_a_loop_are_counted),
+		LAB(a_loop_that_is_over_says_so),
 		LAB(one_timeout_is_no_loop),
 		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
 		LAB(three_short_sessions_that_end_well_are_no_loop),

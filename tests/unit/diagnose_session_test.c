@@ -77,6 +77,39 @@ static void states_add_up_to_what_is_accounted_for(void **state)
 	assert_int_equal(row->wall_ns, row->accounted_ns);
 }
 
+/* The end of a time line: the client asks for the next one. */
+static void a_change_of_the_time_line_in_midstream_is_said(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/10A00000 TIMELINE 3");
+	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text,
+			       " In mid-stream, 5.00 s ago, it went over from time line 1 to time "
+			       "line 3 at 0/10A00000."));
+}
+
+static void a_client_that_starts_again_on_its_time_line_changes_none(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/10A00000 TIMELINE 1");
+	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "time line"));
+}
+
 /* -- the process */
 
 static void a_stopped_process_is_stopped_whatever_its_socket_says(void **state)
@@ -634,6 +667,8 @@ int main(void)
 		LAB(without_anything_to_send_it_is_idle),
 		LAB(one_that_keeps_up_streams),
 		LAB(states_add_up_to_what_is_accounted_for),
+		LAB(a_change_of_the_time_line_in_midstream_is_said),
+		LAB(a_client_that_starts_again_on_its_time_line_changes_none),
 		LAB(a_stopped_process_is_stopped_whatever_its_socket_says),
 		LAB(one_that_waits_for_cpu_is_starved),
 		LAB(without_counters_of_the_scheduler_nothing_starves),
