@@ -40,7 +40,7 @@ static void on_command(void *arg, const struct ws_session *session,
 {
 	struct ws_view_run *run = arg;
 
-	if (!run->failed && run->ops->command && ws_replay_wants(&run->source, session))
+	if (!run->failed && ws_replay_wants(&run->source, session))
 		run->failed = run->ops->command(run, session, command) != 0;
 }
 
@@ -49,7 +49,7 @@ static void on_segment(void *arg, const struct ws_session *session,
 {
 	struct ws_view_run *run = arg;
 
-	if (!run->failed && run->ops->segment && ws_replay_wants(&run->source, session))
+	if (!run->failed && ws_replay_wants(&run->source, session))
 		run->failed = run->ops->segment(run, session, segment) != 0;
 }
 
@@ -90,7 +90,10 @@ static int on_record(void *arg, const struct ws_model *model, const struct ws_re
 static enum ws_exit show(struct ws_view_run *run, struct ws_error *err)
 {
 	const struct ws_observer observer = {
-		.arg = run, .segment = on_segment, .command = on_command, .session = on_session
+		.arg = run,
+		.segment = run->ops->segment ? on_segment : NULL,
+		.command = run->ops->command ? on_command : NULL,
+		.session = on_session,
 	};
 	const struct ws_replay_tap tap = { run->ops->record ? on_record : NULL, run };
 	struct ws_model *model;

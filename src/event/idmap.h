@@ -16,7 +16,7 @@ struct ws_id {
 
 /* Zero-initialise. `recent` spares the tree for all but the first of a session's records, also when
  * the records of many sessions alternate. */
-#define WS_IDMAP_RECENT 64
+#define WS_IDMAP_RECENT 1024
 struct ws_idmap {
 	void *root; /* of tsearch(3) */
 	struct ws_id *recent[WS_IDMAP_RECENT];

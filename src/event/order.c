@@ -20,14 +20,17 @@ struct ws_order {
 	struct ws_sink sink;
 	struct ws_idmap sequences;
 	struct ws_order_stats stats;
+	struct ws_checks checks;
 };
 
 struct ws_order *ws_order_new(struct ws_sink sink)
 {
 	struct ws_order *order = calloc(1, sizeof(*order));
 
-	if (order)
-		order->sink = sink;
+	if (!order)
+		return NULL;
+	order->sink = sink;
+	ws_checks_init(&order->checks);
 	return order;
 }
 
@@ -154,7 +157,7 @@ int ws_order_feed(struct ws_order *order, const void *data, size_t size)
 	struct sequence *seq;
 	uint32_t hole;
 
-	if (!ws_rec_valid(data, size, NULL, 0))
+	if (!ws_checks_pass(&order->checks, data, size))
 		return drop(order, data, size);
 	if (!is_counted(rec))
 		return emit(order, rec);

@@ -104,4 +104,17 @@ void ws_field_mark(const struct ws_field *field, struct ws_rec *rec);
  */
 bool ws_rec_valid(const void *data, size_t size, char *why, size_t why_size);
 
+/* The same for many records: which fields are to be looked at is found once for each kind, in which
+ * few are. */
+#define WS_CHECKS_MAX 16
+struct ws_checks {
+	struct {
+		const struct ws_kind_info *info; /* NULL: unknown */
+		const struct ws_field *field[WS_CHECKS_MAX];
+		unsigned int count; /* WS_CHECKS_MAX: perhaps more */
+	} kind[WS_KIND_MAX];
+};
+void ws_checks_init(struct ws_checks *checks);
+bool ws_checks_pass(const struct ws_checks *checks, const void *data, size_t size);
+
 #endif

@@ -155,6 +155,19 @@ static bool field_valid(const struct ws_field *field, const struct ws_rec *rec, 
 	}
 }
 
+/* Most are numbers, of which each may be: not worth a look at each record. */
+static bool is_checked(const struct ws_field *field)
+{
+	return field->type == WS_FIELD_ENUM || field->type == WS_FIELD_STRING ||
+	       field->type == WS_FIELD_TEXT;
+}
+
+static bool is_there(const struct ws_field *field, const struct ws_rec *rec)
+{
+	/* Else it is of the longer size of this kind. */
+	return (size_t)field->offset + (size_t)field->size * field->count <= rec->size;
+}
+
 static bool fields_valid(const struct ws_kind_info *info, const struct ws_rec *rec, char *why,
 			 size_t why_size)
 {
@@ -163,16 +176,26 @@ static bool fields_valid(const struct ws_kind_info *info, const struct ws_rec *r
 	for (i = 0; i < info->field_count; i++) {
 		const struct ws_field *field = &info->fields[i];
 
-		/* Most are numbers, of which each may be: not worth a look at each record. */
-		if (field->type != WS_FIELD_ENUM && field->type != WS_FIELD_STRING &&
-		    field->type != WS_FIELD_TEXT)
-			continue;
-		if ((size_t)field->offset + (size_t)field->size * field->count > rec->size)
-			continue; /* of the longer size of this kind */
-		if (!field_valid(field, rec, why, why_size))
+		if (is_checked(field) && is_there(field, rec) &&
+		    !field_valid(field, rec, why, why_size))
 			return false;
 	}
 	return true;
+}
+
+void ws_checks_init(struct ws_checks *checks)
+{
+	memset(checks, 0, sizeof(*checks));
+	for (uint16_t kind = 0; kind < WS_KIND_MAX; kind++) {
+		const struct ws_kind_info *info = ws_kind_info(kind);
+
+		checks->kind[kind].info = info;
+		for (size_t i = 0; info && i < info->field_count; i++)
+			if (is_checked(&info->fields[i]) &&
+			    checks->kind[kind].count < WS_CHECKS_MAX)
+				checks->kind[kind].field[checks->kind[kind].count++] =
+					&info->fields[i];
+	}
 }
 
 bool ws_rec_valid(const void *data, size_t size, char *why, size_t why_size)
@@ -197,5 +220,26 @@ bool ws_rec_valid(const void *data, size_t size, char *why, size_t why_size)
 		return false;
 	if (why && why_size)
 		*why = '\0';
+	return true;
+}
+
+bool ws_checks_pass(const struct ws_checks *checks, const void *data, size_t size)
+{
+	const struct ws_rec *rec = data;
+	const struct ws_kind_info *info;
+
+	if (size < sizeof(*rec) || rec->kind >= WS_KIND_MAX || !checks->kind[rec->kind].info ||
+	    checks->kind[rec->kind].count == WS_CHECKS_MAX)
+		return ws_rec_valid(data, size, NULL, 0);
+	info = checks->kind[rec->kind].info;
+	/* No kind allows less than a head, or more than WS_REC_SIZE_MAX. */
+	if (rec->size > size || !size_allowed(info, rec->size))
+		return false;
+	for (unsigned int i = 0; i < checks->kind[rec->kind].count; i++) {
+		const struct ws_field *field = checks->kind[rec->kind].field[i];
+
+		if (is_there(field, rec) && !field_valid(field, rec, NULL, 0))
+			return false;
+	}
 	return true;
 }

@@ -265,6 +265,25 @@ void ws_timeline_flush(struct ws_machine *m);
 void ws_timeline_fill_off_cpu(struct ws_machine *m, struct ws_slice *slice, uint64_t ns);
 /* All that was announced of it, for a slice that is all of the time since the record before. */
 uint64_t ws_timeline_take_off_cpu(struct ws_machine *m);
+/* The time up to then, as far as it is not accounted for yet, goes to this state. Returns how much
+ * of it lies in the window. */
+static inline uint64_t ws_timeline_spend(struct ws_machine *m, enum ws_state state,
+					 uint64_t until_ns)
+{
+	uint64_t from = m->s.accounted_ns, to = until_ns;
+
+	if (to <= from)
+		return 0;
+	m->s.accounted_ns = to;
+	if (from < m->model->from_ns)
+		from = m->model->from_ns;
+	if (to > m->model->to_ns)
+		to = m->model->to_ns;
+	if (from >= to)
+		return 0;
+	m->s.state_ns[state] += to - from;
+	return to - from;
+}
 /* Does anybody want to read details? */
 static inline bool ws_timeline_wanted(const struct ws_machine *m)
 {

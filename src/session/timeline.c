@@ -51,27 +51,25 @@ static void show(struct ws_machine *m, const struct ws_slice *slice, uint64_t fr
 static void fill(struct ws_machine *m, const struct ws_slice *slice)
 {
 	const struct ws_model *model = m->model;
-	uint64_t from = m->s.accounted_ns, to = slice->until_ns;
+	uint64_t before = m->s.accounted_ns, to = slice->until_ns, spent;
 
-	if (to <= from)
+	if (to <= before)
 		return;
-	m->s.accounted_ns = to;
-	if (from < model->from_ns)
-		from = model->from_ns;
-	if (to > model->to_ns)
-		to = model->to_ns;
-	if (from >= to) {
+	spent = ws_timeline_spend(m, slice->state, to);
+	if (!spent) {
 		/* Bytes count where their record lies, as those of the session do. */
 		if (model->inside)
 			m->carried_bytes += slice->bytes;
 		return;
 	}
-	m->s.state_ns[slice->state] += to - from;
+	if (to > model->to_ns)
+		to = model->to_ns;
 	if (model->observer.segment)
-		show(m, slice, from, to);
+		show(m, slice, to - spent, to);
 }
 
-void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice)
+/* What is known to have been something else is cut out. */
+static void fill_around(struct ws_machine *m, const struct ws_slice *slice)
 {
 	/* What was sent, and from where to where, goes with the last part. */
 	struct ws_slice part = {
@@ -94,6 +92,14 @@ void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice)
 	part.lsn_to = slice->lsn_to;
 	part.bytes = slice->bytes;
 	fill(m, &part);
+}
+
+void ws_timeline_fill(struct ws_machine *m, const struct ws_slice *slice)
+{
+	if (m->stretch_count)
+		fill_around(m, slice);
+	else
+		fill(m, slice);
 }
 
 void ws_timeline_fill_off_cpu(struct ws_machine *m, struct ws_slice *slice, uint64_t ns)

@@ -14,8 +14,9 @@ struct ws_hist {
 	uint64_t count;
 	uint64_t min, max; /* exact; 0 if empty */
 	double sum;
-	uint64_t *buckets; /* `allocated` of them from index `first` on */
+	void *buckets; /* `allocated` of them from index `first` on ... */
 	uint32_t first, allocated;
+	uint32_t width; /* ... of so many bytes each: 2, as long as none counts more, 4 or 8 */
 };
 
 /* Zero-initialise. Returns -1 when memory ran out (the value is then not counted). */

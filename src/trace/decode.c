@@ -260,8 +260,15 @@ static int get_column(struct ws_decoder *decoder, const struct ws_pairs *pairs, 
 			       column->arg);
 		return 0;
 	}
-	if (ws_numbers_get(in, value, anchors) ||
-	    ws_numbers_get(in, value + anchors, pairs->count - anchors))
+	/* The area is zero: of many columns nothing else is ever told. */
+	if (!ws_predict_from_others(column->predict) && ws_numbers_get_zeros(in, anchors)) {
+		if (ws_numbers_get_zeros(in, pairs->count - anchors))
+			return 0;
+		memset(value, 0, anchors * sizeof(*value));
+	} else if (ws_numbers_get(in, value, anchors)) {
+		return -1;
+	}
+	if (ws_numbers_get(in, value + anchors, pairs->count - anchors))
 		return -1;
 	WS_PREDICT_DISPATCH(restore, column->predict, column->width, pairs, area, kind, column,
 			    value)

@@ -122,6 +122,14 @@ static void first_plane(uint64_t *restrict value, const uint8_t *restrict from, 
 		value[i] = from[i];
 }
 
+static void two_planes(uint64_t *restrict value, const uint8_t *restrict from, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		value[i] = from[i] | (uint64_t)from[count + i] << 8;
+}
+
 static void next_plane(uint64_t *restrict value, const uint8_t *restrict from, size_t count,
 		       unsigned int shift)
 {
@@ -153,8 +161,11 @@ static int get_planes(struct ws_cursor *in, uint64_t *value, size_t count)
 	bytes = ws_cursor_bytes(in, *mode * count);
 	if (!bytes)
 		return -1;
-	first_plane(value, bytes, count);
-	for (plane = 1; plane < *mode; plane++)
+	if (*mode == 1)
+		first_plane(value, bytes, count);
+	else
+		two_planes(value, bytes, count);
+	for (plane = 2; plane < *mode; plane++)
 		next_plane(value, bytes + plane * count, count, 8 * plane);
 	return 0;
 }
@@ -197,6 +208,16 @@ int ws_numbers_get(struct ws_cursor *in, uint64_t *value, size_t count)
 		value[i] = value[others] & -bit;
 	}
 	return 0;
+}
+
+bool ws_numbers_get_zeros(struct ws_cursor *in, size_t count)
+{
+	if (!count)
+		return true;
+	if (in->at == in->end || *in->at)
+		return false;
+	in->at++;
+	return true;
 }
 
 int ws_numbers_skip(struct ws_cursor *in, size_t count)

@@ -26,6 +26,8 @@ struct ws_cursor {
 };
 
 int ws_numbers_get(struct ws_cursor *in, uint64_t *value, size_t count);
+/* Takes the array if all its numbers are zero; else nothing happens. */
+bool ws_numbers_get_zeros(struct ws_cursor *in, size_t count);
 int ws_numbers_skip(struct ws_cursor *in, size_t count);
 /* The next `size` bytes, or NULL. */
 const void *ws_cursor_bytes(struct ws_cursor *in, size_t size);

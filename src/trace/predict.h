@@ -72,6 +72,12 @@ static ws_always_inline bool ws_predict_is_signed(const unsigned int predict)
 	return predict != WS_PREDICT_NONE && predict != WS_PREDICT_PART;
 }
 
+static inline bool ws_predict_from_others(unsigned int predict)
+{
+	return predict != WS_PREDICT_NONE && predict != WS_PREDICT_PART &&
+	       predict != WS_PREDICT_SIGNED;
+}
+
 /* Differences wrap at the column's width and then are small numbers whether up or down. */
 static ws_always_inline uint64_t ws_zigzag(uint64_t difference, const unsigned int width)
 {

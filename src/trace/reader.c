@@ -36,6 +36,8 @@ struct ws_reader {
 	uint32_t servers[64]; /* postmasters, for those who want only one process */
 	size_t server_count;
 
+	struct ws_checks checks;
+
 	size_t next; /* record of the block */
 	bool ended;
 	bool stopped;		   /* the last record given out was WS_KIND_STOP */
@@ -56,6 +58,7 @@ static void begin(struct ws_reader *reader)
 {
 	reader->runs.several = has_several_runs(&reader->segments);
 	reader->runs.first = true;
+	ws_checks_init(&reader->checks);
 	reader->current = reader->begin;
 	reader->first_ns = UINT64_MAX;
 }
@@ -207,7 +210,7 @@ static const struct ws_rec *take_record(struct ws_reader *reader)
 
 	trim_record(rec);
 	reader->stopped = rec->kind == WS_KIND_STOP;
-	if (ws_rec_valid(rec, rec->size, NULL, 0))
+	if (ws_checks_pass(&reader->checks, rec, rec->size))
 		return is_wanted(reader, rec) ? rec : NULL;
 	reader->stopped = false;
 	reader->unsound++;

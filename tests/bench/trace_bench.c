@@ -23,9 +23,10 @@
 #include "turns.h"
 
 static const struct scenario scenarios[] = {
-	{ "physical", 1, 8900, 0.10, 0.60, 60 },  { "synchronous", 1, 8900, 0.50, 0.60, 60 },
-	{ "no-replies", 1, 8900, 0, 0.60, 60 },	  { "ten-sessions", 10, 8900, 0.10, 0.60, 6 },
-	{ "hundred-slow", 100, 20, 0.50, 1, 60 }, { "idle", 1, 1, 0.10, 1, 600 },
+	{ "physical", 1, 8900, 0.10, 0.60, 60 },      { "synchronous", 1, 8900, 0.50, 0.60, 60 },
+	{ "no-replies", 1, 8900, 0, 0.60, 60 },	      { "ten-sessions", 10, 8900, 0.10, 0.60, 6 },
+	{ "hundred-slow", 100, 20, 0.50, 1, 60 },     { "idle", 1, 1, 0.10, 1, 600 },
+	{ "five-hundred", 500, 100, 0.10, 0.60, 40 },
 };
 
 static int fail(const struct ws_error *err)

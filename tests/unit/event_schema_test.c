@@ -228,6 +228,29 @@ static void test_random_records_are_sound(void **state)
 	}
 }
 
+static void test_checks_looked_up_once_say_the_same(void **state)
+{
+	struct random_recs random = { .state = 4 };
+	size_t unsound = 0, size;
+	struct ws_checks checks;
+	union random_rec rec;
+
+	(void)state;
+	ws_checks_init(&checks);
+	for (int i = 0; i < 20000; i++) {
+		random_rec(&random, &rec);
+		size = rec.h.size;
+		assert_true(ws_checks_pass(&checks, &rec, size));
+		for (int n = 0; n < 1 + i % 8; n++)
+			((uint8_t *)&rec)[random_next(&random) % (i % 2 ? size : 4)] =
+				(uint8_t)random_next(&random);
+		assert_int_equal(ws_checks_pass(&checks, &rec, size),
+				 ws_rec_valid(&rec, size, NULL, 0));
+		unsound += !ws_rec_valid(&rec, size, NULL, 0);
+	}
+	assert_true(unsound > 1000);
+}
+
 static void test_a_record_that_is_cut_is_not_sound(void **state)
 {
 	struct random_recs random = { .state = 2 };
@@ -447,6 +470,7 @@ int main(void)
 		cmocka_unit_test(test_sizes_are_those_of_the_structs),
 		cmocka_unit_test(test_fields_are_complete_and_named_by_the_contract),
 		cmocka_unit_test(test_random_records_are_sound),
+		cmocka_unit_test(test_checks_looked_up_once_say_the_same),
 		cmocka_unit_test(test_a_record_that_is_cut_is_not_sound),
 		cmocka_unit_test(test_a_known_kind_of_another_size_is_not_sound),
 		cmocka_unit_test(test_a_text_longer_than_its_record_is_not_sound),

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "stats/hist.h"
 
 /* xorshift64*: the same values on every machine. */
@@ -186,6 +187,38 @@ static void adding_n_equals_adding_n_times(void **state)
 	ws_hist_deinit(&b);
 }
 
+static uint64_t count_of(const struct ws_hist *hist, uint64_t value)
+{
+	struct ws_hist_bucket bucket;
+
+	for (uint32_t cursor = 0; ws_hist_next(hist, &cursor, &bucket);)
+		if (bucket.lo <= value && value <= bucket.hi)
+			return bucket.count;
+	return 0;
+}
+
+static void counts_have_no_limit(void **state)
+{
+	static const uint64_t steps[] = { UINT16_MAX - 1, 1, 1, UINT32_MAX - UINT16_MAX - 1, 1, 5,
+					  UINT64_MAX / 4 };
+	struct ws_hist hist = { 0 }, other = { 0 };
+	uint64_t sum = 0;
+
+	(void)state;
+	ws_hist_add_n(&hist, 9, 3);
+	for (size_t i = 0; i < WS_ARRAY_SIZE(steps); i++) {
+		assert_int_equal(ws_hist_add_n(&hist, 77, steps[i]), 0);
+		sum += steps[i];
+		assert_int_equal(count_of(&hist, 77), sum);
+		assert_int_equal(count_of(&hist, 9), 3);
+		assert_int_equal(ws_hist_add_n(&other, 77, 1), 0);
+	}
+	assert_int_equal(ws_hist_merge(&other, &hist), 0);
+	assert_int_equal(count_of(&other, 77), sum + WS_ARRAY_SIZE(steps));
+	ws_hist_deinit(&hist);
+	ws_hist_deinit(&other);
+}
+
 static void an_empty_histogram_answers_zero(void **state)
 {
 	struct ws_hist hist = { 0 };
@@ -225,6 +258,7 @@ int main(void)
 		cmocka_unit_test(the_mean_is_that_of_the_values_not_of_the_buckets),
 		cmocka_unit_test(merging_equals_adding_all),
 		cmocka_unit_test(adding_n_equals_adding_n_times),
+		cmocka_unit_test(counts_have_no_limit),
 		cmocka_unit_test(an_empty_histogram_answers_zero),
 		cmocka_unit_test(memory_grows_with_the_range_only),
 	};
