@@ -5,6 +5,7 @@ plan is held against the instructions in the file."""
 import functools
 import json
 import os
+import re
 import struct
 import subprocess
 
@@ -17,7 +18,9 @@ SUITES = {15: "bookworm", 17: "trixie"}
 
 # Sites up to level 2 that cannot be had, and why. sql_end: gcc makes one call of PostgresMain's two calls of
 # exec_simple_query, so that whatever stands behind it is run by every backend for every simple query.
-LACKING = {"sql_end": "its call of exec_simple_query serves backends that are no walsenders, too"}
+# target_standby: the next call's argument takes the place of the result.
+LACKING = {"sql_end": "its call of exec_simple_query serves backends that are no walsenders, too",
+           "target_standby": "the result is gone before an instruction behind the call at ADDRESS that the kernel emulates"}
 
 # Sites that are single-stepped: the kernel simulates no instruction in front of which the arguments are still
 # where they came. All others are simulated.
@@ -99,7 +102,7 @@ class Arm64(LiveTest):
     def test_every_site_up_to_level_2_is_found_but_those_that_cannot_be_had(self):
         for major in SUITES:
             with self.subTest(major=major):
-                missing = {entry["probe"]: entry["reason"] for entry in plan(major)
+                missing = {entry["probe"]: re.sub("0x[0-9a-f]+", "ADDRESS", entry["reason"]) for entry in plan(major)
                            if entry["level"] <= 2 and entry["status"] not in ("planted", "not_in_major")}
                 self.assertEqual(missing, LACKING)
 
