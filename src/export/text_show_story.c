@@ -88,28 +88,34 @@ static void tell_stream(struct ws_page *page, const struct ws_story_stream *stre
 	ws_page_add(page, "\n");
 }
 
+static void tell_change(struct ws_page *page, const struct ws_story_change *change)
+{
+	ws_page_time(page, "  ", change->time_ns);
+	ws_page_add(page, " %s -> %s", walsnd_state(change->from), walsnd_state(change->to));
+	if (change->lsn)
+		ws_page_lsn(page, " at ", change->lsn);
+	ws_page_add(page, "\n");
+}
+
 void ws_page_streams(struct ws_page *page)
 {
 	const struct ws_story *story = page->show->story;
+	size_t stream = 0, change = 0;
 
 	if (!story || (!story->stream_count && !story->change_count))
 		return;
 	ws_page_title(page, "Streaming");
-	for (size_t i = 0; i < story->stream_count; i++)
-		tell_stream(page, &story->streams[i]);
+	/* By time. */
+	while (stream < story->stream_count || change < story->change_count)
+		if (change == story->change_count ||
+		    (stream < story->stream_count &&
+		     story->streams[stream].time_ns < story->changes[change].time_ns))
+			tell_stream(page, &story->streams[stream++]);
+		else
+			tell_change(page, &story->changes[change++]);
 	if (story->stream_total > story->stream_count)
-		ws_page_add(page, "  ... and %llu times more\n",
+		ws_page_add(page, "  ... and %llu streams more\n",
 			    (unsigned long long)(story->stream_total - story->stream_count));
-	for (size_t i = 0; i < story->change_count; i++) {
-		const struct ws_story_change *change = &story->changes[i];
-
-		ws_page_time(page, "  ", change->time_ns);
-		ws_page_add(page, " %s -> %s", walsnd_state(change->from),
-			    walsnd_state(change->to));
-		if (change->lsn)
-			ws_page_lsn(page, " at ", change->lsn);
-		ws_page_add(page, "\n");
-	}
 	if (story->change_total > story->change_count)
 		ws_page_add(page, "  ... and %llu changes more\n",
 			    (unsigned long long)(story->change_total - story->change_count));
