@@ -63,10 +63,13 @@ static int open_image(struct ws_core_impl *impl, const char *path, struct ws_err
 	return 0;
 }
 
-static int check_build_id(struct ws_core_impl *impl, struct ws_error *err)
+static int check_file(const struct ws_core_impl *impl, struct ws_error *err)
 {
 	const char *of_core = impl->dump.build_id, *of_file = ws_image_build_id(impl->image);
 
+	if (ws_image_arch(impl->image) != impl->dump.arch)
+		return ws_error_set(err, what, impl->options->file,
+				    "it is of another machine than %s", ws_image_path(impl->image));
 	if (of_core[0] && of_file[0] && strcmp(of_core, of_file) != 0) {
 		ws_error_set(err, what, impl->options->file,
 			     "it is of the server with build-id %s, and %s has %s", of_core,
@@ -74,15 +77,16 @@ static int check_build_id(struct ws_core_impl *impl, struct ws_error *err)
 		return ws_error_fix(err, "--postgres names the file that had run (it was %s)",
 				    impl->exe[0] ? impl->exe : "elsewhere");
 	}
-	if (!of_core[0] || !of_file[0])
-		ws_log(impl->options->log, WS_LOG_WARN,
-		       "%s does not hold the server's build-id: whether %s is its file was not "
-		       "checked",
-		       impl->options->file, ws_image_path(impl->image));
-	if (ws_image_arch(impl->image) != impl->dump.arch)
-		return ws_error_set(err, what, impl->options->file,
-				    "it is of another machine than %s", ws_image_path(impl->image));
 	return 0;
+}
+
+static void warn_unchecked(const struct ws_core_impl *impl)
+{
+	if (impl->dump.build_id[0] && ws_image_build_id(impl->image)[0])
+		return;
+	ws_log(impl->options->log, WS_LOG_WARN,
+	       "%s does not hold the server's build-id: whether %s is its file was not checked",
+	       impl->options->file, ws_image_path(impl->image));
 }
 
 static int open_dump(struct ws_core *core, struct ws_core_impl *impl, struct ws_error *err)
@@ -94,7 +98,6 @@ static int open_dump(struct ws_core *core, struct ws_core_impl *impl, struct ws_
 	if (ws_core_dump_open(dump, options->file, options->log, err))
 		return -1;
 	impl->memory = &dump->memory;
-	impl->base = dump->base;
 	snprintf(impl->exe, sizeof(impl->exe), "%s", dump->exe);
 	impl->about = (struct ws_process){
 		.pid = dump->pid, .ns_pid = dump->pid, .parent = dump->parent, .state = dump->state
@@ -107,9 +110,14 @@ static int open_dump(struct ws_core *core, struct ws_core_impl *impl, struct ws_
 			     impl->exe[0] ? impl->exe : "which is not named in it");
 		return ws_error_fix(err, "--postgres FILE names a copy of it");
 	}
-	if (open_image(impl, path ? path : impl->exe, err) || check_build_id(impl, err))
+	if (open_image(impl, path ? path : impl->exe, err) || check_file(impl, err))
 		return -1;
 	ws_core_dump_set_image(dump, impl->image);
+	if (!dump->has_base)
+		return ws_error_set(err, what, options->file,
+				    dump->torn ? "it is cut off in front of the program's head"
+					       : "where the program was loaded is not in it");
+	impl->base = dump->base;
 	return 0;
 }
 
@@ -226,8 +234,7 @@ static void open_shmem(struct ws_core_impl *impl)
 				 impl->major, &impl->layout.off, &impl->variables, &why) == 0) {
 		/* Else the mapping is known, but the dump has nothing of it. */
 		impl->has_shmem = impl->shmem.size != 0;
-		if (!impl->has_shmem ||
-		    ws_slots_read(&impl->shmem, &none, &impl->slots, &why) == 0)
+		if (!impl->has_shmem || ws_slots_read(&impl->shmem, &none, &impl->slots, &why) == 0)
 			return;
 	}
 	ws_error_format(&why, line, sizeof(line));
@@ -269,6 +276,8 @@ int ws_core_open(struct ws_core **out, const struct ws_core_options *options, st
 		*out = NULL;
 		return -1;
 	}
+	if (options->file)
+		warn_unchecked(impl);
 	return 0;
 }
 

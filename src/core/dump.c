@@ -5,6 +5,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gelf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #define NOTES_MAX    (64ULL << 20)
 #define PHDRS_MAX    256 /* of the executable */
 #define NOTE_MAX     4096
+#define PAGE	     4096 /* the smallest there is */
 
 static const char what[] = "cannot read core";
 
@@ -109,9 +111,30 @@ static bool mapping_dump(const struct ws_memory *memory, uint64_t address, uint6
 	return true;
 }
 
+/* The file says for which address its program headers are meant. */
+static void find_base(struct ws_core_dump *dump, const struct ws_image *image)
+{
+	Elf *elf = ws_image_elf(image);
+	size_t count;
+
+	if (elf_getphdrnum(elf, &count))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		GElf_Phdr phdr;
+
+		if (!gelf_getphdr(elf, (int)i, &phdr) || phdr.p_type != PT_PHDR)
+			continue;
+		dump->base = dump->phdrs - phdr.p_vaddr;
+		dump->has_base = !(dump->base % PAGE);
+		return;
+	}
+}
+
 void ws_core_dump_set_image(struct ws_core_dump *dump, const struct ws_image *image)
 {
 	dump->image = image;
+	if (image && !dump->has_base)
+		find_base(dump, image);
 }
 
 /* -- segments */
@@ -394,11 +417,8 @@ int ws_core_dump_open(struct ws_core_dump *dump, const char *path, const struct 
 		return bad(dump, err, "it is cut off in front of what says which process it is of");
 	if (!dump->pid || !notes.phdrs)
 		return bad(dump, err, "it does not say which process it is of, or of what program");
+	dump->phdrs = notes.phdrs;
 	find_exe(dump, &notes);
-	if (!dump->has_base)
-		return bad(dump, err,
-			   dump->torn ? "it is cut off in front of the program's head"
-				      : "where the program was loaded is not in it");
 	return 0;
 }
 

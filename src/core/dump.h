@@ -47,9 +47,10 @@ struct ws_core_dump {
 	int64_t wall_ns; /* when it was dumped: as systemd-coredump noted, else the file's time */
 
 	/* The executable, as memory shows it. */
-	bool has_base;
-	uint64_t base; /* address in the process minus address in the file */
-	char exe[512]; /* its path, "" if not known */
+	uint64_t phdrs; /* its program headers in the process (AT_PHDR) */
+	bool has_base;	/* the dump alone tells; ws_core_dump_set_image may, too */
+	uint64_t base;	/* address in the process minus address in the file */
+	char exe[512];	/* its path, "" if not known */
 	char build_id[2 * WS_BUILD_ID_MAX + 1]; /* "" if not in the dump */
 
 	/* Its own. */
@@ -75,7 +76,8 @@ int ws_core_dump_open(struct ws_core_dump *dump, const char *path, const struct 
 void ws_core_dump_close(struct ws_core_dump *dump);
 
 /* Pages of the executable that nobody could have changed are read from its file from now on, where
- * the dump does not have them. NULL: no more. */
+ * the dump does not have them, and where it is loaded is told with its help, if the dump has no
+ * word of that (qemu's user mode writes neither NT_FILE nor what is code). NULL: no more. */
 void ws_core_dump_set_image(struct ws_core_dump *dump, const struct ws_image *image);
 
 /*

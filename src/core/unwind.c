@@ -226,6 +226,20 @@ static void name_frame(struct unwinding *u, struct ws_core_frame *frame)
 	frame->offset = offset + (frame->activation ? 0 : 1);
 }
 
+/* What is no address of anything was no return address either. A dump by gcore has no segment of
+ * what is only in files. */
+static bool is_mapped(const struct ws_core_unwind *in, uint64_t pc)
+{
+	uint64_t start, end;
+
+	if (in_image(in, pc) || in->memory->mapping(in->memory, pc, &start, &end))
+		return true;
+	for (size_t i = 0; i < in->file_count; i++)
+		if (pc >= in->files[i].start && pc < in->files[i].end)
+			return true;
+	return false;
+}
+
 static int on_frame(Dwfl_Frame *state, void *arg)
 {
 	struct unwinding *u = arg;
@@ -233,7 +247,8 @@ static int on_frame(Dwfl_Frame *state, void *arg)
 	Dwarf_Addr pc;
 	bool activation;
 
-	if (u->count >= WS_CORE_FRAMES || !dwfl_frame_pc(state, &pc, &activation) || !pc)
+	if (u->count >= WS_CORE_FRAMES || !dwfl_frame_pc(state, &pc, &activation) ||
+	    !is_mapped(u->in, pc))
 		return DWARF_CB_ABORT;
 	*frame = (struct ws_core_frame){ .pc = pc, .activation = activation };
 	if (u->behind_call)
@@ -296,6 +311,48 @@ static bool follows_call(const struct ws_image *image, uint64_t vaddr)
 	return false;
 }
 
+static void add_caller(struct unwinding *u, uint64_t pc)
+{
+	struct ws_core_frame *frame = &u->frames[u->count];
+
+	if (u->count == WS_CORE_FRAMES || !in_image(u->in, pc) ||
+	    !follows_call(u->in->image, pc - u->in->base))
+		return;
+	*frame = (struct ws_core_frame){ .pc = pc };
+	name_frame(u, frame);
+	u->count++;
+}
+
+static bool read_record(const struct unwinding *u, uint64_t at, uint64_t record[2])
+{
+	return !(at % 16) && ws_memory_get(u->in->memory, u->in->pid, at, record, 16);
+}
+
+/*
+ * aarch64: a return address on the stack does not say where its caller's frame lies, but each
+ * function that calls others has its frame record, as long as compilers do not leave it out: the
+ * caller's record and the return address (AAPCS64, 6.4.6). A function that calls none has it still
+ * in x30. All in front of the server's code is passed over.
+ */
+static void follow_records(struct unwinding *u)
+{
+	uint64_t at = u->regs.dwarf[29], x30 = u->regs.dwarf[30], record[2];
+
+	if (!read_record(u, at, record))
+		return;
+	if (x30 != record[1])
+		add_caller(u, x30);
+	for (;;) {
+		uint64_t next = record[0];
+
+		add_caller(u, record[1]);
+		/* A stack grows downwards: the caller's is above. */
+		if (u->count == WS_CORE_FRAMES || next <= at || !read_record(u, next, record))
+			return;
+		at = next;
+	}
+}
+
 /*
  * The frames of a library that is not here cannot be told. The nearest return address into the
  * server above them is where its code goes on; what a library saved of the registers is not known,
@@ -310,14 +367,8 @@ static bool skip_to_image(struct unwinding *u)
 			return false;
 		if (!in_image(u->in, word) || !follows_call(u->in->image, word - u->in->base))
 			continue;
-		u->regs.pc = word;
-		u->regs.sp = sp + at + sizeof(word);
-		if (u->regs.count == 17) { /* x86-64 */
-			u->regs.dwarf[16] = word;
-			u->regs.dwarf[7] = u->regs.sp;
-		} else {
-			u->regs.dwarf[31] = u->regs.sp;
-		}
+		u->regs.pc = u->regs.dwarf[16] = word;
+		u->regs.sp = u->regs.dwarf[7] = sp + at + sizeof(word);
 		u->behind_call = true;
 		return true;
 	}
@@ -332,14 +383,22 @@ size_t ws_core_unwind(const struct ws_core_unwind *in, struct ws_core_frame *fra
 	unwind_once(&u);
 	for (size_t i = 0; i < u.count; i++)
 		reached |= frames[i].in_image;
-	if (!reached && u.count < WS_CORE_FRAMES) {
-		if (!u.count) {
-			frames[0] =
-				(struct ws_core_frame){ .pc = in->regs->pc, .activation = true };
-			u.count = 1;
-		}
-		if (skip_to_image(&u))
-			unwind_once(&u);
+	/* libdwfl takes one step by the frame record where it has no file, and then misses the
+	 * stack pointer. */
+	if (ws_image_arch(in->image) == WS_ARCH_AARCH64 && u.count && !frames[0].in_image &&
+	    !frames[0].module[0])
+		reached = false;
+	if (reached || u.count == WS_CORE_FRAMES)
+		return u.count;
+	if (!u.count) {
+		frames[0] = (struct ws_core_frame){ .pc = in->regs->pc, .activation = true };
+		u.count = 1;
+	}
+	if (ws_image_arch(in->image) == WS_ARCH_AARCH64) {
+		u.count = 1;
+		follow_records(&u);
+	} else if (skip_to_image(&u)) {
+		unwind_once(&u);
 	}
 	return u.count;
 }

@@ -75,7 +75,6 @@ static void tell(struct ws_core_impl *impl)
 	impl->about = (struct ws_process){ .pid = impl->dump.pid,
 					   .parent = impl->dump.parent,
 					   .state = impl->dump.state };
-	ws_core_dump_set_image(&impl->dump, impl->image);
 	if (ws_core_tell(&core, &err) == 0)
 		show_records(&core);
 	else if (!err.what[0] || !err.why[0])
@@ -91,10 +90,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (ws_core_dump_open(&impl.dump, path, NULL, &err) == 0)
-		tell(&impl);
-	else if (!err.what[0] || !err.why[0])
+	if (ws_core_dump_open(&impl.dump, path, NULL, &err) == 0) {
+		ws_core_dump_set_image(&impl.dump, impl.image);
+		if (impl.dump.has_base)
+			tell(&impl);
+	} else if (!err.what[0] || !err.why[0]) {
 		abort();
+	}
 	ws_core_dump_close(&impl.dump);
 	return 0;
 }
