@@ -310,28 +310,41 @@ static bool is_sync_worker(const struct ws_session *s, unsigned long *subscripti
 			  : sync_name(s->application, subscription);
 }
 
-/* The publisher is told no name that the workers of one subscription share with the one that
- * applies changes: it is the only one that comes from the same place as the same user. */
-static const struct ws_session *apply_worker(const struct ws_session *const *sessions, size_t count,
-					     const struct ws_session *worker)
+static bool same_subscriber(const struct ws_session *a, const struct ws_session *b)
 {
-	const struct ws_session *found = NULL;
-	unsigned long number;
+	return a->postmaster_pid == b->postmaster_pid && strcmp(a->host, b->host) == 0 &&
+	       strcmp(a->user, b->user) == 0 && strcmp(a->database_name, b->database_name) == 0;
+}
+
+/*
+ * The publisher is told no name that the workers of one subscription share with the one that
+ * applies changes. But that one runs as long as they do, with the same connection string, so that
+ * it is among the apply workers of that host, user and database. Of several it is the only one for
+ * the publications that a worker has named.
+ */
+static const struct ws_session *apply_worker(struct ws_diagnosis *d,
+					     const struct ws_session *const *sessions, size_t count,
+					     const struct ws_session *worker, uint64_t publications)
+{
+	const struct ws_session *found = NULL, *agrees = NULL;
+	size_t possible = 0, agree = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct ws_session *s = sessions[i];
+		const struct ws_track *t = track_of(d, s);
+		uint64_t its = t ? t->publications : 0;
 
-		if (s->postmaster_pid != worker->postmaster_pid ||
-		    s->kind != WS_SESSION_KIND_LOGICAL || s->end_ns || !s->slot[0] ||
-		    is_sync_worker(s, &number) || strcmp(s->host, worker->host) != 0 ||
-		    strcmp(s->user, worker->user) != 0 ||
-		    strcmp(s->database_name, worker->database_name) != 0)
+		if (s->program != WS_PROGRAM_APPLY_WORKER || s->end_ns ||
+		    !same_subscriber(s, worker) || (its && publications && its != publications))
 			continue;
-		if (found)
-			return NULL;
 		found = s;
+		possible++;
+		if (its && publications) {
+			agrees = s;
+			agree++;
+		}
 	}
-	return found;
+	return agree == 1 ? agrees : possible == 1 ? found : NULL;
 }
 
 /* Workers that copy tables come and go, each with a slot of its own: the subscription is what they
@@ -347,6 +360,7 @@ static int explain_subscriptions(struct ws_diagnosis *d, const struct ws_session
 		struct ws_explained e = { .scope = WS_SCOPE_SUBSCRIPTION,
 					  .postmaster_pid = first->postmaster_pid };
 		unsigned long subscription, other;
+		uint64_t publications;
 		bool told = false;
 
 		if (!is_sync_worker(first, &subscription))
@@ -357,13 +371,20 @@ static int explain_subscriptions(struct ws_diagnosis *d, const struct ws_session
 		if (told)
 			continue;
 		m.count = 0;
-		apply = apply_worker(sessions, count, first);
+		publications = 0;
+		for (size_t j = i; j < count; j++) {
+			const struct ws_track *t = track_of(d, sessions[j]);
+
+			if (sessions[j]->postmaster_pid != first->postmaster_pid ||
+			    !is_sync_worker(sessions[j], &other) || other != subscription)
+				continue;
+			members_add(&m, d, sessions[j]);
+			if (t && t->publications)
+				publications = t->publications;
+		}
+		apply = apply_worker(d, sessions, count, first, publications);
 		if (apply)
 			members_add(&m, d, apply);
-		for (size_t j = i; j < count; j++)
-			if (sessions[j]->postmaster_pid == first->postmaster_pid &&
-			    is_sync_worker(sessions[j], &other) && other == subscription)
-				members_add(&m, d, sessions[j]);
 		e.name = apply ? apply->slot : first->slot[0] ? first->slot : first->application;
 		if (m.count)
 			rc = explain_members(d, &m, &e, NULL, fn, arg);

@@ -113,9 +113,10 @@ struct ws_track {
 	/* One of them that named a later one than the one before; from 0: from one not known. */
 	uint32_t switched_from;
 	uint64_t switched_lsn, switched_ns;
-	uint64_t streams;   /* START_REPLICATION commands */
-	uint64_t taken_ns;  /* a server process told it to give its slot up */
-	uint64_t start_lsn; /* of the last START_REPLICATION */
+	uint64_t streams;      /* START_REPLICATION commands */
+	uint64_t taken_ns;     /* a server process told it to give its slot up */
+	uint64_t start_lsn;    /* of the last START_REPLICATION */
+	uint64_t publications; /* that its commands named last (ws_publications_named) */
 };
 
 /* One postmaster. */
@@ -129,6 +130,14 @@ struct ws_server_track {
 	uint64_t most_waiters;
 	char names[WS_SYNC_NAMES_LEN];
 };
+
+/*
+ * publications.c: a number for the publications that a command of a subscription names, in their
+ * order: START_REPLICATION by its option (libpqwalreceiver.c, libpqrcv_startstreaming), what a
+ * tablesync worker asks of its table by a list behind pubname IN (tablesync.c,
+ * fetch_remote_table_info, 15 and later). 0: none.
+ */
+uint64_t ws_publications_named(const char *text, size_t len);
 
 /* track.c */
 struct ws_diagnosis {

@@ -595,6 +595,11 @@ int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *sessio
 	if (!t)
 		return -1;
 	if (!c->outside) {
+		uint64_t named =
+			c->text && !c->truncated ? ws_publications_named(c->text, c->text_len) : 0;
+
+		if (named)
+			t->publications = named;
 		t->command = (struct ws_last_command){ .start_ns = c->start_ns,
 						       .end_ns = c->end_ns,
 						       .outcome = c->outcome };

@@ -9,7 +9,7 @@
 
 enum ws_wal_source {
 	WS_WAL_NONE = 0,
-	WS_WAL_WRITTEN, /* pg_current_wal_lsn() */
+	WS_WAL_WRITTEN,	 /* pg_current_wal_lsn() */
 	WS_WAL_REPLAYED, /* pg_last_wal_replay_lsn(), 13 and later */
 };
 

@@ -357,7 +357,7 @@ static void a_slot_that_waits_for_transactions_says_so(void **state)
 	assert_said(*state, "transactions that ran before it to end");
 }
 
-static void copy(struct lab *lab, uint32_t pid, const char *text)
+static void begin_copy(struct lab *lab, uint32_t pid)
 {
 	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
 	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
@@ -365,10 +365,20 @@ static void copy(struct lab *lab, uint32_t pid, const char *text)
 	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"pg_16389_sync_16384_7\" LOGICAL "
 				    "pgoutput (SNAPSHOT 'use')");
 	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+}
+
+static void go_on_copying(struct lab *lab, const char *text)
+{
 	ws_tape_command(&lab->tape, text);
 	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
 	lab->tape.now_ns += 10 * SECOND;
 	ws_tape_clock(&lab->tape, 1, 1);
+}
+
+static void copy(struct lab *lab, uint32_t pid, const char *text)
+{
+	begin_copy(lab, pid);
+	go_on_copying(lab, text);
 }
 
 static void the_table_of_a_copy_is_named(void **state)
@@ -385,12 +395,98 @@ static void a_copy_cut_short_names_none(void **state)
 	assert_said(*state, "copies a table (COPY)");
 }
 
+/* A session of the same user from the same place, for as long as the lab runs. */
+static void stream(struct lab *lab, uint32_t pid, const char *command)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "SELECT pg_catalog.set_config('search_path', '', false);");
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	ws_tape_command(&lab->tape, "IDENTIFY_SYSTEM");
+	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+	ws_tape_command(&lab->tape, command);
+	ws_tape_stream(&lab->tape, WS_STREAM_LOGICAL, lab->sent, NULL);
+}
+
+/* What a worker of 15 and later asks before it copies. */
+static void ask_for_publications(struct lab *lab, const char *list)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "SELECT DISTINCT x FROM pg_publication p WHERE gpt.relid = 16384 AND p.pubname IN "
+		 "( "
+		 "%s )",
+		 list);
+	ws_tape_command(&lab->tape, text);
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+}
+
+static void copy_asking(struct lab *lab, uint32_t pid, const char *list)
+{
+	begin_copy(lab, pid);
+	ask_for_publications(lab, list);
+	go_on_copying(lab, "COPY public.one TO STDOUT");
+}
+
+#define APPLY_OF(slot, publications)                                                            \
+	"START_REPLICATION SLOT \"" slot "\" LOGICAL 0/10000000 (proto_version '4', streaming " \
+	"'on', publication_names '" publications "')"
+
+static void a_consumer_beside_the_copies_is_none_of_the_subscription(void **state)
+{
+	struct lab *lab = *state;
+
+	stream(lab, 5000,
+	       "START_REPLICATION SLOT \"s\" LOGICAL 0/10000000 (\"proto_version\" '1', "
+	       "\"publication_names\" 'p')");
+	copy(lab, 5001, "COPY public.one TO STDOUT");
+	lab_judge(lab);
+	assert_int_equal(lab_find(lab, SUBSCRIPTION)->session_count, 1);
+}
+
+static void of_two_apply_workers_none_is_taken_unasked(void **state)
+{
+	struct lab *lab = *state;
+
+	stream(lab, 5000, APPLY_OF("sub", "\"other\""));
+	stream(lab, 5001, APPLY_OF("right", "\"one\""));
+	copy(lab, 5002, "COPY public.one TO STDOUT");
+	lab_judge(lab);
+	assert_int_equal(lab_find(lab, SUBSCRIPTION)->session_count, 1);
+}
+
+static void of_two_apply_workers_the_publications_tell_which(void **state)
+{
+	struct lab *lab = *state;
+	const struct ws_explained *group;
+
+	stream(lab, 5000, APPLY_OF("sub", "\"other\""));
+	stream(lab, 5001, APPLY_OF("right", "\"it''s\",\"two\"\"\""));
+	copy_asking(lab, 5002, "'it''s', 'two\"'");
+	lab_judge(lab);
+	group = lab_find(lab, SUBSCRIPTION);
+	assert_int_equal(group->session_count, 2);
+	assert_string_equal(group->name, "right");
+}
+
+static void the_apply_worker_of_other_publications_is_another_subscription_s(void **state)
+{
+	struct lab *lab = *state;
+
+	stream(lab, 5000, APPLY_OF("sub", "\"other\""));
+	copy_asking(lab, 5001, "'one'");
+	lab_judge(lab);
+	assert_int_equal(lab_find(lab, SUBSCRIPTION)->session_count, 1);
+}
+
 static void the_copies_of_a_subscription_are_told_together(void **state)
 {
 	struct lab *lab = *state;
 	const struct ws_explained *group;
 
-	lab_stream(lab, WS_STREAM_LOGICAL);
+	stream(lab, 5000, APPLY_OF("sub", "\"one\""));
 	copy(lab, 5001, "COPY public.one TO STDOUT");
 	copy(lab, 5002, "COPY (SELECT a FROM ONLY public.two WHERE (a > 1)) TO STDOUT");
 	lab_judge(lab);
@@ -427,6 +523,10 @@ int main(void)
 		LAB(the_table_of_a_copy_is_named),
 		LAB(a_copy_cut_short_names_none),
 		LAB(the_copies_of_a_subscription_are_told_together),
+		LAB(a_consumer_beside_the_copies_is_none_of_the_subscription),
+		LAB(of_two_apply_workers_none_is_taken_unasked),
+		LAB(of_two_apply_workers_the_publications_tell_which),
+		LAB(the_apply_worker_of_other_publications_is_another_subscription_s),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
