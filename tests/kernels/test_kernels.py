@@ -4,33 +4,17 @@ booted in a machine of qemu (no KVM: it is as slow as that), with nothing but te
 These programs have a server in themselves, so the machine needs none."""
 
 import glob
-import gzip
 import os
 import re
-import shutil
-import subprocess
 import time
 
+import machine
 import walscope
-from archive import Archive
 from live import LiveTest, once, space
 from processes import Failure
 
 MACHINE_LIMIT_S = 900
-FOLDERS = ("bin", "dev", "lib64", "proc", "sys", "tests", "tmp")
 INIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "init")
-
-
-def needed(program):
-    path = shutil.which(program)
-    if not path:
-        raise Failure(f"{program} is not installed: run scripts/setup kernels")
-    return path
-
-
-def libraries(program):
-    """What the program is linked to, as the dynamic linker finds it."""
-    return set(re.findall(r"(/\S+) \(0x", space().run(["ldd", program], name="ldd").out))
 
 
 @once
@@ -45,49 +29,17 @@ def programs():
 @once
 def initramfs():
     """An archive of all there is in such a machine."""
-    root = space().folder("initramfs")
-    for name in FOLDERS:
-        os.mkdir(os.path.join(root, name))
-    shutil.copy(needed("busybox"), os.path.join(root, "bin", "busybox"))
-    os.symlink("busybox", os.path.join(root, "bin", "sh"))
-    shutil.copy(INIT, os.path.join(root, "init"))
-    os.chmod(os.path.join(root, "init"), 0o755)
+    tree = machine.Tree(space(), "programs", INIT)
     for program in programs():
-        space().run(["strip", "-g", "-o", os.path.join(root, "tests", os.path.basename(program)), program],
-                    name="strip")
-    for library in set().union(*(libraries(program) for program in programs())):
-        os.makedirs(root + os.path.dirname(library), exist_ok=True)
-        shutil.copy(library, root + library)
-    names = "".join(f"{os.path.relpath(os.path.join(folder, name), root)}\n"
-                    for folder, folders, files in os.walk(root) for name in [*folders, *files])
-    packed = subprocess.run([needed("busybox"), "cpio", "-o", "-H", "newc"], cwd=root, input=names.encode(),
-                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=True).stdout
-    file = space().file("initramfs.gz")
-    with gzip.open(file, "wb", compresslevel=1) as out:
-        out.write(packed)
-    return file
+        tree.program(program, f"/tests/{os.path.basename(program)}")
+    return tree.pack()
 
 
 def boot(suite, release):
     """Runs a machine to its end; returns what it said on its console."""
-    if os.uname().machine != "x86_64":
-        raise Failure("these kernels are Debian's for amd64")
-    archive = Archive(space(), suite)
-    number = re.escape(release)
-    names = sorted(archive.names(rf"^linux-image-{number}\.[0-9.+a-z-]*-?cloud-amd64$"),
-                   key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
-    if not names:
-        raise Failure(f"Debian's {suite} has no kernel {release} for clouds")
-    root = archive.unpack(names[-1], archive.newest(names[-1]))
-    kernel, = glob.glob(f"{root}/boot/vmlinuz-*")
-    # Without cmpxchg16b: emulated by qemu 7.2 it was seen to leave part of a pointer in the flags, in the
-    # allocator of 6.12, which is a double fault.
-    machine = space().start(
-        [needed("qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "2",
-         "-m", "2048", "-nographic", "-no-reboot", "-nic", "none", "-kernel", kernel, "-initrd", initramfs(), "-append",
-         "console=ttyS0 quiet panic=-1 rdinit=/init"], name=f"linux-{release}")
-    machine.wait(MACHINE_LIMIT_S)
-    return machine.out.replace("\r", "")
+    runs = machine.start(space(), machine.Kernel(space(), suite, release), initramfs(), f"linux-{release}")
+    runs.wait(MACHINE_LIMIT_S)
+    return machine.console(runs)
 
 
 class Kernels(LiveTest):

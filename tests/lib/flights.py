@@ -42,14 +42,28 @@ def is_own(event):
 
 
 def runs_of(events):
-    """The events of each run: between them nobody recorded."""
+    """The events of each run: between them nobody recorded. What cannot be read of one is told in its place."""
     runs = [[]]
     for event in events:
         if event["event"] == "gap" and event["cause"] == "unrecorded" and not event["session"]:
             runs.append([])
-        elif not is_own(event):
+        elif not is_own(event) or event["cause"] == "torn":
             runs[-1].append(event)
     return runs
+
+
+def disorder(events, found):
+    """What of these events is doubled, or missing without a gap: a list of lines."""
+    counted = collections.Counter(
+        (event["session"], event["seq"], event["event"], event["time"], event.get("offset_bytes"))
+        for event in [event for event in events if not is_own(event)][found[0].repeated:]
+        if event["session"] and event["seq"] is not None)
+    problems = [f"twice: {key}" for key, count in counted.items() if count > 1]
+    for number, run in enumerate(runs_of(events)):
+        # What the first segment repeats has no numbers of its own.
+        problems += [f"run {number}: {line}" for line in books.sequences(run[found[0].repeated if number == 0 else 0:])
+                     if found[0].number == 1 or number]
+    return problems
 
 
 def wrong(folder):
@@ -57,18 +71,9 @@ def wrong(folder):
     found = segments.segments(folder)
     events, err = trace(folder)
     kept = [event for event in events if not is_own(event)]
-    problems = []
+    problems = disorder(events, found)
     if len(kept) != segments.told(found):
         problems.append(f"{len(kept)} of {segments.told(found)} records are told")
-    counted = collections.Counter(
-        (event["session"], event["seq"], event["event"], event["time"], event.get("offset_bytes"))
-        for event in kept[found[0].repeated:] if event["session"] and event["seq"] is not None)
-    problems += [f"twice: {key}" for key, count in counted.items() if count > 1]
-    runs = runs_of(events)
-    for number, run in enumerate(runs):
-        # What the first segment repeats has no numbers of its own.
-        problems += [f"run {number}: {line}" for line in books.sequences(run[found[0].repeated if number == 0 else 0:])
-                     if found[0].number == 1 or number]
     if "damage" in err:
         problems.append(err)
-    return problems, runs, found
+    return problems, runs_of(events), found
