@@ -2,189 +2,32 @@
 """walscope core: what a core dump, or a process's memory, tells of a walsender is what the server's views
 said at that moment, what a recorder beside it had, and where gdb sees the process in the code."""
 
-import contextlib
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
-import threading
-import time
 
 import walscope
-from cluster import Server, find_server
-from live import LiveTest, no_wal_of_its_own, once, recording, space, wait_caught_up, wait_gone
-from processes import Failure, start_ticks, stat_fields, wait_for
-
-WALSENDERS = ("phys", "logi", "back")
-_COLUMNS = ("application_name", "pid", "usename", "host(client_addr)", "client_port", "state", "sent_lsn",
-            "write_lsn", "flush_lsn", "replay_lsn", "sync_priority")
-
-
-def _views(server):
-    """Rows of pg_stat_replication by application, and of pg_replication_slots by name."""
-    rows = server.sql(f"select {', '.join(_COLUMNS)} from pg_stat_replication")
-    slots = server.sql("select slot_name, restart_lsn, confirmed_flush_lsn from pg_replication_slots")
-    return {row[0]: dict(zip(_COLUMNS, row)) for row in rows}, {row[0]: row[1:] for row in slots}
-
-
-def _gcore(name, pid):
-    """A dump of a process by gdb, which lets it go on."""
-    prefix = space().file(f"gcore-{name}")
-    done = subprocess.run(["gcore", "-o", prefix, str(pid)], capture_output=True, text=True, check=False)
-    path = f"{prefix}.{pid}"
-    if not os.path.exists(path):
-        raise Failure(f"gcore of {name} made no dump: {done.stdout} {done.stderr}")
-    return path
-
-
-class _Incident:
-    """A server with a walsender of each kind, at rest; dumps of its processes; then one crashes."""
-
-    def __init__(self):
-        # What a process may dump is inherited from here, and may be raised to the limit by anybody.
-        soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-        resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
-        try:
-            self.server = Server(space(), "core").create().start()
-        finally:
-            resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
-        server = self.server
-        server.sql("select pg_create_physical_replication_slot('s_phys')")
-        server.create_logical_slot("s_logi")
-        with recording(server) as self.record, no_wal_of_its_own(server), contextlib.ExitStack() as stack:
-            for client in (server.receivewal("phys", "-S", "s_phys", "-s", "1"),
-                           server.recvlogical("s_logi", "-F", "1", "-s", "1", application="logi")):
-                stack.callback(client.stop)
-            server.wait_walsender("phys")
-            server.wait_walsender("logi")
-            server.write_wal(2)
-            stack.callback(server.basebackup("back", "-r", "100k", "-X", "none").stop)
-            server.wait_walsender("back", "backup")
-            sleeper = server.start_program(
-                ["psql", "-X", "-q", "-d", server.conninfo(application="sleeper", database="postgres"), "-c",
-                 "select pg_sleep(1000)"], name="sleeper")
-            stack.callback(sleeper.stop)
-            self._look()
-            self._dump()
-            self.after = _views(server)
-            self._take_live()
-            self.record.end()
-        self._crash()
-
-    def _look(self):
-        server = self.server
-        wait_caught_up(server, "phys")
-        wait_for("the last replies", lambda: all(
-            row["sent_lsn"] == row["write_lsn"] == row["flush_lsn"] for row in server.walsenders()
-            if row["application_name"] == "logi"))
-        time.sleep(1.2)
-        self.rows, self.slots = _views(server)
-        self.queries = {row[0]: row[1] for row in server.sql(
-            "select application_name, query from pg_stat_activity where application_name <> ''")}
-        self.pids = {name: int(row["pid"]) for name, row in self.rows.items()}
-        self.pids["sleeper"] = int(wait_for("the sleeper", lambda: server.value(
-            "select pid from pg_stat_activity where application_name = 'sleeper'")))
-        self.pids["postmaster"] = server.pid
-        self.ticks = {name: start_ticks(pid) for name, pid in self.pids.items()}
-
-    def _dump(self):
-        self.dumps = {name: _gcore(name, pid) for name, pid in self.pids.items()}
-
-    def _take_live(self):
-        self.live = {name: walscope.view(space(), "core", "--pid", str(self.pids[name]))[0]
-                     for name in self.pids}
-        watch = _Watch(self.pids["phys"])
-        self.stopped = [walscope.view(space(), "core", "--pid", str(self.pids["phys"]), "--backtrace")[0]
-                        for _ in range(5)]
-        self.longest_stop = watch.end()
-        self.kills = self._kill_in_the_middle()
-
-    def _kill_in_the_middle(self):
-        """SIGKILL at moments all over the time that it takes; how the walsender is afterwards."""
-        pid = self.pids["phys"]
-        argv = [walscope.binary(), "core", "--pid", str(pid), "--backtrace"]
-        begin = time.monotonic()
-        subprocess.run(argv, stdout=subprocess.DEVNULL, check=True)
-        takes = time.monotonic() - begin
-        seen = []
-        for i in range(20):
-            with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as process:
-                time.sleep(takes * i / 20)
-                process.kill()
-            wait_for("the walsender to sleep again", lambda: stat_fields(pid)[0] not in "tT", 5)
-            with open(f"/proc/{pid}/status", encoding="ascii") as status:
-                seen.append(re.search(r"^TracerPid:\s*(\d+)", status.read(), re.M)[1])
-        row = self.server.wait_walsender("phys")
-        return seen, int(row["pid"])
-
-    def _crash(self):
-        """A walsender dies of SIGSEGV, and the server with it; the kernel dumps it, if it is told to."""
-        receiver = self.server.receivewal("crash")
-        row = self.server.wait_walsender("crash")
-        self.crash_pid = int(row["pid"])
-        ticks = start_ticks(self.crash_pid)
-        with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
-            by_kernel = "/" not in file.read().strip().lstrip("|") and resource.getrlimit(
-                resource.RLIMIT_CORE)[1] == resource.RLIM_INFINITY
-        self.crash_dump = None if by_kernel else _gcore("crash", self.crash_pid)
-        os.kill(self.crash_pid, signal.SIGSEGV)
-        wait_gone(self.crash_pid, ticks)
-        if by_kernel:
-            folder = os.path.join(self.server.dir, "data")
-            found = [name for name in os.listdir(folder) if name.startswith("core")]
-            self.crash_dump = shutil.copy2(os.path.join(folder, found[0]), space().file("kernel.core"))
-        self.by_kernel = by_kernel
-        receiver.stop()
-        self.server.stop()
-
-    def core(self, name):
-        return walscope.view(space(), "core", self.dumps[name], "--postgres", binary())[0]
-
-
-class _Watch:
-    """The longest stretch for which a process was seen stopped by a tracer, by looking all the time."""
-
-    def __init__(self, pid):
-        self._pid, self._over, self._longest = pid, False, 0.0
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self):
-        since = None
-        while not self._over:
-            now = time.monotonic()
-            if stat_fields(self._pid)[0] in "tT":
-                since = since or now
-                self._longest = max(self._longest, now - since)
-            else:
-                since = None
-
-    def end(self):
-        self._over = True
-        self._thread.join()
-        return self._longest
-
-
-def binary():
-    return f"{find_server()[0]}/postgres"
+from incident import WALSENDERS, Incident, gcore, lsn_or_null
+from live import LiveTest, once, space
 
 
 @once
-def incident():
-    return _Incident()
-
-
-def lsn_or_null(text):
-    return text if text and text != "0/0" else None
+def installed():
+    return Incident()
 
 
 class Core(LiveTest):
+    incident = staticmethod(installed)
+
+    def binary(self):
+        return self.incident().server.program
+
     def assert_is_row(self, name, seen):
         """The session and its memory are what the views said, before and behind the dump."""
-        it = incident()
+        it = self.incident()
         row = it.rows[name]
         if name != "back":
             self.assertEqual(it.after[0][name], row, "the server was not at rest")
@@ -204,18 +47,18 @@ class Core(LiveTest):
     def test_a_dump_says_of_a_walsender_what_the_views_said(self):
         for name in WALSENDERS:
             with self.subTest(name):
-                self.assert_is_row(name, incident().core(name))
+                self.assert_is_row(name, self.incident().core(name))
 
     def test_memory_of_a_running_walsender_says_the_same(self):
         for name in WALSENDERS:
             with self.subTest(name):
-                seen = incident().live[name]
+                seen = self.incident().live[name]
                 self.assert_is_row(name, seen)
-                self.assertEqual(seen["session"], f"{incident().pids[name]}.{incident().ticks[name]}")
+                self.assertEqual(seen["session"], f"{self.incident().pids[name]}.{self.incident().ticks[name]}")
                 self.assertIsNone(seen["backtrace"], "nobody asked to stop it")
 
     def test_its_slot_and_where_decoding_is(self):
-        it = incident()
+        it = self.incident()
         for name, slot in (("phys", "s_phys"), ("logi", "s_logi")):
             seen = it.core(name)
             memory = seen["memory"]
@@ -228,7 +71,7 @@ class Core(LiveTest):
         self.assertEqual(memory["decoding_lsn"], it.rows["logi"]["sent_lsn"])
 
     def test_a_dump_says_what_the_recorder_beside_it_had(self):
-        it = incident()
+        it = self.incident()
         for name in WALSENDERS:
             recorded, seen = it.record.session(it.pids[name]), it.core(name)
             for key in ("ns_pid", "kind", "user", "database", "application_name", "client", "slot", "tls",
@@ -247,7 +90,7 @@ class Core(LiveTest):
                                    delta=1)
 
     def test_a_backend_and_the_postmaster_know_all_walsenders(self):
-        it = incident()
+        it = self.incident()
         for name, process in (("sleeper", "backend"), ("postmaster", "postmaster")):
             for seen in (it.core(name), it.live[name]):
                 self.assertEqual(seen["memory"]["process"], process)
@@ -260,6 +103,11 @@ class Core(LiveTest):
                     self.assertEqual(entry["sent_lsn"], lsn_or_null(row["sent_lsn"]))
                     self.assertEqual(entry["flush_lsn"], lsn_or_null(row["flush_lsn"]))
                     self.assertEqual(entry["command"], it.queries[client])
+                    self.assertEqual(entry["client"], f"{row['host(client_addr)']}:{row['client_port']}")
+                    self.assertEqual((entry["user_oid"], entry["database_oid"]), it.oids[client])
+                    # That which the walsender's own dump or memory is told as.
+                    own = it.live[client] if seen is it.live[name] else it.core(client)
+                    self.assertEqual((entry["session"], entry["pid"]), (own["session"], own["pid"]))
         self.assertEqual([found[name]["slot"] for name in WALSENDERS], ["s_phys", "s_logi", None])
         self.assertEqual(it.core("sleeper")["application_name"], "sleeper")
 
@@ -267,14 +115,17 @@ class Core(LiveTest):
         expected = {"logi": ["XLogReadRecord", "XLogSendLogical", "WalSndLoop", "exec_replication_command",
                              "PostgresMain", "main"],
                     "back": ["perform_base_backup", "SendBaseBackup", "exec_replication_command"]}
-        script = ("python\nf = gdb.newest_frame()\nwhile f:\n  print('pc', hex(f.pc()))\n  f = f.older()\nend\n")
+        script = ("python\nf = gdb.newest_frame()\nwhile f:\n  if f.type() != gdb.INLINE_FRAME:\n"
+                  "    print('pc', hex(f.pc()))\n  f = f.older()\nend\n")
+        it = self.incident()
+        sysroot = it.server.root[0] if it.server.root else "/"
         path = space().file("frames.gdb")
         with open(path, "w", encoding="ascii") as file:
             file.write(script)
         for name, functions in expected.items():
-            seen = incident().core(name)["backtrace"]
-            done = subprocess.run(["gdb", "-batch", "-nx", "-x", path, binary(), incident().dumps[name]],
-                                  capture_output=True, text=True, check=False)
+            seen = it.core(name)["backtrace"]
+            done = subprocess.run(["gdb", "-batch", "-nx", "-iex", f"set sysroot {sysroot}", "-x", path, self.binary(),
+                                   it.dumps[name]], capture_output=True, text=True, check=False)
             by_gdb = re.findall(r"^pc (0x[0-9a-f]+)", done.stdout, re.M)
             self.assertGreater(len(by_gdb), 5, done.stderr)
             self.assertEqual([frame["address"] for frame in seen][:len(by_gdb)], by_gdb, name)
@@ -283,7 +134,7 @@ class Core(LiveTest):
             self.assertTrue(all(function in rest for function in functions), f"{name}: {named}")
 
     def test_the_stop_for_a_backtrace_is_short(self):
-        it = incident()
+        it = self.incident()
         for seen in it.stopped:
             self.assertIn("WalSndLoop", [frame["function"] for frame in seen["backtrace"]])
         # By walscope's clock, which includes what asking for the stop takes; the best of some, as the
@@ -292,15 +143,14 @@ class Core(LiveTest):
         self.assertLess(it.longest_stop, 0.05)
 
     def test_sigkill_in_the_middle_of_a_backtrace_leaves_the_walsender_running(self):
-        tracers, pid = incident().kills
-        self.assertEqual(set(tracers), {"0"})
-        self.assertEqual(pid, incident().pids["phys"], "it is the same walsender that streams")
+        it = self.incident()
+        self.assertEqual(it.after_kills, it.pids["phys"], "it is the same walsender that streams")
 
     def test_a_dump_as_a_recording_is_read_by_the_other_commands(self):
-        it = incident()
+        it = self.incident()
         for name in WALSENDERS:
             file = space().file(f"core-{name}.wst")
-            space().run([walscope.binary(), "core", it.dumps[name], "--postgres", binary(), "-o", file])
+            space().run([walscope.binary(), "core", it.dumps[name], "--postgres", self.binary(), "-o", file])
             seen = it.core(name)
             [session] = walscope.view(space(), "sessions", file)
             for key in ("session", "pid", "kind", "user", "database", "application_name", "client", "slot",
@@ -311,13 +161,13 @@ class Core(LiveTest):
             [shown] = walscope.view(space(), "show", file, "--session", seen["session"])
             self.assertEqual(shown["last"], seen["last"])
             self.assertEqual(shown["commands"], seen["commands"])
-        self.assertIn("no walsender", self.refused(["core", it.dumps["postmaster"], "--postgres", binary(),
+        self.assertIn("no walsender", self.refused(["core", it.dumps["postmaster"], "--postgres", self.binary(),
                                                     "-o", space().file("none.wst")]))
         self.assertFalse(os.path.exists(space().file("none.wst")))
 
     def test_the_dump_of_a_crash_says_so(self):
-        it = incident()
-        [seen] = walscope.view(space(), "core", it.crash_dump, "--postgres", binary())
+        it = self.incident()
+        [seen] = walscope.view(space(), "core", it.crash_dump, "--postgres", self.binary())
         self.assertEqual(seen["ns_pid"], it.crash_pid)
         self.assertEqual(seen["application_name"], "crash")
         self.assertIn("WalSndLoop", [frame["function"] for frame in seen["backtrace"]])
@@ -326,16 +176,16 @@ class Core(LiveTest):
             self.assertEqual((seen["exit"]["reason"], seen["exit"]["signal"]), ("killed", signal.SIGSEGV))
 
     def test_a_compressed_dump(self):
-        whole = incident().core("phys")
-        source = incident().dumps["phys"]
+        whole = self.incident().core("phys")
+        source = self.incident().dumps["phys"]
         packed = space().file("packed.zst")
         with open(packed, "wb") as out:
             subprocess.run(["zstd", "-q", "-1", "-c", source], stdout=out, check=True)
         os.utime(packed, ns=(os.stat(source).st_mtime_ns,) * 2)
-        self.assertEqual(walscope.view(space(), "core", packed, "--postgres", binary())[0], whole)
+        self.assertEqual(walscope.view(space(), "core", packed, "--postgres", self.binary())[0], whole)
         with open(packed, "r+b") as file:
             file.truncate(os.path.getsize(packed) // 2)
-        self.assertIn(self.status(["core", packed, "--postgres", binary()]), (1, 3))
+        self.assertIn(self.status(["core", packed, "--postgres", self.binary()]), (1, 3))
 
     def status(self, argv):
         """Exit status; a failure is one line and prints nothing."""
@@ -347,7 +197,7 @@ class Core(LiveTest):
 
     def test_cut_and_damaged_dumps(self):
         random.seed(6)
-        source = incident().dumps["phys"]
+        source = self.incident().dumps["phys"]
         size = os.path.getsize(source)
         path = space().file("damaged.core")
         with open(source, "rb") as file:
@@ -355,7 +205,7 @@ class Core(LiveTest):
         for cut in (0, 1, 63, 64, 500, 4096, 20000, size // 50, size // 3, size // 2, size - size // 10):
             with open(path, "wb") as file:
                 file.write(content[:cut])
-            self.assertIn(self.status(["core", path, "--postgres", binary()]), (1, 3), cut)
+            self.assertIn(self.status(["core", path, "--postgres", self.binary()]), (1, 3), cut)
         shutil.copyfile(source, path)
         notes = content.find(b"CORE\0")
         with open(path, "r+b") as file:
@@ -365,13 +215,13 @@ class Core(LiveTest):
                 file.seek(at)
                 file.write(bytes([random.randrange(256)]))
                 file.flush()
-                self.assertIn(self.status(["core", path, "--postgres", binary(), "--json"]), (0, 1, 3), at)
+                self.assertIn(self.status(["core", path, "--postgres", self.binary(), "--json"]), (0, 1, 3), at)
                 file.seek(at)
                 file.write(content[at:at + 1])
 
     def test_of_another_server_or_of_none(self):
-        it = incident()
-        with open(binary(), "rb") as file:
+        it = self.incident()
+        with open(self.binary(), "rb") as file:
             content = file.read()
         build_id = it.core("phys")["memory"]["build_id"]
         at = content.index(bytes.fromhex(build_id))
@@ -383,12 +233,16 @@ class Core(LiveTest):
         self.assertIn(f"{content[at] ^ 0xff:02x}{build_id[2:]}", line)
         self.assertIn("no PostgreSQL server", self.refused(["core", it.dumps["phys"], "--postgres", "/bin/true"]))
         with subprocess.Popen(["sleep", "1000"]) as sleeper:
-            dump = _gcore("sleep", sleeper.pid)
+            dump = gcore("sleep", sleeper.pid)
             self.assertIn("no PostgreSQL server", self.refused(["core", "--pid", str(sleeper.pid)]))
             sleeper.kill()
         self.assertIn("no PostgreSQL server", self.refused(["core", dump]))
-        self.assertIn("no core dump", self.refused(["core", binary(), "--postgres", binary()]))
+        self.assertIn("no core dump", self.refused(["core", self.binary(), "--postgres", self.binary()]))
         self.assertIn("no core dump", self.refused(["core", "/etc/passwd"]))
 
     def test_the_server_is_found_by_the_dump(self):
-        self.assertEqual(walscope.view(space(), "core", incident().dumps["logi"])[0], incident().core("logi"))
+        it = self.incident()
+        if it.server.root:  # what it calls itself is in a mount namespace that is gone
+            self.assertIn("is not here", self.refused(["core", it.dumps["logi"]]))
+        else:
+            self.assertEqual(walscope.view(space(), "core", it.dumps["logi"])[0], it.core("logi"))

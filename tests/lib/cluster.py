@@ -49,7 +49,19 @@ def own_installation(space, name="installation", binary=None, origin=None):
         os.symlink(f"/usr/lib/postgresql/{origin.major}/lib", f"{root}/usr/lib/postgresql/{origin.major}/lib")
         os.symlink(f"/usr/share/postgresql/{origin.major}", f"{root}/usr/share/postgresql/{origin.major}")
         shutil.copy(binary or origin.path(f"{origin.bin}/postgres"), program)
+        if binary:
+            _lay_share(f"{root}/usr/lib/postgresql/{origin.major}/share", origin)
     return program, origin
+
+
+def _lay_share(folder, origin):
+    """The installation's files where a server looks for them that was built without a word of Debian's folders,
+    and the time zones, which Debian's servers take of the system."""
+    os.mkdir(folder)
+    shared = f"/usr/share/postgresql/{origin.major}"
+    for name in os.listdir(origin.path(shared)):
+        os.symlink(f"{shared}/{name}", f"{folder}/{name}")
+    os.symlink("/usr/share/zoneinfo", f"{folder}/timezone")
 
 
 def server_user():
@@ -326,7 +338,7 @@ class Server:
         return process
 
     def receivewal(self, application="pg_receivewal", *options):
-        folder = self.space.folder(f"{application}.wal", self.user)
+        folder = self.space.folder(f"{self.name}.{application}.wal", self.user)
         process = self.start_program(
             ["pg_receivewal", "-D", folder, "-d", self.conninfo(application=application), "--no-loop",
              "--no-sync", *options], name=application, stop=signal.SIGINT)
@@ -339,7 +351,7 @@ class Server:
                   "--create-slot", "-S", slot, "-P", "test_decoding"])
 
     def recvlogical(self, slot, *options, application="pg_recvlogical", database="postgres"):
-        output = self.space.file(f"{application}.{slot}.changes")
+        output = self.space.file(f"{self.name}.{application}.{slot}.changes")
         with open(output, "wb"):
             pass
         if self.user:

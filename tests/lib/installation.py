@@ -90,19 +90,20 @@ def cache():
     return os.environ.get("WALSCOPE_MATRIX_CACHE") or os.path.expanduser("~/.cache/walscope-matrix")
 
 
-def packaged(major):
-    """Debian's packages of this major, unpacked into a root; fetched if they are not there yet."""
+def packaged(major, architecture=None):
+    """Debian's packages of this major, unpacked into a root; fetched if they are not there yet. `architecture`:
+    Debian's name of one that is not this machine's."""
     if major not in SUITES:
         raise Failure(f"no suite of Debian is known to have PostgreSQL {major} (only "
                       f"{', '.join(map(str, SUITES))})")
-    root = os.path.join(cache(), str(major))
+    root = os.path.join(cache(), f"{major}-{architecture}" if architecture else str(major))
     if not os.path.exists(root):
         new = f"{root}.new"
         shutil.rmtree(new, ignore_errors=True)
         try:
             with Space("walscope-unpack-") as space:
                 os.makedirs(f"{new}/.archive")
-                archive = Archive(space, SUITES[major], folder=f"{new}/.archive")
+                archive = Archive(space, SUITES[major], folder=f"{new}/.archive", architecture=architecture)
                 names = [f"postgresql-{major}", f"postgresql-client-{major}", *_BASICS]
                 _unpack(space, archive, _closure(archive, names), new)
             shutil.rmtree(f"{new}/.archive")
