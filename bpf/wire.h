@@ -54,7 +54,8 @@ enum ws_kind {
 	WS_KIND_PROGRESS = 74, /* how far a backup is, by the server's own account */
 	WS_KIND_CGROUP = 75,   /* the CPU quota that a session's process has */
 	WS_KIND_HOLDER = 76,   /* whose open transaction holds a logical session's slot back */
-	WS_KIND_COLLECTOR_LAST = WS_KIND_HOLDER,
+	WS_KIND_COPY = 77,     /* how far a COPY is, by the server's own account */
+	WS_KIND_COLLECTOR_LAST = WS_KIND_COPY,
 	WS_KIND_MAX = 128,
 };
 
@@ -743,6 +744,13 @@ struct ws_rec_cgroup {
 	char path[WS_CGROUP_LEN]; /* as in /proc/PID/cgroup, cut at the front if longer */
 };
 
+/* A COPY that a walsender runs as plain SQL (14 and later); told when it has come further. */
+struct ws_rec_copy {
+	struct ws_rec h; /* the session; no number of its sequence */
+	__u64 rows;	 /* copied so far */
+	__u64 bytes;	 /* of them, as they are sent: without the protocol's own */
+};
+
 enum ws_progress_valid {
 	WS_PROGRESS_TOTAL = 1 << 0,
 };
@@ -915,6 +923,7 @@ _Static_assert(sizeof(struct ws_rec_txn) == 120, "wire format");
 _Static_assert(sizeof(struct ws_rec_holder) == 64 + 4 * WS_NAME_LEN, "wire format");
 _Static_assert(sizeof(struct ws_rec_cgroup) == 48 + WS_CGROUP_LEN, "wire format");
 _Static_assert(sizeof(struct ws_rec_progress) == 64, "wire format");
+_Static_assert(sizeof(struct ws_rec_copy) == 48, "wire format");
 _Static_assert(WS_CLUSTER_SHORT_SIZE == 64 + WS_SYNC_NAMES_LEN, "wire format");
 _Static_assert(sizeof(struct ws_rec_cluster) == WS_CLUSTER_SHORT_SIZE + 16 + WS_NAME_LEN,
 	       "wire format");

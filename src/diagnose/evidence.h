@@ -99,6 +99,8 @@ struct ws_track {
 	bool target_is_flushed; /* WS_TARGET is where the server is, not where the session saw it */
 	bool has_cgroup;
 	struct ws_rec_cgroup cgroup; /* the last */
+	bool has_copy;
+	struct ws_rec_copy copy; /* the last */
 	bool has_decoding;
 	struct ws_rec_decoding decoding; /* the last */
 	struct ws_rec_holder holder;	 /* the last; what is 0 if there is none */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The walsender's own work, and what its host gives it. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -171,6 +172,21 @@ WS_RULE(wal_read_slow)
 	return true;
 }
 
+/* By the server's own count, which is this COPY's alone. */
+static void say_rows(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_rec_copy *r = &c->t->copy;
+	uint64_t from = c->t->command.start_ns;
+
+	if (!c->t->has_copy || !from || r->h.time_ns <= from)
+		return;
+	ws_fact(f, "rows", r->rows, "rows");
+	ws_fact(f, "rows_bytes", r->bytes, "bytes");
+	ws_fact(f, "rows_per_second",
+		(uint64_t)((double)r->rows * 1e9 / (double)(r->h.time_ns - from)), "rows");
+	ws_say(f, "; %" PRIu64 " rows since it began", (uint64_t)r->rows);
+}
+
 WS_RULE(table_copy)
 {
 	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
@@ -198,6 +214,7 @@ WS_RULE(table_copy)
 		ws_say(f, ", %s in %s", ws_bytes_format(ws_case_grown(c, WS_WIRE), bytes),
 		       ws_duration_format(span, text));
 	}
+	say_rows(c, f);
 	ws_say(f, ".");
 	if (ws_case_dominates(c, WS_STATE_SEND_BLOCKED))
 		ws_say(f, " The client, or the way to it, is what it waits for.");

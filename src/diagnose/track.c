@@ -304,6 +304,15 @@ static void make_printable(char *text, size_t size)
 			*at = '?';
 }
 
+static void feed_copy(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	(void)d;
+	if (rec->size < sizeof(t->copy))
+		return;
+	t->has_copy = true;
+	memcpy(&t->copy, rec, sizeof(t->copy));
+}
+
 static void feed_cgroup(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	(void)d;
@@ -453,7 +462,7 @@ static const feed_fn feeds[WS_KIND_MAX] = {
 	[WS_KIND_KEEPALIVE] = feed_keepalive, [WS_KIND_SOCKET] = feed_socket,
 	[WS_KIND_SAMPLE] = feed_sample,	      [WS_KIND_BLOCKED] = feed_blocked,
 	[WS_KIND_DECODING] = feed_decoding,   [WS_KIND_CGROUP] = feed_cgroup,
-	[WS_KIND_HOLDER] = feed_holder,
+	[WS_KIND_HOLDER] = feed_holder,	      [WS_KIND_COPY] = feed_copy,
 };
 
 static int feed_session(struct ws_diagnosis *d, const struct ws_model *model,

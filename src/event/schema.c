@@ -279,6 +279,11 @@ static const struct ws_field progress_fields[] = {
 	HIDDEN_FLAGS(ws_rec_progress, valid, "valid", progress_valid),
 };
 
+static const struct ws_field copy_fields[] = {
+	NUMBER(UINT, ws_rec_copy, rows, "rows"),
+	NUMBER(UINT, ws_rec_copy, bytes, "bytes"),
+};
+
 static const struct ws_field cgroup_fields[] = {
 	NUMBER(UINT, ws_rec_cgroup, quota_us, "quota_us"),
 	NUMBER(UINT, ws_rec_cgroup, period_us, "period_us"),
@@ -789,6 +794,11 @@ static const struct ws_kind_info kinds[] = {
 	  .help = "whose open transaction holds a logical session's slot back",
 	  SIZE(sizeof(struct ws_rec_holder)),
 	  FIELDS(holder_fields) },
+	{ .kind = WS_KIND_COPY,
+	  .name = "copy",
+	  .help = "how far a COPY is, as the server says",
+	  SIZE(sizeof(struct ws_rec_copy)),
+	  FIELDS(copy_fields) },
 };
 
 /* Of which kinds: bits would not reach. */

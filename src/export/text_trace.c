@@ -583,6 +583,14 @@ static void print_cgroup(struct line *l, const struct ws_rec *rec)
 		add(l, " gets %.0f%% of a CPU", 100.0 * (double)r->quota_us / (double)r->period_us);
 }
 
+static void print_copy(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_copy *r = (const void *)rec;
+	char rows[WS_COUNT_TEXT], bytes[WS_BYTES_TEXT];
+
+	add(l, "%s rows, %s", ws_count_format(r->rows, rows), ws_bytes_format(r->bytes, bytes));
+}
+
 static void print_progress(struct line *l, const struct ws_rec *rec)
 {
 	const struct ws_rec_progress *r = (const void *)rec;
@@ -644,6 +652,7 @@ static const struct printer {
 	{ WS_KIND_PROGRESS, WS_COLOR_DIM, true, print_progress },
 	{ WS_KIND_CGROUP, WS_COLOR_DIM, true, print_cgroup },
 	{ WS_KIND_HOLDER, WS_COLOR_DIM, true, print_holder },
+	{ WS_KIND_COPY, WS_COLOR_DIM, true, print_copy },
 };
 
 static const struct printer *find_printer(uint16_t kind)

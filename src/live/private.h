@@ -106,7 +106,9 @@ struct ws_live {
 	size_t decoded_count, decoded_cap;
 	struct ws_backup_told *backups; /* backups.c: those that run */
 	size_t backup_count, backup_cap;
-	bool backups_failed;	/* memory ran out */
+	bool backups_failed;	    /* memory ran out */
+	struct ws_rec_copy *copies; /* copies.c: as last seen */
+	size_t copy_count;
 	struct ws_waits *waits; /* waits.c */
 	bool scan_failed;	/* the last one */
 	bool complete;		/* no further server can come: nothing is looked for any more */
@@ -229,6 +231,10 @@ void ws_live_release_cluster(struct ws_known_postmaster *item);
  * the sink said so. */
 int ws_live_emit_backups(struct ws_live *live);
 void ws_live_backups_deinit(struct ws_live *live);
+
+/* copies.c: how far each COPY is; as above. */
+int ws_live_emit_copies(struct ws_live *live);
+void ws_live_copies_deinit(struct ws_live *live);
 
 /* waits.c: what sessions wait for and no probe shows: looks if the last time is long enough ago,
  * which drains the ring, too. -1: out of memory, or the sink said so. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * progress.h: how far a BASE_BACKUP is, by the server's own account: what
- * pg_stat_progress_basebackup shows, read from the process's entry of PgBackendStatus
- * (utils/backend_status.h, pgstat.h in 13; commands/progress.h; 13 to 18). Needs the right to read
- * the process's memory.
+ * progress.h: how far a BASE_BACKUP or a COPY is, by the server's own account: what
+ * pg_stat_progress_basebackup and pg_stat_progress_copy (14 and later) show, read from the
+ * process's entry of PgBackendStatus (utils/backend_status.h, pgstat.h in 13; commands/progress.h;
+ * 13 to 18). Needs the right to read the process's memory.
  */
 #ifndef WS_PROBE_PROGRESS_H
 #define WS_PROBE_PROGRESS_H
@@ -31,5 +31,13 @@ bool ws_progress_judge(uint32_t command, const int64_t param[WS_PROGRESS_PARAMS]
  * or it cannot be read. */
 bool ws_progress_read(uint32_t pid, uint64_t my_be_entry, const struct ws_offsets *off,
 		      struct ws_progress *progress);
+
+struct ws_copy_progress {
+	uint64_t rows, bytes; /* of COPY TO there is no total */
+};
+bool ws_progress_judge_copy(uint32_t command, const int64_t param[WS_PROGRESS_PARAMS],
+			    struct ws_copy_progress *progress);
+bool ws_progress_copy(uint32_t pid, uint64_t my_be_entry, const struct ws_offsets *off,
+		      struct ws_copy_progress *progress);
 
 #endif

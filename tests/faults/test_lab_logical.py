@@ -351,13 +351,21 @@ class Copies(BusyTest):
                      name in line.message and line.backend_type == "walsender"), None))
                 undisturbed(pid)
                 time.sleep(1)
+                self.copied = [self.rows(made, pid)]
                 seen.hold(8, pid)
+                self.copied.append(self.rows(made, pid))
                 seen.record.end()
         finally:
             subscriber.stop(signal.SIGQUIT)
             for row in made.sql(f"select slot_name from pg_replication_slots where slot_name ~ '^({name}|pg_)'"):
                 lab.drop_slot(made, row[0])
         return seen, pid
+
+    @staticmethod
+    def rows(made, pid):
+        """That the server has copied; it says so from 14 on."""
+        return int(made.value(f"select tuples_processed from pg_stat_progress_copy where pid = {pid}")
+                   ) if made.major >= 14 else None
 
     @staticmethod
     def words(made):
@@ -375,6 +383,12 @@ class Copies(BusyTest):
         apply = seen.pids("l_copied")[-1]
         self.assertIn(seen.session(apply)["session"], group["sessions"], lab.figures(group))
         self.assertIn("l_copied", entry["text"] + str(entry["evidence"]), lab.figures(entry))
+        first, last = self.copied
+        told = [event["rows"] for event in seen.record.view("trace") if event["event"] == "copy" and event["pid"] == pid]
+        self.assertEqual(bool(told), first is not None, told)
+        if first is not None:
+            self.assertTrue(any(first <= rows <= last for rows in told), f"{told}, not from {first} to {last}")
+            self.assertIn("rows since it began", entry["text"])
 
     def test_the_copy_of_a_table_for_a_slow_subscriber_is_receiver_slow(self):
         """Its trigger takes its time over each row."""

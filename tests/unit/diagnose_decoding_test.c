@@ -388,6 +388,29 @@ static void the_table_of_a_copy_is_named(void **state)
 	assert_said(*state, "copies table public.\"odd (name\" (COPY)");
 }
 
+static void the_rows_of_a_copy_are_told(void **state)
+{
+	struct ws_rec_copy r = { .rows = 12345, .bytes = 4 * MB };
+	struct lab *lab = *state;
+
+	copy(lab, 1, "COPY public.t TO STDOUT");
+	lab_sampled(lab, &r.h, WS_KIND_COPY, sizeof(r));
+	assert_verdict(lab, SESSION, "table_copy");
+	assert_said(lab, "12345 rows since it began.");
+}
+
+static void the_rows_of_an_earlier_copy_are_not(void **state)
+{
+	struct ws_rec_copy r = { .rows = 12345, .bytes = 4 * MB };
+	struct lab *lab = *state;
+
+	begin_copy(lab, 1);
+	lab_sampled(lab, &r.h, WS_KIND_COPY, sizeof(r));
+	go_on_copying(lab, "COPY public.t TO STDOUT");
+	assert_verdict(lab, SESSION, "table_copy");
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "rows"));
+}
+
 static void a_copy_cut_short_names_none(void **state)
 {
 	copy(*state, 1, "COPY (SELECT");
@@ -521,6 +544,8 @@ int main(void)
 		LAB(a_prepared_transaction_that_keeps_wal_is_said),
 		LAB(a_transaction_that_keeps_little_is_not_worth_a_word),
 		LAB(the_table_of_a_copy_is_named),
+		LAB(the_rows_of_a_copy_are_told),
+		LAB(the_rows_of_an_earlier_copy_are_not),
 		LAB(a_copy_cut_short_names_none),
 		LAB(the_copies_of_a_subscription_are_told_together),
 		LAB(a_consumer_beside_the_copies_is_none_of_the_subscription),

@@ -53,6 +53,7 @@ static const struct {
 	{ WS_KIND_PROGRESS, sizeof(struct ws_rec_progress), false },
 	{ WS_KIND_CGROUP, sizeof(struct ws_rec_cgroup), false },
 	{ WS_KIND_HOLDER, sizeof(struct ws_rec_holder), false },
+	{ WS_KIND_COPY, sizeof(struct ws_rec_copy), false },
 };
 
 static char *slurp(const char *path)

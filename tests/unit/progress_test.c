@@ -56,6 +56,20 @@ static void what_cannot_be_a_backup_is_refused(void **state)
 		assert_false(ws_progress_judge(5, wrong[i], &p));
 }
 
+static void parameters_of_a_copy_are_read(void **state)
+{
+	const int64_t param[WS_PROGRESS_PARAMS] = { 5000, 0, 70, 0, 1 };
+	const int64_t wrong[WS_PROGRESS_PARAMS] = { 5000, 0, -70, 0, 1 };
+	struct ws_copy_progress p;
+
+	(void)state;
+	assert_true(ws_progress_judge_copy(6, param, &p));
+	assert_int_equal(p.bytes, 5000);
+	assert_int_equal(p.rows, 70);
+	assert_false(ws_progress_judge_copy(5, param, &p)); /* a backup's */
+	assert_false(ws_progress_judge_copy(6, wrong, &p));
+}
+
 /* -- the session */
 
 struct stage {
@@ -159,6 +173,7 @@ int main(void)
 		cmocka_unit_test(parameters_of_a_backup_are_read),
 		cmocka_unit_test(without_an_estimate_there_is_no_total),
 		cmocka_unit_test(what_cannot_be_a_backup_is_refused),
+		cmocka_unit_test(parameters_of_a_copy_are_read),
 		STAGE(wal_behind_the_files_is_counted_apart),
 		STAGE(an_uploaded_manifest_is_no_part_of_what_is_sent),
 		STAGE(a_session_without_a_backup_has_none),
