@@ -12,6 +12,7 @@
 #include "cli/holders.h"
 #include "cli/view.h"
 #include "layout/layout.h"
+#include "probe/decoding.h"
 #include "probe/privileges.h"
 #include "session/redact.h"
 
@@ -23,6 +24,7 @@ struct binary {
 	ino_t ino;
 	struct ws_layout layout;
 	struct ws_shmem_variables var;
+	struct ws_decoding_binary decoding;
 	char version[WS_VERSION_TEXT];
 	int major;
 };
@@ -45,6 +47,7 @@ static int examine(struct run *run, const struct ws_postmaster *postmaster, stru
 		.root = root,
 		.log = &run->options->log,
 	};
+	const struct ws_image_symbol *symbol;
 	struct ws_debug *debug;
 	int rc;
 
@@ -58,6 +61,10 @@ static int examine(struct run *run, const struct ws_postmaster *postmaster, stru
 	rc = ws_layout_find(image, binary->major, debug, &binary->layout, err);
 	ws_debug_free(debug);
 	ws_shmem_variables_find(image, &binary->var);
+	symbol = ws_image_symbol(image, "MyReplicationSlot");
+	if (symbol && !symbol->is_function)
+		binary->decoding.my_replication_slot = symbol->address;
+	ws_decoding_range(image, &binary->decoding.data_start, &binary->decoding.data_end);
 	return rc;
 }
 
@@ -124,8 +131,9 @@ static int redact(struct ws_holder *h)
 	return rc;
 }
 
-static int show(struct run *run, const struct ws_shmem *shmem, const struct ws_slot_list *list,
-		struct ws_slots_report *report, struct ws_error *err)
+static int show(struct run *run, const struct binary *binary, const struct ws_shmem *shmem,
+		const struct ws_slot_list *list, struct ws_slots_report *report,
+		struct ws_error *err)
 {
 	const char *wanted = run->options->filter.slot;
 	struct ws_slot_row *rows = calloc(list->count + 1, sizeof(*rows));
@@ -138,6 +146,8 @@ static int show(struct run *run, const struct ws_shmem *shmem, const struct ws_s
 			continue;
 		rows[report->count].slot = &list->slots[i];
 		ws_holder_find(shmem, &run->proc, report->postmaster, &rows[report->count]);
+		ws_holder_find_oldest(shmem, report->postmaster, &binary->decoding,
+				      &rows[report->count]);
 		if (run->options->redact)
 			rc = redact(&rows[report->count].holder);
 		report->count++;
@@ -174,7 +184,7 @@ static int one_server(struct run *run, const struct ws_postmaster *postmaster, s
 	ws_horizon_read(&shmem, postmaster, &list, &report.horizon);
 	report.version = binary->version;
 	report.max_slots = list.max;
-	rc = show(run, &shmem, &list, &report, err);
+	rc = show(run, binary, &shmem, &list, &report, err);
 	ws_slot_list_deinit(&list);
 	return rc ? -1 : 1;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "probe/decoding.h"
 #include "target/memory.h"
 
 /* A view of another process of the same server: the same program at the same address. */
@@ -21,25 +22,13 @@ static void read_text(const struct ws_shmem *shmem, uint64_t address, char *out,
 		out[0] = '\0';
 }
 
-/* A text that a field of the process's Port points to. */
-static void read_port(const struct ws_shmem *process, uint32_t offset, char *out, size_t size)
-{
-	uint64_t port = 0, text = 0;
-
-	out[0] = '\0';
-	if (offset != WS_UNKNOWN &&
-	    ws_shmem_variable(process, process->var->my_proc_port, &port, sizeof(port)) && port &&
-	    ws_memory_read(process->pid, port + offset, &text, sizeof(text)))
-		read_text(process, text, out, size);
-}
-
 /* pg_getnameinfo_all's texts, put together as everywhere. */
 static void read_client(const struct ws_shmem *process, char *out, size_t size)
 {
 	char host[64], port[16];
 
-	read_port(process, process->off->port_remote_host, host, sizeof(host));
-	read_port(process, process->off->port_remote_port, port, sizeof(port));
+	ws_shmem_port_text(process, process->off->port_remote_host, host, sizeof(host));
+	ws_shmem_port_text(process, process->off->port_remote_port, port, sizeof(port));
 	if (host[0] == '[' || !port[0])
 		snprintf(out, size, "%s", host);
 	else
@@ -72,9 +61,9 @@ static void fill(const struct ws_shmem *process, const struct ws_proc *proc, str
 	uint64_t query = 0;
 
 	ws_proc_title(proc, h->pid, h->title, sizeof(h->title));
-	read_port(process, off->port_user, h->user, sizeof(h->user));
-	read_port(process, off->port_database, h->database, sizeof(h->database));
-	read_port(process, off->port_application, h->application, sizeof(h->application));
+	ws_shmem_port_text(process, off->port_user, h->user, sizeof(h->user));
+	ws_shmem_port_text(process, off->port_database, h->database, sizeof(h->database));
+	ws_shmem_port_text(process, off->port_application, h->application, sizeof(h->application));
 	read_client(process, h->client, sizeof(h->client));
 	if (ws_shmem_variable(process, process->var->query, &query, sizeof(query)))
 		read_text(process, query, h->query, sizeof(h->query));
@@ -91,7 +80,7 @@ static void find_database(const struct ws_shmem *shmem, const struct ws_postmast
 
 		if (ws_shmem_variable(&process, shmem->var->my_database_id, &connected, 4) &&
 		    connected == oid && is_itself(&process, postmaster->children[i].ns_pid))
-			read_port(&process, shmem->off->port_database, name, size);
+			ws_shmem_port_text(&process, shmem->off->port_database, name, size);
 	}
 }
 
@@ -114,4 +103,39 @@ void ws_holder_find(const struct ws_shmem *shmem, const struct ws_proc *proc,
 	if (slot->database)
 		find_database(shmem, postmaster, slot->database, row->database,
 			      sizeof(row->database));
+}
+
+void ws_holder_find_oldest(const struct ws_shmem *shmem, const struct ws_postmaster *postmaster,
+			   const struct ws_decoding_binary *binary, struct ws_slot_row *row)
+{
+	struct ws_decoding_place place = { .pid = row->holder.pid,
+					   .base = shmem->base,
+					   .off = shmem->off,
+					   .my_replication_slot = binary->my_replication_slot };
+	struct ws_rec_decoding rec = { 0 };
+	struct ws_hold hold = { 0 };
+	struct ws_shmem process;
+	uint64_t variable, context;
+	bool found = false;
+
+	if (!row->slot->logical || row->holder.kind != WS_HOLDER_WALSENDER)
+		return;
+	variable = ws_decoding_find(&place, binary->data_start, binary->data_end);
+	context = variable ? ws_decoding_context(&place, variable) : 0;
+	if (!context || !ws_decoding_read(&place, context, false, &rec) || !rec.oldest_xid)
+		return;
+	for (size_t i = 0; i < postmaster->child_count && !found; i++)
+		found = ws_horizon_process(shmem, &postmaster->children[i], rec.oldest_xid, &hold);
+	/* One that nobody has any more ended, and its end was not decoded so far. */
+	if (!found && !ws_horizon_prepared(shmem, rec.oldest_xid, &hold))
+		return;
+	row->oldest = hold;
+	row->oldest_lsn = rec.oldest_lsn;
+	if (!found)
+		return;
+	process = of_process(shmem, hold.pid);
+	ws_shmem_port_text(&process, shmem->off->port_user, row->oldest_user,
+			   sizeof(row->oldest_user));
+	ws_shmem_port_text(&process, shmem->off->port_application, row->oldest_application,
+			   sizeof(row->oldest_application));
 }

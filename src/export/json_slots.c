@@ -38,6 +38,27 @@ static json_t *holder(const struct ws_holder *h, int *rc)
 	return o;
 }
 
+/* Whose transaction keeps restart_lsn where it is. */
+static json_t *oldest(const struct ws_slot_row *row, int *rc)
+{
+	const struct ws_hold *hold = &row->oldest;
+	json_t *o;
+
+	if (hold->kind == WS_HOLDS_NOTHING)
+		return json_null();
+	o = json_object();
+	ws_json_put(o, "kind", ws_json_str(ws_holds_name(hold->kind)), rc);
+	ws_json_put(o, "xid", ws_json_uint(hold->xid), rc);
+	ws_json_put(o, "first_lsn", ws_json_lsn(row->oldest_lsn), rc);
+	ws_json_put(o, "pid", ws_json_uint_or_null(hold->pid), rc);
+	ws_json_put(o, "ns_pid", ws_json_uint_or_null(hold->ns_pid), rc);
+	ws_json_put(o, "user", ws_json_str_or_null(row->oldest_user), rc);
+	ws_json_put(o, "application_name", ws_json_str_or_null(row->oldest_application), rc);
+	ws_json_put(o, "gid", ws_json_str_or_null(hold->gid), rc);
+	ws_json_put(o, "since", wall(hold->since_ns), rc);
+	return o;
+}
+
 static void put_server(json_t *o, const struct ws_slots_report *r, int *rc)
 {
 	ws_json_put(o, "server", ws_json_str_or_null(r->postmaster->datadir), rc);
@@ -76,6 +97,7 @@ static void put_state(json_t *o, const struct ws_slots_report *r, const struct w
 	ws_json_put(o, "failover", tri(s->failover), rc);
 	ws_json_put(o, "synced", tri(s->synced), rc);
 	ws_json_put(o, "inactive_since", wall(s->inactive_since_ns), rc);
+	ws_json_put(o, "restart_held_by", oldest(row, rc), rc);
 }
 
 static int put_slot(struct ws_export *ex, const struct ws_slots_report *r,

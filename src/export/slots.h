@@ -30,6 +30,12 @@ struct ws_slot_row {
 	const struct ws_slot *slot;
 	struct ws_holder holder;
 	char database[64]; /* name of the slot's; "" if no process tells it */
+	/* Of a logical slot that a walsender streams from: the transaction, of a process or
+	 * prepared, whose first record restart_lsn does not pass. Kind NOTHING: not known, or none.
+	 */
+	struct ws_hold oldest;
+	uint64_t oldest_lsn;
+	char oldest_user[64], oldest_application[64];
 };
 
 struct ws_slots_report {

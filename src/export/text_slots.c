@@ -231,6 +231,37 @@ static int put_horizon(const struct ws_export *ex, const struct ws_slots_report 
 	return rc || (r->horizon.count && ws_buf_addstr(buf, "\n")) ? -1 : 0;
 }
 
+static int put_word(const struct ws_export *ex, struct ws_buf *buf, const char *before,
+		    const char *word)
+{
+	return word[0] && (ws_buf_addstr(buf, before) ||
+			   ws_put_text(buf, &ex->opt.screen, word, strlen(word), 0));
+}
+
+/* "restart_lsn of sub is held by transaction of 4715 (xid 744, from 0/2000028, since ..., app,
+ * nightly)". */
+static int put_oldest(const struct ws_export *ex, const struct ws_slot_row *row, struct ws_buf *buf)
+{
+	const struct ws_hold *hold = &row->oldest;
+	char time[WS_TIME_TEXT], lsn[WS_LSN_TEXT];
+	int rc;
+
+	if (hold->kind == WS_HOLDS_NOTHING)
+		return 0;
+	rc = put_word(ex, buf, "restart_lsn of ", row->slot->name) ||
+	     ws_buf_addf(buf, " is held by %s", ws_holds_name(hold->kind)) ||
+	     (hold->pid && ws_buf_addf(buf, " of %u", hold->pid)) ||
+	     put_word(ex, buf, " ", hold->gid) ||
+	     ws_buf_addf(buf, " (xid %u, from %s", hold->xid, ws_lsn_format(row->oldest_lsn, lsn));
+	if (rc == 0 && hold->since_ns)
+		rc = ws_buf_addf(buf, ", since %.19s", ws_time_format(hold->since_ns, time));
+	return rc || put_word(ex, buf, ", ", row->oldest_user) ||
+			       put_word(ex, buf, ", ", row->oldest_application) ||
+			       ws_buf_addstr(buf, ")\n")
+		       ? -1
+		       : 0;
+}
+
 int ws_text_slots(struct ws_export *ex, const struct ws_slots_report *r)
 {
 	struct ws_buf buf = { 0 };
@@ -239,8 +270,10 @@ int ws_text_slots(struct ws_export *ex, const struct ws_slots_report *r)
 	rc = (ex->state && ws_buf_addstr(&buf, "\n")) || put_head(ex, r, &buf) ||
 	     (!r->count &&
 	      ws_buf_addf(&buf, "no slots (max_replication_slots is %d)\n", r->max_slots)) ||
-	     ws_text_flush(ex, &buf) || (r->count && print_table(ex, r)) ||
-	     put_horizon(ex, r, &buf) || ws_text_flush(ex, &buf);
+	     ws_text_flush(ex, &buf) || (r->count && print_table(ex, r));
+	for (size_t i = 0; i < r->count && !rc; i++)
+		rc = put_oldest(ex, &r->rows[i], &buf);
+	rc = rc || put_horizon(ex, r, &buf) || ws_text_flush(ex, &buf);
 	ex->state = ex; /* the next server stands apart */
 	ws_buf_deinit(&buf);
 	return rc ? -1 : 0;

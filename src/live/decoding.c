@@ -27,29 +27,13 @@ struct rows {
 	bool failed;
 };
 
-/* The image's writable part, with what lies between two segments of that kind. */
-static void writable_range(const struct ws_image *image, uint64_t *start, uint64_t *end)
-{
-	const uint64_t step = 64; /* no segment is smaller */
-
-	*start = 0;
-	*end = 0;
-	for (uint64_t at = 0, last = ws_image_end(image); at < last; at += step) {
-		if (!ws_image_is_writable(image, at))
-			continue;
-		if (!*end)
-			*start = at;
-		*end = at + step < last ? at + step : last;
-	}
-}
-
 static uint64_t stream_context(struct ws_binary *binary, const struct ws_decoding_place *place)
 {
 	uint64_t start, end;
 
 	if (!binary->decoding_variable && binary->decoding_tries < TRIES_MAX) {
 		binary->decoding_tries++;
-		writable_range(binary->image, &start, &end);
+		ws_decoding_range(binary->image, &start, &end);
 		binary->decoding_variable = ws_decoding_find(place, start, end);
 	}
 	return binary->decoding_variable ? ws_decoding_context(place, binary->decoding_variable)

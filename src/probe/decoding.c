@@ -71,6 +71,21 @@ uint64_t ws_decoding_context(const struct ws_decoding_place *place, uint64_t var
 	return ws_decoding_is_context(place, context) ? context : 0;
 }
 
+void ws_decoding_range(const struct ws_image *image, uint64_t *start, uint64_t *end)
+{
+	const uint64_t step = 64; /* no segment is smaller */
+
+	*start = 0;
+	*end = 0;
+	for (uint64_t at = 0, last = ws_image_end(image); at < last; at += step) {
+		if (!ws_image_is_writable(image, at))
+			continue;
+		if (!*end)
+			*start = at;
+		*end = at + step < last ? at + step : last;
+	}
+}
+
 uint64_t ws_decoding_find(const struct ws_decoding_place *place, uint64_t start, uint64_t end)
 {
 	uint64_t slot = own_slot(place), found = 0, *words;

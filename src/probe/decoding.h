@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "symbol/image.h"
 
 /* A process, and what is known of its binary. */
 struct ws_decoding_place {
@@ -22,6 +23,9 @@ struct ws_decoding_place {
 	const struct ws_offsets *off;
 	uint64_t my_replication_slot; /* address in the file, 0: not known */
 };
+
+/* The image's writable part, with what lies between two segments of that kind. */
+void ws_decoding_range(const struct ws_image *image, uint64_t *start, uint64_t *end);
 
 /*
  * Where in the writable part of the file's image, from `start` to `end`, the pointer to the context

@@ -14,7 +14,7 @@ import installation
 from cluster import Server, lsn
 from live import LiveTest, once, recording, space
 from processes import wait_for
-from walscope import seconds
+from walscope import seconds, view
 
 MAJOR = installation.selected().major
 BIG = 3000  # rows that do not fit into logical_decoding_work_mem
@@ -153,6 +153,8 @@ class Transactions(LiveTest):
             made.write_wal(24)
             all_sent("x_held")
             wait_for("it to be open for some seconds", lambda: time.time() > began + 4)
+            slot, = [entry for entry in view(space(), "slots", "--postmaster", str(made.pid))
+                     if entry.get("slot") == "x_held"]
             psql.popen.stdin.write(b"commit;\n")
             psql.popen.stdin.close()
             psql.wait()
@@ -166,6 +168,10 @@ class Transactions(LiveTest):
                          (xid, holder, "forgetful", "postgres"), first)
         if MAJOR >= 14:
             self.assertAlmostEqual(seconds(first["since"]), began, delta=2)
+        held = slot["restart_held_by"]
+        self.assertEqual((held["kind"], held["xid"], held["pid"], held["user"], held["application_name"]),
+                         ("transaction", xid, holder, "postgres", "forgetful"), slot)
+        self.assertGreaterEqual(lsn(held["first_lsn"]), lsn(slot["restart_lsn"]), slot)
         # While it was open, and when it was over.
         for options, part in ((["--to", datetime.datetime.fromtimestamp(ended - 0.5, datetime.timezone.utc).isoformat()],
                                f" for transaction {xid} of process {holder} (postgres, forgetful), "), ([], "")):

@@ -426,6 +426,16 @@ static void fill_slots(struct ws_slots_report *r, struct ws_postmaster *p, struc
 				    .database = "shop",
 				    .query = "select pg_logical_slot_peek_changes('sub')" };
 	strcpy(rows[1].database, "shop");
+	rows[1].oldest = (struct ws_hold){ .kind = WS_HOLDS_TRANSACTION,
+					   .xid = 744,
+					   .pid = 4715,
+					   .ns_pid = 15,
+					   .since_ns = 1772366400000000000 };
+	rows[1].oldest_lsn = 0x2000028;
+	strcpy(rows[1].oldest_user, "app");
+	strcpy(rows[1].oldest_application, "nightly\033");
+	rows[2].oldest =
+		(struct ws_hold){ .kind = WS_HOLDS_PREPARED, .xid = 745, .gid = "for\033gotten" };
 	*p = (struct ws_postmaster){ .process = { .pid = 4711, .ns_pid = 1 },
 				     .datadir = "/data\033[1m" };
 	*r = (struct ws_slots_report){
