@@ -90,6 +90,9 @@ int ws_live_tell_holder(struct ws_live *live, struct ws_holding *holding,
 	struct ws_rec_holder rec = { .h = now->h };
 	bool other = now->oldest_xid != holding->xid, was_told = holding->told;
 
+	/* The list of transactions changed while it was read: nothing is known now. */
+	if (!(now->valid & WS_DECODING_TXNS))
+		return 0;
 	rec.h.kind = WS_KIND_HOLDER;
 	rec.h.size = sizeof(rec);
 	rec.h.time_ns = ws_clock_mono_ns();

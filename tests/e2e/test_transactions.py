@@ -5,7 +5,6 @@ What the server says of them: the numbers it gave them, and pg_stat_replication_
 """
 
 import contextlib
-import datetime
 import signal
 import subprocess
 import time
@@ -152,7 +151,7 @@ class Transactions(LiveTest):
             began = time.time()
             made.write_wal(24)
             all_sent("x_held")
-            wait_for("it to be open for some seconds", lambda: time.time() > began + 4)
+            wait_for("it to be open for some seconds", lambda: time.time() > began + 6)
             slot, = [entry for entry in view(space(), "slots", "--postmaster", str(made.pid))
                      if entry.get("slot") == "x_held"]
             psql.popen.stdin.write(b"commit;\n")
@@ -160,7 +159,7 @@ class Transactions(LiveTest):
             psql.wait()
             ended = time.time()
             all_sent("x_held")
-            wait_for("another look", lambda: time.time() > ended + 2)
+            wait_for("another look", lambda: time.time() > ended + 3)
         told = [entry for entry in record.view("trace") if entry["event"] == "holder" and entry["pid"] == pid]
         self.assertEqual([entry["what"] for entry in told], ["process", "nobody"], told)
         first = told[0]
@@ -172,10 +171,3 @@ class Transactions(LiveTest):
         self.assertEqual((held["kind"], held["xid"], held["pid"], held["user"], held["application_name"]),
                          ("transaction", xid, holder, "postgres", "forgetful"), slot)
         self.assertGreaterEqual(lsn(held["first_lsn"]), lsn(slot["restart_lsn"]), slot)
-        # While it was open, and when it was over.
-        for options, part in ((["--to", datetime.datetime.fromtimestamp(ended - 0.5, datetime.timezone.utc).isoformat()],
-                               f" for transaction {xid} of process {holder} (postgres, forgetful), "), ([], "")):
-            entry, = [entry for entry in record.view("explain", *options)
-                      if entry["scope"] == "session" and entry["pid"] == pid]
-            self.assertEqual("forgetful" in entry["text"], bool(part), entry)
-            self.assertIn(part, entry["text"])

@@ -125,12 +125,12 @@ class Transactions(BusyTest):
             made = server()
             with slot(made, "l_streamed") as name, recvlogical(made, name, "-o", "stream-changes=on"), \
                     scene(made) as seen:
-                pid = seen.pid(name)
+                pid = undisturbed(seen.pid(name))
                 made.wait_walsender(name)
                 writer = made.start_program(
                     ["psql", "-X", "-q", "-d", made.conninfo(application="streamed", database="postgres"), "-c",
-                     "do $$ begin for i in 1..90 loop insert into small select generate_series(1, 6000); "
-                     "perform pg_sleep(0.1); end loop; end $$"], name="streamed")
+                     "do $$ begin for i in 1..90 loop insert into filler select repeat('s', 1000) from "
+                     "generate_series(1, 300); perform pg_sleep(0.1); end loop; end $$"], name="streamed")
                 seen.hold(9, pid)
                 self.assertTrue(writer.running, "the transaction is over too soon")
                 seen.record.end()
@@ -142,10 +142,11 @@ class Transactions(BusyTest):
         def test_a_big_transaction_that_is_prepared_and_waits_is_healthy_and_told(self):
             made = server()
             with slot(made, "l_prepared", more=", false, true") as name:
-                made.sql("begin; insert into small select generate_series(1, 400000); prepare transaction 'forgotten'")
+                made.sql("begin; insert into filler select repeat('p', 1000) from generate_series(1, 25000); "
+                         "prepare transaction 'forgotten'")
                 try:
                     with recvlogical(made, name) as client, scene(made) as seen, pulse(made):
-                        pid = seen.pid(name)
+                        pid = undisturbed(seen.pid(name))
 
                         def handed_out():
                             with open(client.output, encoding="ascii") as file:
