@@ -86,9 +86,11 @@ class Transactions(LiveTest):
             all_sent("x_subs")
         entries = self.ended(record, pid)
         entry, = of(entries, xid)
-        self.assertEqual((entry["end"], entry["subtransactions"], entry["changes"]), ("commit", 2, 1), entry)
+        self.assertEqual(entry["end"], "commit", entry)
+        if MAJOR >= 14:  # before, what is known of it is known only if it was looked up last
+            self.assertEqual((entry["subtransactions"], entry["changes"]), (2, 1), entry)
+            self.assertLess(lsn(entry["first_lsn"]), lsn(entry["lsn"]), entry)
         self.assertEqual(entry["messages"], 5, entry)  # BEGIN, three rows, COMMIT
-        self.assertLess(lsn(entry["first_lsn"]), lsn(entry["lsn"]), entry)
         entry, = of(entries, aborted)
         self.assertEqual((entry["end"], entry["changes"], entry["messages"]), ("abort", 9, 0), entry)
 
