@@ -105,7 +105,7 @@ static void add_holder(const struct ws_case *c, struct ws_finding *f)
 	uint64_t kept = d->read_lsn > from ? d->read_lsn - from : 0;
 	char bytes[WS_BYTES_TEXT], age[WS_DURATION_TEXT];
 
-	if (!h->what || c->s->end_ns || !(d->valid & WS_DECODING_SLOT) ||
+	if (!h->what || ws_case_ended(c, c->s) || !(d->valid & WS_DECODING_SLOT) ||
 	    (double)kept < ws_limit(WS_LIMIT_KEPT))
 		return;
 	ws_fact(f, "kept_for_transaction", kept, "bytes");

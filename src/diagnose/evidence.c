@@ -16,6 +16,11 @@ double ws_case_share(const struct ws_case *c, enum ws_state state)
 	return known ? (double)c->state_ns[state] / (double)known : 0;
 }
 
+bool ws_case_ended(const struct ws_case *c, const struct ws_session *s)
+{
+	return s->end_ns && s->end_ns < c->diagnosis->to_ns;
+}
+
 uint64_t ws_case_since(const struct ws_case *c)
 {
 	uint64_t since = c->s->state_since_ns > c->from_ns ? c->s->state_since_ns : c->from_ns;

@@ -174,6 +174,8 @@ double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what i
 bool ws_case_dominates(const struct ws_case *c, enum ws_state state);
 /* How long the session has been in its state when the window ends; 0 if it has ended. */
 uint64_t ws_case_since(const struct ws_case *c);
+/* Did a session end in the window? One that ends behind it goes on. */
+bool ws_case_ended(const struct ws_case *c, const struct ws_session *s);
 const struct ws_watch *ws_case_watch(const struct ws_case *c, enum ws_watched which);
 bool ws_case_known(const struct ws_case *c, enum ws_watched which);
 uint64_t ws_case_grown(const struct ws_case *c, enum ws_watched which);

@@ -11,7 +11,7 @@ static bool nobody_answers(const struct ws_case *c)
 	uint64_t rto_us;
 
 	if (!tcp ||
-	    (c->s->end_ns && c->s->exit_reason != WS_END_REPLICATION_TIMEOUT &&
+	    (ws_case_ended(c, c->s) && c->s->exit_reason != WS_END_REPLICATION_TIMEOUT &&
 	     c->s->exit_reason != WS_END_CONNECTION_LOST) ||
 	    tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
 		return false;
@@ -143,7 +143,7 @@ static bool ended_full(const struct ws_case *c)
 {
 	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN);
 
-	return c->s->end_ns && c->s->exit_reason == WS_END_REPLICATION_TIMEOUT &&
+	return ws_case_ended(c, c->s) && c->s->exit_reason == WS_END_REPLICATION_TIMEOUT &&
 	       c->state_ns[WS_STATE_SEND_BLOCKED] >= frozen &&
 	       ws_case_still(c, WS_SENT) >= frozen &&
 	       (ws_case_tcp(c) ? takes_nothing(c) : ws_case_unix_full(c) == 1);
@@ -156,8 +156,8 @@ WS_RULE(receiver_not_reading)
 	uint64_t still;
 	char text[WS_DURATION_TEXT];
 
-	if (!ended && (c->s->end_ns || c->s->state != WS_STATE_SEND_BLOCKED || !blocked(c) ||
-		       !takes_nothing(c)))
+	if (!ended && (ws_case_ended(c, c->s) || c->s->state != WS_STATE_SEND_BLOCKED ||
+		       !blocked(c) || !takes_nothing(c)))
 		return false;
 	still = tcp ? ws_case_still(c, WS_ACKED) : ws_case_since(c);
 	if (!still)

@@ -58,7 +58,7 @@ WS_RULE(upstream_stalled)
 	char text[WS_DURATION_TEXT];
 	bool stopped;
 
-	if (!c->s->cascading || c->s->end_ns || c->s->state != WS_STATE_WAIT_WAL)
+	if (!c->s->cascading || ws_case_ended(c, c->s) || c->s->state != WS_STATE_WAIT_WAL)
 		return false;
 	if (ws_case_behind(c, WS_TARGET, WS_SENT, &behind) && behind)
 		return false;

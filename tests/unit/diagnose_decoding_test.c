@@ -87,6 +87,22 @@ static void a_prepared_transaction_that_keeps_wal_is_said(void **state)
 	assert_said(*state, "40.0 MB of WAL for transaction 700, prepared as forgotten, which");
 }
 
+static void a_session_that_ends_behind_the_window_has_not_ended(void **state)
+{
+	struct ws_rec_holder holder = {
+		.xid = 700, .what = WS_HELD_PREPARED, .first_lsn = LSN, .gid = "forgotten"
+	};
+	struct lab *lab = *state;
+
+	ws_diagnosis_free(lab->diagnosis);
+	lab->diagnosis = ws_diagnosis_new(0, 11 * SECOND);
+	assert_non_null(lab->diagnosis);
+	hold_back(lab, &holder);
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_said(lab, "prepared as forgotten");
+}
+
 static void a_transaction_that_keeps_little_is_not_worth_a_word(void **state)
 {
 	struct ws_rec_holder holder = {
@@ -542,6 +558,7 @@ int main(void)
 		LAB(a_slot_that_waits_for_transactions_says_so),
 		LAB(who_keeps_a_slot_from_letting_wal_go_is_said),
 		LAB(a_prepared_transaction_that_keeps_wal_is_said),
+		LAB(a_session_that_ends_behind_the_window_has_not_ended),
 		LAB(a_transaction_that_keeps_little_is_not_worth_a_word),
 		LAB(the_table_of_a_copy_is_named),
 		LAB(the_rows_of_a_copy_are_told),
