@@ -38,9 +38,9 @@ static int add(struct made *m, const void *rec)
 static int add_command(struct made *m, const struct ws_rec *of, uint16_t flags, const char *words)
 {
 	struct ws_rec_command command = { .h = *of };
-	struct {
+	union {
 		struct ws_rec_text text;
-		char data[64];
+		char bytes[sizeof(struct ws_rec_text) + 64];
 	} text = { .text = { .h = *of, .of = WS_TEXT_COMMAND, .len = (uint32_t)strlen(words) } };
 
 	command.h.kind = WS_KIND_COMMAND;
@@ -49,7 +49,7 @@ static int add_command(struct made *m, const struct ws_rec *of, uint16_t flags, 
 	text.text.h.kind = WS_KIND_TEXT;
 	text.text.h.size = (uint16_t)(sizeof(text.text) + text.text.len);
 	text.text.h.flags = WS_TEXT_LAST;
-	memcpy(text.data, words, text.text.len);
+	memcpy(text.text.data, words, text.text.len);
 	return add(m, &command) || add(m, &text) ? -1 : 0;
 }
 
