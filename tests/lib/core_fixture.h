@@ -71,6 +71,7 @@ struct fixture {
 	struct ws_offsets off; /* of 15 */
 	struct ws_buf core;
 	size_t stack_size; /* at its end */
+	bool bare;	   /* it has neither the program's head nor the files' names, as qemu's */
 };
 
 static inline void fixture_put(uint8_t *to, uint32_t offset, const void *data, size_t size)
@@ -273,7 +274,7 @@ static int fixture_base(struct dl_phdr_info *info, size_t size, void *arg)
 }
 
 static inline void fixture_notes(struct ws_buf *notes, const ucontext_t *context, uint64_t base,
-				 uint64_t *sp)
+				 bool bare, uint64_t *sp)
 {
 	uint8_t status[392] = { 0 }, info[136] = { 0 };
 	uint64_t auxv[6] = { AT_PHDR, getauxval(AT_PHDR), AT_PHNUM, getauxval(AT_PHNUM), 0, 0 };
@@ -296,7 +297,8 @@ static inline void fixture_notes(struct ws_buf *notes, const ucontext_t *context
 	memcpy(mapped, files, sizeof(files));
 	len = readlink("/proc/self/exe", mapped + sizeof(files), 511);
 	mapped[sizeof(files) + (size_t)len] = '\0';
-	fixture_note(notes, NT_FILE, mapped, sizeof(files) + (size_t)len + 1);
+	if (!bare)
+		fixture_note(notes, NT_FILE, mapped, sizeof(files) + (size_t)len + 1);
 }
 
 /* As another process would read it: no sanitizer minds what lies between variables. */
@@ -339,12 +341,12 @@ __attribute__((noinline)) static void fixture_dump(struct fixture *f)
 
 	getcontext(&context);
 	dl_iterate_phdr(fixture_base, &base);
-	fixture_notes(&notes, &context, base, &sp);
+	fixture_notes(&notes, &context, base, f->bare, &sp);
 	memcpy(ehdr.e_ident, "\177ELF\2\1\1", 7);
 	phdrs[0].p_offset = offset;
 	phdrs[0].p_filesz = notes.len;
 	phdrs[1].p_vaddr = base;
-	phdrs[1].p_filesz = 4096;
+	phdrs[1].p_filesz = f->bare ? 0 : 4096;
 	phdrs[2].p_vaddr = (uint64_t)(uintptr_t)__start_core_fixture;
 	phdrs[2].p_filesz = (uint64_t)(__stop_core_fixture - __start_core_fixture);
 	phdrs[3].p_vaddr = (uint64_t)(uintptr_t)&fixture_shared;
@@ -355,7 +357,7 @@ __attribute__((noinline)) static void fixture_dump(struct fixture *f)
 	offset += notes.len;
 	for (int i = 1; i < 5; i++) {
 		phdrs[i].p_type = PT_LOAD;
-		phdrs[i].p_memsz = phdrs[i].p_filesz;
+		phdrs[i].p_memsz = i == 1 ? 4096 : phdrs[i].p_filesz;
 		phdrs[i].p_offset = offset;
 		offset += phdrs[i].p_filesz;
 	}

@@ -21,6 +21,7 @@ struct test {
 	struct ws_core *core;
 	struct ws_error err;
 	char path[64];
+	const char *postgres;
 	int fd;
 };
 
@@ -64,7 +65,7 @@ static void put(struct test *test, const void *data, size_t size)
 
 static int read_core(struct test *test)
 {
-	const struct ws_core_options options = { .file = test->path };
+	const struct ws_core_options options = { .file = test->path, .postgres = test->postgres };
 
 	ws_core_free(test->core);
 	test->core = NULL;
@@ -257,6 +258,23 @@ static void a_dump_without_what_is_shared_tells_the_rest(void **state)
 	assert_false(test->core->has_walsenders);
 }
 
+static void a_dump_without_the_programs_head_is_told_with_its_file(void **state)
+{
+	struct test *test = *state;
+	uint64_t base = 0;
+
+	dl_iterate_phdr(fixture_base, &base);
+	test->fixture.bare = true;
+	test->postgres = "/proc/self/exe";
+	told(test);
+	assert_string_equal(fact(test, "datadir")->text, "/srv/data");
+	assert_int_equal(((const struct ws_rec_session *)record(test, WS_KIND_SESSION))->base,
+			 base);
+	test->postgres = NULL;
+	assert_int_equal(read_core(test), -1);
+	assert_non_null(strstr(test->err.why, "not named in it"));
+}
+
 static void a_compressed_dump_is_the_same(void **state)
 {
 	size_t (*const pack[])(const void *, size_t, uint8_t *, size_t) = { pack_zstd, pack_lz4,
@@ -392,6 +410,7 @@ int main(void)
 		TEST(a_backend_knows_the_walsenders),
 		TEST(sessions_of_another_pid_namespace_are_not_known),
 		TEST(a_dump_without_what_is_shared_tells_the_rest),
+		TEST(a_dump_without_the_programs_head_is_told_with_its_file),
 		TEST(a_compressed_dump_is_the_same),
 		TEST(another_servers_dump_is_refused),
 		TEST(every_cut_is_told_or_refused),
