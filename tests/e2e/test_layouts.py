@@ -32,7 +32,8 @@ WALSND = (("int", "state", "walsnd_state"), ("unsigned long", "sentPtr", "walsnd
           ("unsigned long", "write", "walsnd_write"), ("unsigned long", "flush", "walsnd_flush"),
           ("unsigned long", "apply", "walsnd_apply"), ("unsigned long", "writeLag", "walsnd_write_lag"),
           ("unsigned long", "flushLag", "walsnd_flush_lag"), ("unsigned long", "applyLag", "walsnd_apply_lag"),
-          ("unsigned long", "replyTime", "walsnd_reply_time"))
+          ("unsigned long", "replyTime", "walsnd_reply_time"),
+          ("int", "sync_standby_priority", "walsnd_sync_priority"))
 
 
 def true_offsets(major):
