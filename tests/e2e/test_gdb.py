@@ -2,18 +2,22 @@
 """scripts/gdb: what gdb tells of a walsender of a stripped server is what the server's views say, and what its trace
 tells, imported, is what the client did."""
 
+import contextlib
 import os
 import re
 import subprocess
 
 import replication_client
 import walscope
-from cluster import Server
-from debugger import gdb, shown, start, start_trace, symbol_file
+from cluster import Server, lsn
+from debugger import finish, look, rows, shown, start, start_trace, symbol_file, wait_said
 from live import LiveTest, no_wal_of_its_own, once, space, wait_caught_up
 from processes import wait_for
+from test_layouts import give_debug_file
 
-POSITIONS = ("sent_lsn", "write_lsn", "flush_lsn", "replay_lsn")
+WALSENDERS = ("g_phys", "g_logi", "g_back")
+VIEW = ("application_name", "pid", "state", "sent_lsn", "write_lsn", "flush_lsn", "replay_lsn")
+COMMANDS = ("walsender status", "walsender list", "walsender session")
 
 # As xlogdefs.h, timestamp.h, c.h, stringinfo.h and walsender_private.h have them, as far as a printer looks at them.
 TYPES = """
@@ -22,7 +26,8 @@ typedef struct nameData { char data[64]; } NameData;
 typedef struct StringInfoData { char *data; int len, maxlen, cursor; } StringInfoData;
 typedef StringInfoData *StringInfo;
 typedef enum { WALSNDSTATE_STARTUP, WALSNDSTATE_BACKUP, WALSNDSTATE_CATCHUP, WALSNDSTATE_STREAMING } WalSndState;
-typedef struct WalSnd { int pid; WalSndState state; XLogRecPtr sentPtr, write, flush, apply; } WalSnd;
+typedef struct WalSnd { int pid; WalSndState state; XLogRecPtr sentPtr, write, flush, apply;
+	int sync_standby_priority; } WalSnd;
 XLogRecPtr l = 0x16B374D848; TimestampTz ts = 1; NameData nm = {"slot_a"};
 StringInfoData si = {"abc\\0def", 3, 1024, 0}; StringInfo sp = &si;
 WalSnd w = {42, WALSNDSTATE_STREAMING, 0x100000010, 0x10, 0, 0};
@@ -30,60 +35,69 @@ int main(void) { return 0; }
 """
 
 
+def view(server):
+    """Rows of pg_stat_replication by application, positions that are none as gdb's commands print them."""
+    return {row[0]: dict(zip(VIEW, (word if word not in ("", "0/0") else "-" for word in row)))
+            for row in server.sql(f"select {', '.join(VIEW)} from pg_stat_replication")}
+
+
 class Scene:
-    """A walsender at rest: what the views say of it, and gdb's words on it, the postmaster and a core."""
+    """A walsender of each kind at rest: what the views say of it, and gdb of it, of a backend, the postmaster, and their cores."""
 
     def __init__(self):
         self.server = server = Server(space(), "gdb", installation="installation-gdb").create().start()
         self.symbols = symbol_file(space(), server.program)
         server.sql("select pg_create_physical_replication_slot('g_slot')")
-        client = server.receivewal("g_phys", "-S", "g_slot", "-s", "1")
-        self.pid = int(server.wait_walsender("g_phys")["pid"])
-        with no_wal_of_its_own(server):
+        server.create_logical_slot("g_logical")
+        with no_wal_of_its_own(server), contextlib.ExitStack() as stack:
+            for client in (server.receivewal("g_phys", "-S", "g_slot", "-s", "1"),
+                           server.recvlogical("g_logical", "-F", "1", "-s", "1", application="g_logi")):
+                stack.callback(client.stop)
+            server.wait_walsender("g_phys")
+            server.wait_walsender("g_logi")
             server.write_wal(1)
-            wait_caught_up(server, "g_phys")
-            self.row = wait_for("its reply", lambda: [
-                row for row in server.walsenders("g_phys") if row["sent_lsn"] == row["write_lsn"]])[0]
-            commands = ("walsender status", "walsender list", "walsender session")
-            self.live = {name: gdb(space(), ("-p", self.pid), self.symbols, f"walsender {name}")
-                         for name in ("status", "list", "session")}
-            prefix = space().file("gdb-core")
-            subprocess.run(["gcore", "-o", prefix, str(self.pid)], capture_output=True, check=True)
-            core = f"{prefix}.{self.pid}"
-            self.core = {command.split()[1]: gdb(space(), (server.program, core), self.symbols, command)
-                         for command in commands}
-            self.postmaster = {name: gdb(space(), ("-p", server.pid), self.symbols, f"walsender {name}")
-                               for name in ("list", "trace")}
-            self.numbers = gdb(space(), ("-p", self.pid), self.symbols, "print $lsn(0x1600000028)",
-                               "print $timestamptz(86400000000)")
-        self.after = server.wait_walsender("g_phys")
-        client.stop()
-        self.trace()
+            stack.callback(server.basebackup("g_back", "-r", "32k", "-X", "none").stop)
+            server.wait_walsender("g_back", "backup")
+            stack.callback(server.start_program(
+                ["psql", "-X", "-q", "-d", server.conninfo(application="g_psql", database="postgres"), "-c",
+                 "select pg_sleep(1000)"], name="sleeper").stop)
+            self.rest()
+            self.look()
+            self.after = view(server)
 
-    def trace(self):
-        """A session whose commands are known, followed from between its first and its second one."""
+    def rest(self):
         server = self.server
-        client = replication_client.connect(server, application="g_traced")
-        client.query("IDENTIFY_SYSTEM")
-        file = space().file("gdb.jsonl")
-        tracer = start_trace(space(), client.pid, self.symbols, file)
-        client.query("SHOW wal_level")
-        client.query("IDENTIFY_SYSTEM")
-        start = server.value("select pg_current_wal_flush_lsn()")
-        self.commands = ["SHOW wal_level", "IDENTIFY_SYSTEM", f"START_REPLICATION PHYSICAL {start}"]
-        client.start(self.commands[-1])
-        server.wait_walsender("g_traced")
-        self.start, self.until = start, server.write_wal(1)
-        wait_for("all to be sent", lambda: server.value(
-            f"select sent_lsn >= '{self.until}' from pg_stat_replication where application_name = 'g_traced'") == "t")
-        self.status = tracer.stop()
-        self.alive = os.path.exists(f"/proc/{client.pid}")
-        server.sql("select pg_switch_wal()")
-        self.still = server.wait_walsender("g_traced")
-        self.traced, self.tracer = client.pid, tracer
-        client.close()
-        self.recording = space().file("gdb.wst")
-        self.imported = space().run([walscope.binary(), "import", file, "-o", self.recording])
+        wait_caught_up(server, "g_phys")
+        wait_for("the last replies", lambda: all(
+            row["sent_lsn"] == row["write_lsn"] == row["flush_lsn"] for name, row in view(server).items()
+            if name == "g_logi"))
+        self.row = view(server)
+        self.slots = {name: restart for name, restart in server.sql("select slot_name, restart_lsn from pg_replication_slots")}
+        at_work = "from pg_stat_activity where application_name like 'g\\_%' and query <> ''"
+        wait_for("all to be at work", lambda: server.value(f"select count(*) {at_work}") == "4")
+        self.queries = dict(server.sql(f"select application_name, query {at_work}"))
+        self.pids = {name: int(pid) for name, pid in server.sql(f"select application_name, pid {at_work}")}
+        self.pids["postmaster"] = server.pid
+        self.session = walscope.session_id(self.pids["g_phys"])
+
+    def look(self):
+        """Of each process one after the other, then of the cores side by side."""
+        self.live, cores = {}, {}
+        self.fifo = space().file("g_fifo")
+        os.mkfifo(self.fifo)
+        reader = os.open(self.fifo, os.O_RDONLY | os.O_NONBLOCK)  # nobody waits for one
+        for name, pid in self.pids.items():
+            cores[name] = space().file(f"{name}.core")
+            more = {"postmaster": (f"walsender trace -o {space().file('none')}",),
+                    "g_phys": ("print $walsnd((long)MyWalSnd)", "print $nameof((long)MyReplicationSlot + 24)",
+                               "print $lsn(0x1600000028)", "print $timestamptz(86400000000)", "backtrace", f"walsender trace -o {self.fifo}")}
+            self.live[name] = look(space(), ("-p", pid), self.symbols, *COMMANDS, *more.get(name, ()),
+                                   f"generate-core-file {cores[name]}")
+        os.close(reader)
+        no_libraries = ("-iex", "set auto-solib-add off")  # to be quick; they would be of another root, too
+        started = {name: start(space(), (*no_libraries, self.server.program, core), self.symbols, *COMMANDS,
+                               f"walsender trace -o {space().file('none')}") for name, core in cores.items()}
+        self.core = {name: finish(process) for name, process in started.items()}
 
 
 @once
@@ -92,85 +106,236 @@ def scene():
 
 
 class Gdb(LiveTest):
-    def positions(self, out):
-        found = shown(out)
-        return [found[name] for name in ("sent_lsn", "write_lsn", "flush_lsn", "apply_lsn")]
-
-    def expected(self):
-        return [scene().row[name] or "-" for name in POSITIONS]
+    def both(self, name):
+        """What gdb said of a process and of its core."""
+        return scene().live[name], scene().core[name]
 
     def test_status_is_what_pg_stat_replication_says(self):
-        for out, err in (scene().live["status"], scene().core["status"]):
-            self.assertEqual(self.positions(out), self.expected(), err)
-            found = shown(out)
-            self.assertEqual((found["pid"], found["state"], found["slot"], found["pending_bytes"]),
-                             (str(scene().pid), "streaming", "g_slot", "0"))
-            self.assertRegex(found["command"], '^START_REPLICATION SLOT "g_slot"')
+        for name in WALSENDERS:
+            row = scene().row[name]
+            if name != "g_back":
+                self.assertEqual(scene().after[name], row, "the server was not at rest")
+            for said in self.both(name):
+                found = shown(said["walsender status"])
+                self.assertEqual([found[key] for key in ("pid", "state", "sent_lsn", "write_lsn", "flush_lsn", "apply_lsn")],
+                                 [row[key] for key in VIEW[1:]], said["refused"])
+                self.assertEqual(found["command"], scene().queries[name])
+                self.assertEqual(found["slot"], {"g_phys": "g_slot", "g_logi": "g_logical", "g_back": "-"}[name])
+                if name != "g_back":
+                    self.assertEqual(found["pending_bytes"], "0")
 
     def test_session_tells_who_it_is(self):
-        for out, err in (scene().live["session"], scene().core["session"]):
-            found = shown(out)
-            self.assertEqual((found["user"], found["application_name"], found["client"], found["errors"]),
-                             ("postgres", "g_phys", "127.0.0.1", "none"), err)
+        for name in WALSENDERS:
+            for said in self.both(name):
+                found = shown(said["walsender session"])
+                self.assertEqual([found[key] for key in ("user", "application_name", "client", "errors", "is_database")],
+                                 ["postgres", name, "127.0.0.1", "none", str(name == "g_logi")], said["refused"])
+                self.assertEqual(found["database"], "postgres" if name == "g_logi" else "")
+                self.assertEqual(found["restart_lsn"], scene().slots.get(found["slot"], "-"))
+        self.assertEqual(shown(scene().live["g_phys"]["walsender session"])["session"], scene().session)
 
-    def test_list_has_the_array_in_a_walsender_a_core_and_the_postmaster(self):
-        row = scene().row
-        wanted = [row["pid"], row["state"], *(row[name] or "-" for name in POSITIONS)]
-        for out, err in (scene().live["list"], scene().core["list"], scene().postmaster["list"]):
-            lines = [line.split() for line in out.splitlines() if re.match(r" +\d+ streaming", line)]
-            self.assertEqual([line[:6] for line in lines], [wanted], err)
+    def test_list_has_the_array_in_each_process_of_the_server_and_each_core(self):
+        wanted = sorted([row[key] for key in VIEW[1:]] for row in scene().row.values())
+        for name in scene().pids:
+            for said in self.both(name):
+                self.assertEqual(sorted(line[:6] for line in rows(said["walsender list"])), wanted, said["refused"])
 
-    def test_the_postmaster_is_not_traced(self):
-        out, err = scene().postmaster["trace"]
-        self.assertIn("this is the postmaster", out + err)
+    def test_what_is_no_walsender_is_refused_in_a_line(self):
+        for said in self.both("g_psql"):
+            self.assertIn("this process is no walsender: MyWalSnd is null; `walsender list` has those there are",
+                          said["refused"])
+        for said in self.both("postmaster"):
+            self.assertIn("this is the postmaster: `walsender list` has the walsenders", said["refused"])
+        self.assertIn("this is the postmaster, and a stop of it stops the server: `walsender wait` attaches to its next "
+                      "walsender alone", scene().live["postmaster"]["refused"])
+        for name in WALSENDERS:
+            self.assertIn("there is no process to trace: this is a core", scene().core[name]["refused"])
 
-    def test_looking_ends_no_walsender(self):
-        self.assertEqual(int(scene().after["pid"]), scene().pid)
+    def test_an_output_that_may_hold_up_its_writer_is_refused(self):
+        self.assertIn(f"{scene().fifo} is no regular file: what holds up who reads it would hold up the walsender",
+                      scene().live["g_phys"]["refused"])
 
-    def test_wait_attaches_to_the_next_walsender_alone(self):
-        server = scene().server
-        other = server.receivewal("g_other")
-        server.wait_walsender("g_other")
-        symbols = scene().symbols
-        waiting = start(space(), (server.program,), None, f"walsender wait --postmaster {server.pid} --timeout 30",
-                        f'walsender symbols "{symbols}"', "walsender status")
-        wait_for("gdb to wait", lambda: "waits for" in waiting.err, 30)
-        client = replication_client.connect(server, application="g_next")
-        waiting.expect(0)
-        self.assertEqual(shown(waiting.out)["pid"], str(client.pid), waiting.err)
-        client.query("IDENTIFY_SYSTEM")  # it goes on
-        client.close()
-        other.stop()
+    def test_looking_and_quitting_ends_nobody(self):
+        self.assertEqual({name: int(row["pid"]) for name, row in scene().after.items()},
+                         {name: scene().pids[name] for name in WALSENDERS})
+
+    def test_a_backtrace_names_static_functions(self):
+        named = re.findall(r"in (\w+) \(", scene().live["g_phys"]["backtrace"])
+        rest = iter(named)
+        self.assertTrue(all(name in rest for name in ("WalSndLoop", "exec_replication_command", "PostgresMain")), named)
 
     def test_types_print_where_there_is_debug_information(self):
         program = space().file("types")
         subprocess.run(["gcc", "-g", "-x", "c", "-", "-o", program], input=TYPES, text=True, check=True)
-        process = start(space(), (program,), None, *(f"print {name}" for name in ("l", "ts", "nm", "si", "sp", "w")))
-        process.expect(0)
-        self.assertEqual(re.findall(r"^\$\d+ = (.*)$", process.out, re.M), [
-            "16/B374D848", "2000-01-01T00:00:00.000001+00:00", "slot_a", '"abc"', '"abc"',
-            "WalSnd of 42: WALSNDSTATE_STREAMING, sentPtr 1/10 write 0/10 flush 0/0 apply 0/0"])
+        said = look(space(), (program,), None, *(f"print {name}" for name in ("l", "ts", "nm", "si", "sp", "w")),
+                    "print $walsnd(&w)", "print $stringinfo(sp)", "print $nameof(&nm)")
+        walsnd = "WalSnd of 42: streaming, sent 1/10 write 0/10 flush 0/0 apply 0/0"
+        self.assertEqual([re.sub(r"^\$\d+ = |\n", "", out) for command, out in said.items() if command.startswith("print")], [
+            "16/B374D848", "2000-01-01T00:00:00.000001+00:00", '"slot_a"', '"abc"', '"abc"', walsnd, f'"{walsnd}"', '"abc"',
+            '"slot_a"'])
 
-    def test_numbers_print_as_the_server_prints_them(self):
-        out, err = scene().numbers
-        self.assertIn('"16/28"', out, err)
-        self.assertIn('"2000-01-02T00:00:00+00:00"', out, err)
+    def test_a_server_with_types_of_its_own_needs_no_symbol_file(self):
+        """Its debug file has struct Port and struct WalSnd as the server has them."""
+        server = give_debug_file(Server(space(), "gdb_types", installation="installation-gdb_types").create()).start()
+        client = server.receivewal("g_types")
+        row = server.wait_walsender("g_types")
+        said = look(space(), ("-p", row["pid"]), None, *COMMANDS)
+        client.stop()
+        server.stop()
+        walsnd, = rows(said["walsender list"])
+        self.assertEqual(walsnd[:3], [row["pid"], "streaming", row["sent_lsn"]], said["refused"])
+        found = shown(said["walsender session"])
+        self.assertEqual([found[key] for key in ("pid", "application_name", "user", "sent_lsn")],
+                         [row["pid"], "g_types", "postgres", row["sent_lsn"]])
+
+    def test_the_same_prints_by_the_layout(self):
+        said, row = scene().live["g_phys"], scene().row["g_phys"]
+        self.assertIn(f'"WalSnd of {row["pid"]}: streaming, sent {row["sent_lsn"]} write {row["write_lsn"]} flush '
+                      f'{row["flush_lsn"]} apply 0/0"', said["print $walsnd((long)MyWalSnd)"], said["refused"])
+        self.assertIn('"g_slot"', said["print $nameof((long)MyReplicationSlot + 24)"])
+        self.assertIn('"16/28"', said["print $lsn(0x1600000028)"])
+        self.assertIn('"2000-01-02T00:00:00+00:00"', said["print $timestamptz(86400000000)"])
+
+
+class Traced:
+    """Sessions whose commands are known, traced by gdb and imported."""
+
+    def __init__(self):
+        self.server, self.symbols = scene().server, scene().symbols
+        self.from_the_start()
+        self.running()
+        self.logical()
+        self.backup()
+
+    def recording(self, name):
+        file = space().file(f"{name}.wst")
+        space().run([walscope.binary(), "import", space().file(f"{name}.jsonl"), "-o", file])
+        return file
+
+    def from_the_start(self):
+        """One that `wait` catches, by name, before PostgresMain: it is tried again where the host kept it from that."""
+        server = self.server
+        other = server.receivewal("g_other")
+        server.wait_walsender("g_other")
+        for self.tries in range(1, 11):
+            name = f"g_start{self.tries}"
+            waiting = start(space(), (server.program,), self.symbols,
+                            f"walsender wait --postmaster {server.pid} --app {name} --timeout 60", "walsender status",
+                            f"walsender trace -o {space().file('start.jsonl')}")
+            wait_said(waiting, f"waits for a walsender of {name}")
+            not_it = replication_client.connect(server, application="g_not_it")
+            client = replication_client.connect(server, application=name)
+            client.query("IDENTIFY_SYSTEM")
+            client.leave()
+            waiting.expect(0)
+            not_it.query("IDENTIFY_SYSTEM")
+            not_it.close()
+            self.caught = f"attached to {client.pid}, which is before the entry of PostgresMain" in waiting.err
+            if self.caught:
+                break
+        other.stop()
+        self.start_pid, self.start_name, self.said = client.pid, name, waiting.err
+        self.start = self.recording("start")
+
+    def running(self):
+        """One that is followed from between its first command and its second one until Ctrl-C."""
+        server = self.server
+        client = replication_client.connect(server, application="g_traced")
+        client.query("IDENTIFY_SYSTEM")
+        tracer = start_trace(space(), client.pid, self.symbols, space().file("running.jsonl"))
+        client.query("SHOW wal_level")
+        client.query("IDENTIFY_SYSTEM")
+        self.begin = server.value("select pg_current_wal_flush_lsn()")
+        self.commands = ["SHOW wal_level", "IDENTIFY_SYSTEM", f"START_REPLICATION PHYSICAL {self.begin}"]
+        client.start(self.commands[-1])
+        server.wait_walsender("g_traced")
+        self.until = server.write_wal(1)
+        wait_for("all to be sent", lambda: server.value(
+            f"select sent_lsn >= '{self.until}' from pg_stat_replication where application_name = 'g_traced'") == "t")
+        self.status = tracer.stop()
+        self.running_said = tracer.err
+        server.sql("select pg_switch_wal()")
+        self.pid, self.still = client.pid, int(server.wait_walsender("g_traced")["pid"])
+        client.close()
+        self.running = self.recording("running")
+
+    def logical(self):
+        """One that streams already, until its end."""
+        server = self.server
+        client = server.recvlogical("g_logical", "-F", "1", application="g_logi2")
+        self.logical_pid = int(server.wait_walsender("g_logi2")["pid"])
+        tracer = start_trace(space(), self.logical_pid, self.symbols, space().file("logical.jsonl"))
+        server.write_wal(1)
+        wait_for("all to be sent", lambda: server.value(
+            "select sent_lsn >= pg_current_wal_flush_lsn() from pg_stat_replication where application_name = 'g_logi2'") == "t")
+        self.logical_query = server.value(f"select query from pg_stat_activity where pid = {self.logical_pid}")
+        client.stop()
+        tracer.expect(0)
+        self.logical = self.recording("logical")
+
+    def backup(self):
+        """One that is in a base backup, which then ends."""
+        server = self.server
+        client = replication_client.connect(server, application="g_back2")
+        tracer = start_trace(space(), client.pid, self.symbols, space().file("backup.jsonl"))
+        self.backup_command = server.base_backup("g")
+        client.query(self.backup_command)
+        client.leave()
+        tracer.expect(0)
+        self.backup_pid = client.pid
+        self.backup = self.recording("backup")
+
+
+@once
+def traced():
+    return Traced()
+
+
+class Trace(LiveTest):
+    def history(self, file, pid):
+        return [row for row in walscope.view(space(), "history", file) if row["pid"] == pid]
+
+    def test_wait_attaches_to_the_walsender_of_that_name_mostly_before_postgresmain(self):
+        self.assertTrue(traced().caught, f"{traced().tries} tries: {traced().said}")
+        self.assertIn("walsender trace: its start is traced", traced().said)
+
+    def test_a_session_that_is_traced_from_its_start_has_it(self):
+        session, = walscope.view(space(), "sessions", traced().start)
+        self.assertEqual((session["pid"], session["application_name"], session["user"]),
+                         (traced().start_pid, traced().start_name, "postgres"))
+        self.assertEqual((session["exit"]["code"], session["lost"]), (0, 0))
+        kinds = [event["event"] for event in walscope.view(space(), "trace", traced().start) if event["session"]]
+        self.assertEqual(kinds, ["session", "ready", "command", "text", "command_end", "exit"])
+        row, = self.history(traced().start, traced().start_pid)
+        self.assertEqual((row["command"], row["outcome"]), ("IDENTIFY_SYSTEM", "ok"))
 
     def test_a_trace_imported_has_the_commands_that_were_run(self):
-        rows = [row for row in walscope.view(space(), "history", scene().recording) if row["pid"] == scene().traced]
-        self.assertEqual([row["command"] for row in rows], scene().commands)
-        self.assertEqual([row["outcome"] for row in rows[:2]], ["ok", "ok"])
+        found = self.history(traced().running, traced().pid)
+        self.assertEqual([row["command"] for row in found], traced().commands)
+        self.assertEqual([row["outcome"] for row in found[:2]], ["ok", "ok"])
 
     def test_a_trace_imported_has_the_positions_and_no_loss(self):
-        events = walscope.view(space(), "trace", scene().recording)
+        events = walscope.view(space(), "trace", traced().running)
         turns = [event for event in events if event["event"] == "turn"]
         ends = [walscope.position(turn, "lsn") for turn in turns]
-        self.assertGreaterEqual(max(ends), walscope.lsn(scene().until))
+        self.assertGreaterEqual(max(ends), lsn(traced().until))
         self.assertEqual(ends, sorted(ends))
         streams = [event for event in events if event["event"] == "stream"]
-        self.assertEqual([event["lsn"] for event in streams], [scene().start])
+        self.assertEqual([event["lsn"] for event in streams], [traced().begin])
         self.assertEqual([event["event"] for event in events if event["event"] in ("gap", "stop")], ["stop"])
 
-    def test_ending_a_trace_lets_the_walsender_go_on(self):
-        self.assertTrue(scene().alive)
-        self.assertEqual(int(scene().still["pid"]), scene().traced)
+    def test_ending_a_trace_lets_the_walsender_go_on_and_says_what_it_cost(self):
+        self.assertEqual((traced().status, traced().still), (0, traced().pid))
+        self.assertIn("walsender trace: its start is over, and not in the trace", traced().running_said)
+        self.assertRegex(traced().running_said, r"the walsender runs on; [1-9]\d* stops in [\d.]+ s, .* us on average")
+
+    def test_a_trace_of_a_logical_walsender_has_what_it_ran_when_it_began(self):
+        session, = walscope.view(space(), "sessions", traced().logical)
+        self.assertEqual((session["kind"], session["slot"], session["database"], session["exit"]["code"]),
+                         ("logical", "g_logical", "postgres", 0))
+        row, = self.history(traced().logical, traced().logical_pid)
+        self.assertEqual(row["command"], traced().logical_query)
+
+    def test_a_trace_of_a_base_backup_has_it_as_a_command(self):
+        row, = self.history(traced().backup, traced().backup_pid)
+        self.assertEqual((row["command"], row["kind"], row["outcome"]), (traced().backup_command, "BASE_BACKUP", "ok"))

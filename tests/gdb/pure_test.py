@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""text, layout, events and guard of walscope_gdb."""
+"""text, layout, events and server of walscope_gdb."""
 
 import io
 import json
 import os
 import struct
-import subprocess
-import sys
 import tempfile
 import unittest
 
-from walscope_gdb import events, guard, layout, text
+from walscope_gdb import events, layout, server, text
 
 KNOWN = {"is_database": False, "state": "startup", "sent_lsn": None, "port": 5433, "user": "u", "database": "",
          "application_name": "a", "client": "::1", "slot": None, "command": None}
@@ -66,14 +64,14 @@ class Layout(unittest.TestCase):
             file.flush()
             return layout.read(file.name)
 
-    def test_numbers_entry_and_build_id_are_read(self):
+    def test_numbers_and_build_id_are_read(self):
         data = elf([(b".note.gnu.build-id", 7, self.NOTE),
                     (b".walscope.layout", 1, b"major 15\nWalSnd.state 4\nsizeof(WalSnd) 96\n")])
         self.assertEqual(self.read(data), (
-            {"major": 15, "WalSnd.state": 4, "sizeof(WalSnd)": 96}, 0x1234, "abcd"))
+            {"major": 15, "WalSnd.state": 4, "sizeof(WalSnd)": 96}, "abcd"))
 
     def test_a_file_without_a_layout_says_how_to_get_one(self):
-        with self.assertRaisesRegex(layout.Error, "walscope symbols"):
+        with self.assertRaisesRegex(server.Error, "walscope symbols"):
             self.read(elf([(b".note.gnu.build-id", 7, self.NOTE)]))
 
     def test_a_damaged_file_is_refused_or_read_but_nothing_else(self):
@@ -82,7 +80,7 @@ class Layout(unittest.TestCase):
                 whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1:] for i in range(len(whole))]:
             try:
                 self.read(data)
-            except layout.Error:
+            except server.Error:
                 pass
 
     def test_lines_that_are_none_are_passed_over(self):
@@ -141,35 +139,63 @@ class Events(unittest.TestCase):
                          [(None, "catchup"), ("catchup", "streaming")])
 
 
-class Guard(unittest.TestCase):
-    def test_words_that_are_cut_are_passed_over(self):
-        self.assertEqual(guard.parse(["1f=cc", "20="]), {0x1F: b"\xcc"})
+class Source:
+    """Memory made of pieces, for server.Server."""
 
-    def run_guard(self, pid, words):
-        return subprocess.run([sys.executable, guard.__file__, str(pid), str(guard.start_ticks(pid))],
-                              input=words, capture_output=True, check=True, timeout=20)
+    def __init__(self, pieces, variables, fields):
+        self.pieces, self.address, self.field, self.has = pieces, variables.get, fields.__getitem__, fields.__contains__
 
-    def test_it_ends_where_the_process_is_gone(self):
-        process = subprocess.Popen(["true"])
-        process.wait()
-        done = subprocess.run([sys.executable, guard.__file__, str(process.pid), "1"], input=b"", check=True,
-                              capture_output=True, timeout=20)
-        self.assertEqual(done.stdout, b"ready\n")
-
-    def test_a_process_without_breakpoints_goes_on(self):
-        with subprocess.Popen(["sleep", "100"]) as process:
-            try:
-                for words in (b"", b"DONE\n"):
-                    self.run_guard(process.pid, words)
-                    self.assertIsNone(process.poll())
-                    self.assertIn(guard_state(process.pid), "SR")
-            finally:
-                process.kill()
+    def read(self, where, size):
+        for start, data in self.pieces.items():
+            if start <= where and where + size <= start + len(data):
+                return data[where - start:where - start + size]
+        raise OSError("nothing there")
 
 
-def guard_state(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        return file.read().rpartition(")")[2].split()[0]
+def page(*words):
+    """Numbers of eight bytes, and strings as they are, at the beginning of a page."""
+    data = b"".join(word if isinstance(word, bytes) else struct.pack("<Q", word) for word in words)
+    return data.ljust(4096, b"\0")
+
+
+class Server(unittest.TestCase):
+    WALSND = {"WalSnd.state": 4, "WalSnd.sentPtr": 8, "WalSnd.write": 16, "WalSnd.flush": 24, "WalSnd.apply": 32,
+              "WalSnd.sync_standby_priority": 40, "sizeof(WalSnd)": 48, "WalSndCtlData.walsnds": 16}
+
+    def walsnds(self, count):
+        walsnd = struct.pack("<IIQQQQQ", 42, 3, 0x100000010, 0x10, 0, 0, 1)
+        return server.Server(Source(
+            {0x1000: page(0x2000, count), 0x2000: page(bytes(16), bytes(48), walsnd, bytes(48))},
+            {"WalSndCtl": 0x1000, "max_wal_senders": 0x1008}, self.WALSND))
+
+    def test_the_array_of_walsenders_has_those_in_use(self):
+        found, = self.walsnds(3).walsnds()
+        self.assertEqual((found.pid, found.state, found.sent, found.write, found.flush, found.sync_priority),
+                         (42, "streaming", "1/10", "0/10", None, 1))
+
+    def test_an_array_of_no_reasonable_size_is_refused(self):
+        with self.assertRaisesRegex(server.Error, "max_wal_senders is 99999"):
+            self.walsnds(99999).walsnds()
+
+    def test_a_text_goes_on_in_the_next_page_and_ends_at_the_nul(self):
+        it = server.Server(Source({0x1000: b"a" * 4096, 0x2000: page(b"bc\xff\0d"), 0x3000: b"e" * 4096}, {}, {}))
+        self.assertEqual(it.string(0x1FFF), "abc\udcff")
+        self.assertIsNone(it.string(0))
+        self.assertIsNone(it.string(0x3FFF), "the page behind it is not there")
+
+    def test_errors_are_those_on_the_stack_however_deep_it_says_it_is(self):
+        fields = {"ErrorData.sqlerrcode": 0, "ErrorData.message": 8, "ErrorData.funcname": 16, "sizeof(ErrorData)": 24}
+        packed = sum((ord(c) - ord("0") & 0x3F) << 6 * i for i, c in enumerate("57P01"))
+        stack = struct.pack("<QQQ", packed, 0x3000, 0) * 5
+        for depth, count in ((0xFFFFFFFF, 0), (0, 1), (4, 5), (77, 5)):
+            it = server.Server(Source({0x1000: page(depth), 0x2000: page(stack), 0x3000: page(b"too bad")},
+                                      {"errordata_stack_depth": 0x1000, "errordata": 0x2000}, fields))
+            self.assertEqual(it.errors(), [{"sqlstate": "57P01", "message": "too bad", "function": None}] * count)
+
+    def test_a_major_without_a_field_has_no_value_for_it(self):
+        it = server.Server(Source({0x1000: page(0x2000), 0x2000: page(0x3000), 0x3000: page(b"me")},
+                                  {"MyProcPort": 0x1000}, {"Port.user_name": 0}))
+        self.assertEqual((it.of_port("user_name"), it.of_port("application_name")), ("me", None))
 
 
 if __name__ == "__main__":

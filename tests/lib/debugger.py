@@ -9,6 +9,7 @@ import walscope
 from processes import Failure, wait_for
 
 SCRIPT = os.path.join(walscope.ROOT, "scripts", "gdb", "walscope.py")
+MARK = "=== "
 
 
 def symbol_file(space, program):
@@ -19,23 +20,24 @@ def symbol_file(space, program):
     return path
 
 
-def _argv(target, symbols, commands):
-    words = ["gdb", "-nx", "-q", "-batch", "-iex", "set debuginfod enabled off", *target, "-ex", f"source {SCRIPT}"]
+def start(space, target, symbols, *commands, **options):
+    """gdb, which runs commands on a process ("-p", PID) or a core (PROGRAM, CORE) and quits. What each printed, errors as well,
+    is on standard output behind a line of its own."""
+    words = ["gdb", "-nx", "-q", "-batch", "-iex", "set debuginfod enabled off", *map(str, target), "-ex", f"source {SCRIPT}"]
     for command in ([f'walsender symbols "{symbols}"'] if symbols else []) + list(commands):
-        words += ["-ex", command]
-    return words
+        words += ["-ex", f"echo {MARK}{command}\\n", "-ex", command]
+    return space.start(words, name="gdb", **options)
 
 
-def gdb(space, target, symbols, *commands):
-    """What gdb printed for commands on a process ("-p", PID) or a core (PROGRAM, CORE)."""
-    process = start(space, target, symbols, *commands)
-    process.wait(60)
-    return process.out, process.err
+def finish(process):
+    """{command: what it printed}; what it refused is in the order of the commands under "refused"."""
+    process.wait(90)
+    pieces = re.split(rf"^{MARK}(.*)\n", process.out, flags=re.M)
+    return {**dict(zip(pieces[1::2], pieces[2::2])), "refused": process.err.splitlines()}
 
 
-def start(space, target, symbols, *commands):
-    """The same, while it runs."""
-    return space.start(_argv([str(word) for word in target], symbols, commands), name="gdb")
+def look(space, target, symbols, *commands):
+    return finish(start(space, target, symbols, *commands))
 
 
 def shown(out):
@@ -43,14 +45,26 @@ def shown(out):
     return dict(re.findall(r"^([a-z_]+): +(.*)$", out, re.M))
 
 
-def start_trace(space, pid, symbols, file, *options):
-    """`walsender trace`, once its breakpoints are armed."""
-    process = space.start(_argv(["-p", str(pid)], symbols, [f"walsender trace -o {file} {' '.join(options)}"]),
-                          name="gdb-trace", stop=signal.SIGINT, grace=20)
+def rows(out):
+    """The words of each line of `walsender list`."""
+    return [line.split() for line in out.splitlines() if re.match(r" +\d+ ", line)]
 
-    def begun():
+
+def wait_said(process, what, timeout=60):
+    """Waits until gdb has said this on standard error."""
+
+    def said():
+        if what in process.err:
+            return True
         if not process.running:
             raise Failure(f"{process.describe()}\n{process.out}")
-        return "walsender trace: traces" in process.err
-    wait_for("gdb to trace", begun, 30)
+        return False
+
+    wait_for(f"gdb to say {what}", said, timeout)
+
+
+def start_trace(space, pid, symbols, file, *options):
+    """`walsender trace`, once its breakpoints are armed."""
+    process = start(space, ("-p", pid), symbols, f"walsender trace -o {file} {' '.join(options)}", stop=signal.SIGINT, grace=20)
+    wait_said(process, "walsender trace: traces")
     return process

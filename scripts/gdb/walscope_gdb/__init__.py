@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What walscope tells of a walsender where eBPF is not allowed, in gdb. text, layout, events and guard know nothing of gdb."""
+"""What walscope tells of a walsender where eBPF is not allowed, in gdb. text, layout, server, events and ptrace know
+nothing of gdb; tracer and watcher are programs that gdb starts beside it."""

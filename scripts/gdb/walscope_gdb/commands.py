@@ -3,7 +3,8 @@
 
 import gdb
 
-from . import layout, printers, server, text, trace, wait
+from . import inferior, printers, server, text, trace, wait
+from .inferior import INFERIOR, SERVER
 
 
 class Walsender(gdb.Command):
@@ -25,7 +26,7 @@ class Part(gdb.Command):
         words = gdb.string_to_argv(argument)
         try:
             self.run(words)
-        except layout.Error as error:
+        except server.Error as error:
             raise gdb.GdbError(str(error)) from None
         except OSError as error:
             raise gdb.GdbError(f"walsender {self.name}: {error}") from None
@@ -47,15 +48,15 @@ def show(name, value):
 
 class Symbols(Part):
     """walsender symbols FILE
-    Takes names and layout from FILE, which `walscope symbols POSTGRES --elf FILE` wrote. Needed once for each process or
-    core of a server without debug information."""
+    Takes names and layout from FILE, which `walscope symbols POSTGRES --elf FILE` wrote. Needed once for each program
+    without debug information, which gdb has to have by then."""
 
     name = "symbols"
 
     def run(self, words):
         if len(words) != 1:
             raise gdb.GdbError("usage: walsender symbols FILE")
-        server.load_symbols(words[0])
+        INFERIOR.take(words[0])
 
 
 class Status(Part):
@@ -68,9 +69,9 @@ class Status(Part):
 
     def run(self, words):
         no_operand(words)
-        if server.my_walsnd() is None:
+        if SERVER.my_walsnd() is None:
             raise gdb.GdbError("this process is no walsender: MyWalSnd is null; `walsender list` has those there are")
-        known = server.session()
+        known = SERVER.session()
         for name in self.shown:
             show(name, known[name])
 
@@ -85,7 +86,7 @@ class List(Part):
         no_operand(words)
         row = "{:>8} {:<10} {:<15} {:<15} {:<15} {:<15} {:>4}"
         print(row.format("PID", "STATE", "SENT", "WRITE", "FLUSH", "APPLY", "SYNC"))
-        for w in server.walsnds():
+        for w in SERVER.walsnds():
             print(row.format(w.pid, w.state or "-", w.sent or "-", w.write or "-", w.flush or "-",
                              w.apply or "-", w.sync_priority))
 
@@ -98,18 +99,18 @@ class Session(Part):
 
     def run(self, words):
         no_operand(words)
-        if server.is_postmaster():
+        if SERVER.is_postmaster():
             raise gdb.GdbError("this is the postmaster: `walsender list` has the walsenders")
-        show("session", server.process_session())
-        for name, value in server.session().items():
+        show("session", inferior.process_session())
+        for name, value in SERVER.session().items():
             show(name, value)
 
 
 class Trace(Part):
-    """walsender trace [-o FILE] [--no-turns] [--software]
-    Follows this walsender by breakpoints that go on at once, and writes events as JSON lines to FILE or the terminal; ends
-    at Ctrl-C, SIGTERM, or with the process, and detaches. --no-turns leaves out XLogSendPhysical, which runs up to
-    thousands of times a second. --software: breakpoints in the text rather than in debug registers."""
+    """walsender trace -o FILE [--no-turns]
+    Follows this walsender by breakpoints that go on at once, and writes events as JSON lines to FILE, for `walscope import`;
+    ends at Ctrl-C or with the process. gdb detaches for it: a process beside it is the tracer, so that gdb may be ended
+    in any way. --no-turns leaves out XLogSendPhysical, which runs up to thousands of times a second."""
 
     name = "trace"
 
@@ -118,13 +119,14 @@ class Trace(Part):
 
 
 class Wait(Part):
-    """walsender wait --postmaster PID [--timeout SECONDS]
-    Waits for the next walsender of a server and attaches to it alone. The postmaster is neither stopped nor attached to."""
+    """walsender wait --postmaster PID [--app NAME] [--timeout SECONDS]
+    Waits for the next walsender of a server, of the application of this name, and attaches to it alone, mostly before
+    PostgresMain. The postmaster and its other children are neither stopped nor attached to."""
 
     name = "wait"
 
     def run(self, words):
-        wait.run(words)
+        wait.run(wait.options(words))
 
 
 def register():

@@ -2,6 +2,7 @@
 """What a walsender was seen doing as JSON lines of `walscope trace --json` (docs/EVENTS.md)."""
 
 import json
+import os
 import time
 
 from . import text
@@ -37,7 +38,7 @@ class Writer:
                   lsn=known["sent_lsn"] if found else None, port=known["port"], user=known["user"],
                   database=known["database"], application_name=known["application_name"],
                   client=known["client"], slot=known["slot"] if found else None)
-        self.state = known["state"]
+        self.state = known["state"] or "startup"  # InitWalSenderSlot in walsender.c
         if found not in (None, "idle", "starting", "unknown") and known["command"] is not None:
             self._command(when, known["command"], ["running"])
 
@@ -49,6 +50,9 @@ class Writer:
             self._put("text", when, flags=["last"] if i == len(pieces) - 1 else [], of="command",
                       offset_bytes=i * PIECE, text_bytes=len(piece), text_hex=piece.hex(),
                       text=piece.decode("utf-8", "replace"))
+
+    def ready(self):
+        self._put("ready", self.clock())
 
     def command(self, command):
         self._flush(None)
@@ -95,9 +99,12 @@ class Writer:
         self._flush(lsn, caught_up)
         self.see(state, lsn)
 
-    def exit(self, code):
+    def exit(self, status):
+        """`status` as os.wait() has it."""
         self._flush(None)
-        self._put("exit", self.clock(), code=code, lost=0, unreadable=0)
+        signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        self._put("exit", self.clock(), code=None if signal else os.WEXITSTATUS(status), signal=signal, lost=0,
+                  unreadable=0)
 
     def end(self):
         self._flush(None)

@@ -3,13 +3,11 @@
 
 import struct
 
+from .server import Error
+
 SECTION = b".walscope.layout"
 SHT_NOBITS = 8
 LIMIT = 1 << 20  # bytes of the section; walscope writes a few thousand
-
-
-class Error(Exception):
-    """One line: what, where, why, what to do."""
 
 
 def _sections(data, path):
@@ -47,7 +45,7 @@ def _build_id(note):
 
 
 def read(path):
-    """({name: number}, entry point, build-id or None) of a symbol file."""
+    """({name: number}, build-id or None) of a symbol file."""
     with open(path, "rb") as file:
         data = file.read()
     fields = build_id = None
@@ -60,4 +58,4 @@ def read(path):
             build_id = _build_id(data[start:start + length])
     if fields is None:
         raise Error(f"{path}: no layout in it: write it with `walscope symbols POSTGRES --elf {path}`")
-    return fields, struct.unpack_from("<Q", data, 24)[0], build_id
+    return fields, build_id

@@ -1,83 +1,94 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""How gdb prints PostgreSQL's types where there is debug information; $lsn(x) and $timestamptz(x) need none."""
+"""How gdb prints PostgreSQL's types: by itself where there is debug information; where there is none, $lsn(number),
+$timestamptz(number), $nameof(address), $stringinfo(address) and $walsnd(address) print the same by the layout."""
 
 import gdb
-import gdb.printing
 
-from . import text
+from . import server, text
+from .inferior import SERVER
+
+MAX_STRINGINFO = 1024  # bytes that are printed
 
 
-class Scalar:
-    """A number that is read as something else."""
+def lsn(number):
+    """xlogdefs.h"""
+    return text.lsn(number) or "0/0"
 
-    form = staticmethod(str)
+
+def timestamptz(number):
+    """timestamp.h"""
+    return text.timestamptz(number) or str(number)
+
+
+def walsnd(found):
+    """walsender_private.h, in a line."""
+    return (f"WalSnd of {found.pid}: {found.state}, sent {found.sent or '0/0'} write {found.write or '0/0'} "
+            f"flush {found.flush or '0/0'} apply {found.apply or '0/0'}")
+
+
+def stringinfo_length(length):
+    return min(max(length, 0), MAX_STRINGINFO)
+
+
+class Printer:
+    """Of one value of a type."""
 
     def __init__(self, value):
         self.value = value
 
+
+class Lsn(Printer):
     def to_string(self):
-        return type(self).form(int(self.value)) or "0"
+        return lsn(int(self.value))
 
 
-class Lsn(Scalar):
-    """xlogdefs.h"""
-
-    form = staticmethod(text.lsn)
-
-
-class Timestamp(Scalar):
-    """timestamp.h"""
-
-    form = staticmethod(text.timestamptz)
+class Timestamp(Printer):
+    def to_string(self):
+        return timestamptz(int(self.value))
 
 
-class StringInfo:
+class StringInfo(Printer):
     """stringinfo.h: data of len bytes, which may hold any."""
 
-    def __init__(self, value):
-        self.value = value
-
     def to_string(self):
-        length = min(max(int(self.value["len"]), 0), 1024)
-        return self.value["data"].lazy_string(length=length)
+        return self.value["data"].lazy_string(length=stringinfo_length(int(self.value["len"])))
 
 
-class StringInfoPointer(StringInfo):
+class StringInfoPointer(Printer):
     """StringInfo is the pointer."""
 
     def to_string(self):
-        if not int(self.value):
-            return "0x0"
-        self.value = self.value.dereference()
-        return super().to_string()
+        return StringInfo(self.value.dereference()).to_string() if int(self.value) else "0x0"
 
 
-class Name:
+class Name(Printer):
     """c.h: up to the NUL."""
-
-    def __init__(self, value):
-        self.value = value
 
     def to_string(self):
         return self.value["data"].string("utf-8", "replace")
 
+    @staticmethod
+    def display_hint():
+        return "string"
 
-class WalSnd:
-    """walsender_private.h, in a line."""
+
+class WalSnd(Printer):
+    """Its members, which debug information has under the names that the layout has."""
 
     def __init__(self, value):
-        self.value = value
+        super().__init__(value)
+        state = int(value["state"])
+        self.pid = int(value["pid"])
+        self.state = server.STATES[state] if state < len(server.STATES) else None
+        self.sent, self.write, self.flush, self.apply = (
+            text.lsn(int(value[name])) for name in ("sentPtr", "write", "flush", "apply"))
 
     def to_string(self):
-        v = self.value
-        lsns = " ".join(f"{name} {text.lsn(int(v[name])) or '0/0'}"
-                        for name in ("sentPtr", "write", "flush", "apply"))
-        return f"WalSnd of {int(v['pid'])}: {v['state']}, {lsns}"
+        return walsnd(self)
 
 
-BY_NAME = {"XLogRecPtr": Lsn, "TimestampTz": Timestamp, "StringInfoData": StringInfo,
-           "StringInfo": StringInfoPointer, "NameData": Name, "nameData": Name,
-           "WalSnd": WalSnd}
+BY_NAME = {"XLogRecPtr": Lsn, "TimestampTz": Timestamp, "StringInfoData": StringInfo, "StringInfo": StringInfoPointer,
+           "NameData": Name, "nameData": Name, "WalSnd": WalSnd}
 
 
 def lookup(value):
@@ -88,18 +99,36 @@ def lookup(value):
 
 
 class Function(gdb.Function):
-    """$lsn(x), $timestamptz(x)"""
+    """A convenience function of one number."""
 
     def __init__(self, name, form):
         super().__init__(name)
         self.form = form
 
     def invoke(self, value):
-        return self.form(int(value)) or "0"
+        try:
+            return self.form(int(value))
+        except (OSError, server.Error) as error:
+            raise gdb.GdbError(f"${self.form.__name__}: {error}") from None
+
+
+def nameof(address):
+    return SERVER.string(address, server.NAMEDATALEN)
+
+
+def stringinfo(address):
+    """data comes first in it."""
+    length = SERVER.number(address + SERVER.field("StringInfoData.len"), 4)
+    return SERVER.read(SERVER.number(address), stringinfo_length(length)).decode("utf-8", "replace")
+
+
+def walsnd_at(address):
+    return walsnd(server.WalSnd(SERVER, address))
 
 
 def register():
     lookup.__name__ = "walscope"
     gdb.pretty_printers.append(lookup)
-    Function("lsn", text.lsn)
-    Function("timestamptz", text.timestamptz)
+    for name, form in (("lsn", lsn), ("timestamptz", timestamptz), ("nameof", nameof), ("stringinfo", stringinfo),
+                       ("walsnd", walsnd_at)):
+        Function(name, form)

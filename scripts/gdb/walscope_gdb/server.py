@@ -1,242 +1,171 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A PostgreSQL process or its core as gdb has it: variables by name, fields by layout."""
+"""What the memory of a PostgreSQL process says, whoever reads it: gdb of a process or a core, or the tracer.
 
-import contextlib
-import os
+A source has address(name), None for a name that is not known; field("Type.member"), its offset, and field("sizeof(Type)"), which
+raise Error if that is not known, and has("Type.member"); read(where, size), which raises OSError where there is nothing.
+"""
 
-import gdb
+from . import text
 
-from . import layout, text
-
-AT_ENTRY = 9  # elf.h
 NAMEDATALEN = 64
 MAX_TEXT = 1 << 20
+PAGE = 4096
 MAX_ARRAY = 4096  # elements of the array of walsenders that are looked at
 STATES = ("startup", "backup", "catchup", "streaming", "stopping")  # WalSndState, walsender_private.h
+ERRORDATA_STACK_SIZE = 5  # elog.c
 
-_fields = {}
-_places = None  # {name: address} while that cannot change
-
-
-def load_symbols(path):
-    """add-symbol-file at the place where the program was loaded, and the layout that is in it."""
-    fields, entry, build_id = layout.read(path)
-    objfiles = gdb.current_progspace().objfiles()
-    its = objfiles[0].build_id if objfiles else None
-    if build_id and its and build_id != its:
-        raise gdb.GdbError(f"{path} is of another server: its build-id is {build_id}, the program's {its}")
-    gdb.execute(f"add-symbol-file {quoted(path)} -o {_auxv(AT_ENTRY) - entry:#x}", to_string=True)
-    _fields.clear()
-    _fields.update(fields)
+# All that is asked of a source for one session.
+VARIABLES = ("MyProcPid", "MyProcPort", "MyReplicationSlot", "MyWalSnd", "PqSendPointer", "PqSendStart", "WalSndCaughtUp",
+             "am_db_walsender", "debug_query_string", "errordata", "errordata_stack_depth")
+FIELDS = ("ErrorData.funcname", "ErrorData.message", "ErrorData.sqlerrcode", "sizeof(ErrorData)", "Port.application_name",
+          "Port.database_name", "Port.remote_host", "Port.remote_port", "Port.user_name",
+          "ReplicationSlot.data.confirmed_flush", "ReplicationSlot.data.name", "ReplicationSlot.data.restart_lsn",
+          "WalSnd.apply", "WalSnd.flush", "WalSnd.sentPtr", "WalSnd.state", "WalSnd.sync_standby_priority", "WalSnd.write")
 
 
-def quoted(path):
-    """As gdb's own word splitting takes it."""
-    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _auxv(number):
-    for line in gdb.execute("info auxv", to_string=True).splitlines():
-        words = line.split()
-        if words and words[0] == str(number):
-            return int(words[-1], 0)
-    raise gdb.GdbError("info auxv has no AT_ENTRY: attach to a server's process, or load its core, first")
-
-
-def field(name):
-    """Offset of "Type.member", from the symbol file or from debug information; sizeof(Type) likewise."""
-    if name in _fields:
-        return _fields[name]
-    value = _field_of_debug_info(name)
-    if value is None:
-        raise gdb.GdbError(f"the layout of {name} is not known: write it with `walscope symbols "
-                           f"{program()} --elf FILE`, then `walsender symbols FILE`")
-    _fields[name] = value
-    return value
-
-
-def _field_of_debug_info(name):
-    try:
-        if name.startswith("sizeof("):
-            return gdb.lookup_type(name[7:-1]).sizeof
-        kind, member = name.split(".", 1)
-        return int(gdb.parse_and_eval(f"(unsigned long)&(({kind} *)0)->{member}"))
-    except gdb.error:
-        return None
-
-
-def program():
-    return gdb.current_progspace().filename or "POSTGRES"
-
-
-@contextlib.contextmanager
-def same_process():
-    """Until its end gdb stays with one process: an address is looked up once, which takes gdb a millisecond and more."""
-    global _places
-    _places = {}
-    try:
-        yield
-    finally:
-        _places = None
-
-
-def address(name):
-    """Of a variable or function; None if gdb knows no such name."""
-    if _places is None:
-        return _address(name)
-    if name not in _places:
-        _places[name] = _address(name)
-    return _places[name]
-
-
-def _address(name):
-    try:
-        return int(gdb.parse_and_eval(f"(unsigned long)&{name}"))
-    except gdb.error:
-        return None
-
-
-def read(where, size):
-    return bytes(gdb.selected_inferior().read_memory(where, size))
-
-
-def number(where, size=8):
-    return int.from_bytes(read(where, size), "little")
-
-
-def pointer(name):
-    """What a pointer variable holds; 0 where there is no such variable."""
-    where = address(name)
-    return number(where) if where else 0
-
-
-def flag(name):
-    where = address(name)
-    return bool(where and number(where, 1))
-
-
-def string(where, limit=MAX_TEXT):
-    """Up to the NUL; None for a null pointer or what cannot be read."""
-    found = bytearray()
-    while where and len(found) < limit:
-        size = min(256, 4096 - where % 4096)
-        try:
-            piece = read(where, size)
-        except gdb.MemoryError:
-            return None
-        end = piece.find(b"\0")
-        found += piece if end < 0 else piece[:end]
-        if end >= 0:
-            return found.decode("utf-8", "replace")
-        where += size
-    return None
-
-
-def pid():
-    """Of the process, also of a core's; MyProcPid is exported."""
-    where = address("MyProcPid")
-    return number(where, 4) if where else gdb.selected_inferior().pid
-
-
-def is_postmaster():
-    """globals.c: IsUnderPostmaster is set in every child."""
-    if address("IsUnderPostmaster") is None:
-        raise gdb.GdbError("this is no PostgreSQL server: there is no variable IsUnderPostmaster")
-    return not flag("IsUnderPostmaster")
+class Error(Exception):
+    """One line: what, where, why, what to do."""
 
 
 class WalSnd:
     """One element of the shared array (walsender_private.h)."""
 
-    def __init__(self, where):
+    def __init__(self, server, where):
         def lsn(member):
-            return text.lsn(number(where + field(f"WalSnd.{member}")))
+            return text.lsn(server.number(where + server.field(f"WalSnd.{member}")))
 
-        self.pid = number(where, 4)
-        state = number(where + field("WalSnd.state"), 4)
+        self.pid = server.number(where, 4)
+        state = server.number(where + server.field("WalSnd.state"), 4)
         self.state = STATES[state] if state < len(STATES) else None
         self.sent, self.write = lsn("sentPtr"), lsn("write")
         self.flush, self.apply = lsn("flush"), lsn("apply")
-        self.sync_priority = number(where + field("WalSnd.sync_standby_priority"), 4)
+        self.sync_priority = server.number(where + server.field("WalSnd.sync_standby_priority"), 4)
 
 
-def my_walsnd():
-    """None in a process that is no walsender."""
-    where = pointer("MyWalSnd")
-    return WalSnd(where) if where else None
+class Server:
+    """One process of a server, through a source."""
 
+    def __init__(self, source):
+        self.address, self.read = source.address, source.read
+        self.field, self.has = source.field, source.has
 
-def walsnds():
-    """All that are in use; the array is in shared memory, so each process and core has it."""
-    control = pointer("WalSndCtl")
-    if not control:
-        raise gdb.GdbError("WalSndCtl is not set: this process is not attached to shared memory")
-    size, count = field("sizeof(WalSnd)"), address("max_wal_senders")
-    count = number(count, 4) if count else 0
-    if count > MAX_ARRAY:
-        raise gdb.GdbError(f"max_wal_senders is {count}: the wrong binary or a damaged core")
-    first = control + field("WalSndCtlData.walsnds")
-    return [walsnd for walsnd in (WalSnd(first + size * i) for i in range(count)) if walsnd.pid]
+    def number(self, where, size=8):
+        return int.from_bytes(self.read(where, size), "little")
 
+    def pointer(self, name):
+        """What a pointer variable holds; 0 where there is no such variable."""
+        where = self.address(name)
+        return self.number(where) if where else 0
 
-def session():
-    """{name: value} of who this walsender is and what it does, None where it is not known."""
-    port, slot = pointer("MyProcPort"), pointer("MyReplicationSlot")
+    def flag(self, name):
+        where = self.address(name)
+        return bool(where and self.number(where, 1))
 
-    def of_port(member):
-        return string(number(port + field(f"Port.{member}"))) if port else None
-
-    def of_slot(member):
-        return text.lsn(number(slot + field(f"ReplicationSlot.data.{member}"))) if slot else None
-
-    walsnd = my_walsnd()
-    port_text = of_port("remote_port") or ""
-    return {
-        "pid": pid(),
-        "is_database": flag("am_db_walsender"),
-        "user": of_port("user_name"),
-        "database": of_port("database_name"),
-        "application_name": of_port("application_name"),
-        "client": of_port("remote_host"),
-        "port": int(port_text) if port_text.isdigit() else 0 if port else None,
-        "command": string(pointer("debug_query_string")),
-        "state": walsnd.state if walsnd else None,
-        "sent_lsn": walsnd.sent if walsnd else None,
-        "write_lsn": walsnd.write if walsnd else None,
-        "flush_lsn": walsnd.flush if walsnd else None,
-        "apply_lsn": walsnd.apply if walsnd else None,
-        "slot": string(slot + field("ReplicationSlot.data.name"), NAMEDATALEN) if slot else None,
-        "restart_lsn": of_slot("restart_lsn"),
-        "confirmed_flush": of_slot("confirmed_flush"),
-        "pending_bytes": pending_bytes(),
-        "errors": errors(),
-    }
-
-
-def pending_bytes():
-    """pqcomm.c: output from PqSendStart to PqSendPointer waits for the socket. int up to 15."""
-    start, end = address("PqSendStart"), address("PqSendPointer")
-    if not start or not end:
+    def string(self, where, limit=MAX_TEXT):
+        """Up to the NUL, bytes that are no UTF-8 as surrogates; None for a null pointer or what cannot be read."""
+        found = bytearray()
+        while where and len(found) < limit:
+            size = min(limit - len(found), PAGE - where % PAGE)
+            try:
+                piece = self.read(where, size)
+            except OSError:
+                return None
+            end = piece.find(b"\0")
+            found += piece if end < 0 else piece[:end]
+            if end >= 0:
+                return found.decode("utf-8", "surrogateescape")
+            where += size
         return None
-    return (number(end, 4) - number(start, 4)) & 0xFFFFFFFF
 
+    def is_postmaster(self):
+        """globals.c: IsUnderPostmaster is set in every child."""
+        if self.address("IsUnderPostmaster") is None:
+            raise Error("this is no PostgreSQL server: there is no variable IsUnderPostmaster")
+        return not self.flag("IsUnderPostmaster")
 
-def errors():
-    """elog.c: the stack of errors that are being reported; None where its place is not known."""
-    depth, stack = address("errordata_stack_depth"), address("errordata")
-    if not depth or not stack:
-        return None
-    depth = int.from_bytes(read(depth, 4), "little", signed=True)
-    found = []
-    for i in range(max(0, min(depth, 4) + 1)):  # ERRORDATA_STACK_SIZE is 5
-        where = stack + i * field("sizeof(ErrorData)")
-        found.append({"sqlstate": text.sqlstate(number(where + field("ErrorData.sqlerrcode"), 4)),
-                      "message": string(number(where + field("ErrorData.message"))),
-                      "function": string(number(where + field("ErrorData.funcname")))})
-    return found
+    def my_walsnd(self):
+        """None in a process that is no walsender."""
+        where = self.pointer("MyWalSnd")
+        return WalSnd(self, where) if where else None
 
+    def position(self):
+        """(state, sentPtr) of this walsender."""
+        where = self.pointer("MyWalSnd")
+        if not where:
+            return None, None
+        state = self.number(where + self.field("WalSnd.state"), 4)
+        return (STATES[state] if state < len(STATES) else None,
+                text.lsn(self.number(where + self.field("WalSnd.sentPtr"))))
 
-def process_session():
-    """PID.STARTTICKS as gdb sees the process; a core's is not known."""
-    inferior = gdb.selected_inferior()
-    return text.session_id(inferior.pid) if os.path.exists(f"/proc/{inferior.pid}/stat") else None
+    def walsnds(self):
+        """All that are in use; the array is in shared memory, so each process and core has it."""
+        control = self.pointer("WalSndCtl")
+        if not control:
+            raise Error("WalSndCtl is not set: this process is not attached to shared memory")
+        size, count = self.field("sizeof(WalSnd)"), self.address("max_wal_senders")
+        count = self.number(count, 4) if count else 0
+        if count > MAX_ARRAY:
+            raise Error(f"max_wal_senders is {count}: the wrong binary or a damaged core")
+        first = control + self.field("WalSndCtlData.walsnds")
+        return [walsnd for walsnd in (WalSnd(self, first + size * i) for i in range(count)) if walsnd.pid]
+
+    def slot(self):
+        """Name of the replication slot that this process holds."""
+        where = self.pointer("MyReplicationSlot")
+        return self.string(where + self.field("ReplicationSlot.data.name"), NAMEDATALEN) if where else None
+
+    def of_port(self, member):
+        """A string of MyProcPort (libpq-be.h). Up to 12 that has no application_name."""
+        port, name = self.pointer("MyProcPort"), f"Port.{member}"
+        return self.string(self.number(port + self.field(name))) if port and self.has(name) else None
+
+    def session(self):
+        """{name: value} of who this walsender is and what it does, None where it is not known."""
+        slot = self.pointer("MyReplicationSlot")
+
+        def of_slot(member):
+            return text.lsn(self.number(slot + self.field(f"ReplicationSlot.data.{member}"))) if slot else None
+
+        walsnd, pid = self.my_walsnd(), self.address("MyProcPid")
+        port = self.of_port("remote_port")
+        return {
+            "pid": self.number(pid, 4) if pid else None,
+            "is_database": self.flag("am_db_walsender"),
+            "user": self.of_port("user_name"),
+            "database": self.of_port("database_name"),
+            "application_name": self.of_port("application_name"),
+            "client": self.of_port("remote_host"),
+            "port": None if port is None else int(port) if port.isdigit() else 0,
+            "command": self.string(self.pointer("debug_query_string")),
+            "state": walsnd.state if walsnd else None,
+            "sent_lsn": walsnd.sent if walsnd else None,
+            "write_lsn": walsnd.write if walsnd else None,
+            "flush_lsn": walsnd.flush if walsnd else None,
+            "apply_lsn": walsnd.apply if walsnd else None,
+            "slot": self.slot(),
+            "restart_lsn": of_slot("restart_lsn"),
+            "confirmed_flush": of_slot("confirmed_flush"),
+            "pending_bytes": self.pending_bytes(),
+            "errors": self.errors(),
+        }
+
+    def pending_bytes(self):
+        """pqcomm.c: output from PqSendStart to PqSendPointer waits for the socket. int up to 15, size_t later."""
+        start, end = self.address("PqSendStart"), self.address("PqSendPointer")
+        if not start or not end:
+            return None
+        return (self.number(end, 4) - self.number(start, 4)) & 0xFFFFFFFF
+
+    def errors(self):
+        """elog.c: the stack of errors that are being reported; None where its place is not known."""
+        depth, stack = self.address("errordata_stack_depth"), self.address("errordata")
+        if not depth or not stack:
+            return None
+        depth = int.from_bytes(self.read(depth, 4), "little", signed=True)
+        found = []
+        for i in range(max(0, min(depth + 1, ERRORDATA_STACK_SIZE))):
+            where = stack + i * self.field("sizeof(ErrorData)")
+            found.append({"sqlstate": text.sqlstate(self.number(where + self.field("ErrorData.sqlerrcode"), 4)),
+                          "message": self.string(self.number(where + self.field("ErrorData.message"))),
+                          "function": self.string(self.number(where + self.field("ErrorData.funcname")))})
+        return found

@@ -41,7 +41,7 @@ def wall_time(ns):
 
 
 def start_ticks(pid, proc="/proc"):
-    """Field 22 of /proc/PID/stat; the name in field 2 may hold anything."""
+    """Field 22 of /proc/PID/stat, as the name in field 2 may hold anything; OSError when there is no such process."""
     with open(os.path.join(proc, str(pid), "stat"), encoding="utf-8", errors="replace") as file:
         return int(file.read().rpartition(")")[2].split()[19])
 

@@ -1,260 +1,108 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""`walsender trace`: breakpoints that go on at once and tell what they saw.
+"""`walsender trace`: hands the walsender over from gdb to tracer.py, and waits beside it."""
 
-Debug registers hold four. exec_replication_command, WalSndLoop and XLogSendPhysical take three. The fourth is on PostgresMain of
-a process that has not come there yet, and from the first command on at the place that exec_replication_command returns to.
-"""
-
-import argparse
 import contextlib
+import ctypes
 import os
 import signal
-import subprocess
-import sys
+import stat
 
 import gdb
 
-from . import ending, events, guard, server
+from . import beside, inferior, server, tracer
+from .inferior import INFERIOR, SERVER
 
-COST = ("walsender trace: each call traced stops the walsender for about 1 ms; a SIGKILL of gdb meanwhile may "
-        "end the walsender, and the server then restarts (docs/GDB.md)")
+PLACES = ("PostgresMain", "InitWalSender", "exec_replication_command", "WalSndLoop", "XLogSendPhysical", "XLogSendLogical")
+COST = ("each call traced stops the walsender for 0.05 ms or more; gdb may be ended in any way meanwhile, but a SIGKILL of "
+        "the tracer beside it may end the walsender, and the server then restarts (docs/GDB.md)")
 
 
 def options(words):
-    parser = argparse.ArgumentParser(prog="walsender trace", exit_on_error=False, add_help=False)
-    parser.add_argument("-o", dest="file")
-    parser.add_argument("--no-turns", action="store_true")
-    parser.add_argument("--software", action="store_true")
-    try:
-        chosen, rest = parser.parse_known_args(words)
-        if rest:
-            raise gdb.GdbError(f"unknown operand: '{rest[0]}'")
-        return chosen
-    except (argparse.ArgumentError, SystemExit):
-        raise gdb.GdbError("usage: walsender trace [-o FILE] [--no-turns] [--software]") from None
+    parser = beside.Parser("walsender trace")
+    parser.add_argument("-o", dest="file", metavar="FILE", required=True)
+    parser.add_argument("--no-turns", dest="turns", action="store_false")
+    return parser.parse_args(words)
 
 
-class Point(gdb.Breakpoint):
-    """Calls seen() at each hit; where that returns true, `continue` ends, else the process goes on at once."""
-
-    def __init__(self, where, seen, end, software):
-        super().__init__(f"*{where:#x}", gdb.BP_BREAKPOINT if software else gdb.BP_HARDWARE_BREAKPOINT,
-                         internal=True)
-        self.silent = True
-        self.seen, self.end = seen, end
-
-    def stop(self):
-        return bool(self.seen() or self.end.asked)
-
-
-class Trace:
-    """One process, from begin() to the end of run()."""
-
-    def __init__(self, chosen, out, end, its_guard):
-        self.chosen, self.end, self.guard = chosen, end, its_guard
-        self.writer = events.Writer(out, server.process_session())
-        self.points = {}
-        self.returns_to = None
-        self.wanted = None  # where the fourth is to be from now on
-
-    def frames(self):
-        """{name: where its caller goes on} of the functions that are being executed."""
-        found, frame = {}, gdb.newest_frame()
-        while frame is not None:
-            older = frame.older()
-            found.setdefault(frame.name(), older.pc() if older is not None else None)
-            frame = older
-        return found
-
-    def begin(self):
-        frames = self.frames()
-        known = server.session()
-        started = "PostgresMain" in frames
-        self.returns_to = frames.get("exec_replication_command")
-        self.writer.begin(known, self.found(known, frames) if started else None)
-        self.place("command", server.address("exec_replication_command"), self.on_command)
-        self.place("stream", server.address("WalSndLoop"), self.on_stream)
-        if not self.chosen.no_turns:
-            self.place("send", server.address("XLogSendPhysical"), self.on_send)
-        if not started:
-            self.place("fourth", server.address("PostgresMain"), self.on_start)
-        elif self.returns_to:
-            self.place("fourth", self.returns_to, self.on_return)
-
-    @staticmethod
-    def found(known, frames):
-        if "exec_replication_command" not in frames:
-            return "idle"
-        if "WalSndLoop" not in frames:
-            return "command"
-        if known["pending_bytes"]:
-            return "stream_socket"
-        waits = any(name and name.startswith(("WaitEventSetWait", "epoll_wait", "__epoll")) for name in frames)
-        return "stream_wal" if waits else "stream_busy"
-
-    def place(self, name, where, seen):
-        if where is None:
-            raise gdb.GdbError(f"a function to trace is not known ({name}): write a symbol file with `walscope symbols "
-                               f"{server.program()} --elf FILE`, then `walsender symbols FILE`")
-        if self.chosen.software:
-            self.guard.text(where)
-        self.points[name] = Point(where, seen, self.end, self.chosen.software)
-
-    # -- at a hit: reads only; breakpoints must not be made or deleted here (gdb's manual, Breakpoints In Python)
-
-    def on_start(self):
-        self.wanted = ()
-        return True
-
-    def on_command(self):
-        self.writer.command(server.string(register("rdi")) or "")
-        if self.returns_to is None:
-            self.returns_to = server.number(register("rsp"))
-            self.wanted = (self.returns_to, self.on_return)
-            return True
-        return False
-
-    def on_return(self):
-        self.writer.command_end(bool(register("rax") & 0xff), *position())
-        return False
-
-    def on_stream(self):
-        slot = server.session()["slot"]
-        self.writer.stream(register("rdi") == server.address("XLogSendLogical"), position()[1], slot)
-        return False
-
-    def on_send(self):
-        self.writer.send(*position(), server.flag("WalSndCaughtUp"))
-        return False
-
-    # -- between hits
-
-    def move_fourth(self):
-        if self.wanted is None:
-            return False
-        if "fourth" in self.points:
-            self.points.pop("fourth").delete()
-        if self.wanted:
-            self.place("fourth", *self.wanted)
-        self.wanted = None
-        return True
-
-    def run(self):
-        """Until something else stops the process than a breakpoint of this: a signal to gdb, its end."""
-        while not self.end.asked:
-            self.end.running(True)
-            try:
-                gdb.execute("continue", to_string=True)
-            finally:
-                self.end.running(False)
-            if not self.move_fourth():
-                return
-
-    def clear(self):
-        for point in self.points.values():
-            if point.is_valid():
-                point.delete()
-        self.points.clear()
-
-
-def register(name):
-    return int(gdb.newest_frame().read_register(name)) & 0xFFFFFFFFFFFFFFFF
-
-
-def position():
-    walsnd = server.my_walsnd()
-    return (walsnd.state, walsnd.sent) if walsnd else (None, None)
-
-
-class Guard:
-    """guard.py beside it, as a context: without an exception all breakpoints are out at its end."""
-
-    def __init__(self, pid):
-        # gdb's own Python may be no program: the system's.
-        self._process = subprocess.Popen(
-            ["/usr/bin/python3", "-I", guard.__file__, str(pid), str(guard.start_ticks(pid))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-
-    def text(self, where):
-        """A breakpoint is about to go into memory there."""
-        self._tell(f"{where:x}={server.read(where, 1).hex()}")
-
-    def _tell(self, line):
-        self._process.stdin.write(line.encode() + b"\n")
-        self._process.stdin.flush()
-
-    def __enter__(self):
-        if self._process.stdout.readline() != b"ready\n":
-            raise gdb.GdbError("the guard against a SIGKILL of gdb did not start: nothing is traced")
-        return self
-
-    def __exit__(self, kind, *_rest):
-        if kind is None:
-            self._tell("DONE")
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+def what_it_does(calls):
+    """`found` of the record `session` (docs/EVENTS.md); None before PostgresMain."""
+    if "PostgresMain" not in calls:
+        return None if "main" in calls else "unknown"  # where the stack cannot be followed to its end
+    if SERVER.flag("ClientAuthInProgress"):
+        return "starting"
+    if "exec_replication_command" not in calls:
+        return "idle"
+    if "WalSndLoop" not in calls:
+        return "command"
+    if SERVER.pending_bytes():
+        return "stream_socket"
+    waits = any(name and name.startswith(("WaitEventSetWait", "epoll_wait", "__epoll")) for name in calls)
+    return "stream_wal" if waits else "stream_busy"
 
 
 def refuse():
     if os.uname().machine != "x86_64":
-        raise gdb.GdbError("registers and the guard are those of x86-64: nothing is traced elsewhere")
-    if server.is_postmaster():
+        raise gdb.GdbError("the tracer knows the registers of x86-64 alone: nothing is traced elsewhere")
+    if SERVER.is_postmaster():
         raise gdb.GdbError("this is the postmaster, and a stop of it stops the server: `walsender wait` attaches to its "
                            "next walsender alone")
-    if not server.flag("am_walsender"):
+    if not SERVER.flag("am_walsender"):
         raise gdb.GdbError("this process is no walsender")
-    if server.process_session() is None:
+    if inferior.process_session() is None:
         raise gdb.GdbError("there is no process to trace: this is a core")
-    if gdb.breakpoints():
-        raise gdb.GdbError("there are other breakpoints: delete them first, as they would stay behind")
+
+
+def config(calls, turns):
+    """What tracer.py needs to know; all of it is looked up in gdb."""
+    places = {name: INFERIOR.address(name) for name in PLACES}
+    unknown = [name for name, where in places.items() if where is None]
+    if unknown:
+        raise gdb.GdbError(f"{', '.join(unknown)}: not known where; write a symbol file with `walscope symbols "
+                           f"{inferior.program()} --elf FILE`, then `walsender symbols FILE`")
+    session = inferior.process_session()
+    pid, ticks = map(int, session.split("."))
+    return {"pid": pid, "ticks": ticks, "session": session, "places": places, "turns": turns, "found": what_it_does(calls),
+            "returns_to": calls.get("exec_replication_command"),
+            "variables": {name: INFERIOR.address(name) for name in server.VARIABLES},
+            "fields": {name: INFERIOR.field(name) for name in server.FIELDS if INFERIOR.has(name)}}
+
+
+def output(path):
+    """A file; a terminal or a pipe that takes no more would hold the walsender up."""
+    file = open(path, "w", encoding="utf-8")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise gdb.GdbError(f"{path} is no regular file: what holds up who reads it would hold up the walsender")
+    return file
+
+
+@contextlib.contextmanager
+def hangup_ends_gdb():
+    """As long as gdb runs Python its handler of SIGHUP only takes note. It has no process then that could be harmed."""
+    libc = ctypes.CDLL(None)
+    libc.signal.argtypes, libc.signal.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+    before = libc.signal(signal.SIGHUP, None)
+    try:
+        yield
+    finally:
+        libc.signal(signal.SIGHUP, before)
 
 
 def run(chosen):
     refuse()
-    print(COST, file=sys.stderr, flush=True)
-    if chosen.software:
-        print("walsender trace: --software writes breakpoints into the server's text", file=sys.stderr, flush=True)
-    for setting in ("pagination off", "confirm off", "breakpoint pending off"):
-        gdb.execute(f"set {setting}")
-    # What the server sends its own: neither a stop nor a message.
-    for name in ("SIGUSR1", "SIGUSR2", "SIGHUP", "SIGTERM", "SIGURG", "SIGPIPE", "SIGALRM"):
-        gdb.execute(f"handle {name} nostop noprint pass", to_string=True)
-    # noprint would imply nostop.
-    gdb.execute("handle SIGCHLD stop print nopass", to_string=True)
-    codes = []
-
-    def exited(event):
-        codes.append(getattr(event, "exit_code", None))
-
-    pid = gdb.selected_inferior().pid
-    with open(chosen.file or "/dev/stdout", "w", encoding="utf-8", buffering=1) as out, ending.Ending(pid) as end, \
-            Guard(pid) as its_guard, server.same_process():
-        trace = Trace(chosen, out, end, its_guard)
-        gdb.events.exited.connect(exited)
-        try:
-            trace.begin()
-            print("walsender trace: traces; Ctrl-C ends it", file=sys.stderr, flush=True)
-            trace.run()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            gdb.events.exited.disconnect(exited)
-            settle(trace)
-        if codes:
-            trace.writer.exit(codes[0] or 0)
-        trace.writer.end()
-    if end.asked in (signal.SIGTERM, signal.SIGHUP):
-        gdb.execute("quit")
-
-
-def settle(trace):
-    """Takes the breakpoints out of the stopped process and lets it go."""
-    thread = gdb.selected_thread()
-    if thread is not None and thread.is_valid() and thread.is_running():
-        gdb.execute("interrupt")
-    trace.clear()
-    if gdb.selected_inferior().pid:
-        with contextlib.suppress(gdb.error):  # what is not known of the last turn stays unknown
-            trace.writer.settle(*position(), server.flag("WalSndCaughtUp"))
+    calls = inferior.calls()
+    words = config(calls, chosen.turns)
+    with output(chosen.file) as out, beside.Process("walsender trace", tracer, words, out) as its:
+        its.say(COST)
+        os.kill(words["pid"], signal.SIGSTOP)  # it stands until the tracer has it
         gdb.execute("detach", to_string=True)
+        its.send("go")
+        its.expect("ready")
+        its.say("its start is traced" if words["found"] is None else "its start is over, and not in the trace")
+        its.say("traces; Ctrl-C ends it")
+        with hangup_ends_gdb():
+            try:
+                its.pass_on()
+            except KeyboardInterrupt:  # SIGTERM comes to this, too, and gdb ends itself later
+                its.end()
+                its.pass_on()

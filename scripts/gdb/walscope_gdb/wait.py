@@ -1,54 +1,67 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Waits for a new walsender of a server without touching its postmaster."""
+"""`walsender wait`: attaches to a new walsender of a server, and touches nothing else of it."""
 
-import argparse
 import os
-import sys
+import struct
 import time
 
 import gdb
 
+from . import beside, inferior, trace, watcher
+from .inferior import INFERIOR
 
-def children(postmaster):
-    """The processes whose parent the postmaster is."""
-    found = set()
-    for name in os.listdir("/proc"):
-        try:
-            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
-                if name.isdigit() and file.read().rpartition(")")[2].split()[1] == str(postmaster):
-                    found.add(int(name))
-        except (OSError, IndexError):
-            continue
-    return found
+AT_ENTRY = 9  # elf.h
+
+VARIABLES = ("am_walsender", "MyProcPort")
+FIELDS = ("Port.application_name",)
 
 
-def is_walsender(pid):
-    """Its title says so from 10 on (ps_status.c): once the client is authenticated."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return b"walsender" in file.read()
-    except OSError:
-        return False
+def options(words):
+    parser = beside.Parser("walsender wait")
+    parser.add_argument("--postmaster", type=int, metavar="PID", required=True)
+    parser.add_argument("--app", metavar="NAME")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS")
+    return parser.parse_args(words)
 
 
-def run(words):
-    parser = argparse.ArgumentParser(prog="walsender wait", exit_on_error=False, add_help=False)
-    parser.add_argument("--postmaster", type=int, required=True)
-    parser.add_argument("--timeout", type=float, default=0)
-    try:
-        options = parser.parse_args(words)
-    except (argparse.ArgumentError, SystemExit):
-        raise gdb.GdbError("usage: walsender wait --postmaster PID [--timeout SECONDS]") from None
-    if not os.path.exists(f"/proc/{options.postmaster}"):
-        raise gdb.GdbError(f"there is no process {options.postmaster}")
-    before = {pid for pid in children(options.postmaster) if is_walsender(pid)}
-    print(f"walsender wait: waits for a walsender of {options.postmaster}", file=sys.stderr, flush=True)
-    until = time.monotonic() + options.timeout if options.timeout else None
-    while True:
-        new = [pid for pid in children(options.postmaster) - before if is_walsender(pid)]
-        if new:
-            gdb.execute(f"attach {new[0]}")
-            return
-        if until is not None and time.monotonic() > until:
-            raise gdb.GdbError(f"no new walsender in {options.timeout:g} s")
-        time.sleep(0.01)
+def load_offset(pid):
+    """How far from the addresses in its file a program is in memory."""
+    with open(f"/proc/{pid}/auxv", "rb") as file:
+        values = dict(struct.iter_unpack("QQ", file.read()))
+    with open(f"/proc/{pid}/exe", "rb") as file:
+        return values[AT_ENTRY] - struct.unpack_from("<Q", file.read(64), 24)[0]
+
+
+def config(chosen):
+    """What watcher.py needs to know."""
+    if gdb.selected_inferior().pid:
+        raise gdb.GdbError("there is a process already: detach first")
+    program = f"/proc/{chosen.postmaster}/exe"
+    if not os.path.exists(program):
+        raise gdb.GdbError(f"there is no process {chosen.postmaster}")
+    loaded = gdb.current_progspace().filename
+    if loaded is None:
+        gdb.execute(f"file {program}", to_string=True)
+    elif not os.path.samefile(loaded, program):
+        raise gdb.GdbError(f"gdb has another program than process {chosen.postmaster}: `file {program}`")
+    offset = load_offset(chosen.postmaster)
+    variables = {name: INFERIOR.address(name) for name in VARIABLES}
+    if None in variables.values():
+        raise gdb.GdbError(f"process {chosen.postmaster} is no PostgreSQL server: it has no {' or no '.join(VARIABLES)}")
+    return {"postmaster": chosen.postmaster, "app": chosen.app,
+            "variables": {name: where + offset for name, where in variables.items()},
+            "fields": {name: INFERIOR.field(name) for name in FIELDS if chosen.app is not None}}
+
+
+def run(chosen):
+    words = config(chosen)
+    until = None if chosen.timeout is None else time.monotonic() + chosen.timeout
+    with beside.Process("walsender wait", watcher, words) as its:
+        of = "" if chosen.app is None else f" of {chosen.app}"
+        its.say(f"waits for a walsender{of}; Ctrl-C ends it")
+        pid = its.line(until)
+        if pid is None:
+            raise gdb.GdbError(f"walsender wait: no new walsender{of} in {chosen.timeout:g} s")
+        gdb.execute(f"attach {pid}", to_string=True)
+        where = "before" if trace.what_it_does(inferior.calls()) is None else "past"
+        its.say(f"attached to {pid}, which is {where} the entry of PostgresMain")
