@@ -166,7 +166,8 @@ class States(LiveTest):
         pid = next(pid for pid in seen.pids("c_basebackup") if seen.record.session(pid)["kind"] == "backup")
         begin, end = seen.marks["backup_streams"], seen.marks["backup_still_streams"]
         times = seen.record.time_in(pid, begin, end)
-        inside = sum(length for state, length in times.items() if state.startswith("backup_"))
+        # On a busy host the client may not take it at once.
+        inside = sum(length for state, length in times.items() if state.startswith("backup_") or state == "send_blocked")
         self.assertGreaterEqual(inside, 0.99 * (end - begin), f"seen {times}")
 
     def test_an_idle_session_is_stays_idle(self):

@@ -262,21 +262,29 @@ static void stream_logically_at_level_2(void)
 static void without_a_site_at_its_call_a_logical_turn_decodes_all_along(void **state)
 {
 	struct fixture *f = setup_without(WS_SITE_SEND_LOGICAL, WS_ATTACH_AUTO, 0);
+	uint64_t turns = 0, sends = 0, decode_ns = 0, reply_ns = 0;
 	const struct ws_rec_turn *t;
+	unsigned int at = 4;
 
 	(void)state;
 	run(f, stream_logically_at_level_2, true);
 	check_numbers(f);
-	t = turn(f, 4);
-	assert_int_equal(t->h.flags, WS_TURN_LOGICAL);
-	assert_int_equal(t->turns, 4);
-	assert_int_equal(t->sends, 4);
-	assert_int_equal(t->lsn_from, 0x1000);
+	/* On a busy host the turns may be folded into more than one record. */
+	do {
+		t = turn(f, at++);
+		assert_true(t->h.flags & WS_TURN_LOGICAL);
+		turns += t->turns;
+		sends += t->sends;
+		decode_ns += t->stage_ns[WS_STAGE_DECODE];
+		reply_ns += t->stage_ns[WS_STAGE_REPLY];
+	} while (t->wait == WS_WAIT_NONE);
+	assert_int_equal(turns, 4);
+	assert_int_equal(sends, 4);
 	assert_int_equal(t->lsn_to, 0x1300);
 	assert_int_equal(t->wait, WS_WAIT_WAL);
-	assert_true(t->stage_ns[WS_STAGE_DECODE] >= 3000000);
-	assert_true(t->stage_ns[WS_STAGE_REPLY] >= 1000000); /* what was nested */
-	t = turn(f, 5);
+	assert_true(decode_ns >= 3000000);
+	assert_true(reply_ns >= 1000000); /* what was nested */
+	t = turn(f, at);
 	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 2000000);
 	assert_true(t->stage_ns[WS_STAGE_DECODE] >= 1000000);
 	teardown(f);
