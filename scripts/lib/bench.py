@@ -17,13 +17,16 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 
 import processes  # noqa: E402
-from cluster import Server  # noqa: E402
+from cluster import Server, lsn  # noqa: E402
 from processes import Failure, wait_for  # noqa: E402
 from walscope import binary, start_record, wait_attached  # noqa: E402
 
 GOAL = {"attach, nothing cached": 1.5, "attach, symbols cached": 0.2, "detach": 0.5,
         "resolve, CPU of all": 1.0, "resolve, cached": 0.01}
 RESOLVE_MEMORY_MB = 200
+PARTS = ["attach", "symbols", "load", "decoding", "programs"]
+LEVELS = [1, 2, 3]
+DECODED = 100000
 
 
 def heading(text):
@@ -91,35 +94,95 @@ def transactions(server, seconds):
     return float(re.search(r"^tps = ([0-9.]+)", text, re.M)[1])
 
 
-def traced_transactions(space, server, level, seconds):
-    """The same while a recording at this level runs; level 0 is none."""
+def cpu_of(pid):
+    """Nanoseconds a process has run."""
+    with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[0])
+
+
+def traced(space, server, level, work):
+    """What work() returns while a recording at this level runs; level 0 is none."""
     if level == 0:
-        return transactions(server, seconds)
+        return work()
     record = start_record(space, space.file("load.wst"), "--postmaster", str(server.pid), "--level", str(level),
                           name="load-record")
     wait_attached(record, server.pid)
-    seen = transactions(server, seconds)
+    seen = work()
     record.signal(signal.SIGINT)
     record.expect(0)
     return seen
 
 
-def load(space, server, rounds, seconds):
-    """Transactions per second of pgbench without and with a recording, in another order each round: a
-    server gets faster while it warms up, and slower while its tables grow."""
-    levels = [0, 2, 3]
-    seen = {level: [] for level in levels}
-    transactions(server, seconds)
+def in_pairs(space, server, rounds, work):
+    """work() with a recording and without one, beside each other and in another order each time: machines
+    get slower and faster meanwhile, and a server with them. Returns pairs (without, with) by level."""
+    pairs = {level: [] for level in LEVELS}
     for number in range(rounds):
-        turn = number % len(levels)
-        for level in levels[turn:] + levels[:turn]:
-            seen[level].append(traced_transactions(space, server, level, seconds))
-    base = statistics.median(seen[0])
-    print(f"{'not traced':<28} {base:10.0f} tps   from {min(seen[0]):.0f} to {max(seen[0]):.0f}")
-    for level in levels[1:]:
-        middle = statistics.median(seen[level])
-        print(f"{f'level {level}':<28} {middle:10.0f} tps   from {min(seen[level]):.0f} to "
-              f"{max(seen[level]):.0f}   {middle / base:.3f} of not traced", flush=True)
+        turn = number % len(LEVELS)
+        for level in LEVELS[turn:] + LEVELS[:turn]:
+            order = (0, level) if (number + level) % 2 else (level, 0)
+            seen = {which: traced(space, server, which, work) for which in order}
+            pairs[level].append((seen[0], seen[level]))
+    return pairs
+
+
+def ratios(what, pairs):
+    """`pairs` of numbers by level."""
+    for level, seen in pairs.items():
+        each = sorted(after / before for before, after in seen)
+        quarter = len(each) // 4
+        print(f"{f'level {level}, {what}':<44} {statistics.median(each):.3f} of not traced   half of the pairs "
+              f"from {each[quarter]:.3f} to {each[-1 - quarter]:.3f}", flush=True)
+
+
+def load(space, server, rounds, seconds):
+    """pgbench with a synchronous standby: transactions per second, and what its walsender runs for one."""
+    sender = int(server.wait_walsender("standby")["pid"])
+
+    def work():
+        before = cpu_of(sender)
+        rate = transactions(server, seconds)
+        return rate, (cpu_of(sender) - before) / (rate * seconds)
+
+    work()
+    pairs = in_pairs(space, server, rounds, work)
+    for name, unit, which in (("transactions", "tps", 0), ("CPU of the walsender", "ns a transaction", 1)):
+        some = {level: [(a[which], b[which]) for a, b in seen] for level, seen in pairs.items()}
+        print(f"{f'not traced, {name}':<44} "
+              f"{statistics.median(a for seen in some.values() for a, b in seen):.0f} {unit}")
+        ratios(name, some)
+
+
+def decoding(space, server, rounds):
+    """A logical walsender that has much to decode and a client that takes it at once: it always runs, so that
+    its throughput is what it runs for a transaction."""
+    server.sql("create table one_row (number int)")
+    server.create_logical_slot("bench")
+    server.sql(f"do $$ begin for i in 1..{DECODED} loop insert into one_row values (i); commit; end loop; end $$")
+    end = lsn(server.value("select pg_current_wal_insert_lsn()"))
+
+    def work():
+        server.sql("select pg_copy_logical_replication_slot('bench', 'bench_copy')")
+        client = server.recvlogical("bench_copy", application="bench_decoding")
+
+        def arrived():
+            rows = server.walsenders("bench_decoding")
+            return rows and rows[0]["sent_lsn"] and lsn(rows[0]["sent_lsn"]) >= end and int(rows[0]["pid"])
+
+        sender = wait_for("all to be decoded", arrived, every=0.1)
+        run = cpu_of(sender)
+        client.signal(signal.SIGINT)
+        client.expect(0)
+        os.unlink(client.output)
+        wait_for("the slot to be free", lambda: not server.walsenders("bench_decoding"))
+        server.sql("select pg_drop_replication_slot('bench_copy')")
+        return run / DECODED
+
+    work()
+    pairs = in_pairs(space, server, rounds, work)
+    print(f"{'not traced, CPU of the walsender':<44} "
+          f"{statistics.median(a for seen in pairs.values() for a, b in seen):.0f} ns a transaction")
+    ratios("CPU of the walsender", pairs)
 
 
 def programs():
@@ -140,27 +203,49 @@ def programs():
     return failed
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="scripts/bench")
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=int, default=4, help="length of a run of pgbench")
-    options = parser.parse_args()
-    processes.raise_on_signals()
-    try:
-        with processes.Space("walscope-bench-") as space:
-            server = Server(space, "primary").create().start()
-            server.pgbench_init(10)
-            standby = Server(space, "standby").copy_of(server).start()
-            server.wait_walsender("standby")
+def servers(options, parts):
+    """What takes a server, and a standby of it."""
+    with processes.Space("walscope-bench-") as space:
+        server = Server(space, "primary").create().start()
+        server.pgbench_init(10)
+        standby = Server(space, "standby").copy_of(server).start()
+        server.wait_walsender("standby")
+        if "attach" in parts:
             heading(f"attach and detach ({options.rounds} rounds, a running server with a standby)")
             attach_and_detach(space, server, options.rounds)
+        if "symbols" in parts:
             size = os.path.getsize(server.program) / 1e6
             heading(f"symbols of a server of {size:.0f} MB ({options.rounds} rounds)")
             resolution(server.program, space.folder("symbols"), options.rounds)
-            heading(f"load: pgbench -N -c 4, {options.seconds} s, with a streaming standby")
+        if "load" in parts:
+            server.sql("alter system set synchronous_standby_names = 'standby'")
+            server.sql("select pg_reload_conf()")
+            heading(f"load: pgbench -N -c 4, {options.seconds} s, with a synchronous standby")
             load(space, server, options.rounds, options.seconds)
-            standby.stop()
-        failed = programs()
+            server.sql("alter system reset synchronous_standby_names")
+            server.sql("select pg_reload_conf()")
+        standby.stop()
+        if "decoding" in parts:
+            heading(f"logical decoding: {DECODED} transactions of one row, test_decoding to pg_recvlogical")
+            decoding(space, server, options.rounds)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/bench")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them unless told")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seconds", type=int, default=4, help="length of a run of pgbench")
+    options = parser.parse_args()
+    parts = options.parts or PARTS
+    if not set(parts) <= set(PARTS):
+        parser.error(f"no such part: {' '.join(sorted(set(parts) - set(PARTS)))}")
+    failed = []
+    processes.raise_on_signals()
+    try:
+        if parts != ["programs"]:
+            servers(options, parts)
+        if "programs" in parts:
+            failed = programs()
     except processes.Interrupted as interrupt:
         return interrupt.status
     except Failure as failure:
