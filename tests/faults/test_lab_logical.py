@@ -374,22 +374,24 @@ class Copies(BusyTest):
         return {"database": "postgres", "password": made.password,
                 **{key: value.replace("'", "''") for key, value in LOG_SQL.items()}}
 
-    def test_the_copy_of_a_table_is_table_copy(self):
-        """What the server has to find out about each row takes its time, at most."""
-        seen, pid = self.copy("l_copied", filtered="where (md5(repeat(t, 500)) <> '')")
-        entry = self.assert_session(seen, pid, "table_copy", NOT_THE_CLIENT)
-        self.assert_works(seen, pid, "sql", 0.9)
-        group = self.assert_other(seen, "group", "table_copy", [pid])
-        self.assertIn("l_copied", group["text"], lab.figures(group))
-        apply = seen.pids("l_copied")[-1]
-        self.assertIn(seen.session(apply)["session"], group["sessions"], lab.figures(group))
-        self.assertIn("l_copied", entry["text"] + str(entry["evidence"]), lab.figures(entry))
-        first, last = self.copied
-        told = [event["rows"] for event in seen.record.view("trace") if event["event"] == "copy" and event["pid"] == pid]
-        self.assertEqual(bool(told), first is not None, told)
-        if first is not None:
-            self.assertTrue(any(first <= rows <= last for rows in told), f"{told}, not from {first} to {last}")
-            self.assertIn("rows since it began", entry["text"])
+    if installation.selected().major >= 15:  # row filters
+        def test_the_copy_of_a_table_is_table_copy(self):
+            """What the server has to find out about each row takes its time, at most."""
+            seen, pid = self.copy("l_copied", filtered="where (md5(repeat(t, 500)) <> '')")
+            entry = self.assert_session(seen, pid, "table_copy", NOT_THE_CLIENT)
+            self.assert_works(seen, pid, "sql", 0.9)
+            group = self.assert_other(seen, "group", "table_copy", [pid])
+            self.assertIn("l_copied", group["text"], lab.figures(group))
+            apply = seen.pids("l_copied")[-1]
+            self.assertIn(seen.session(apply)["session"], group["sessions"], lab.figures(group))
+            self.assertIn("l_copied", entry["text"] + str(entry["evidence"]), lab.figures(entry))
+            first, last = self.copied
+            told = [event["rows"] for event in seen.record.view("trace")
+                    if event["event"] == "copy" and event["pid"] == pid]
+            self.assertEqual(bool(told), first is not None, told)
+            if first is not None:
+                self.assertTrue(any(first <= rows <= last for rows in told), f"{told}, not from {first} to {last}")
+                self.assertIn("rows since it began", entry["text"])
 
     def test_the_copy_of_a_table_for_a_slow_subscriber_is_receiver_slow(self):
         """Its trigger takes its time over each row."""

@@ -33,6 +33,9 @@ def standby(major):
 def decode_on_standby(major, slot):
     """Makes a logical slot there, which takes the primary's word of what runs."""
     made = standby(major)
+    end = primary(major).value("select pg_current_wal_flush_lsn()")
+    wait_for("the standby to know its primary's settings",
+             lambda: made.sql(f"select 1 where pg_last_wal_replay_lsn() >= '{end}'"), every=0.1)
     client = made.start_program(
         ["psql", "-X", "-q", "-d", made.conninfo(database="postgres"), "-c",
          f"select pg_create_logical_replication_slot('{slot}', 'test_decoding')"], name=f"make-{slot}")
