@@ -42,7 +42,7 @@ def view(server):
 
 
 class Scene:
-    """A walsender of each kind at rest: what the views say of it, and gdb of it, of a backend, the postmaster, and their cores."""
+    """A walsender of each kind at rest: what the views say of it, and gdb of it, a backend, the postmaster and their cores."""
 
     def __init__(self):
         self.server = server = Server(space(), "gdb", installation="installation-gdb").create().start()
@@ -81,23 +81,26 @@ class Scene:
         self.session = walscope.session_id(self.pids["g_phys"])
 
     def look(self):
-        """Of each process one after the other, then of the cores side by side."""
-        self.live, cores = {}, {}
-        self.fifo = space().file("g_fifo")
+        """Of the processes side by side, then of their cores."""
+        self.fifo, none = space().file("g_fifo"), space().file("none")
         os.mkfifo(self.fifo)
         reader = os.open(self.fifo, os.O_RDONLY | os.O_NONBLOCK)  # nobody waits for one
-        for name, pid in self.pids.items():
-            cores[name] = space().file(f"{name}.core")
-            more = {"postmaster": (f"walsender trace -o {space().file('none')}",),
-                    "g_phys": ("print $walsnd((long)MyWalSnd)", "print $nameof((long)MyReplicationSlot + 24)",
-                               "print $lsn(0x1600000028)", "print $timestamptz(86400000000)", "backtrace", f"walsender trace -o {self.fifo}")}
-            self.live[name] = look(space(), ("-p", pid), self.symbols, *COMMANDS, *more.get(name, ()),
-                                   f"generate-core-file {cores[name]}")
+        more = {"postmaster": (f"walsender trace -o {none}",),
+                "g_phys": ("print $walsnd((long)MyWalSnd)", "print $nameof((long)MyReplicationSlot + 24)",
+                           "print $lsn(0x1600000028)", "print $timestamptz(86400000000)", "backtrace",
+                           f"walsender trace -o {self.fifo}")}
+        cores = {name: space().file(f"{name}.core") for name in self.pids}
+        self.live = self.side_by_side({name: (("-p", pid), *COMMANDS, *more.get(name, ()), f"generate-core-file {cores[name]}")
+                                       for name, pid in self.pids.items()})
         os.close(reader)
         no_libraries = ("-iex", "set auto-solib-add off")  # to be quick; they would be of another root, too
-        started = {name: start(space(), (*no_libraries, self.server.program, core), self.symbols, *COMMANDS,
-                               f"walsender trace -o {space().file('none')}") for name, core in cores.items()}
-        self.core = {name: finish(process) for name, process in started.items()}
+        self.core = self.side_by_side({name: ((*no_libraries, self.server.program, core), *COMMANDS,
+                                              f"walsender trace -o {none}") for name, core in cores.items()})
+
+    def side_by_side(self, looks):
+        """What gdb says, by name of (target, commands)."""
+        started = {name: start(space(), target, self.symbols, *commands) for name, (target, *commands) in looks.items()}
+        return {name: finish(process) for name, process in started.items()}
 
 
 @once
