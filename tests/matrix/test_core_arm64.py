@@ -22,7 +22,7 @@ MAJOR = 15
 
 @once
 def emulator():
-    archive = Archive(space(), "bookworm")
+    archive = Archive(space(), "bookworm", folder=space().folder("archive-qemu"))
     return archive.unpack("qemu-user-static", archive.newest("qemu-user-static")) + "/usr/bin/qemu-aarch64-static"
 
 

@@ -29,7 +29,7 @@ until grep -q ' died with code 0' "$log"; do [ $((patience -= 1)) -gt 0 ]; sleep
 
 @once
 def program():
-    archive = Archive(space(), "bookworm")
+    archive = Archive(space(), "bookworm", folder=space().folder("archive-systemd"))
     return archive.unpack("systemd-coredump", archive.newest("systemd-coredump")) + "/lib/systemd/systemd-coredump"
 
 
