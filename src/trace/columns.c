@@ -31,9 +31,12 @@ static const struct {
 	{ WS_KIND_TURN, AT(ws_rec_turn, stage_ns[WS_STAGE_TAIL]), WS_PREDICT_PART, 0 },
 	/* Each turn that moves WAL is one send; so are most of those that do not. */
 	{ WS_KIND_TURN, AT(ws_rec_turn, sends), WS_PREDICT_FIELD, AT(ws_rec_turn, turns) },
-	/* A standby that keeps up has flushed what it wrote and applied what it flushed. */
+	/* A standby that keeps up has written nearly what was sent, flushed what it wrote, and
+	 * applied what it had flushed at the reply before. */
+	{ WS_KIND_TURN, AT(ws_rec_turn, write_lsn), WS_PREDICT_FIELD, AT(ws_rec_turn, lsn_from) },
 	{ WS_KIND_TURN, AT(ws_rec_turn, flush_lsn), WS_PREDICT_FIELD, AT(ws_rec_turn, write_lsn) },
-	{ WS_KIND_TURN, AT(ws_rec_turn, apply_lsn), WS_PREDICT_FIELD, AT(ws_rec_turn, flush_lsn) },
+	{ WS_KIND_TURN, AT(ws_rec_turn, apply_lsn), WS_PREDICT_PREV_FIELD,
+	  AT(ws_rec_turn, flush_lsn) },
 	{ WS_KIND_TURN, AT(ws_rec_turn, flush_lag_us), WS_PREDICT_FIELD,
 	  AT(ws_rec_turn, write_lag_us) },
 	{ WS_KIND_TURN, AT(ws_rec_turn, apply_lag_us), WS_PREDICT_FIELD,
