@@ -43,6 +43,8 @@ BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 # libFuzzer programs, built by clang: `make fuzz`.
 FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/fuzz*.c))
+# What they are made of is compiled with the other tests, too, by either compiler. (server.c is a seed.)
+FUZZ_ALL := $(FUZZ_OBJ) $(FUZZ_BIN:%=%.o)
 # Tests that need root: built with the others, run by scripts/check alone.
 E2E_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/e2e/*_test.c))
 
@@ -113,7 +115,7 @@ $(BUILD)/tests/e2e/%: $(BUILD)/tests/e2e/%.o $(BUILD)/libwalscope.a
 	$(Q)$(CC) $(SANFLAGS) $(CFLAGS) $(LDFLAGS) $^ $(PKG_LIBS) -lcmocka -o $@
 
 bpf: $(SKEL)
-tests: $(UNIT_BIN) $(TOOL_BIN) $(E2E_BIN) $(BENCH_BIN)
+tests: $(UNIT_BIN) $(TOOL_BIN) $(E2E_BIN) $(BENCH_BIN) $(FUZZ_ALL)
 
 $(BUILD)/tests/fuzz/%_fuzz: $(BUILD)/tests/fuzz/%_fuzz.o $(FUZZ_OBJ) $(BUILD)/libwalscope.a
 	$(call say,LINK,$@)

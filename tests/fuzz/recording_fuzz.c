@@ -80,6 +80,8 @@ static void seal(uint8_t *data, size_t size)
 
 static void read_all(const char *path)
 {
+	static const uint32_t pid = 4001;
+	struct ws_reader_want want = { .narrow = true, .pids = &pid, .pid_count = 1 };
 	struct fuzz_show *show;
 	struct ws_reader *reader;
 	const struct ws_rec *rec;
@@ -99,9 +101,10 @@ static void read_all(const char *path)
 	}
 	ws_reader_torn(reader, why, sizeof(why));
 	fuzz_show_end(show);
-	/* By what headers say of the blocks alone. */
+	/* By what headers say of the blocks alone, and of others no more than who they are. */
+	ws_kinds_add(&want.kinds, WS_KIND_SESSION);
 	ws_reader_rewind(reader);
-	ws_reader_narrow(reader, 4001, false);
+	ws_reader_narrow(reader, &want);
 	while (ws_reader_next(reader, &rec, &err) > 0)
 		if (!ws_rec_valid(rec, rec->size, why, sizeof(why)))
 			abort();
