@@ -65,7 +65,7 @@ static struct {
 	uint8_t slot[1024], control[1024];
 	uint8_t statuses[FIXTURE_STATUS * FIXTURE_ENTRY];
 	char names[FIXTURE_STATUS][64], activities[FIXTURE_STATUS][256];
-} fixture_shared __attribute__((used, aligned(64)));
+} fixture_shared __attribute__((used, aligned(4096)));
 
 struct fixture {
 	struct ws_offsets off; /* of 15 */
@@ -318,6 +318,13 @@ static inline size_t fixture_stack_size(uint64_t sp)
 	return fixture_read(sp, room, sizeof(room)) & ~(size_t)7;
 }
 
+/* A dump has whole pages. */
+static inline void fixture_pages(Elf64_Phdr *phdr, const void *begin, const void *end)
+{
+	phdr->p_vaddr = (uint64_t)(uintptr_t)begin & ~4095ULL;
+	phdr->p_filesz = (((uint64_t)(uintptr_t)end + 4095) & ~4095ULL) - phdr->p_vaddr;
+}
+
 /* Where the process is said to be. A frame of its own, so that it has a name in the backtrace. */
 __attribute__((noinline)) static void fixture_dump(struct fixture *f)
 {
@@ -347,10 +354,8 @@ __attribute__((noinline)) static void fixture_dump(struct fixture *f)
 	phdrs[0].p_filesz = notes.len;
 	phdrs[1].p_vaddr = base;
 	phdrs[1].p_filesz = f->bare ? 0 : 4096;
-	phdrs[2].p_vaddr = (uint64_t)(uintptr_t)__start_core_fixture;
-	phdrs[2].p_filesz = (uint64_t)(__stop_core_fixture - __start_core_fixture);
-	phdrs[3].p_vaddr = (uint64_t)(uintptr_t)&fixture_shared;
-	phdrs[3].p_filesz = sizeof(fixture_shared);
+	fixture_pages(&phdrs[2], __start_core_fixture, __stop_core_fixture);
+	fixture_pages(&phdrs[3], &fixture_shared, &fixture_shared + 1);
 	phdrs[4].p_vaddr = sp;
 	f->stack_size = fixture_stack_size(sp);
 	phdrs[4].p_filesz = f->stack_size;
