@@ -164,10 +164,7 @@ class Lifecycle(LiveTest):
             server.receivewal("l_before_restart")
             before = int(server.wait_walsender("l_before_restart")["pid"])
             server.restart()
-            # A new postmaster, whose binary still has its probes: it is followed once walscope has seen it.
-            wait_for("the new postmaster to be followed", lambda: any(
-                event["event"] == "server" and event["pid"] == server.pid
-                for event in walscope.view(space(), "trace", record.file, status=3)))
+            walscope.wait_followed(space(), record.file, server.pid)
             server.receivewal("l_after_restart")
             after = int(server.wait_walsender("l_after_restart")["pid"])
         self.assertEqual(record.session(before)["exit"]["reason"], "shutdown")

@@ -260,7 +260,7 @@ class Privileges(LiveTest):
             walscope.wait_attached(process, server.pid)
             self.given_up(process, OTHER)
             server.restart()
-            walscope.wait_attached(process, server.pid)
+            walscope.wait_followed(space(), file, server.pid)
             server.replication_psql(["IDENTIFY_SYSTEM"], application="p_after")
             # A new file as well: nothing of it is planted yet.
             server.stop()
@@ -269,6 +269,7 @@ class Privileges(LiveTest):
             other.__dict__.update(server.__dict__, program=f"{server.program}.new")
             other.start()
             walscope.wait_attached(process, other.pid)
+            walscope.wait_followed(space(), file, other.pid)
             other.replication_psql(["IDENTIFY_SYSTEM"], application="p_new_file")
             process.signal(signal.SIGINT)
             process.expect(0)

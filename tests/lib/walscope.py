@@ -9,7 +9,7 @@ import signal
 import time
 
 from cluster import lsn
-from processes import Failure, parents, start_ticks
+from processes import Failure, parents, start_ticks, wait_for
 from traces import breakpoints, uprobe_links
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -73,6 +73,14 @@ def wait_attached(process, *postmasters, timeout=60.0):
         if time.monotonic() > deadline:
             raise Failure(f"{process.describe()}: no probes in {postmasters} within {timeout:g} s")
         time.sleep(0.01)
+
+
+def wait_followed(space, file, postmaster):
+    """Waits until a recorder follows a postmaster that began behind it. Where its binary was traced before,
+    the probes are there at once."""
+    wait_for(f"postmaster {postmaster} to be followed", lambda: any(
+        event["event"] == "server" and event["pid"] == postmaster
+        for event in view(space, "trace", file, status=3)))
 
 
 def start_record(space, file, *options, name="record", **more):
