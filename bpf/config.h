@@ -251,6 +251,15 @@ struct ws_offsets {
 	 * xlogrecovery.c (15 and later) */
 	__u32 xlog_replayed;
 	__u32 recovery_replayed;
+	/* MemoryContextData, memnodes.h: how much it has taken (13 and later), and its place in the
+	 * tree; what tells it from others of its name (11 and later) */
+	__u32 context_allocated;
+	__u32 context_parent;
+	__u32 context_first_child;
+	__u32 context_prev;
+	__u32 context_next;
+	__u32 context_name;
+	__u32 context_ident;
 };
 
 /* Addresses of variables in the file, 0 where not known. */

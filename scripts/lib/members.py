@@ -9,13 +9,15 @@ From the sources of the majors 10 to 18: replication/walsender_private.h, libpq/
 replication/slot.h, replication/logical.h, replication/output_plugin.h, replication/reorderbuffer.h,
 access/xlogreader.h, lib/stringinfo.h, storage/latch.h
 (storage/waiteventset.h from 18 on), storage/proc.h, storage/pg_shmem.h, access/transam.h,
-utils/backend_status.h (pgstat.h up to 13), and of files that keep theirs to themselves access/transam/xlog.c,
+utils/backend_status.h (pgstat.h up to 13), nodes/memnodes.h, and of files that keep theirs to themselves access/transam/xlog.c,
 access/transam/twophase.c, utils/hash/dynahash.c. 13, 15, 17 and 18 were held against debug information, with
 `scripts/layout-table --against`; of the slots (ReplicationSlot) the declarations of 11 and 14 were read, 10, 12 and 16
 are what their neighbours have in common. Of ReorderBuffer and ReorderBufferTXN the declarations of 16 and 18 were read, and
 the code of builds of 13, 15, 17 and 18 (UpdateDecodingStats, ReorderBufferSetRestartPoint,
-ReorderBufferGetOldestTXN); 14 is as 15. What is wrong here walscope slots does not believe: the server's own
-index has the size of its slots and of its prepared transactions, and another one refuses the layout.
+ReorderBufferGetOldestTXN); 14 is as 15. Of MemoryContextData the declarations of 10, 14, 15 and 18 were read; what a
+context's neighbours have to say of it (probe/contexts.h) tells at run time if another one is not so. What is wrong here
+walscope slots does not believe: the server's own index has the size of its slots and of its prepared transactions,
+and another one refuses the layout.
 """
 
 MAJORS = range(10, 19)
@@ -121,6 +123,11 @@ STRUCTURES = {
         ("st_state", "int"), ("st_appname", "pointer"), ("st_activity_raw", "pointer"),
         ("st_progress_command", "int", 13, None), ("st_progress_command_target", "uint32", 13, None),
         ("st_progress_param", "uint64[20]", 13, None),
+    ],
+    "MemoryContextData": [
+        ("type", "int"), ("isReset", "bool"), ("allowInCritSection", "bool"), ("mem_allocated", "uint64", 13, None),
+        ("methods", "pointer"), ("parent", "pointer"), ("firstchild", "pointer"), ("prevchild", "pointer"),
+        ("nextchild", "pointer"), ("name", "pointer"), ("ident", "pointer", 11, None),
     ],
     "XLogwrtResult": [("Write", "uint64"), ("Flush", "uint64")],
     "XLogCtlData": [
