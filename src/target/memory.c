@@ -8,6 +8,7 @@
 /* No page is smaller, and larger ones are multiples of it: a piece within it cannot straddle pages.
  */
 #define PAGE_MIN 4096
+#define BATCH	 256 /* pieces of one call; the kernel takes 1024 */
 
 bool ws_memory_read(uint32_t pid, uint64_t address, void *out, size_t size)
 {
@@ -78,4 +79,34 @@ long ws_memory_get_string(const struct ws_memory *memory, uint32_t pid, uint64_t
 	if (truncated)
 		*truncated = true;
 	return (long)size - 1;
+}
+
+/* Up to BATCH of them. */
+static bool read_batch(uint32_t pid, const struct ws_piece *pieces, size_t count)
+{
+	struct iovec local[BATCH], remote[BATCH];
+	size_t total = 0;
+	ssize_t n;
+
+	for (size_t i = 0; i < count; i++) {
+		local[i] = (struct iovec){ pieces[i].out, pieces[i].size };
+		remote[i] = (struct iovec){ (void *)(uintptr_t)pieces[i].address, pieces[i].size };
+		total += pieces[i].size;
+	}
+	n = process_vm_readv((pid_t)pid, local, count, remote, count, 0);
+	if (n >= 0 && (size_t)n != total)
+		errno = EFAULT;
+	return n >= 0 && (size_t)n == total;
+}
+
+bool ws_memory_get_many(const struct ws_memory *memory, uint32_t pid, const struct ws_piece *pieces,
+			size_t count)
+{
+	for (size_t i = 0; memory && i < count; i++)
+		if (!ws_memory_get(memory, pid, pieces[i].address, pieces[i].out, pieces[i].size))
+			return false;
+	for (size_t i = 0; !memory && i < count; i += BATCH)
+		if (!read_batch(pid, pieces + i, count - i < BATCH ? count - i : BATCH))
+			return false;
+	return true;
 }

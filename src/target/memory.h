@@ -40,4 +40,13 @@ bool ws_memory_get(const struct ws_memory *memory, uint32_t pid, uint64_t addres
 long ws_memory_get_string(const struct ws_memory *memory, uint32_t pid, uint64_t address, char *out,
 			  size_t size, bool *truncated);
 
+struct ws_piece {
+	uint64_t address;
+	void *out;
+	size_t size;
+};
+/* Many at once, of a running process as close to one moment as can be: all or nothing. */
+bool ws_memory_get_many(const struct ws_memory *memory, uint32_t pid, const struct ws_piece *pieces,
+			size_t count);
+
 #endif
