@@ -126,8 +126,9 @@ static bool field_valid(const struct ws_field *field, const struct ws_rec *rec, 
 
 	switch (field->type) {
 	case WS_FIELD_STRING:
-		if (!memchr(at, 0, field->size))
-			return unsound(why, why_size, "%s does not terminate", field->name);
+		for (unsigned int i = 0; i < field->count; i++)
+			if (!memchr(at + (size_t)i * field->size, 0, field->size))
+				return unsound(why, why_size, "%s does not terminate", field->name);
 		return true;
 	case WS_FIELD_TEXT:
 		if (!field->len_offset) {

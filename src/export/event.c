@@ -35,7 +35,13 @@ const char *ws_event_enum_name(const struct ws_field *field, uint64_t value)
 
 const char *ws_event_text(const struct ws_rec *rec, const struct ws_field *field, size_t *len)
 {
-	const char *at = (const char *)rec + field->offset;
+	return ws_event_text_at(rec, field, 0, len);
+}
+
+const char *ws_event_text_at(const struct ws_rec *rec, const struct ws_field *field, size_t index,
+			     size_t *len)
+{
+	const char *at = (const char *)rec + field->offset + index * field->size;
 	size_t room = field->size ? field->size : rec->size - field->offset;
 	uint32_t said;
 

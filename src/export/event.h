@@ -15,7 +15,11 @@ uint64_t ws_event_lsn(const struct ws_rec *rec);
 bool ws_event_duration(const struct ws_rec *rec, uint64_t *ns);
 /* The name of an ENUM field's value, NULL if it has none. */
 const char *ws_event_enum_name(const struct ws_field *field, uint64_t value);
-/* A STRING or TEXT field: not NUL-terminated, *len bytes. */
+/* A STRING or TEXT field, or element `index` of an array of STRINGs: not NUL-terminated, *len
+ * bytes.
+ */
+const char *ws_event_text_at(const struct ws_rec *rec, const struct ws_field *field, size_t index,
+			     size_t *len);
 const char *ws_event_text(const struct ws_rec *rec, const struct ws_field *field, size_t *len);
 /* PostgreSQL's packed SQLSTATE (MAKE_SQLSTATE, elog.h) as text. */
 const char *ws_event_sqlstate(uint32_t packed, char out[6]);

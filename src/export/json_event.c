@@ -50,7 +50,7 @@ static json_t *one_value(const struct ws_export *ex, const struct ws_rec *rec,
 		return json_integer((json_int_t)ws_field_load(field, rec, index));
 	case WS_FIELD_STRING:
 	case WS_FIELD_TEXT:
-		text = ws_event_text(rec, field, &len);
+		text = ws_event_text_at(rec, field, index, &len);
 		return ws_json_text(text, len);
 	default:
 		break;
@@ -74,36 +74,63 @@ static json_t *one_value(const struct ws_export *ex, const struct ws_rec *rec,
 	}
 }
 
-/* What JSON has no way to say, the pieces of a character and bytes of other encodings: "NAME_hex",
- * beside the text with marks in their place. */
-static void put_bytes(json_t *o, const struct ws_rec *rec, const struct ws_field *field, int *rc)
+static json_t *hex_of(const char *text, size_t len)
 {
 	static const char digits[] = "0123456789abcdef";
+	char *hex = malloc(2 * len + 1);
+	json_t *value;
+
+	if (!hex)
+		return NULL;
+	for (size_t i = 0; i < len; i++) {
+		hex[2 * i] = digits[(unsigned char)text[i] >> 4];
+		hex[2 * i + 1] = digits[(unsigned char)text[i] & 15];
+	}
+	value = json_stringn(hex, 2 * len);
+	free(hex);
+	return value;
+}
+
+static bool is_utf8(const char *text, size_t len)
+{
+	size_t i, n;
+
+	for (i = 0; i < len && (n = ws_text_utf8_len(text + i, len - i)) > 0; i += n)
+		;
+	return i == len;
+}
+
+/* What JSON has no way to say, the pieces of a character and bytes of other encodings: "NAME_hex",
+ * beside the text with marks in their place; of an array all of it, if any. */
+static void put_bytes(json_t *o, const struct ws_rec *rec, const struct ws_field *field, int *rc)
+{
 	char key[64];
-	size_t len, i, n;
+	size_t len;
 	const char *text;
-	char *hex;
+	bool needed = false;
+	json_t *array;
 
 	if ((field->type != WS_FIELD_STRING && field->type != WS_FIELD_TEXT) ||
 	    !ws_field_known(field, rec))
 		return;
-	text = ws_event_text(rec, field, &len);
-	for (i = 0; i < len && (n = ws_text_utf8_len(text + i, len - i)) > 0; i += n)
-		;
-	if (i == len)
-		return;
-	hex = malloc(2 * len);
-	if (!hex) {
-		*rc = -1;
-		return;
+	for (size_t i = 0; i < field->count && !needed; i++) {
+		text = ws_event_text_at(rec, field, i, &len);
+		needed = !is_utf8(text, len);
 	}
-	for (i = 0; i < len; i++) {
-		hex[2 * i] = digits[(unsigned char)text[i] >> 4];
-		hex[2 * i + 1] = digits[(unsigned char)text[i] & 15];
-	}
+	if (!needed)
+		return;
 	snprintf(key, sizeof(key), "%s_hex", field->name);
-	ws_json_put(o, key, json_stringn(hex, 2 * len), rc);
-	free(hex);
+	if (field->count == 1) {
+		text = ws_event_text(rec, field, &len);
+		ws_json_put(o, key, hex_of(text, len), rc);
+		return;
+	}
+	array = json_array();
+	for (size_t i = 0; i < field->count; i++) {
+		text = ws_event_text_at(rec, field, i, &len);
+		ws_json_append(array, hex_of(text, len), rc);
+	}
+	ws_json_put(o, key, array, rc);
 }
 
 /* What makes the record whole for whoever makes one of it again. */

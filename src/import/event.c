@@ -151,9 +151,7 @@ static bool take_field(struct ws_events *e, const struct ws_field *field, const 
 		*beyond = true;
 	if (!hex)
 		return ws_import_value(field, value, &e->mono, &e->rec, why);
-	return ws_import_hex(hex, &e->bytes, why) &&
-	       ws_import_text(field, e->bytes.data ? e->bytes.data : "", e->bytes.len, &e->rec,
-			      why);
+	return ws_import_bytes(field, hex, &e->bytes, &e->rec, why);
 }
 
 static bool take_fields(struct ws_events *e, const json_t *line, char why[WS_IMPORT_WHY])

@@ -42,10 +42,9 @@ uint64_t ws_import_mono_of(const struct ws_import_mono *mono, int64_t wall_ns);
 bool ws_import_value(const struct ws_field *field, const json_t *value,
 		     const struct ws_import_mono *time, struct ws_rec *rec,
 		     char why[WS_IMPORT_WHY]);
-/* A string, or its bytes in hexadecimal, behind `field` in the record. */
-bool ws_import_text(const struct ws_field *field, const char *text, size_t len, struct ws_rec *rec,
-		    char why[WS_IMPORT_WHY]);
-bool ws_import_hex(const json_t *value, struct ws_buf *bytes, char why[WS_IMPORT_WHY]);
+/* The same of what JSON has no way to say, whose bytes stand in hexadecimal beside it. */
+bool ws_import_bytes(const struct ws_field *field, const json_t *value, struct ws_buf *bytes,
+		     struct ws_rec *rec, char why[WS_IMPORT_WHY]);
 /* "PID.STARTTICKS" */
 bool ws_import_session_id(const char *text, uint32_t *pid, uint64_t *ticks);
 

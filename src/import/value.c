@@ -164,16 +164,24 @@ static bool one_value(const struct ws_field *field, const json_t *value,
 	}
 }
 
+static bool is_array_of(const struct ws_field *field, const json_t *value)
+{
+	return json_is_array(value) && json_array_size(value) <= field->count;
+}
+
 static bool array_value(const struct ws_field *field, const json_t *value, struct ws_rec *rec,
 			char why[WS_IMPORT_WHY])
 {
 	uint64_t number;
 
-	if (!json_is_object(value))
-		return wrong(why, "%s: not an object", field->name);
-	for (unsigned int i = 0; i < field->count && i < field->name_count; i++) {
-		const json_t *item =
-			field->names[i] ? json_object_get(value, field->names[i]) : NULL;
+	if (field->names ? !json_is_object(value) : !is_array_of(field, value))
+		return wrong(why, "%s: not %s", field->name,
+			     field->names ? "an object" : "an array of as many");
+	for (unsigned int i = 0; i < field->count && (!field->names || i < field->name_count);
+	     i++) {
+		const json_t *item = !field->names     ? json_array_get(value, i)
+				     : field->names[i] ? json_object_get(value, field->names[i])
+						       : NULL;
 
 		if (!item || json_is_null(item))
 			continue;
@@ -185,8 +193,8 @@ static bool array_value(const struct ws_field *field, const json_t *value, struc
 	return true;
 }
 
-bool ws_import_text(const struct ws_field *field, const char *text, size_t len, struct ws_rec *rec,
-		    char why[WS_IMPORT_WHY])
+static bool put_text(const struct ws_field *field, unsigned int index, const char *text, size_t len,
+		     struct ws_rec *rec, char why[WS_IMPORT_WHY])
 {
 	bool counted = field->type == WS_FIELD_TEXT && field->len_offset;
 	size_t room = field->type == WS_FIELD_STRING ? field->size - 1U
@@ -198,7 +206,7 @@ bool ws_import_text(const struct ws_field *field, const char *text, size_t len, 
 		return wrong(why, "%s: %zu bytes, where %zu have room", field->name, len, room);
 	if (!counted && memchr(text, 0, len))
 		return wrong(why, "%s: holds a NUL", field->name);
-	memcpy((char *)rec + field->offset, text, len);
+	memcpy((char *)rec + field->offset + (size_t)index * field->size, text, len);
 	ws_field_mark(field, rec);
 	if (field->type == WS_FIELD_STRING)
 		return true;
@@ -219,7 +227,7 @@ static int nibble(char c)
 					    : -1;
 }
 
-bool ws_import_hex(const json_t *value, struct ws_buf *bytes, char why[WS_IMPORT_WHY])
+static bool take_hex(const json_t *value, struct ws_buf *bytes, char why[WS_IMPORT_WHY])
 {
 	const char *text = json_string_value(value);
 	size_t len = text ? json_string_length(value) : 0;
@@ -240,16 +248,52 @@ bool ws_import_hex(const json_t *value, struct ws_buf *bytes, char why[WS_IMPORT
 	return true;
 }
 
+/* An array of STRINGs; `bytes`: of what JSON has no way to say (event.c). */
+static bool texts_value(const struct ws_field *field, const json_t *value, struct ws_buf *bytes,
+			struct ws_rec *rec, char why[WS_IMPORT_WHY])
+{
+	if (!is_array_of(field, value))
+		return wrong(why, "%s: not an array of as many", field->name);
+	for (unsigned int i = 0; i < json_array_size(value); i++) {
+		const json_t *item = json_array_get(value, i);
+		const char *text = json_string_value(item);
+		size_t len = text ? json_string_length(item) : 0;
+
+		if (!text)
+			return wrong(why, "%s: not strings", field->name);
+		if (bytes && !take_hex(item, bytes, why))
+			return false;
+		if (bytes) {
+			text = bytes->data ? bytes->data : "";
+			len = bytes->len;
+		}
+		if (!put_text(field, i, text, len, rec, why))
+			return false;
+	}
+	return true;
+}
+
+bool ws_import_bytes(const struct ws_field *field, const json_t *value, struct ws_buf *bytes,
+		     struct ws_rec *rec, char why[WS_IMPORT_WHY])
+{
+	if (field->count > 1)
+		return texts_value(field, value, bytes, rec, why);
+	return take_hex(value, bytes, why) &&
+	       put_text(field, 0, bytes->data ? bytes->data : "", bytes->len, rec, why);
+}
+
 bool ws_import_value(const struct ws_field *field, const json_t *value,
 		     const struct ws_import_mono *time, struct ws_rec *rec, char why[WS_IMPORT_WHY])
 {
 	uint64_t number;
 
+	if (field->type == WS_FIELD_STRING && field->count > 1)
+		return texts_value(field, value, NULL, rec, why);
 	if (field->type == WS_FIELD_STRING || field->type == WS_FIELD_TEXT) {
 		if (!json_is_string(value))
 			return wrong(why, "%s: not a string", field->name);
-		return ws_import_text(field, json_string_value(value), json_string_length(value),
-				      rec, why);
+		return put_text(field, 0, json_string_value(value), json_string_length(value), rec,
+				why);
 	}
 	if (field->count > 1)
 		return array_value(field, value, rec, why);

@@ -49,7 +49,8 @@ static void amend(struct random_recs *random, const struct ws_field *field, unio
 		return;
 	switch (field->type) {
 	case WS_FIELD_STRING:
-		at[random_next(random) % field->size] = '\0';
+		for (unsigned int i = 0; i < field->count; i++)
+			at[i * field->size + random_next(random) % field->size] = '\0';
 		break;
 	case WS_FIELD_TEXT:
 		value = rec->h.size - field->offset;
