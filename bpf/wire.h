@@ -55,7 +55,8 @@ enum ws_kind {
 	WS_KIND_CGROUP = 75,   /* the CPU quota that a session's process has */
 	WS_KIND_HOLDER = 76,   /* whose open transaction holds a logical session's slot back */
 	WS_KIND_COPY = 77,     /* how far a COPY is, by the server's own account */
-	WS_KIND_COLLECTOR_LAST = WS_KIND_COPY,
+	WS_KIND_MEMORY = 78,   /* the memory contexts of a session's process */
+	WS_KIND_COLLECTOR_LAST = WS_KIND_MEMORY,
 	WS_KIND_MAX = 128,
 };
 
@@ -751,6 +752,46 @@ struct ws_rec_copy {
 	__u64 bytes;	 /* of them, as they are sent: without the protocol's own */
 };
 
+#define WS_CONTEXTS	    8  /* names that are told */
+#define WS_CONTEXT_NAME_LEN 48 /* longer names are cut */
+
+enum ws_memory_valid {
+	WS_MEMORY_BYTES = 1 << 0,    /* sizes: 13 and later */
+	WS_MEMORY_REORDER = 1 << 1,  /* there is a reorder buffer, and its size is known */
+	WS_MEMORY_WORK_MEM = 1 << 2, /* 13 and later */
+	WS_MEMORY_IDENTS = 1 << 3,   /* 11 and later; not with --redact, as they may hold SQL */
+};
+
+/* flags of WS_KIND_MEMORY */
+enum ws_memory_flags {
+	WS_MEMORY_CUT = 1 << 0, /* there are more contexts than were looked at */
+};
+
+/*
+ * The tree of memory contexts below TopMemoryContext (MemoryContextData): what each has taken from
+ * malloc, free space in it included, as pg_backend_memory_contexts.total_bytes says. Contexts of
+ * one name are told as one; of the names those that take most themselves, without the contexts in
+ * them, or if sizes are not known those with most contexts. Taken about once a second, if something
+ * changed; never of a tree that changed while it was read.
+ */
+struct ws_rec_memory {
+	struct ws_rec h;	  /* the session; no number of its sequence */
+	__u64 total_bytes;	  /* all */
+	__u64 reorder_bytes;	  /* "ReorderBuffer" and what is in it: changes gathered */
+	__u64 cache_bytes;	  /* "CacheMemoryContext" and what is in it: system caches */
+	__u64 work_mem_bytes;	  /* logical_decoding_work_mem, which changes shall not exceed */
+	__u32 contexts;		  /* how many, of all names */
+	__u32 valid;		  /* enum ws_memory_valid */
+	__u64 own[WS_CONTEXTS];	  /* without the contexts in them */
+	__u64 whole[WS_CONTEXTS]; /* with them; those of the same name in one another once */
+	__u32 counts[WS_CONTEXTS];
+	char names[WS_CONTEXTS][WS_CONTEXT_NAME_LEN];	/* "": there are no more */
+	char parents[WS_CONTEXTS][WS_CONTEXT_NAME_LEN]; /* what the largest of them is in */
+	/* What tells the largest of them from others of its name (an index, a statement), cut; "":
+	 * nothing does. */
+	char idents[WS_CONTEXTS][WS_NAME_LEN];
+};
+
 enum ws_progress_valid {
 	WS_PROGRESS_TOTAL = 1 << 0,
 };
@@ -924,6 +965,9 @@ _Static_assert(sizeof(struct ws_rec_holder) == 64 + 4 * WS_NAME_LEN, "wire forma
 _Static_assert(sizeof(struct ws_rec_cgroup) == 48 + WS_CGROUP_LEN, "wire format");
 _Static_assert(sizeof(struct ws_rec_progress) == 64, "wire format");
 _Static_assert(sizeof(struct ws_rec_copy) == 48, "wire format");
+_Static_assert(sizeof(struct ws_rec_memory) ==
+		       72 + WS_CONTEXTS * (20 + 2 * WS_CONTEXT_NAME_LEN + WS_NAME_LEN),
+	       "wire format");
 _Static_assert(WS_CLUSTER_SHORT_SIZE == 64 + WS_SYNC_NAMES_LEN, "wire format");
 _Static_assert(sizeof(struct ws_rec_cluster) == WS_CLUSTER_SHORT_SIZE + 16 + WS_NAME_LEN,
 	       "wire format");

@@ -284,6 +284,43 @@ static const struct ws_field copy_fields[] = {
 	NUMBER(UINT, ws_rec_copy, bytes, "bytes"),
 };
 
+static const char *const memory_flags[] = { "cut" };
+static const char *const memory_valid[] = { "bytes", "reorder", "work_mem", "idents" };
+
+/* Of each name that is told. */
+#define EACH(kind, member, json)                                                    \
+	{                                                                           \
+		.name = json, .type = WS_FIELD_##kind,                              \
+		.offset = offsetof(struct ws_rec_memory, member),                   \
+		.size = MEMBER_SIZE(ws_rec_memory, member[0]), .count = WS_CONTEXTS \
+	}
+#define EACH_IF(kind, member, json, bit)                                             \
+	{                                                                            \
+		.name = json, .type = WS_FIELD_##kind,                               \
+		.offset = offsetof(struct ws_rec_memory, member),                    \
+		.size = MEMBER_SIZE(ws_rec_memory, member[0]), .count = WS_CONTEXTS, \
+		.valid_offset = offsetof(struct ws_rec_memory, valid),               \
+		.valid_size = MEMBER_SIZE(ws_rec_memory, valid), .valid_mask = bit   \
+	}
+
+static const struct ws_field memory_fields[] = {
+#define IF(member, json, bit) NUMBER_IF(UINT, ws_rec_memory, member, json, valid, bit)
+	NAMED(FLAGS, ws_rec_memory, h.flags, "flags", memory_flags),
+	IF(total_bytes, "total_bytes", WS_MEMORY_BYTES),
+	IF(reorder_bytes, "reorder_bytes", WS_MEMORY_REORDER),
+	IF(cache_bytes, "cache_bytes", WS_MEMORY_BYTES),
+	IF(work_mem_bytes, "work_mem_bytes", WS_MEMORY_WORK_MEM),
+	NUMBER(UINT, ws_rec_memory, contexts, "contexts"),
+	HIDDEN_FLAGS(ws_rec_memory, valid, "valid", memory_valid),
+	EACH_IF(UINT, own, "largest_bytes", WS_MEMORY_BYTES),
+	EACH_IF(UINT, whole, "largest_whole_bytes", WS_MEMORY_BYTES),
+	EACH(UINT, counts, "largest_counts"),
+	EACH(STRING, names, "largest_names"),
+	EACH(STRING, parents, "largest_in"),
+	EACH_IF(STRING, idents, "largest_idents", WS_MEMORY_IDENTS),
+#undef IF
+};
+
 static const struct ws_field cgroup_fields[] = {
 	NUMBER(UINT, ws_rec_cgroup, quota_us, "quota_us"),
 	NUMBER(UINT, ws_rec_cgroup, period_us, "period_us"),
@@ -799,6 +836,11 @@ static const struct ws_kind_info kinds[] = {
 	  .help = "how far a COPY is, as the server says",
 	  SIZE(sizeof(struct ws_rec_copy)),
 	  FIELDS(copy_fields) },
+	{ .kind = WS_KIND_MEMORY,
+	  .name = "memory",
+	  .help = "the memory contexts of a session's process",
+	  SIZE(sizeof(struct ws_rec_memory)),
+	  FIELDS(memory_fields) },
 };
 
 /* Of which kinds: bits would not reach. */

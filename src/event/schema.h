@@ -71,7 +71,8 @@ const struct ws_kind_info *ws_kind_by_name(const char *name);
 static inline bool ws_kind_is_sampled(uint16_t kind)
 {
 	return (kind >= WS_KIND_SOCKET && kind <= WS_KIND_DECODING) || kind == WS_KIND_PROGRESS ||
-	       kind == WS_KIND_CGROUP || kind == WS_KIND_HOLDER || kind == WS_KIND_COPY;
+	       kind == WS_KIND_CGROUP || kind == WS_KIND_HOLDER || kind == WS_KIND_COPY ||
+	       kind == WS_KIND_MEMORY;
 }
 /*
  * What JSON says of a record's head besides the contract's own keys, so that the record can be made

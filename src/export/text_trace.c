@@ -591,6 +591,28 @@ static void print_copy(struct line *l, const struct ws_rec *rec)
 	add(l, "%s rows, %s", ws_count_format(r->rows, rows), ws_bytes_format(r->bytes, bytes));
 }
 
+static void print_memory(struct line *l, const struct ws_rec *rec)
+{
+	const struct ws_rec_memory *r = (const void *)rec;
+	char bytes[WS_BYTES_TEXT];
+
+	add(l, "%u contexts", r->contexts);
+	if (rec->flags & WS_MEMORY_CUT)
+		add(l, " and more");
+	if (r->valid & WS_MEMORY_BYTES)
+		add(l, ", %s", ws_bytes_format(r->total_bytes, bytes));
+	if (r->valid & WS_MEMORY_REORDER)
+		add(l, ", of which reorder buffer %s", ws_bytes_format(r->reorder_bytes, bytes));
+	for (size_t i = 0; i < WS_CONTEXTS && r->names[i][0]; i++) {
+		add(l, i ? ", " : ": ");
+		add_text(l, r->names[i], strlen(r->names[i]));
+		if (r->valid & WS_MEMORY_BYTES)
+			add(l, " %s", ws_bytes_format(r->own[i], bytes));
+		else
+			add(l, " (%u)", r->counts[i]);
+	}
+}
+
 static void print_progress(struct line *l, const struct ws_rec *rec)
 {
 	const struct ws_rec_progress *r = (const void *)rec;
@@ -653,6 +675,7 @@ static const struct printer {
 	{ WS_KIND_CGROUP, WS_COLOR_DIM, true, print_cgroup },
 	{ WS_KIND_HOLDER, WS_COLOR_DIM, true, print_holder },
 	{ WS_KIND_COPY, WS_COLOR_DIM, true, print_copy },
+	{ WS_KIND_MEMORY, WS_COLOR_DIM, true, print_memory },
 };
 
 static const struct printer *find_printer(uint16_t kind)

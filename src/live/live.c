@@ -139,9 +139,10 @@ static int once_a_second(struct ws_live *live, uint64_t since_ns)
 	if (reconcile(live) || report_untold(live, since_ns))
 		return -1;
 	if (ws_live_emit_clusters(live) || ws_live_emit_backups(live) ||
-	    ws_live_emit_copies(live) || ws_live_emit_samples(live, false))
+	    ws_live_emit_copies(live) || ws_live_emit_samples(live, false) ||
+	    ws_live_emit_decoding(live))
 		return -1;
-	return ws_live_emit_decoding(live);
+	return ws_live_emit_memories(live);
 }
 
 static int drain_until_stopped(struct ws_live *live, uint64_t start_ns, struct ws_error *err)
@@ -441,6 +442,7 @@ static void tear_down(struct ws_live *live)
 	ws_live_decoding_deinit(live);
 	ws_live_backups_deinit(live);
 	ws_live_copies_deinit(live);
+	ws_live_memories_deinit(live);
 	ws_live_waits_deinit(live);
 }
 

@@ -109,6 +109,8 @@ struct ws_live {
 	bool backups_failed;	    /* memory ran out */
 	struct ws_rec_copy *copies; /* copies.c: as last seen */
 	size_t copy_count;
+	struct ws_memory_told *memories; /* memories.c: those that run */
+	size_t memory_count, memory_cap;
 	struct ws_waits *waits; /* waits.c */
 	bool scan_failed;	/* the last one */
 	bool complete;		/* no further server can come: nothing is looked for any more */
@@ -194,6 +196,14 @@ int ws_live_emit_samples(struct ws_live *live, bool fresh);
 /* A process whose stop or whose going on a record tells is not found out about once more. */
 void ws_live_note_stop(struct ws_live *live, const struct ws_rec_signal *signal);
 void ws_live_samples_deinit(struct ws_live *live);
+/* The last sample of a session; NULL: there is none. */
+const struct ws_rec_sample *ws_live_sample(const struct ws_live *live, uint32_t pid,
+					   uint64_t start_ns);
+
+/* memories.c: the memory contexts of sessions' processes, when a look is due (looks.h) and they
+ * have changed; as above. */
+int ws_live_emit_memories(struct ws_live *live);
+void ws_live_memories_deinit(struct ws_live *live);
 
 /* decoding.c: what logical sessions have decoded and hold, if it changed. */
 int ws_live_emit_decoding(struct ws_live *live);

@@ -244,6 +244,17 @@ void ws_live_note_stop(struct ws_live *live, const struct ws_rec_signal *signal)
 		row->stop_signalled = signal->signal == SIGSTOP;
 }
 
+const struct ws_rec_sample *ws_live_sample(const struct ws_live *live, uint32_t pid,
+					   uint64_t start_ns)
+{
+	struct ws_sampled key = { 0 }, *row;
+
+	key.taken.sample.h.pid = pid;
+	key.taken.sample.h.start_ns = start_ns;
+	row = last_of(live, &key);
+	return row ? &row->taken.sample : NULL;
+}
+
 void ws_live_samples_deinit(struct ws_live *live)
 {
 	free(live->samples);

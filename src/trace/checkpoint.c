@@ -284,6 +284,12 @@ static int on_decoding(struct kept *k, const struct ws_rec *rec)
 	return 0;
 }
 
+static int on_memory(struct kept *k, const struct ws_rec *rec)
+{
+	TAKE(&k->last.memory, rec);
+	return 0;
+}
+
 static int (*const handlers[WS_KIND_MAX])(struct kept *k, const struct ws_rec *rec) = {
 	[WS_KIND_SESSION] = on_session,
 	[WS_KIND_READY] = on_ready,
@@ -303,6 +309,7 @@ static int (*const handlers[WS_KIND_MAX])(struct kept *k, const struct ws_rec *r
 	[WS_KIND_SAMPLE] = on_sample,
 	[WS_KIND_BLOCKED] = on_blocked,
 	[WS_KIND_DECODING] = on_decoding,
+	[WS_KIND_MEMORY] = on_memory,
 };
 
 static int feed_session(struct ws_checkpoint *c, const struct ws_rec *rec)

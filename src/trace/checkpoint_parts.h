@@ -39,6 +39,7 @@ struct lasts {
 	struct ws_rec_sample sample;
 	struct ws_rec_blocked blocked;
 	struct ws_rec_decoding decoding;
+	struct ws_rec_memory memory;
 	struct ws_rec_backup backup;
 	struct ws_rec_turn turn, reply;
 	struct ws_rec_error error; /* a FATAL or COMMERROR */

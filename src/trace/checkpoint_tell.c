@@ -24,11 +24,12 @@ static int tell_last(const struct telling *t, const struct ws_rec *rec)
 {
 	union {
 		struct ws_rec h;
-		char room[sizeof(struct ws_rec_server)];
+		char room[sizeof(struct ws_rec_memory)];
 	} again;
 
-	_Static_assert(sizeof(struct ws_rec_server) > sizeof(struct ws_rec_cluster), "room");
-	_Static_assert(sizeof(struct ws_rec_server) > sizeof(struct ws_rec_error), "room");
+	_Static_assert(sizeof(struct ws_rec_memory) > sizeof(struct ws_rec_server), "room");
+	_Static_assert(sizeof(struct ws_rec_memory) > sizeof(struct ws_rec_cluster), "room");
+	_Static_assert(sizeof(struct ws_rec_memory) > sizeof(struct ws_rec_error), "room");
 	if (!rec->kind || rec->size > sizeof(again))
 		return 0;
 	memcpy(&again, rec, rec->size);
@@ -228,6 +229,8 @@ static int tell_session(const struct telling *t, const struct kept *k)
 		rc = tell_last(t, &k->last.sample.h);
 	if (!rc)
 		rc = tell_last(t, &k->last.decoding.h);
+	if (!rc)
+		rc = tell_last(t, &k->last.memory.h);
 	if (!rc)
 		rc = tell_last(t, &k->last.blocked.h);
 	return rc ? rc : tell_end(t, k);

@@ -4,7 +4,8 @@
 import collections
 
 # Made by the collector: they have no number in a session's sequence.
-UNNUMBERED = {"server", "gap", "clock", "stop", "note", "socket", "sample", "blocked", "decoding", "cluster"}
+UNNUMBERED = {"server", "gap", "clock", "stop", "note", "socket", "sample", "blocked", "decoding", "cluster",
+              "progress", "cgroup", "holder", "copy", "memory"}
 
 
 def by_kind(events):

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "live/changed.h"
+#include "live/looks.h"
 #include "target/usage.h"
 
 static struct ws_rec_socket at_rest(void)
@@ -134,10 +135,119 @@ static void a_quota_of_the_first_version_counts_as_well(void **state)
 	assert_int_equal(groups.period_us, 100000);
 }
 
+/* -- when to look at its memory */
+
+#define SECOND 1000000000ULL
+
+/* Looks once a second at one that has run since, as long as asked; returns how many looks were due.
+ */
+static unsigned int look_for(struct ws_looks *looks, struct ws_look_at *at, unsigned int seconds,
+			     bool news)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < seconds; i++) {
+		at->now_ns += SECOND;
+		at->run_ns += 1000;
+		if (!ws_look_is_due(looks, at))
+			continue;
+		ws_look_taken(looks, at, at->now_ns + 100000, news);
+		count++;
+	}
+	return count;
+}
+
+static struct ws_look_at first_look(void)
+{
+	return (struct ws_look_at){ .now_ns = 5 * SECOND, .sampled = true, .private_bytes = 4096 };
+}
+
+static void what_changes_is_looked_at_each_second(void **state)
+{
+	struct ws_look_at at = first_look();
+	struct ws_looks looks = { 0 };
+
+	(void)state;
+	assert_true(ws_look_is_due(&looks, &at));
+	assert_int_equal(look_for(&looks, &at, 20, true), 20);
+	at.now_ns += SECOND / 2;
+	at.run_ns++;
+	assert_false(ws_look_is_due(&looks, &at));
+}
+
+static void what_does_not_change_is_looked_at_each_eight_seconds(void **state)
+{
+	struct ws_look_at at = first_look();
+	struct ws_looks looks = { 0 };
+
+	(void)state;
+	look_for(&looks, &at, 30, false);
+	assert_int_equal(look_for(&looks, &at, 80, false), 10);
+	/* And each second again as soon as there is something new. */
+	assert_true(look_for(&looks, &at, 8, true) > 0);
+	assert_int_equal(look_for(&looks, &at, 5, true), 5);
+}
+
+static void what_has_not_run_is_not_looked_at(void **state)
+{
+	struct ws_look_at at = first_look();
+	struct ws_looks looks = { 0 };
+
+	(void)state;
+	ws_look_taken(&looks, &at, at.now_ns, true);
+	at.now_ns += 3600 * SECOND;
+	at.does++;
+	assert_false(ws_look_is_due(&looks, &at));
+	at.run_ns++;
+	assert_true(ws_look_is_due(&looks, &at));
+	/* Of which it is not known may have. */
+	at.run_ns--;
+	at.sampled = false;
+	assert_true(ws_look_is_due(&looks, &at));
+}
+
+static void what_moves_is_looked_at_before_its_time(void **state)
+{
+	struct ws_look_at at = first_look(), moved;
+	struct ws_looks looks = { 0 };
+
+	(void)state;
+	look_for(&looks, &at, 30, false);
+	at = looks.last;
+	at.now_ns += 2 * SECOND;
+	at.run_ns++;
+	assert_false(ws_look_is_due(&looks, &at));
+	moved = at;
+	moved.private_bytes += 4096;
+	assert_true(ws_look_is_due(&looks, &moved));
+	moved = at;
+	moved.does ^= 1;
+	assert_true(ws_look_is_due(&looks, &moved));
+}
+
+static void looks_take_a_hundredth_of_the_time(void **state)
+{
+	struct ws_look_at at = first_look();
+	struct ws_looks looks = { 0 };
+
+	(void)state;
+	ws_look_taken(&looks, &at, at.now_ns + SECOND / 20, true);
+	at.run_ns++;
+	at.now_ns += 4 * SECOND;
+	assert_false(ws_look_is_due(&looks, &at));
+	at.now_ns += 2 * SECOND;
+	assert_true(ws_look_is_due(&looks, &at));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_changes_is_looked_at_each_second),
+		cmocka_unit_test(what_does_not_change_is_looked_at_each_eight_seconds),
+		cmocka_unit_test(what_has_not_run_is_not_looked_at),
+		cmocka_unit_test(what_moves_is_looked_at_before_its_time),
+		cmocka_unit_test(looks_take_a_hundredth_of_the_time),
 		TEST(ages_and_smoothed_times_alone_are_no_change),
 		TEST(silence_is_told_every_five_seconds_while_data_is_on_its_way),
 		TEST(a_sample_changes_with_any_value),

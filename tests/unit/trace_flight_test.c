@@ -22,9 +22,10 @@
 #include "trace/flight.h"
 #include "trace/freeze.h"
 
-#define SECOND	1000000000ULL
-#define MIB	(1024ULL * 1024)
-#define COMMAND "START_REPLICATION SLOT \"s1\" 0/5000000 TIMELINE 1"
+#define SECOND	 1000000000ULL
+#define MIB	 (1024ULL * 1024)
+#define CONTEXTS 33
+#define COMMAND	 "START_REPLICATION SLOT \"s1\" 0/5000000 TIMELINE 1"
 
 struct said {
 	char line[8][200];
@@ -98,6 +99,21 @@ static void play_clock(struct fixture *f, uint64_t now_ns)
 	add(f, &clock.h);
 }
 
+/* Of the idle one, which never changes again. */
+static void play_memory(struct fixture *f)
+{
+	struct ws_rec_memory r = { .h = { .size = sizeof(r),
+					  .kind = WS_KIND_MEMORY,
+					  .pid = f->idle.pid,
+					  .time_ns = f->idle.now_ns,
+					  .start_ns = f->idle.start_ns,
+					  .server = f->idle.server },
+				   .contexts = CONTEXTS,
+				   .names = { "TopMemoryContext" } };
+
+	add(f, &r.h);
+}
+
 /* Who is there from the start: one that streams, one that is idle. */
 static void play_start(struct fixture *f)
 {
@@ -117,6 +133,7 @@ static void play_start(struct fixture *f)
 	ws_tape_command(&f->idle, "IDENTIFY_SYSTEM");
 	f->idle.now_ns += 1000;
 	ws_tape_end(&f->idle, WS_COMMAND_DONE);
+	play_memory(f);
 }
 
 /* Nothing happens for so long. */
@@ -330,7 +347,7 @@ static void on_command(void *arg, const struct ws_session *session,
 	snprintf(seen->text, sizeof(seen->text), "%.*s", (int)command->text_len, command->text);
 }
 
-/* Identity, command and positions of the two that began in a segment that is gone. */
+/* Identity, command, positions and memory of the two that began in a segment that is gone. */
 static void expect_known(const struct fixture *f, const char *path)
 {
 	struct seen seen = { 0 };
@@ -340,10 +357,15 @@ static void expect_known(const struct fixture *f, const char *path)
 	const struct ws_session *session;
 	const struct ws_rec *rec;
 	uint64_t last = 0, begun = 0;
-	size_t i;
+	size_t i, memories = 0;
 
 	while (ws_reader_next(reader, &rec, NULL) > 0) {
 		assert_int_equal(ws_model_feed(model, rec), 0);
+		if (rec->kind == WS_KIND_MEMORY) {
+			assert_int_equal(rec->pid, 4002);
+			assert_int_equal(((const struct ws_rec_memory *)rec)->contexts, CONTEXTS);
+			memories++;
+		}
 		last = rec->time_ns > last ? rec->time_ns : last;
 	}
 	expect_whole(reader);
@@ -364,6 +386,7 @@ static void expect_known(const struct fixture *f, const char *path)
 	session = session_of(model, 4002);
 	assert_non_null(session);
 	assert_int_equal(session->state, WS_STATE_IDLE);
+	assert_int_equal(memories, 1);
 	assert_int_equal(ws_model_lost(model), 0);
 	ws_model_free(model);
 	ws_reader_free(reader);
