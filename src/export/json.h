@@ -45,6 +45,9 @@ int ws_json_slots(struct ws_export *ex, const struct ws_slots_report *report);
 int ws_json_symbols(struct ws_export *ex, const struct ws_symbol_report *report);
 /* The shared array; null if it was not looked at. */
 json_t *ws_json_walsenders(const struct ws_show *show, int *rc);
+/* What is known of a process's memory over time, and of its contexts, into an object. */
+void ws_json_put_memory(json_t *o, const struct ws_export *ex, const struct ws_story *story,
+			int *rc);
 int ws_json_show(struct ws_export *ex, const struct ws_show *show);
 int ws_json_explained(struct ws_export *ex, const struct ws_explained *explained);
 

@@ -287,15 +287,18 @@ static json_t *fact_value(const struct ws_show_fact *fact)
 	}
 }
 
-static json_t *memory(const struct ws_show *show, int *rc)
+static json_t *memory(const struct ws_export *ex, const struct ws_show *show, int *rc)
 {
+	bool over_time = ws_show_has_memory_over_time(show);
 	json_t *o;
 
-	if (!show->has_memory)
+	if (!show->has_memory && !over_time)
 		return json_null();
 	o = json_object();
 	for (size_t i = 0; i < show->memory_count; i++)
 		ws_json_put(o, show->memory[i].name, fact_value(&show->memory[i]), rc);
+	if (over_time)
+		ws_json_put_memory(o, ex, show->story, rc);
 	return o;
 }
 
@@ -356,7 +359,7 @@ int ws_json_show(struct ws_export *ex, const struct ws_show *show)
 	ws_json_put(o, "states", states_object(s->state_ns, &rc), &rc);
 	put_story(o, ex, show, &rc);
 	ws_json_put(o, "last_events", events(ex, show, &rc), &rc);
-	ws_json_put(o, "memory", memory(show, &rc), &rc);
+	ws_json_put(o, "memory", memory(ex, show, &rc), &rc);
 	ws_json_put(o, "backtrace", backtrace(show, &rc), &rc);
 	if (show->process)
 		ws_json_put(o, "walsenders", ws_json_walsenders(show, &rc), &rc);

@@ -82,6 +82,12 @@ struct ws_show {
 	const char *version, *datadir;
 };
 
+/* Is anything known of the process's memory, sampled or looked at once? */
+static inline bool ws_show_has_memory_over_time(const struct ws_show *show)
+{
+	return show->story && show->story->memory.point_count;
+}
+
 /* Did the command run at that moment? One whose end is not known, until the stream's end. */
 static inline bool ws_show_command_runs(const struct ws_command *command, uint64_t at_ns)
 {

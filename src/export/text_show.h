@@ -5,6 +5,7 @@
  *   text_show.c        who it was, its start, its commands, its end
  *   text_show_story.c  what it did in between, its last acts, what is missing
  *   text_show_core.c   memory, backtrace, and the walsenders in shared memory
+ *   text_show_memory.c the process's memory over time, and its contexts
  */
 #ifndef WS_EXPORT_TEXT_SHOW_H
 #define WS_EXPORT_TEXT_SHOW_H
@@ -42,6 +43,7 @@ void ws_page_peaks(struct ws_page *page);
 void ws_page_last(struct ws_page *page);
 void ws_page_gaps(struct ws_page *page);
 void ws_page_memory(struct ws_page *page);
+void ws_page_memory_over_time(struct ws_page *page);
 void ws_page_backtrace(struct ws_page *page);
 void ws_page_walsenders(struct ws_page *page);
 

@@ -46,7 +46,7 @@ void ws_page_memory(struct ws_page *page)
 	const struct ws_show *show = page->show;
 	size_t width = 0;
 
-	if (!show->has_memory)
+	if (!show->has_memory && !ws_show_has_memory_over_time(show))
 		return;
 	for (size_t i = 0; i < show->memory_count; i++) {
 		const struct ws_show_fact *fact = &show->memory[i];
@@ -62,6 +62,8 @@ void ws_page_memory(struct ws_page *page)
 		add_value(page, fact);
 		ws_page_add(page, "\n");
 	}
+	if (ws_show_has_memory_over_time(show))
+		ws_page_memory_over_time(page);
 }
 
 void ws_page_backtrace(struct ws_page *page)

@@ -275,8 +275,12 @@ static void tell(struct ws_story *story, const struct ws_session *session, const
 			on_socket(story, rec);
 		break;
 	case WS_KIND_SAMPLE:
+		ws_story_memory(story, rec);
 		if (!late)
 			on_sample(story, rec);
+		break;
+	case WS_KIND_MEMORY:
+		ws_story_memory(story, rec);
 		break;
 	default:
 		break;

@@ -19,6 +19,7 @@
 #define WS_STORY_STREAMS 32 /* entries into the send loop that are kept */
 #define WS_STORY_CHANGES 64 /* changes of the walsender's own state that are kept */
 #define WS_STORY_GAPS	 32
+#define WS_STORY_POINTS	 48 /* of its memory over time */
 #define WS_STORY_EVENTS	 48 /* last events; around a moment, on either side of it */
 
 /* A command, as the model told it; its strings are the story's. */
@@ -92,6 +93,38 @@ struct ws_story_last {
 	uint64_t target_lsn; /* up to where there was WAL to send */
 };
 
+/* Of a size: when first seen, most, and last. */
+struct ws_story_extent {
+	bool known;
+	uint64_t first, last;
+	uint64_t peak, peak_ns;
+};
+
+enum ws_story_size {
+	WS_STORY_RSS = 0,
+	WS_STORY_PRIVATE,  /* neither a file's nor shared */
+	WS_STORY_CONTEXTS, /* all its memory contexts */
+	WS_STORY_REORDER,  /* of that what decoding has gathered */
+	WS_STORY_SIZES,
+};
+
+/* The most of each size from a time on, until the next point. */
+struct ws_story_point {
+	uint64_t time_ns;
+	uint64_t size[WS_STORY_SIZES];
+	uint32_t known; /* 1 << enum ws_story_size */
+};
+
+/* The memory of its process. */
+struct ws_story_memory {
+	struct ws_story_extent sizes[WS_STORY_SIZES];
+	struct ws_rec_memory peak, last; /* its contexts; h.size 0: not known */
+	struct ws_story_point points[WS_STORY_POINTS];
+	size_t point_count;
+	uint64_t step_ns; /* between points, at least */
+	uint32_t seen; /* sizes that were looked at since the last point: 1 << enum ws_story_size */
+};
+
 struct ws_story {
 	uint32_t pid;	   /* whose: in the initial pid namespace */
 	uint64_t start_ns; /* likewise, as in records' heads */
@@ -113,6 +146,7 @@ struct ws_story {
 	size_t gap_count;
 	uint64_t gap_total;
 	struct ws_story_last last;
+	struct ws_story_memory memory;
 	struct ws_story_moment moment;
 	bool still; /* its positions are those of one look at memory: nothing was seen to move */
 

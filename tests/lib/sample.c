@@ -166,7 +166,47 @@ static void refused(struct ws_sink sink)
 	ws_tape_exit(&t, 1, 0);
 }
 
-static void logical(struct ws_sink sink)
+/* As it is looked at from outside: of no number of its sequence. */
+static void sampled(struct ws_tape *t, uint64_t ms, struct ws_rec *rec, enum ws_kind kind,
+		    size_t size)
+{
+	uint64_t now_ns = t->now_ns;
+	uint32_t seq = t->seq;
+
+	at(t, ms);
+	ws_tape_send(t, rec, (uint16_t)kind, size, 0);
+	t->seq = seq;
+	t->now_ns = now_ns;
+}
+
+static void memory(struct ws_tape *t, uint64_t ms, uint64_t gathered)
+{
+	struct ws_rec_sample sample = { .rss_bytes = 20971520 + gathered,
+					.private_bytes = 6291456 + gathered,
+					.task_state = 'S',
+					.valid = WS_SAMPLE_RSS | WS_SAMPLE_PRIVATE };
+	struct ws_rec_memory r = {
+		.total_bytes = 2097152 + gathered,
+		.reorder_bytes = 8192 + gathered,
+		.cache_bytes = 1048576,
+		.work_mem_bytes = 67108864,
+		.contexts = 142,
+		.valid =
+			WS_MEMORY_BYTES | WS_MEMORY_REORDER | WS_MEMORY_WORK_MEM | WS_MEMORY_IDENTS,
+		.own = { gathered, 524288, 204800, 8192 },
+		.whole = { gathered, 1048576, 204800, 8192 + gathered },
+		.counts = { 1, 1, 97, 1 },
+		.names = { "Tuples", "CacheMemoryContext", "index info", "ReorderBuffer" },
+		.parents = { "ReorderBuffer", "TopMemoryContext", "CacheMemoryContext",
+			     "Logical decoding context" },
+		.idents = { "", "", "pg_index\033_idx", "" },
+	};
+
+	sampled(t, ms, &sample.h, WS_KIND_SAMPLE, sizeof(sample));
+	sampled(t, ms + 1, &r.h, WS_KIND_MEMORY, sizeof(r));
+}
+
+static void logical(struct ws_sink sink, int flags)
 {
 	struct ws_tape t = ws_tape_new(sink, 4002, WS_SAMPLE_MONO_NS + 1000 * MS);
 	uint64_t lsn = 0x3100000;
@@ -207,6 +247,11 @@ static void logical(struct ws_sink sink)
 			turn.apply_lag_us = -1;
 		}
 		ws_tape_turn(&t, &turn);
+	}
+	if (flags & WS_SAMPLE_MEMORY) {
+		memory(&t, 1900, 1048576);
+		memory(&t, 2900, 50331648);
+		memory(&t, 3900, 8388608);
 	}
 	at(&t, 5000);
 	ws_tape_end(&t, WS_COMMAND_DONE);
@@ -249,7 +294,7 @@ int ws_sample_send(struct ws_sink sink, int flags)
 	ws_tape_clock(&clock, WS_SAMPLE_WALL_NS, WS_SAMPLE_MONO_NS);
 	ws_tape_server(&clock, 1000, "15.18");
 	physical(in, flags);
-	logical(in);
+	logical(in, flags);
 	backup(in);
 	if (flags & WS_SAMPLE_REFUSED)
 		refused(in);

@@ -22,6 +22,7 @@ enum ws_sample_flags {
 	WS_SAMPLE_UNFINISHED = 2, /* without the stop record, as after a kill between two blocks */
 	WS_SAMPLE_RUNNING = 4,	  /* session 4001 is ten minutes old when it is first seen */
 	WS_SAMPLE_REFUSED = 8,	  /* with sessions 4004 and 4005 */
+	WS_SAMPLE_MEMORY = 16,	  /* with what session 4002 has of memory */
 };
 
 /* The records, by time. */

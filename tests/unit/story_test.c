@@ -232,6 +232,96 @@ static void test_other_sessions_are_none_of_its_business(void **state)
 	assert_int_equal(story.event_count, 0);
 }
 
+/* -- memory */
+
+static int sampled(uint64_t time_ns, struct ws_rec *rec, enum ws_kind kind, size_t size)
+{
+	rec->kind = (uint16_t)kind;
+	rec->size = (uint16_t)size;
+	rec->pid = 7;
+	rec->start_ns = BEGIN_NS;
+	rec->time_ns = time_ns;
+	return ws_story_record(&story, NULL, rec);
+}
+
+static void put_sample(uint64_t time_ns, uint64_t rss)
+{
+	struct ws_rec_sample r = { .rss_bytes = rss,
+				   .private_bytes = rss / 2,
+				   .valid = WS_SAMPLE_RSS | WS_SAMPLE_PRIVATE };
+
+	assert_int_equal(sampled(time_ns, &r.h, WS_KIND_SAMPLE, sizeof(r)), 0);
+}
+
+static void put_memory(uint64_t time_ns, uint32_t valid, uint64_t bytes, uint32_t contexts)
+{
+	struct ws_rec_memory r = { .total_bytes = bytes, .contexts = contexts, .valid = valid };
+
+	assert_int_equal(sampled(time_ns, &r.h, WS_KIND_MEMORY, sizeof(r)), 0);
+}
+
+static void test_memory_is_told_as_first_most_and_last(void **state)
+{
+	const struct ws_story_memory *memory = &story.memory;
+
+	(void)state;
+	put_sample(BEGIN_NS + 1000 * MS, 10);
+	put_memory(BEGIN_NS + 1001 * MS, WS_MEMORY_BYTES, 4, 100);
+	put_sample(BEGIN_NS + 2000 * MS, 50);
+	put_memory(BEGIN_NS + 2001 * MS, WS_MEMORY_BYTES, 44, 90);
+	put_sample(BEGIN_NS + 3000 * MS, 20);
+	put_memory(BEGIN_NS + 3001 * MS, WS_MEMORY_BYTES, 14, 120);
+	assert_int_equal(memory->sizes[WS_STORY_RSS].first, 10);
+	assert_int_equal(memory->sizes[WS_STORY_RSS].peak, 50);
+	assert_int_equal(memory->sizes[WS_STORY_RSS].peak_ns, BEGIN_NS + 2000 * MS);
+	assert_int_equal(memory->sizes[WS_STORY_RSS].last, 20);
+	assert_int_equal(memory->peak.total_bytes, 44);
+	assert_int_equal(memory->last.total_bytes, 14);
+	assert_int_equal(memory->point_count, 3);
+	assert_int_equal(memory->points[1].size[WS_STORY_CONTEXTS], 44);
+	assert_int_equal(memory->points[1].size[WS_STORY_PRIVATE], 25);
+	assert_int_equal(memory->points[2].size[WS_STORY_CONTEXTS], 14);
+}
+
+/* Up to 12. */
+static void test_of_contexts_without_sizes_the_peak_is_their_number(void **state)
+{
+	(void)state;
+	put_memory(BEGIN_NS + MS, 0, 0, 100);
+	put_memory(BEGIN_NS + 1001 * MS, 0, 0, 300);
+	put_memory(BEGIN_NS + 2001 * MS, 0, 0, 200);
+	assert_int_equal(story.memory.peak.contexts, 300);
+	assert_int_equal(story.memory.last.contexts, 200);
+	assert_false(story.memory.sizes[WS_STORY_CONTEXTS].known);
+}
+
+static void test_of_a_long_time_the_peaks_stay(void **state)
+{
+	const struct ws_story_memory *memory = &story.memory;
+	bool peak = false;
+
+	(void)state;
+	for (uint64_t s = 0; s < 5000; s++)
+		put_sample(BEGIN_NS + s * 1000 * MS, s == 1234 ? 1000000 : s);
+	assert_true(memory->point_count > WS_STORY_POINTS / 2 - 1);
+	assert_true(memory->point_count <= WS_STORY_POINTS);
+	assert_int_equal(memory->points[0].time_ns, BEGIN_NS);
+	for (size_t i = 0; i < memory->point_count; i++) {
+		peak |= memory->points[i].size[WS_STORY_RSS] == 1000000;
+		assert_true(!i || memory->points[i].time_ns > memory->points[i - 1].time_ns);
+	}
+	assert_true(peak);
+}
+
+static void test_a_sample_that_says_nothing_of_memory_is_no_point(void **state)
+{
+	struct ws_rec_sample r = { .valid = WS_SAMPLE_PENDING };
+
+	(void)state;
+	assert_int_equal(sampled(BEGIN_NS + MS, &r.h, WS_KIND_SAMPLE, sizeof(r)), 0);
+	assert_int_equal(story.memory.point_count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -254,6 +344,14 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_other_sessions_are_none_of_its_business, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_memory_is_told_as_first_most_and_last, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(
+			test_of_contexts_without_sizes_the_peak_is_their_number, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_of_a_long_time_the_peaks_stay, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_sample_that_says_nothing_of_memory_is_no_point, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
