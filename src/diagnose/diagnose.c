@@ -86,14 +86,25 @@ static const struct ws_server_track *server_of(const struct ws_diagnosis *d, uin
 }
 
 /* Memory that grows is worth a word, whatever the verdict is about. */
-static void add_memory(const struct ws_session *s, struct ws_finding *f)
+static void add_memory(const struct ws_case *c, struct ws_finding *f)
 {
+	const struct ws_rec_memory *r = &c->t->memory;
+	const struct ws_session *s = c->s;
+
 	if (!s->has_memory || s->memory_peak < s->memory_first ||
 	    (double)(s->memory_peak - s->memory_first) < ws_limit(WS_LIMIT_MEMORY))
 		return;
 	ws_fact(f, "memory", s->memory_bytes, "bytes");
 	ws_fact(f, "memory_at_first", s->memory_first, "bytes");
 	ws_fact(f, "memory_at_most", s->memory_peak, "bytes");
+	if (!c->t->has_memory || !(r->valid & WS_MEMORY_BYTES))
+		return;
+	ws_fact(f, "memory_contexts", r->total_bytes, "bytes");
+	ws_fact(f, "memory_caches", r->cache_bytes, "bytes");
+	if (r->valid & WS_MEMORY_REORDER)
+		ws_fact(f, "memory_reorder_buffer", r->reorder_bytes, "bytes");
+	ws_fact_text(f, "memory_largest_context", r->names[0]);
+	ws_fact(f, "memory_largest", r->own[0], "bytes");
 }
 
 /* So is whose transaction keeps a slot from letting WAL go. */
@@ -180,7 +191,7 @@ static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, w
 	e.to_ns = end_of(d, s);
 	set_times(d, &e, &c);
 	judge(&c, &e);
-	add_memory(s, &e.finding);
+	add_memory(&c, &e.finding);
 	add_holder(&c, &e.finding);
 	add_timeline(&c, &e.finding);
 	return fn(arg, &e);

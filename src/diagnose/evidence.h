@@ -101,6 +101,9 @@ struct ws_track {
 	struct ws_rec_cgroup cgroup; /* the last */
 	bool has_copy;
 	struct ws_rec_copy copy; /* the last */
+	bool has_memory;
+	struct ws_rec_memory memory;  /* the last */
+	struct ws_rec_memory reorder; /* that with the most in the reorder buffer; h.size 0: none */
 	bool has_decoding;
 	struct ws_rec_decoding decoding; /* the last */
 	struct ws_rec_holder holder;	 /* the last; what is 0 if there is none */
@@ -255,6 +258,7 @@ enum ws_limit {
 	WS_LIMIT_SPILL_BYTES,
 	WS_LIMIT_IDLE,
 	WS_LIMIT_MEMORY,
+	WS_LIMIT_OVERRUN,
 	WS_LIMIT_KEPT,
 	WS_LIMIT_COUNT,
 };

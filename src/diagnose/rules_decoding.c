@@ -148,6 +148,35 @@ static void say_progress(const struct ws_case *c, struct ws_finding *f, const st
 	ws_say(f, ", at this rate in %s", ws_duration_format((uint64_t)estimate, text));
 }
 
+/* What gathered changes took at most, beside what they may. The server counts changes against the
+ * limit, not the blocks that they lie in: those can be several times as much. */
+static void tell_buffer(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_rec_memory *r = &c->t->reorder;
+
+	if (!r->h.size)
+		return;
+	ws_fact(f, "reorder_buffer_at_most", r->reorder_bytes, "bytes");
+	if (r->valid & WS_MEMORY_WORK_MEM)
+		ws_fact(f, "logical_decoding_work_mem", r->work_mem_bytes, "bytes");
+}
+
+static void say_overrun(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_rec_memory *r = &c->t->reorder;
+	char bytes[WS_BYTES_TEXT], limit[WS_BYTES_TEXT];
+
+	/* A block alone can have 8 MB: of a small limit that says nothing. */
+	if (!r->h.size || !(r->valid & WS_MEMORY_WORK_MEM) ||
+	    (double)r->reorder_bytes < ws_limit(WS_LIMIT_OVERRUN) * (double)r->work_mem_bytes ||
+	    (double)(r->reorder_bytes - r->work_mem_bytes) < ws_limit(WS_LIMIT_MEMORY))
+		return;
+	ws_say(f,
+	       " The buffer of changes took up to %s of memory, beyond logical_decoding_work_mem "
+	       "(%s), which does not count the blocks that the changes lie in.",
+	       ws_bytes_format(r->reorder_bytes, bytes), ws_bytes_format(r->work_mem_bytes, limit));
+}
+
 static void tell_big(struct ws_finding *f, const struct big *big, const struct ws_case *c)
 {
 	const struct ws_rec_decoding *d = big->d;
@@ -165,6 +194,7 @@ static void tell_big(struct ws_finding *f, const struct big *big, const struct w
 	if (ws_case_grown(c, WS_STREAMED))
 		ws_fact(f, "streamed", ws_case_grown(c, WS_STREAMED), "bytes");
 	ws_fact_lsn(f, "restart_lsn", d->restart_lsn);
+	tell_buffer(c, f);
 }
 
 static void say_xid(struct ws_finding *f, const struct ws_rec_decoding *d)
@@ -212,6 +242,7 @@ WS_RULE(large_transaction)
 	ws_say(f, ".");
 	if (output && !big.moves)
 		ws_say(f, " It has not come further of late.");
+	say_overrun(c, f);
 	return true;
 }
 
@@ -259,6 +290,8 @@ WS_RULE(spilling)
 		       100 * share, ws_duration_format(spill_ns, write),
 		       ws_duration_format(restore_ns, read));
 	ws_say(f, ".");
+	tell_buffer(c, f);
+	say_overrun(c, f);
 	return true;
 }
 

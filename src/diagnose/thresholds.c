@@ -61,6 +61,8 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 	[WS_LIMIT_MEMORY] = { "memory", "bytes", "of growth; caches take less", 33554432 },
 	[WS_LIMIT_KEPT] = { "kept", "bytes", "of WAL kept for an open transaction: a segment",
 			    16777216 },
+	[WS_LIMIT_OVERRUN] = { "overrun", "times",
+			       "logical_decoding_work_mem, that the buffer of changes takes", 2 },
 	[WS_LIMIT_IDLE] = { "idle", "share", "of the time spent on WAL, below which it idles",
 			    0.01 },
 };

@@ -313,6 +313,20 @@ static void feed_copy(struct ws_diagnosis *d, struct ws_track *t, const struct w
 	memcpy(&t->copy, rec, sizeof(t->copy));
 }
 
+static void feed_memory(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	if (rec->size < sizeof(t->memory))
+		return;
+	t->has_memory = true;
+	memcpy(&t->memory, rec, sizeof(t->memory));
+	/* Nothing is told of what does not change: what was so last before the window is so in it.
+	 */
+	if (t->memory.valid & WS_MEMORY_REORDER &&
+	    (!t->reorder.h.size || rec->time_ns < d->from_ns ||
+	     t->memory.reorder_bytes > t->reorder.reorder_bytes))
+		t->reorder = t->memory;
+}
+
 static void feed_cgroup(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	(void)d;
@@ -463,6 +477,7 @@ static const feed_fn feeds[WS_KIND_MAX] = {
 	[WS_KIND_SAMPLE] = feed_sample,	      [WS_KIND_BLOCKED] = feed_blocked,
 	[WS_KIND_DECODING] = feed_decoding,   [WS_KIND_CGROUP] = feed_cgroup,
 	[WS_KIND_HOLDER] = feed_holder,	      [WS_KIND_COPY] = feed_copy,
+	[WS_KIND_MEMORY] = feed_memory,
 };
 
 static int feed_session(struct ws_diagnosis *d, const struct ws_model *model,

@@ -96,6 +96,8 @@ class Transactions(BusyTest):
         times = {fact["fact"]: fact["value"] for fact in entry["evidence"]}
         self.assertGreater(times["spill_time"], 0, lab.figures(entry))
         self.assertGreater(times["read_back_time"], 0, lab.figures(entry))
+        self.assertEqual(times["logical_decoding_work_mem"], 65536, lab.figures(entry))
+        self.assertGreater(times["reorder_buffer_at_most"], 65536, lab.figures(entry))
 
     def big(self, name, *options, level=2):
         """One of 1.5 million changes, after its commit; returns the transaction, what was seen, the walsender."""

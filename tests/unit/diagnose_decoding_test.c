@@ -162,6 +162,64 @@ static void a_small_transaction_that_stays_open_is_none(void **state)
 	assert_false(lab_also(*state, "large_transaction"));
 }
 
+static const struct ws_fact *fact_of(struct lab *lab, const char *name)
+{
+	const struct ws_explained *row = lab_find(lab, SESSION);
+
+	for (size_t i = 0; i < row->finding.fact_count; i++)
+		if (!strcmp(row->finding.facts[i].fact, name))
+			return &row->finding.facts[i];
+	return NULL;
+}
+
+static void tell_memory(struct lab *lab, uint64_t reorder)
+{
+	struct ws_rec_memory r = { .valid =
+					   WS_MEMORY_BYTES | WS_MEMORY_REORDER | WS_MEMORY_WORK_MEM,
+				   .total_bytes = reorder + MB,
+				   .reorder_bytes = reorder,
+				   .work_mem_bytes = 64 * MB };
+
+	lab_sampled(lab, &r.h, WS_KIND_MEMORY, sizeof(r));
+}
+
+static void the_memory_of_a_large_transaction_is_evidence(void **state)
+{
+	struct lab *lab = *state;
+
+	gather(lab, 4 * MB);
+	tell_memory(lab, 50 * MB);
+	tell_memory(lab, 40 * MB);
+	assert_verdict(lab, SESSION, "large_transaction");
+	assert_int_equal(fact_of(lab, "reorder_buffer_at_most")->value, 50 * MB);
+	assert_int_equal(fact_of(lab, "logical_decoding_work_mem")->value, 64 * MB);
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "logical_decoding_work_mem"));
+}
+
+static void a_buffer_far_beyond_its_limit_is_said(void **state)
+{
+	gather(*state, 4 * MB);
+	tell_memory(*state, 300 * MB);
+	assert_verdict(*state, SESSION, "large_transaction");
+	assert_said(*state, "took up to 300 MB of memory, beyond logical_decoding_work_mem "
+			    "(64.0 MB)");
+}
+
+/* Blocks are large beside a small limit. */
+static void a_buffer_of_some_blocks_is_not_beyond_its_limit(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_memory r = { .valid =
+					   WS_MEMORY_BYTES | WS_MEMORY_REORDER | WS_MEMORY_WORK_MEM,
+				   .reorder_bytes = 9 * MB,
+				   .work_mem_bytes = 65536 };
+
+	gather(lab, 4 * MB);
+	lab_sampled(lab, &r.h, WS_KIND_MEMORY, sizeof(r));
+	assert_verdict(lab, SESSION, "large_transaction");
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "logical_decoding_work_mem"));
+}
+
 /* Its commit was decoded: `each` bytes of its WAL are handed out in a second. */
 static void hand_out(struct lab *lab, uint64_t size, uint64_t each)
 {
@@ -543,6 +601,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB(a_transaction_that_is_gathered_is_named_with_its_progress),
 		LAB(a_small_transaction_that_stays_open_is_none),
+		LAB(the_memory_of_a_large_transaction_is_evidence),
+		LAB(a_buffer_far_beyond_its_limit_is_said),
+		LAB(a_buffer_of_some_blocks_is_not_beyond_its_limit),
 		LAB(a_transaction_that_is_handed_out_says_how_much_is_done),
 		LAB(a_transaction_that_comes_no_further_is_told_from_a_slow_one),
 		LAB(a_small_transaction_that_is_handed_out_is_none),
