@@ -34,10 +34,16 @@ bool ws_core_read(const struct ws_core_impl *impl, uint64_t address, void *out, 
 	return ws_memory_get(impl->memory, impl->about.pid, address, out, size);
 }
 
-bool ws_core_variable(const struct ws_core_impl *impl, const char *name, void *out, size_t size)
+uint64_t ws_core_address(const struct ws_core_impl *impl, const char *name)
 {
 	const struct ws_image_symbol *symbol = ws_image_symbol(impl->image, name);
-	uint64_t address = symbol ? symbol->address : ws_symbol_address(&impl->symbols, name);
+
+	return symbol ? symbol->address : ws_symbol_address(&impl->symbols, name);
+}
+
+bool ws_core_variable(const struct ws_core_impl *impl, const char *name, void *out, size_t size)
+{
+	uint64_t address = ws_core_address(impl, name);
 
 	return address && ws_core_read(impl, impl->base + address, out, size);
 }

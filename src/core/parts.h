@@ -58,6 +58,8 @@ struct ws_core_impl {
 
 /* Of the process's memory. */
 bool ws_core_read(const struct ws_core_impl *impl, uint64_t address, void *out, size_t size);
+/* Where a variable of the server is in its file; 0: not known. */
+uint64_t ws_core_address(const struct ws_core_impl *impl, const char *name);
 /* A variable of the server by its name; false if it is not known, or not to be read. */
 bool ws_core_variable(const struct ws_core_impl *impl, const char *name, void *out, size_t size);
 

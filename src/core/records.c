@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "core/parts.h"
 #include "event/schema.h"
+#include "probe/contexts.h"
 
 #define TICK_NS WS_TICK_NS
 /* Signals that make a dump, and are no debugger's: it did not live on. */
@@ -141,6 +142,32 @@ static int add_sample(struct ws_core *core, const struct ws_core_impl *impl,
 	return add(core, &rec.h);
 }
 
+/* Of a session with this head. */
+static int add_memory(struct ws_core *core, const struct ws_core_impl *impl,
+		      const struct ws_rec *session)
+{
+	const struct ws_contexts_place place = {
+		.memory = impl->memory,
+		.pid = impl->about.pid,
+		.base = impl->base,
+		.top = ws_core_address(impl, "TopMemoryContext"),
+		.work_mem = ws_core_address(impl, "logical_decoding_work_mem"),
+		.off = &impl->layout.off,
+	};
+	struct ws_rec_memory rec = { .h = { 0 } };
+	uint16_t flags;
+
+	if (!ws_contexts_read(&place, &rec))
+		return 0;
+	flags = rec.h.flags;
+	rec.h = *session;
+	rec.h.kind = WS_KIND_MEMORY;
+	rec.h.size = sizeof(rec);
+	rec.h.flags = flags;
+	rec.h.seq = 0;
+	return add(core, &rec.h);
+}
+
 static int add_exit(struct ws_core *core, const struct ws_core_impl *impl,
 		    const struct ws_seed *seed, uint32_t *seq)
 {
@@ -160,7 +187,8 @@ static int add_walsender(struct ws_core *core, struct ws_core_impl *impl,
 	uint32_t seq = seed->entry.seq;
 
 	return ws_seed_records(seed, add, core) || add_positions(core, impl, seed, &seq) ||
-	       add_sample(core, impl, seed) || add_exit(core, impl, seed, &seq);
+	       add_sample(core, impl, seed) || add_memory(core, impl, &seed->session.h) ||
+	       add_exit(core, impl, seed, &seq);
 }
 
 uint64_t ws_core_to_tick(int64_t wall_ns)
@@ -217,7 +245,7 @@ static int add_other(struct ws_core *core, const struct ws_core_impl *impl)
 	copy_name(rec.database, sizeof(rec.database), view->dbname);
 	copy_name(rec.application, sizeof(rec.application), view->application);
 	copy_name(rec.host, sizeof(rec.host), view->host);
-	return add(core, &rec.h);
+	return add(core, &rec.h) || add_memory(core, impl, &rec.h) ? -1 : 0;
 }
 
 static int add_stop(struct ws_core *core)
