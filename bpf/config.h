@@ -8,8 +8,8 @@
 #include "wire.h"
 
 /*
- * Each place a probe is planted at. The number is the attach cookie; numbers are stable because the
- * programs, the catalogue and `doctor` share them.
+ * Each place a probe is planted at. The number is the attach cookie, which the programs and the
+ * catalogue share; it leaves neither.
  */
 enum ws_site {
 	WS_SITE_NONE = 0,
@@ -63,30 +63,25 @@ enum ws_site {
 	WS_SITE_BACKUP_PUT_END = 46,
 	WS_SITE_BACKUP_PROGRESS = 47,  /* update_basebackup_progress: it was handed over */
 	WS_SITE_REPLIES_COPY_END = 48, /* the compiler's second copy of REPLIES_END */
-	/* up to where there is WAL to send; on a standby another function says so */
-	WS_SITE_TARGET_PHYSICAL = 49,
-	WS_SITE_TARGET_STANDBY = 50,
-	WS_SITE_TARGET_LOGICAL = 51,
-	WS_SITE_TARGET_LOGICAL_STANDBY = 52,
-	WS_SITE_BACKUP_MANIFEST = 53, /* SendBackupManifest */
+	WS_SITE_BACKUP_MANIFEST = 49,  /* SendBackupManifest */
 	/* logical decoding: what the server counts when it has spilled or streamed, and what it
 	 * writes to disk and reads back */
-	WS_SITE_SLOT_CONTEXT = 54,
-	WS_SITE_SPILL_STATS = 55,
-	WS_SITE_SPILL_START = 56,
-	WS_SITE_SPILL_END = 57,
-	WS_SITE_RESTORE_START = 58,
-	WS_SITE_RESTORE_END = 59, /* three calls */
-	WS_SITE_RESTORE_SECOND_END = 60,
-	WS_SITE_RESTORE_THIRD_END = 61,
-	WS_SITE_TXN_START = 62,
-	WS_SITE_BACKUP_UPLOAD = 63, /* AppendIncrementalManifestData, 17 and later */
-	WS_SITE_STREAM_STATS = 64,
-	WS_SITE_TXN_PROCESS = 65,
-	WS_SITE_TXN_PREPARE = 66,
-	WS_SITE_TXN_FINISH = 67,
-	WS_SITE_TXN_ABORT = 68,
-	WS_SITE_COUNT = 69,
+	WS_SITE_SLOT_CONTEXT = 50,
+	WS_SITE_SPILL_STATS = 51,
+	WS_SITE_SPILL_START = 52,
+	WS_SITE_SPILL_END = 53,
+	WS_SITE_RESTORE_START = 54,
+	WS_SITE_RESTORE_END = 55, /* three calls */
+	WS_SITE_RESTORE_SECOND_END = 56,
+	WS_SITE_RESTORE_THIRD_END = 57,
+	WS_SITE_TXN_START = 58,
+	WS_SITE_BACKUP_UPLOAD = 59, /* AppendIncrementalManifestData, 17 and later */
+	WS_SITE_STREAM_STATS = 60,
+	WS_SITE_TXN_PROCESS = 61,
+	WS_SITE_TXN_PREPARE = 62,
+	WS_SITE_TXN_FINISH = 63,
+	WS_SITE_TXN_ABORT = 64,
+	WS_SITE_COUNT = 65,
 };
 
 #define WS_UNKNOWN \
@@ -260,6 +255,9 @@ struct ws_offsets {
 	__u32 context_next;
 	__u32 context_name;
 	__u32 context_ident;
+	/* struct WalRcvData, walreceiver.h: up to 12, and from 13 on */
+	__u32 walrcv_received;
+	__u32 walrcv_flushed;
 };
 
 /* Addresses of variables in the file, 0 where not known. */
@@ -317,7 +315,7 @@ enum ws_entry_flags {
 	WS_ENTRY_DEAD = 1 << 4,	  /* exited: user space reads the counters and deletes the entry */
 	WS_ENTRY_TURNS = 1 << 5,  /* the time of this command goes into turn records */
 	WS_ENTRY_BASE = 1 << 6,	  /* `base` is known */
-	WS_ENTRY_NESTED = 1 << 7, /* inside XLogSendLogical: waits and replies begin no turn */
+	WS_ENTRY_NESTED = 1 << 7, /* found waiting inside XLogSendLogical, not seen outside */
 };
 
 /* Counters of struct ReorderBuffer, in their order: those that change once for a piece, none that
@@ -381,7 +379,7 @@ struct ws_entry {
 	__u64 walsnd;		     /* MyWalSnd's value once it was seen, 0 before */
 	__s32 sock;		     /* Port.sock; -1: not known */
 	__u32 postmaster_pid;	     /* its parent */
-	__u64 target_lsn;	     /* up to where there is WAL to send, 0: not known */
+	__u64 loop_sp;		     /* the stack at the loop's look for replies, 0: not seen yet */
 	/* Level 3: written by the scheduler's programs, which may interrupt the session's own ...
 	 */
 	__u64 runnable_ns; /* since when it waits for a CPU, 0: it does not */
@@ -399,8 +397,11 @@ struct ws_taken {
 	struct ws_rec_sample sample;
 	struct ws_rec_socket socket; /* h.size is 0 if it has no TCP socket */
 	__u64 base;		     /* of the entry, if `flags` (enum ws_entry_flags) say so */
+	__u64 sent_lsn;		     /* as its last turn saw it */
 	__u32 seq;		     /* of its next record */
 	__u32 flags;
+	__u32 postmaster_pid;
+	__u32 reserved;
 };
 
 /* Less time without a CPU is not worth a record. */

@@ -4,12 +4,13 @@
  * the sums leave the kernel as one record per wait, or per turn that moved something without
  * waiting.
  *
- *   physical: REPLIES, SEND_PHYSICAL, FLUSH_END, [WAIT_START, WAIT_END]
- *   logical:  REPLIES, SEND_LOGICAL { REPLIES, [WAIT_START, WAIT_END], REPLIES_END }, FLUSH_END
+ *   physical: REPLIES, SEND_PHYSICAL, (FLUSH_END), [WAIT_START, WAIT_END]
+ *   logical:  REPLIES, (SEND_LOGICAL) { REPLIES, [WAIT_START, WAIT_END], REPLIES_END }, (FLUSH_END)
  *
- * A logical turn sends one record of the WAL, so that each site counts. SEND_LOGICAL is not planted
- * below level 3: the turn then decodes from its beginning on, and a look at the socket that finds
- * no reply, or one in between two records, counts as decoding.
+ * What is in brackets is planted from level 3 on. Below, a send lasts until the turn ends or waits:
+ * what lies behind the flush (timeout check, keepalive) takes less time than a site there would. A
+ * logical turn sends one record of the WAL; it decodes from its beginning on, and a look at the
+ * socket that finds no reply, or one in between two records, counts as decoding.
  *
  * In logical replication XLogSendLogical waits for WAL and for the socket itself, and handles
  * replies meanwhile: that is "nested", and does not begin a turn.
@@ -29,11 +30,32 @@ static __always_inline bool fold_is_long(struct ws_entry *e, __u64 now)
 	return now - e->turn.begin_ns - e->turn.stage_ns[WS_STAGE_WAIT] > FOLD_NS;
 }
 
-/* Does the walsender wait inside something that goes on afterwards? Without FLUSH_END nothing would
- * tell that XLogSendLogical is over. */
-static __always_inline bool is_nested(struct ws_entry *e)
+/* Physical replication waits and handles replies in the loop itself, and nowhere else. */
+static __always_inline bool is_physical(struct ws_entry *e)
 {
-	return !(e->flags & WS_ENTRY_IN_LOOP) || e->flags & WS_ENTRY_NESTED;
+	return (e->flags & (WS_ENTRY_IN_LOOP | WS_ENTRY_LOGICAL)) == WS_ENTRY_IN_LOOP;
+}
+
+/*
+ * Does what called this go on afterwards? WalSndLoop calls ProcessRepliesIfAny at one depth of the
+ * stack (it grows downwards), XLogSendLogical below it. Of a stream that was found running the
+ * depth is not known: what is seen first counts as the loop's, unless it was found in a wait
+ * inside. Then what lies above it does; or it itself, when the next comes and it had no end.
+ */
+static __always_inline bool is_nested(struct ws_entry *e, __u64 sp)
+{
+	if (!(e->flags & WS_ENTRY_IN_LOOP))
+		return true;
+	if (!(e->flags & WS_ENTRY_LOGICAL))
+		return false;
+	if (sp > e->loop_sp) {
+		if (e->loop_sp)
+			e->flags &= ~WS_ENTRY_NESTED;
+		e->loop_sp = sp;
+	}
+	if (sp == e->loop_sp && e->stage == WS_STAGE_REPLY)
+		e->flags &= ~WS_ENTRY_NESTED;
+	return sp < e->loop_sp || e->flags & WS_ENTRY_NESTED;
 }
 
 /* A long decode or a long message handled inside a send: the record must not wait for its end. */
@@ -75,14 +97,13 @@ static __always_inline void send_logical(struct ws_entry *e, __u64 now)
 	if (!e->turn.lsn_from)
 		e->turn.lsn_from = sent_lsn(e);
 	e->turn.sends++;
-	if (cfg.site_addr[WS_SITE_FLUSH_END])
-		e->flags |= WS_ENTRY_NESTED;
 	advance(e, now, cfg.site_addr[WS_SITE_DECODE_START] ? WS_STAGE_READ : WS_STAGE_DECODE);
 }
 
 /* ProcessRepliesIfAny's entry: in the loop, a turn begins. */
 static __always_inline void on_REPLIES(struct pt_regs *ctx)
 {
+	__u64 sp = REGISTER(WS_SP(ctx));
 	__u32 pid = current_tgid();
 	struct ws_entry *e = session_of(pid);
 	struct ws_rec_turn *t;
@@ -92,7 +113,7 @@ static __always_inline void on_REPLIES(struct pt_regs *ctx)
 		return;
 	now = bpf_ktime_get_ns();
 	t = &e->turn;
-	if (is_nested(e)) {
+	if (is_nested(e, sp)) {
 		replies_nested(e, pid, now);
 		return;
 	}
@@ -122,9 +143,12 @@ static __always_inline void on_SEND_PHYSICAL(struct pt_regs *ctx)
 		e->turn.lsn_from = sent_lsn(e);
 	/* WalSndDone sends once more in the same turn. A record holds no more than one call that
 	 * moved, so that these can be counted. */
-	if (e->stage == WS_STAGE_TAIL && e->turn.lsn_to != e->turn.lsn_from) {
-		advance(e, now, WS_STAGE_TAIL);
-		turn_emit(e, pid, now);
+	if (e->stage == WS_STAGE_SEND || e->stage == WS_STAGE_TAIL) {
+		fold_late(e);
+		if (e->turn.lsn_to != e->turn.lsn_from) {
+			advance(e, now, e->stage);
+			turn_emit(e, pid, now);
+		}
 	}
 	e->turn.sends++;
 	advance(e, now, WS_STAGE_SEND);
@@ -138,44 +162,15 @@ static __always_inline void on_SEND_LOGICAL(struct pt_regs *ctx)
 		send_logical(e, bpf_ktime_get_ns());
 }
 
-/*
- * Is there output the socket did not take? PqSendPointer and PqSendStart are int up to 15, size_t
- * from 16 on: their low halves tell whether they differ. They are neighbours, so one read gets
- * both.
- */
-#define SEND_COPY 16
-static __always_inline bool send_is_pending(struct ws_entry *e)
-{
-	__u64 pointer = cfg.var.pq_send_pointer, start = cfg.var.pq_send_start;
-	__u64 low = pointer < start ? pointer : start;
-	char copy[SEND_COPY] __attribute__((aligned(8)));
-	__u32 a = 0, b = 0;
-
-	if (!pointer || !start)
-		return false;
-	if (pointer - low <= SEND_COPY - 4 && start - low <= SEND_COPY - 4) {
-		if (!read_user(e, copy, sizeof(copy), e->base + low))
-			return false;
-		return *(__u32 *)(copy + (pointer - low)) != *(__u32 *)(copy + (start - low));
-	}
-	return read_user(e, &a, sizeof(a), e->base + pointer) &&
-	       read_user(e, &b, sizeof(b), e->base + start) && a != b;
-}
-
 /* Behind the flush in WalSndLoop. */
 static __always_inline void on_FLUSH_END(struct pt_regs *ctx)
 {
-	__u32 pid = current_tgid();
-	struct ws_entry *e = session_of(pid);
+	struct ws_entry *e = session_of(current_tgid());
 
 	if (!e)
 		return;
 	e->flags &= ~WS_ENTRY_NESTED;
 	turn_fold(e);
-	if (send_is_pending(e))
-		e->turn.h.flags |= WS_TURN_PENDING;
-	else
-		e->turn.h.flags &= ~WS_TURN_PENDING;
 	advance(e, bpf_ktime_get_ns(), WS_STAGE_TAIL);
 }
 
@@ -204,22 +199,24 @@ static __always_inline void wait_start(struct pt_regs *ctx)
 		t->timeout_ms = arg2;
 		t->wait_event = arg3;
 	}
-	if (t->wait_mask & WS_WL_SOCKET_WRITEABLE)
+	if (t->wait_mask & WS_WL_SOCKET_WRITEABLE) {
 		t->wait = WS_WAIT_SOCKET;
-	else if (cfg.off.wait_event_standby != WS_UNKNOWN &&
-		 t->wait_event == cfg.off.wait_event_standby)
+		t->h.flags |= WS_TURN_PENDING;
+	} else if (cfg.off.wait_event_standby != WS_UNKNOWN &&
+		   t->wait_event == cfg.off.wait_event_standby) {
 		t->wait = WS_WAIT_STANDBY;
-	else
+	} else {
 		t->wait = WS_WAIT_WAL;
+	}
 	e->wait_mask = t->wait_mask;
-	if (is_nested(e))
-		turn_fold(e);
-	else
+	if (is_physical(e)) {
 		fold_late(e);
-	if (e->stage != WS_STAGE_REPLY)
-		e->resume = e->stage;
-	else if (!is_nested(e))
-		e->resume = WS_STAGE_OTHER;
+		e->resume = WS_STAGE_TAIL;
+	} else {
+		turn_fold(e);
+		if (e->stage != WS_STAGE_REPLY)
+			e->resume = e->stage;
+	}
 	e->flags |= WS_ENTRY_TURNS;
 	advance(e, now, WS_STAGE_WAIT);
 	turn_emit(e, pid, now);
@@ -301,40 +298,6 @@ static __always_inline void on_WAL_WAIT_START(struct pt_regs *ctx)
 static __always_inline void on_WAL_WAIT_END(struct pt_regs *ctx)
 {
 	wait_end(ctx);
-}
-
-/* Nothing is that far ahead (16 TB): what else a register may hold is no position. */
-#define TARGET_FAR (1ULL << 44)
-
-/* Behind the calls that ask up to where there is WAL to send. Samples tell of it, no record here.
- */
-static __always_inline void target(struct pt_regs *ctx)
-{
-	__u64 lsn = REGISTER(WS_RESULT(ctx));
-	struct ws_entry *e = session_of(current_tgid());
-
-	if (e && lsn - e->turn.lsn_to < TARGET_FAR)
-		e->target_lsn = lsn;
-}
-
-static __always_inline void on_TARGET_PHYSICAL(struct pt_regs *ctx)
-{
-	target(ctx);
-}
-
-static __always_inline void on_TARGET_STANDBY(struct pt_regs *ctx)
-{
-	target(ctx);
-}
-
-static __always_inline void on_TARGET_LOGICAL(struct pt_regs *ctx)
-{
-	target(ctx);
-}
-
-static __always_inline void on_TARGET_LOGICAL_STANDBY(struct pt_regs *ctx)
-{
-	target(ctx);
 }
 
 static __always_inline void replies_end(void)

@@ -289,7 +289,7 @@ static __always_inline void on_STREAM_START(struct pt_regs *ctx)
 			rec.h.flags |= WS_STREAM_SLOT;
 	}
 	e->turn.lsn_to = rec.sent_lsn;
-	e->target_lsn = 0;
+	e->loop_sp = 0;
 	decoding_reset(e);
 	turn_reset(e, now);
 	e->stage = WS_STAGE_OTHER;

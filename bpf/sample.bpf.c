@@ -184,15 +184,11 @@ int each_task(struct bpf_iter__task *ctx)
 	fill_head_about(&row.sample.h, e, pid, WS_KIND_SAMPLE, sizeof(row.sample), now);
 	take_task(&row.sample, task);
 	take_unix(&row.sample, task, e->sock);
-	/* Less than was sent: what was received from upstream is not what there is to send (the WAL
-	 * comes from an archive). */
-	if (e->target_lsn && e->target_lsn >= e->turn.lsn_to) {
-		row.sample.target_lsn = e->target_lsn;
-		row.sample.valid |= WS_SAMPLE_TARGET;
-	}
 	if (take_socket(&row.socket, task, e->sock))
 		fill_head_about(&row.socket.h, e, pid, WS_KIND_SOCKET, sizeof(row.socket), now);
 	row.base = e->base;
+	row.sent_lsn = e->turn.lsn_to;
+	row.postmaster_pid = e->postmaster_pid;
 	row.seq = e->seq;
 	row.flags = e->flags;
 	bpf_seq_write(seq, &row, sizeof(row));

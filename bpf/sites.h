@@ -64,11 +64,7 @@
 	X(WRITE_WAIT_START)  \
 	X(WRITE_WAIT_END)    \
 	X(WAL_WAIT_START)    \
-	X(WAL_WAIT_END)      \
-	X(TARGET_PHYSICAL)   \
-	X(TARGET_STANDBY)    \
-	X(TARGET_LOGICAL)    \
-	X(TARGET_LOGICAL_STANDBY)
+	X(WAL_WAIT_END)
 
 /* Level 3: each WAL read and each logical message. */
 #define WS_SITES_DETAIL(X) \

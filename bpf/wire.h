@@ -311,11 +311,11 @@ enum ws_stage {
 	WS_STAGE_OTHER = 0,  /* inside a command, but in none of the stages below */
 	WS_STAGE_WAIT = 1,   /* in WalSndWait: for what, the record before says (`wait`) */
 	WS_STAGE_REPLY = 2,  /* ProcessRepliesIfAny */
-	WS_STAGE_SEND = 3,   /* building, copying and pushing bytes */
+	WS_STAGE_SEND = 3,   /* building, copying and pushing bytes; below level 3 to the turn's end */
 	WS_STAGE_READ = 4,   /* reading WAL (level 3; else part of SEND or DECODE) */
 	WS_STAGE_DECODE = 5, /* XLogSendLogical */
 	WS_STAGE_PLUGIN = 6, /* output plugin formatting a message (level 3; else part of DECODE) */
-	WS_STAGE_TAIL = 7,   /* behind the flush: timeout check, keepalive, sleep time */
+	WS_STAGE_TAIL = 7,   /* behind the wait; level 3: behind the flush, up to the next turn */
 	WS_STAGE_COUNT = 8,
 };
 
@@ -331,7 +331,7 @@ enum ws_wait {
 enum ws_turn_flags {
 	WS_TURN_LOGICAL = 1 << 0,
 	WS_TURN_REPLY = 1 << 1,	  /* a reply came in: the part from write_lsn on is there */
-	WS_TURN_PENDING = 1 << 2, /* after the flush output was still pending */
+	WS_TURN_PENDING = 1 << 2, /* it waits for the socket to take the output that is pending */
 	WS_TURN_WOKE = 1 << 3,	  /* `woke` is valid */
 	WS_TURN_ATTACHED =
 		1 << 4, /* first record of a session found running: begin_ns is the attach */
@@ -562,7 +562,7 @@ struct ws_rec_sample {
 	__u64 run_delay_ns;	 /* runnable, and waiting for a CPU: sched_info.run_delay */
 	__u64 read_bytes;	 /* read from storage: ioac.read_bytes */
 	__u64 throttled_ns;	 /* its control group was out of CPU quota: cpu.stat */
-	__u64 target_lsn;	 /* up to where there is WAL to send, as its last turn saw it */
+	__u64 target_lsn;	 /* up to where there is WAL to send, by the server's own account */
 	__u64 rss_bytes;	 /* memory of its own and shared with the server */
 	__u32 pending_bytes;	 /* in the server's own output buffer, not handed to the socket */
 	__u32 unix_queued_bytes; /* Unix: handed to the socket, not read by the peer */

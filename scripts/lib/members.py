@@ -6,7 +6,7 @@ A member is (name, type) or (name, type, first major that has it, last one); Non
 where the members anybody wants do, but for those whose size is asked for.
 
 From the sources of the majors 10 to 18: replication/walsender_private.h, libpq/libpq-be.h, utils/elog.h,
-replication/slot.h, replication/logical.h, replication/output_plugin.h, replication/reorderbuffer.h,
+replication/slot.h, replication/logical.h, replication/output_plugin.h, replication/reorderbuffer.h, replication/walreceiver.h,
 access/xlogreader.h, lib/stringinfo.h, storage/latch.h
 (storage/waiteventset.h from 18 on), storage/proc.h, storage/pg_shmem.h, access/transam.h,
 utils/backend_status.h (pgstat.h up to 13), nodes/memnodes.h, and of files that keep theirs to themselves access/transam/xlog.c,
@@ -75,7 +75,6 @@ STRUCTURES = {
         ("last_saved_confirmed_flush", "uint64", 17, None), ("inactive_since", "uint64", 17, None),
         ("last_saved_restart_lsn", "uint64", 18, None),
     ],
-    "ConditionVariable": [("mutex", "slock_t"), ("wakeup", "int[2]")],
     "ReplicationSlotCtlData": [("replication_slots", "ReplicationSlot")],
     "ReplicationSlotPersistentData": [
         ("name", "NameData"), ("database", "uint32"), ("persistency", "int"), ("xmin", "uint32"),
@@ -150,6 +149,12 @@ STRUCTURES = {
         ("SharedHotStandbyActive", "bool", 15, None), ("SharedPromoteIsTriggered", "bool", 15, None),
         ("recoveryWakeupLatch", "Latch", 15, None), ("lastReplayedReadRecPtr", "uint64", 15, None),
         ("lastReplayedEndRecPtr", "uint64", 15, None),
+    ],
+    # The same in 10 to 12, where it is called receivedUpto.
+    "WalRcvData": [
+        ("procno", "int", 18, None), ("pid", "int"), ("walRcvState", "int"),
+        ("walRcvStoppedCV", "ConditionVariable", 14, None), ("startTime", "uint64"), ("receiveStart", "uint64"),
+        ("receiveStartTLI", "uint32"), ("receivedUpto", "uint64", None, 12), ("flushedUpto", "uint64", 13, None),
     ],
     "Latch": [("is_set", "int"), ("maybe_sleeping", "int", 14, None), ("is_shared", "bool"), ("owner_pid", "int")],
     # Up to 11 the xid is two halves; only 13 and 14 are asked for.

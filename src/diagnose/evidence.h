@@ -96,7 +96,6 @@ struct ws_track {
 	bool has_sample;
 	struct ws_rec_sample sample; /* the last */
 	uint64_t samples, samples_on_disk;
-	bool target_is_flushed; /* WS_TARGET is where the server is, not where the session saw it */
 	bool has_cgroup;
 	struct ws_rec_cgroup cgroup; /* the last */
 	bool has_copy;

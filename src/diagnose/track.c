@@ -251,7 +251,7 @@ static void feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct
 		t->samples++;
 		t->samples_on_disk += r->task_state == 'D';
 	}
-	if ((r->valid & WS_SAMPLE_TARGET) && r->target_lsn && !t->target_is_flushed)
+	if ((r->valid & WS_SAMPLE_TARGET) && r->target_lsn)
 		watch(d, &t->watch[WS_TARGET], r->target_lsn, now);
 	if (r->valid & WS_SAMPLE_DELAY)
 		watch(d, &t->watch[WS_RUN_DELAY], r->run_delay_ns, now);
@@ -405,24 +405,6 @@ static void count_missing(const struct ws_diagnosis *d, struct ws_server_track *
 		server->missing_ns += now - from;
 }
 
-/* What there is to send to logical sessions: they look themselves only once they have decoded all
- * that they knew of. */
-static int feed_flushed(struct ws_diagnosis *d, const struct ws_rec_cluster *r)
-{
-	for (size_t i = 0; i < d->track_count; i++) {
-		struct ws_track *t = d->tracks[i];
-
-		if (t->s->postmaster_pid != r->h.pid || t->s->end_ns ||
-		    t->s->kind != WS_SESSION_KIND_LOGICAL || !t->watch[WS_SENT].known)
-			continue;
-		t->target_is_flushed = true;
-		watch(d, &t->watch[WS_TARGET], r->flush_lsn, r->h.time_ns);
-		if (add_point(d, t, r->h.time_ns))
-			return -1;
-	}
-	return 0;
-}
-
 static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 {
 	const struct ws_rec_cluster *r = (const struct ws_rec_cluster *)rec;
@@ -450,7 +432,7 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 	if (r->valid & WS_CLUSTER_NAMES)
 		snprintf(server->names, sizeof(server->names), "%.*s", WS_SYNC_NAMES_LEN,
 			 r->sync_names);
-	return r->valid & WS_CLUSTER_FLUSH ? feed_flushed(d, r) : 0;
+	return 0;
 }
 
 static int feed_signal(struct ws_diagnosis *d, const struct ws_rec *rec)

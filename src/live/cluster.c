@@ -63,16 +63,15 @@ static enum ws_walreceiver look_at_walreceiver(const struct ws_live *live,
 }
 
 /* After a crash a server may have its shared memory elsewhere. */
-static bool open_shmem(struct ws_known_postmaster *item, const struct ws_binary *binary)
+static void open_shmem(struct ws_known_postmaster *item, const struct ws_binary *binary)
 {
-	item->xlog_ctl = 0;
+	item->wal_places = (struct ws_wal_places){ 0 };
 	item->shmem_opened_ns = ws_clock_mono_ns();
 	ws_shmem_variables_find(binary->image, &item->shmem_variables);
 	if (ws_shmem_open(&item->shmem, item->pid, item->base, binary->major,
 			  &binary->plan.config.off, &item->shmem_variables, NULL))
-		return false;
-	item->xlog_ctl = ws_wal_ctl(&item->shmem);
-	return item->xlog_ctl != 0;
+		return;
+	ws_wal_find(&item->shmem, &item->wal_places);
 }
 
 const struct ws_shmem *ws_live_shmem(struct ws_known_postmaster *item,
@@ -82,19 +81,37 @@ const struct ws_shmem *ws_live_shmem(struct ws_known_postmaster *item,
 	if (ws_clock_mono_ns() - item->shmem_opened_ns >= SHMEM_NS || !item->shmem_opened_ns ||
 	    item->shmem.var != &item->shmem_variables)
 		open_shmem(item, binary);
-	return item->xlog_ctl ? &item->shmem : NULL;
+	return item->wal_places.ctl ? &item->shmem : NULL;
+}
+
+void ws_live_wal_ends(struct ws_known_postmaster *item, const struct ws_binary *binary,
+		      struct ws_wal_ends *ends)
+{
+	const struct ws_shmem *shmem = ws_live_shmem(item, binary);
+
+	*ends = (struct ws_wal_ends){ 0 };
+	if (shmem)
+		ws_wal_ends(shmem, &item->wal_places, ends);
 }
 
 static void read_flushed(struct ws_known_postmaster *item, const struct ws_binary *binary,
 			 struct ws_cluster *now)
 {
-	const struct ws_shmem *shmem = ws_live_shmem(item, binary);
-	uint64_t lsn;
+	struct ws_wal_ends ends;
 
-	if (!shmem || !ws_wal_flushed(shmem, item->xlog_ctl, &lsn))
+	ws_live_wal_ends(item, binary, &ends);
+	if (!ends.flushed)
 		return;
-	now->flush_lsn = lsn;
+	now->flush_lsn = ends.flushed;
 	now->valid |= WS_CLUSTER_FLUSH;
+}
+
+struct ws_known_postmaster *ws_live_announced(struct ws_live *live, uint32_t pid)
+{
+	for (size_t i = 0; i < live->postmaster_count; i++)
+		if (live->postmasters[i].pid == pid && live->postmasters[i].announced)
+			return &live->postmasters[i];
+	return NULL;
 }
 
 void ws_live_hold_clusters(struct ws_live *live)

@@ -8,14 +8,6 @@
 #include "live/private.h"
 #include "shmem/horizon.h"
 
-static struct ws_known_postmaster *server_of(struct ws_live *live, uint32_t pid)
-{
-	for (size_t i = 0; i < live->postmaster_count; i++)
-		if (live->postmasters[i].pid == pid && live->postmasters[i].announced)
-			return &live->postmasters[i];
-	return NULL;
-}
-
 /* The wall clock's time by the host's own; what was before the host began is then. */
 static uint64_t mono(int64_t wall_ns)
 {
@@ -75,7 +67,7 @@ static bool find(struct ws_live *live, struct ws_rec_holder *rec)
 
 	if (!binary || !binary->image || !ws_tracer_entry(live->tracer, rec->h.pid, &entry))
 		return false;
-	item = server_of(live, entry.postmaster_pid);
+	item = ws_live_announced(live, entry.postmaster_pid);
 	search.shmem = item ? ws_live_shmem(item, binary) : NULL;
 	if (!search.shmem || (ws_proc_each_child(&live->proc, item->pid, has_it, &search) <= 0 &&
 			      !ws_horizon_prepared(search.shmem, rec->xid, &search.hold)))

@@ -54,7 +54,8 @@ struct ws_known_postmaster {
 	bool cluster_told;
 	struct ws_shmem_variables shmem_variables;
 	struct ws_shmem shmem; /* for its WAL position; opened anew now and then */
-	uint64_t xlog_ctl, shmem_opened_ns;
+	struct ws_wal_places wal_places;
+	uint64_t shmem_opened_ns;
 	int control_fd;		       /* of its control file, -1: it is opened when it is read */
 	struct ws_process walreceiver; /* of a standby; pid 0: none */
 };
@@ -220,9 +221,14 @@ int ws_live_tell_holder(struct ws_live *live, struct ws_holding *holding,
 
 /* cluster.c: tells of each server's state what changed. */
 int ws_live_emit_clusters(struct ws_live *live);
+/* The server of this postmaster, if its sessions are followed; else NULL. */
+struct ws_known_postmaster *ws_live_announced(struct ws_live *live, uint32_t pid);
 /* The view of a server's shared memory; NULL if it cannot be had now. */
 const struct ws_shmem *ws_live_shmem(struct ws_known_postmaster *item,
 				     const struct ws_binary *binary);
+/* Up to where the server has WAL now. */
+void ws_live_wal_ends(struct ws_known_postmaster *item, const struct ws_binary *binary,
+		      struct ws_wal_ends *ends);
 /* standby_slots.c: of the slots that failover slots wait for (17 and later) the one furthest
  * behind. */
 void ws_live_look_at_standby_slots(const struct ws_known_postmaster *item,

@@ -28,6 +28,8 @@ struct rows {
 	struct ws_sampled *items;
 	size_t count, cap;
 	struct ws_cgroups cgroups;
+	struct ws_wal_ends ends; /* of the server of this postmaster, 0: of none */
+	uint32_t ends_of;
 	bool failed;
 };
 
@@ -85,6 +87,30 @@ static bool cgroup_changed(const struct ws_rec_cgroup *last, const struct ws_rec
 	       memcmp(now->path, last->path, sizeof(now->path)) != 0;
 }
 
+/*
+ * Up to where there is WAL to send. The server is asked behind the session, so that it is not the
+ * one that is behind. Less than was sent is no such position: what was received from upstream,
+ * where the WAL comes from an archive.
+ */
+static bool read_target(struct rows *rows, const struct ws_taken *taken, uint64_t *lsn)
+{
+	struct ws_live *live = rows->live;
+	const struct ws_binary *binary = ws_live_binary(live, taken->sample.h.server);
+	struct ws_known_postmaster *item;
+
+	if (!binary || !binary->image || !(taken->flags & WS_ENTRY_IN_LOOP))
+		return false;
+	if (rows->ends_of != taken->postmaster_pid) {
+		item = ws_live_announced(live, taken->postmaster_pid);
+		if (!item)
+			return false;
+		ws_live_wal_ends(item, binary, &rows->ends);
+		rows->ends_of = taken->postmaster_pid;
+	}
+	*lsn = ws_wal_target(&rows->ends, taken->flags & WS_ENTRY_LOGICAL);
+	return *lsn && *lsn >= taken->sent_lsn;
+}
+
 /* What the kernel's programs do not say. */
 static void complete(struct rows *rows, struct ws_sampled *row)
 {
@@ -105,6 +131,10 @@ static void complete(struct rows *rows, struct ws_sampled *row)
 	}
 	if (read_pending(rows->live, taken, &sample->pending_bytes))
 		sample->valid |= WS_SAMPLE_PENDING;
+	if (read_target(rows, taken, &value)) {
+		sample->target_lsn = value;
+		sample->valid |= WS_SAMPLE_TARGET;
+	}
 }
 
 /* Of a session whose first record still is in the ring nothing can be said yet. */

@@ -35,12 +35,6 @@
  * minors that end the progress report in bbsink_progress's cleanup (15.20 does, 15.18 does not).
  * The clean-up of the resource owner is the last thing perform_base_backup does in all of them.
  *
- * target_*: XLogSendLogical asks only once it has decoded what it was told last. From 16 on the
- * ways of a primary and of a standby join behind the two calls, with the result of either. On a
- * standby GetStandbyFlushRecPtr, which is inlined into XLogSendPhysical, takes what was received
- * unless more was replayed, which is so only where WAL comes out of an archive: samples leave such
- * a target out.
- *
  * slot_context, stream_stats, spill_*, restore_*, txn_*: SQL functions decode, too; no other
  * backend runs these. restore_*: the functions that walk through a transaction's changes
  * (IterTXNInit, with two calls, and IterTXNNext) are inlined into the one that hands them to the
@@ -170,9 +164,8 @@ static const struct ws_probe catalogue[] = {
 		.kind = WS_SITE_AFTER_CALL,
 		.callee = "PqCommMethods+0x10",
 		.pick = WS_PICK_BEHIND_POINTER,
-		.captures = "result, MyWalSnd, output pending",
-		.wants_result = true,
-		.level = 2,
+		.captures = "MyWalSnd",
+		.level = 3,
 		.walsender_only = true,
 	},
 	{
@@ -319,53 +312,6 @@ static const struct ws_probe catalogue[] = {
 		.captures = "requestReply, writePtr (args 1 and 2)",
 		.args = ARG(1) | ARG(2),
 		.level = 2,
-		.walsender_only = true,
-	},
-	{
-		.site = WS_SITE_TARGET_PHYSICAL,
-		.name = "target_physical",
-		.function = "XLogSendPhysical",
-		.kind = WS_SITE_AFTER_CALL,
-		.callee = "GetFlushRecPtr",
-		.captures = "result: up to where there is WAL to send",
-		.wants_result = true,
-		.level = 2,
-		.walsender_only = true,
-	},
-	{
-		.site = WS_SITE_TARGET_STANDBY,
-		.name = "target_standby",
-		.function = "XLogSendPhysical",
-		.kind = WS_SITE_AFTER_CALL,
-		.callee = "GetWalRcvFlushRecPtr",
-		.captures = "result: up to where there is WAL to send",
-		.wants_result = true,
-		.level = 2,
-		.first_major = 13,
-		.walsender_only = true,
-	},
-	{
-		.site = WS_SITE_TARGET_LOGICAL,
-		.name = "target_logical",
-		.function = "XLogSendLogical",
-		.kind = WS_SITE_AFTER_CALL,
-		.callee = "GetFlushRecPtr",
-		.may_join = true,
-		.captures = "result: up to where there is WAL to send",
-		.wants_result = true,
-		.level = 2,
-		.walsender_only = true,
-	},
-	{
-		.site = WS_SITE_TARGET_LOGICAL_STANDBY,
-		.name = "target_logical_standby",
-		.function = "XLogSendLogical",
-		.kind = WS_SITE_AFTER_CALL,
-		.callee = "GetXLogReplayRecPtr",
-		.captures = "result: up to where there is WAL to send",
-		.wants_result = true,
-		.level = 2,
-		.first_major = 16,
 		.walsender_only = true,
 	},
 	{

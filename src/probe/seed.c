@@ -270,11 +270,8 @@ static void fill_stream(const struct ws_seed_view *view, struct ws_entry *entry)
 		entry->flags |= WS_ENTRY_LOGICAL;
 		entry->turn.h.flags |= WS_TURN_LOGICAL;
 	}
-	/* Without the site behind the flush nothing would take it off again. */
-	if (nested && site[WS_SITE_FLUSH_END])
-		entry->flags |= WS_ENTRY_NESTED;
 	if (!nested)
-		entry->resume = site[WS_SITE_FLUSH_END] ? WS_STAGE_TAIL : WS_STAGE_SEND;
+		entry->resume = WS_STAGE_TAIL;
 	else if (view->found == WS_FOUND_STREAM_SOCKET && site[WS_SITE_MESSAGE_WRITE])
 		entry->resume = WS_STAGE_SEND;
 	else
@@ -298,6 +295,9 @@ static void fill_stream(const struct ws_seed_view *view, struct ws_entry *entry)
 		entry->stage = view->logical ? WS_STAGE_DECODE : WS_STAGE_SEND;
 		break;
 	}
+	/* Behind the wait it looks for replies. */
+	if (nested && entry->stage == WS_STAGE_WAIT)
+		entry->flags |= WS_ENTRY_NESTED;
 }
 
 static void fill_entry(const struct ws_seed_view *view, struct ws_seed *seed, uint64_t now)

@@ -2,7 +2,7 @@
 #include "session/machine.h"
 
 static const struct ws_metric_info table[WS_METRIC_COUNT] = {
-	[WS_METRIC_SEND_NS] = { "send_ns", "ns", 2, "send_physical", "flush_end",
+	[WS_METRIC_SEND_NS] = { "send_ns", "ns", 2, "send_physical", "wait_start",
 				"one XLogSendPhysical that moved the position, with its flush" },
 	[WS_METRIC_WAIT_WAL_NS] = { "wait_wal_ns", "ns", 2, "wait_start", "wait_end",
 				    "one wait for new WAL, caught up" },
@@ -19,11 +19,11 @@ static const struct ws_metric_info table[WS_METRIC_COUNT] = {
 				     "the same until it is flushed" },
 	[WS_METRIC_APPLY_LAG_NS] = { "apply_lag_ns", "ns", 2, "send_physical", "replies",
 				     "the same until it is applied" },
-	[WS_METRIC_SEND_BYTES] = { "send_bytes", "bytes", 2, "send_physical", "flush_end",
+	[WS_METRIC_SEND_BYTES] = { "send_bytes", "bytes", 2, "send_physical", "wait_start",
 				   "WAL bytes of one XLogSendPhysical that moved the position" },
 	[WS_METRIC_COMMAND_NS] = { "command_ns", "ns", 1, "command_start", "command_end",
 				   "one command whose start and end were seen" },
-	[WS_METRIC_DECODE_NS] = { "decode_ns", "ns", 2, "replies", "flush_end",
+	[WS_METRIC_DECODE_NS] = { "decode_ns", "ns", 2, "replies", "replies",
 				  "decoding in one XLogSendLogical, averaged over those of a "
 				  "record; from level 3 on without the output plugin and the "
 				  "look for replies before" },
@@ -31,7 +31,7 @@ static const struct ws_metric_info table[WS_METRIC_COUNT] = {
 					 "message_write",
 					 "formatting one logical message, averaged over those of a "
 					 "record" },
-	[WS_METRIC_WAKEUP_TO_SEND_NS] = { "wakeup_to_send_ns", "ns", 2, "wait_end", "flush_end",
+	[WS_METRIC_WAKEUP_TO_SEND_NS] = { "wakeup_to_send_ns", "ns", 2, "wait_end", "wait_start",
 					  "from the end of a wait for WAL to the end of the flush "
 					  "behind it" },
 };

@@ -53,42 +53,69 @@ static void read_xlog(const struct ws_shmem *shmem, struct ws_wal *wal)
 	}
 }
 
+static uint64_t place_of(const struct ws_shmem *shmem, const char *name)
+{
+	uint64_t address, size;
+
+	return ws_shmem_find(shmem, name, &address, &size) ? address : 0;
+}
+
+void ws_wal_find(const struct ws_shmem *shmem, struct ws_wal_places *places)
+{
+	bool apart = shmem->off->recovery_replayed != WS_UNKNOWN;
+
+	places->ctl = place_of(shmem, "XLOG Ctl");
+	places->recovery = apart ? place_of(shmem, "XLOG Recovery Ctl") : places->ctl;
+	places->receiver = place_of(shmem, "Wal Receiver Ctl");
+}
+
+/* A position in such a structure, at one or another offset; 0 if there is none. */
+static uint64_t read_end(const struct ws_shmem *shmem, uint64_t ctl, uint32_t offset,
+			 uint32_t otherwise)
+{
+	uint64_t lsn;
+
+	if (offset == WS_UNKNOWN)
+		offset = otherwise;
+	return ctl && read_ctl(shmem, ctl, offset, &lsn, sizeof(lsn)) && lsn < LSN_MAX ? lsn : 0;
+}
+
 /* The end of the last record replayed (GetXLogReplayRecPtr): up to 14 in XLogCtl, then in a
  * structure of its own. */
-static void read_replayed(const struct ws_shmem *shmem, struct ws_wal *wal)
+static uint64_t read_replayed(const struct ws_shmem *shmem, uint64_t ctl)
 {
-	const struct ws_offsets *off = shmem->off;
-	bool apart = off->recovery_replayed != WS_UNKNOWN;
-	uint64_t ctl, size, lsn;
-
-	if (!wal->has_recovery || !wal->in_recovery ||
-	    !ws_shmem_find(shmem, apart ? "XLOG Recovery Ctl" : "XLOG Ctl", &ctl, &size) ||
-	    !read_ctl(shmem, ctl, apart ? off->recovery_replayed : off->xlog_replayed, &lsn,
-		      sizeof(lsn)) ||
-	    !lsn || lsn >= LSN_MAX)
-		return;
-	wal->source = WS_WAL_REPLAYED;
-	wal->position = lsn;
+	return read_end(shmem, ctl, shmem->off->recovery_replayed, shmem->off->xlog_replayed);
 }
 
-uint64_t ws_wal_ctl(const struct ws_shmem *shmem)
-{
-	uint64_t ctl, size;
-
-	return ws_shmem_find(shmem, "XLOG Ctl", &ctl, &size) ? ctl : 0;
-}
-
-/* Flush follows write in XLogwrtResult (10 to 16), logFlushResult logWriteResult (17 and later). */
-bool ws_wal_flushed(const struct ws_shmem *shmem, uint64_t ctl, uint64_t *lsn)
+void ws_wal_ends(const struct ws_shmem *shmem, const struct ws_wal_places *places,
+		 struct ws_wal_ends *ends)
 {
 	const struct ws_offsets *off = shmem->off;
 	uint32_t written = off->xlog_write_atomic != WS_UNKNOWN ? off->xlog_write_atomic
 								: off->xlog_write_result;
 	struct ws_wal wal = { 0 };
 
-	read_recovery(shmem, ctl, &wal);
-	return wal.has_recovery && !wal.in_recovery && written != WS_UNKNOWN &&
-	       read_ctl(shmem, ctl, written + 8, lsn, sizeof(*lsn)) && *lsn;
+	*ends = (struct ws_wal_ends){ 0 };
+	if (places->ctl)
+		read_recovery(shmem, places->ctl, &wal);
+	if (!wal.has_recovery)
+		return;
+	if (wal.in_recovery) {
+		ends->replayed = read_replayed(shmem, places->recovery);
+		ends->received = read_end(shmem, places->receiver, off->walrcv_flushed,
+					  off->walrcv_received);
+	} else if (written != WS_UNKNOWN) {
+		/* Flush follows write in XLogwrtResult (10 to 16), logFlushResult logWriteResult
+		 * (17 and later). */
+		ends->flushed = read_end(shmem, places->ctl, written + 8, WS_UNKNOWN);
+	}
+}
+
+uint64_t ws_wal_target(const struct ws_wal_ends *ends, bool logical)
+{
+	if (ends->flushed || logical)
+		return ends->flushed ? ends->flushed : ends->replayed;
+	return ends->received > ends->replayed ? ends->received : ends->replayed;
 }
 
 static void read_limits(const struct ws_shmem *shmem, struct ws_wal *wal)
@@ -123,9 +150,15 @@ static void read_next_xid(const struct ws_shmem *shmem, struct ws_wal *wal)
 
 void ws_wal_read(const struct ws_shmem *shmem, struct ws_wal *wal)
 {
+	struct ws_wal_places places;
+
 	*wal = (struct ws_wal){ .major = shmem->major };
 	read_xlog(shmem, wal);
-	read_replayed(shmem, wal);
+	if (wal->has_recovery && wal->in_recovery) {
+		ws_wal_find(shmem, &places);
+		wal->position = read_replayed(shmem, places.recovery);
+		wal->source = wal->position ? WS_WAL_REPLAYED : WS_WAL_NONE;
+	}
 	read_limits(shmem, wal);
 	read_next_xid(shmem, wal);
 }

@@ -33,10 +33,28 @@ struct ws_wal {
 /* What cannot be read is not known. */
 void ws_wal_read(const struct ws_shmem *shmem, struct ws_wal *wal);
 
-/* Where XLogCtl is, 0: not known; and up to where WAL was flushed by it. False on a standby, and
- * where it cannot be read. */
-uint64_t ws_wal_ctl(const struct ws_shmem *shmem);
-bool ws_wal_flushed(const struct ws_shmem *shmem, uint64_t ctl, uint64_t *lsn);
+/* Where what tells of the ends of the WAL lies, to look for it once; 0: not known. */
+struct ws_wal_places {
+	uint64_t ctl;	   /* XLogCtl */
+	uint64_t recovery; /* what has the position replayed: XLogRecoveryCtl, up to 14 XLogCtl */
+	uint64_t receiver; /* WalRcv */
+};
+void ws_wal_find(const struct ws_shmem *shmem, struct ws_wal_places *places);
+
+/* Up to where a server has WAL; 0: not known, or not so. */
+struct ws_wal_ends {
+	uint64_t flushed; /* by a primary: GetFlushRecPtr() */
+	/* Of a server in recovery, 13 and later; and what a walreceiver has flushed, also one that
+	 * is gone: GetWalRcvFlushRecPtr(), up to 12 GetWalRcvWriteRecPtr(). */
+	uint64_t replayed, received;
+};
+void ws_wal_ends(const struct ws_shmem *shmem, const struct ws_wal_places *places,
+		 struct ws_wal_ends *ends);
+
+/* Up to where such a server's walsenders have WAL to send; 0: not known. XLogSendLogical sends what
+ * was replayed, XLogSendPhysical also what was received (GetStandbyFlushRecPtr; not of another
+ * timeline, which is not looked at). */
+uint64_t ws_wal_target(const struct ws_wal_ends *ends, bool logical);
 
 const char *ws_wal_source_name(enum ws_wal_source source); /* NULL for none */
 

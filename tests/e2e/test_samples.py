@@ -8,7 +8,8 @@ import time
 
 import replication_client
 from cluster import Server, lsn
-from live import LiveTest, no_wal_of_its_own, once, recording, space, wait_caught_up, wait_stuck
+from live import (LiveTest, no_wal_of_its_own, once, primary, recording, space, standby, wait_caught_up,
+                  wait_stuck)
 from processes import stat_fields, wait_for
 
 ENOUGH_S = 3  # at least two samples, unless the host stops walscope meanwhile
@@ -114,6 +115,22 @@ class Samples(LiveTest):
                 self.assertEqual(lsn(seen[-1]), lsn(end), seen)
         finally:
             server.sql("select pg_drop_replication_slot('m_target')")
+
+    def test_on_a_standby_the_target_is_what_it_received(self):
+        server = standby()
+        with recording(server) as record, no_wal_of_its_own(primary()):
+            client = server.receivewal("m_cascade")
+            pid = int(server.wait_walsender("m_cascade")["pid"])
+            primary().write_wal(2)
+            end = primary().value("select pg_current_wal_flush_lsn()")
+            wait_for("the standby to have it all", lambda: server.value(
+                f"select pg_last_wal_receive_lsn() >= '{end}'") == "t")
+            time.sleep(ENOUGH_S)
+            end = server.value("select pg_last_wal_receive_lsn()")
+            record.end()
+            client.stop()
+        seen = [entry["target_lsn"] for entry in records(record, "sample", pid)]
+        self.assertEqual(lsn(seen[-1]), lsn(end), seen)
 
     def test_waiting_for_a_processor_is_counted(self):
         server = sampled()

@@ -39,9 +39,7 @@ static int keep(void *arg, const void *data, size_t size)
 	return 0;
 }
 
-/* `left_out`: a site that is not planted, WS_SITE_NONE for none. */
-static struct fixture *setup_without(enum ws_site left_out, enum ws_attach_method method,
-				     size_t ring_bytes)
+static struct fixture *setup_at_level(int level, enum ws_attach_method method, size_t ring_bytes)
 {
 	struct ws_tracer_options options = { .method = method, .ring_bytes = ring_bytes };
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -49,13 +47,7 @@ static struct fixture *setup_without(enum ws_site left_out, enum ws_attach_metho
 	struct ws_plan plan;
 	char line[1024];
 
-	fake_plan(&plan, 3);
-	for (size_t i = 0; i < plan.count; i++) {
-		if (plan.sites[i].probe->site != left_out)
-			continue;
-		plan.sites[i].status = WS_PLAN_NOT_AT_LEVEL;
-		plan.planted--;
-	}
+	fake_plan(&plan, level);
 	f->exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	if (ws_tracer_new(&f->tracer, &options, &err) < 0 ||
 	    ws_tracer_add_server(f->tracer, &plan, f->exe, &f->server, &err) < 0 ||
@@ -69,7 +61,7 @@ static struct fixture *setup_without(enum ws_site left_out, enum ws_attach_metho
 
 static struct fixture *setup(enum ws_attach_method method, size_t ring_bytes)
 {
-	return setup_without(WS_SITE_NONE, method, ring_bytes);
+	return setup_at_level(3, method, ring_bytes);
 }
 
 static void teardown(struct fixture *f)

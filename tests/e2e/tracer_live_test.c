@@ -247,7 +247,7 @@ static void seeded(void)
 
 /* Forks a walsender that waits until go_on() before its first hit, and puts its entry in; with its
  * own start unless the entry has one. */
-static pid_t start_seeded(struct fixture *f, struct ws_entry *entry, int *go)
+static pid_t start_seeded(struct fixture *f, struct ws_entry *entry, void (*body)(void), int *go)
 {
 	struct ws_error err;
 	int fds[2], ready[2];
@@ -265,7 +265,7 @@ static pid_t start_seeded(struct fixture *f, struct ws_entry *entry, int *go)
 		dup2(ready[1], STDOUT_FILENO);
 		closefrom(3); /* a link lives as long as any process holds it */
 		if (write(STDOUT_FILENO, "x", 1) == 1)
-			seeded();
+			body();
 		_exit(1);
 	}
 	assert_int_equal(read(ready[0], &byte, 1), 1);
@@ -301,7 +301,7 @@ static void a_running_walsender_goes_on_from_its_seed(void **state)
 	int go;
 
 	(void)state;
-	pid = start_seeded(f, &entry, &go);
+	pid = start_seeded(f, &entry, seeded, &go);
 	usleep(5000);
 	go_on(f, pid, go);
 	t = turn(f, 0);
@@ -325,13 +325,86 @@ static void a_seeded_wait_goes_on_with_the_stage_the_seed_names(void **state)
 	int go;
 
 	(void)state;
-	pid = start_seeded(f, &entry, &go);
+	pid = start_seeded(f, &entry, seeded, &go);
 	go_on(f, pid, go);
 	t = turn(f, 0);
 	assert_true(t->stage_ns[WS_STAGE_READ] > 0);
 	assert_int_equal(t->stage_ns[WS_STAGE_DECODE], 0);
 	assert_int_equal(t->turns, 1); /* not nested: its replies begin a turn */
 	teardown(f);
+}
+
+/* A seed is a look at what goes on: the wait it found may be over, or the decoding, at the first
+ * hit. */
+static void decode_seeded(void (*first)(void))
+{
+	char byte;
+
+	if (read(STDIN_FILENO, &byte, 1) == 1)
+		first();
+	for (int i = 0; i < 3; i++) {
+		fake_REPLIES(0, 0, 0, 0, 0);
+		usleep(1000); /* decodes */
+	}
+	fake_WAIT_START(WS_WL_SOCKET_READABLE, 1, 0, 0, 0);
+	_exit(0);
+}
+
+static __attribute__((noinline)) void wakes_up(void)
+{
+	volatile char frame[64];
+
+	frame[0] = 0;
+	fake_WAIT_END(1, WS_WL_LATCH_SET, 0, 0, 0);
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_REPLIES_END(0, 0, 0, 0, 0);
+	frame[63] = frame[0];
+}
+
+static void is_in_the_loop(void)
+{
+}
+
+static void decode_from_the_wait(void)
+{
+	decode_seeded(wakes_up);
+}
+
+static void decode_from_the_loop(void)
+{
+	decode_seeded(is_in_the_loop);
+}
+
+static void a_decoding_found_in_a_wait_comes_out_of_it(void **state)
+{
+	void (*const bodies[])(void) = { decode_from_the_wait, decode_from_the_loop };
+
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(bodies); i++) {
+		struct fixture *f = setup_at_level(2, WS_ATTACH_AUTO, 0);
+		struct ws_entry entry = { .flags = WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND |
+						   WS_ENTRY_IN_LOOP | WS_ENTRY_TURNS |
+						   WS_ENTRY_LOGICAL | WS_ENTRY_NESTED,
+					  .stage = WS_STAGE_WAIT,
+					  .resume = WS_STAGE_DECODE };
+		uint64_t decode_ns = 0, turns = 0;
+		unsigned int at = 0;
+		const struct ws_rec_turn *t;
+		pid_t pid;
+		int go;
+
+		pid = start_seeded(f, &entry, bodies[i], &go);
+		go_on(f, pid, go);
+		do {
+			t = turn(f, at++);
+			turns += t->turns;
+			decode_ns += t->stage_ns[WS_STAGE_DECODE];
+		} while (t->wait == WS_WAIT_NONE);
+		/* the first of the loop's may be taken for a nested one, not more */
+		assert_true(turns >= 2);
+		assert_true(decode_ns >= 2000000);
+		teardown(f);
+	}
 }
 
 static void no_entry_changes_once_exits_are_detached(void **state)
@@ -342,8 +415,8 @@ static void no_entry_changes_once_exits_are_detached(void **state)
 	int go_seen, go_unseen;
 
 	(void)state;
-	seen = start_seeded(f, &entry, &go_seen);
-	unseen = start_seeded(f, &entry, &go_unseen);
+	seen = start_seeded(f, &entry, seeded, &go_seen);
+	unseen = start_seeded(f, &entry, seeded, &go_unseen);
 	ws_tracer_detach(f->tracer);
 	go_on(f, seen, go_seen);
 	assert_int_equal(f->count, 1);
@@ -364,7 +437,7 @@ static void an_exit_is_not_that_of_an_older_process_with_the_pid(void **state)
 	int go;
 
 	(void)state;
-	pid = start_seeded(f, &entry, &go);
+	pid = start_seeded(f, &entry, seeded, &go);
 	ws_tracer_detach(f->tracer);
 	go_on(f, pid, go);
 	assert_int_equal(f->count, 0);
@@ -396,6 +469,7 @@ int main(void)
 		cmocka_unit_test(backup_loses_no_chunk),
 		cmocka_unit_test(a_running_walsender_goes_on_from_its_seed),
 		cmocka_unit_test(a_seeded_wait_goes_on_with_the_stage_the_seed_names),
+		cmocka_unit_test(a_decoding_found_in_a_wait_comes_out_of_it),
 		cmocka_unit_test(no_entry_changes_once_exits_are_detached),
 		cmocka_unit_test(an_exit_is_not_that_of_an_older_process_with_the_pid),
 	};

@@ -129,6 +129,8 @@ static void what_is_no_tcp_socket_has_none(void **state)
 struct sampled {
 	struct ws_rec_socket rec;
 	struct ws_rec_sample sample;
+	uint64_t sent_lsn;
+	uint32_t postmaster_pid;
 	unsigned int count;
 };
 
@@ -138,6 +140,8 @@ static void keep_sample(void *arg, const struct ws_taken *taken)
 
 	sampled->rec = taken->socket;
 	sampled->sample = taken->sample;
+	sampled->sent_lsn = taken->sent_lsn;
+	sampled->postmaster_pid = taken->postmaster_pid;
 	sampled->count++;
 }
 
@@ -188,7 +192,9 @@ static void a_unix_socket_that_nobody_reads_fills(void **state)
 {
 	static char bytes[SENT];
 	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
-	struct ws_entry entry = { .server = 1, .sock = -1, .target_lsn = 0x16b3748 };
+	struct ws_entry entry = {
+		.server = 1, .sock = -1, .postmaster_pid = 4711, .turn.lsn_to = 0x16b3748
+	};
 	unsigned int pieces = 0;
 	int ends[2], queued, sndbuf;
 	socklen_t size = sizeof(sndbuf);
@@ -202,8 +208,8 @@ static void a_unix_socket_that_nobody_reads_fills(void **state)
 	assert_int_equal(seen.count, 1);
 	assert_int_equal(seen.rec.h.size, 0); /* it is no TCP socket */
 	assert_true(seen.sample.valid & WS_SAMPLE_UNIX);
-	assert_true(seen.sample.valid & WS_SAMPLE_TARGET);
-	assert_int_equal(seen.sample.target_lsn, 0x16b3748);
+	assert_int_equal(seen.sent_lsn, 0x16b3748);
+	assert_int_equal(seen.postmaster_pid, 4711);
 	assert_int_equal(seen.sample.unix_queued_bytes, 0);
 	assert_int_equal(seen.sample.unix_packets, 0);
 	fcntl(ends[0], F_SETFL, O_NONBLOCK);

@@ -26,8 +26,6 @@ static void stream_physically(void)
 	fake_REPLIES(0, 0, 0, 0, 0);
 	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
 	walsnd.sent = 0x2000;
-	fake.pq_send_start = 10;
-	fake.pq_send_pointer = 20;
 	fake_FLUSH_END(0, 0, 0, 0, 0);
 	/* one that waits for the socket */
 	fake_REPLIES(0, 0, 0, 0, 0);
@@ -44,7 +42,6 @@ static void stream_physically(void)
 	walsnd.flush_lag = -1;
 	walsnd.apply_lag = 33;
 	walsnd.reply_time = 777;
-	fake.pq_send_pointer = 10;
 	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
 	fake_FLUSH_END(0, 0, 0, 0, 0);
 	fake_WAIT_START(WS_WL_SOCKET_READABLE, 30000, 0x500000a, 0, 0);
@@ -54,14 +51,13 @@ static void stream_physically(void)
 	fake_COMMAND_END(1, 0, 0, 0, 0);
 }
 
-static void physical_turns_add_up_and_tell_waits_apart(void **state)
+static void check_physical_turns(int level)
 {
-	struct fixture *f = setup(WS_ATTACH_AUTO, 0);
+	struct fixture *f = setup_at_level(level, WS_ATTACH_AUTO, 0);
 	const struct ws_rec_turn *sent, *blocked, *reply, *last;
 	const struct ws_rec_stream *stream;
 	const struct ws_rec_state *change;
 
-	(void)state;
 	run(f, stream_physically, true);
 	check_numbers(f);
 	record(f, 1, WS_KIND_READY);
@@ -80,11 +76,12 @@ static void physical_turns_add_up_and_tell_waits_apart(void **state)
 	assert_int_equal(sent->turns, 1);
 	assert_int_equal(sent->sends, 1);
 	assert_int_equal(sent->wait, WS_WAIT_NONE);
-	assert_int_equal(sent->h.flags, WS_TURN_PENDING);
+	assert_int_equal(sent->h.flags, 0);
 	assert_int_equal(sent->h.size, WS_TURN_SHORT_SIZE);
 	blocked = turn(f, 7);
 	assert_int_equal(blocked->begin_ns, sent->h.time_ns);
 	assert_int_equal(blocked->lsn_from, 0x2000);
+	assert_int_equal(blocked->h.flags, WS_TURN_PENDING);
 	assert_int_equal(blocked->wait, WS_WAIT_SOCKET);
 	assert_int_equal(blocked->wait_mask, 6);
 	assert_int_equal(blocked->timeout_ms, 1234);
@@ -114,6 +111,63 @@ static void physical_turns_add_up_and_tell_waits_apart(void **state)
 	teardown(f);
 }
 
+static void physical_turns_add_up_and_tell_waits_apart(void **state)
+{
+	(void)state;
+	check_physical_turns(3);
+}
+
+static void without_a_site_behind_the_flush_they_do_too(void **state)
+{
+	(void)state;
+	check_physical_turns(2);
+}
+
+/* WalSndDone sends what is left behind the flush, in the same turn. */
+static void send_twice(void)
+{
+	fake.my_walsnd = &walsnd;
+	walsnd = (struct fake_walsnd){ .sent = 0x1000 };
+	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
+	fake_STREAM_START((long)fake_SEND_PHYSICAL, 0, 0, 0, 0);
+	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
+	walsnd.sent = 0x2000;
+	fake_FLUSH_END(0, 0, 0, 0, 0);
+	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
+	walsnd.sent = 0x3000;
+	fake_WAIT_START(WS_WL_SOCKET_READABLE, 30000, 0x500000a, 0, 0);
+	_exit(0);
+}
+
+static void each_of_two_sends_in_a_turn_has_its_record(void **state)
+{
+	(void)state;
+	for (int level = 2; level <= 3; level++) {
+		struct fixture *f = setup_at_level(level, WS_ATTACH_AUTO, 0);
+
+		run(f, send_twice, true);
+		check_numbers(f);
+		assert_int_equal(turn(f, 4)->lsn_from, 0x1000);
+		assert_int_equal(turn(f, 4)->lsn_to, 0x2000);
+		assert_int_equal(turn(f, 4)->sends, 1);
+		assert_int_equal(turn(f, 5)->lsn_from, 0x2000);
+		assert_int_equal(turn(f, 5)->lsn_to, 0x3000);
+		assert_int_equal(turn(f, 5)->sends, 1);
+		teardown(f);
+	}
+}
+
+/* What XLogSendLogical calls has its frame above it. */
+static __attribute__((noinline)) void nested_replies(void)
+{
+	volatile char frame[32];
+
+	frame[0] = 0;
+	fake_REPLIES(0, 0, 0, 0, 0);
+	frame[31] = frame[0];
+}
+
 static void stream_logically(void)
 {
 	struct fake_stringinfo out = { .len = 500 }, *ctx = &out;
@@ -125,12 +179,12 @@ static void stream_logically(void)
 	fake_REPLIES(0, 0, 0, 0, 0);
 	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
 	/* the wait for WAL inside */
-	fake_REPLIES(0, 0, 0, 0, 0);
+	nested_replies();
 	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000006, 0, 0);
 	usleep(15000);
 	fake_WAIT_END(1, WS_WL_LATCH_SET, 0, 0, 0);
 	walsnd.reply_time = 5;
-	fake_REPLIES(0, 0, 0, 0, 0);
+	nested_replies();
 	usleep(2000); /* counts as handling replies */
 	fake_REPLIES_END(0, 0, 0, 0, 0);
 	fake_DECODE_START(0, 0, 0, 0, 0);
@@ -139,11 +193,11 @@ static void stream_logically(void)
 	fake_MESSAGE_WRITE((long)&ctx, 0, 0, 0, 0);
 	fake_MESSAGE_FLUSHED(0, 0, 0, 0, 0);
 	/* ProcessPendingWrites */
-	fake_REPLIES(0, 0, 0, 0, 0);
+	nested_replies();
 	fake_WRITE_REPLIES_END(0, 0, 0, 0, 0);
 	fake_WAIT_START(6, 100, 0x6000007, 0, 0);
 	fake_WAIT_END(1, WS_WL_SOCKET_WRITEABLE, 0, 0, 0);
-	fake_REPLIES(0, 0, 0, 0, 0);
+	nested_replies();
 	fake_WRITE_REPLIES_END(0, 0, 0, 0, 0);
 	usleep(3000); /* decoding goes on */
 	fake_DECODE_END(0, 0, 0, 0, 0);
@@ -170,7 +224,8 @@ static void logical_waits_nest_in_the_send(void **state)
 	assert_int_equal(t->wait, WS_WAIT_WAL);
 	assert_int_equal(t->turns, 1);
 	t = turn(f, 5);
-	assert_int_equal(t->h.flags, WS_TURN_LOGICAL | WS_TURN_WOKE | WS_TURN_REPLY);
+	assert_int_equal(t->h.flags,
+			 WS_TURN_LOGICAL | WS_TURN_WOKE | WS_TURN_REPLY | WS_TURN_PENDING);
 	assert_int_equal(t->wait, WS_WAIT_SOCKET);
 	assert_int_equal(t->messages, 1);
 	assert_int_equal(t->message_bytes, 500);
@@ -234,8 +289,7 @@ static void each_reply_while_decoding_has_its_record(void **state)
 	teardown(f);
 }
 
-/* Level 2 has no site at XLogSendLogical. What is in front of DECODE_START, which is planted here,
- * is reading. */
+/* Level 2 has no site at XLogSendLogical, and none behind the flush. */
 static void stream_logically_at_level_2(void)
 {
 	fake.my_walsnd = &walsnd;
@@ -250,7 +304,7 @@ static void stream_logically_at_level_2(void)
 	}
 	fake_REPLIES(0, 0, 0, 0, 0);
 	/* the wait for WAL inside */
-	fake_REPLIES(0, 0, 0, 0, 0);
+	nested_replies();
 	usleep(1000);
 	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000006, 0, 0);
 	usleep(2000);
@@ -260,10 +314,10 @@ static void stream_logically_at_level_2(void)
 	_exit(0);
 }
 
-static void without_a_site_at_its_call_a_logical_turn_decodes_all_along(void **state)
+static void at_level_2_a_logical_turn_decodes_all_along(void **state)
 {
-	struct fixture *f = setup_without(WS_SITE_SEND_LOGICAL, WS_ATTACH_AUTO, 0);
-	uint64_t turns = 0, sends = 0, read_ns = 0, reply_ns = 0;
+	struct fixture *f = setup_at_level(2, WS_ATTACH_AUTO, 0);
+	uint64_t turns = 0, sends = 0, decode_ns = 0, reply_ns = 0;
 	const struct ws_rec_turn *t;
 	unsigned int at = 4;
 
@@ -276,18 +330,18 @@ static void without_a_site_at_its_call_a_logical_turn_decodes_all_along(void **s
 		assert_true(t->h.flags & WS_TURN_LOGICAL);
 		turns += t->turns;
 		sends += t->sends;
-		read_ns += t->stage_ns[WS_STAGE_READ];
+		decode_ns += t->stage_ns[WS_STAGE_DECODE];
 		reply_ns += t->stage_ns[WS_STAGE_REPLY];
 	} while (t->wait == WS_WAIT_NONE);
 	assert_int_equal(turns, 4);
 	assert_int_equal(sends, 4);
 	assert_int_equal(t->lsn_to, 0x1300);
 	assert_int_equal(t->wait, WS_WAIT_WAL);
-	assert_true(read_ns >= 3000000);
+	assert_true(decode_ns >= 3000000);
 	assert_true(reply_ns >= 1000000); /* what was nested */
 	t = turn(f, at);
 	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 2000000);
-	assert_true(t->stage_ns[WS_STAGE_READ] >= 1000000);
+	assert_true(t->stage_ns[WS_STAGE_DECODE] >= 1000000);
 	teardown(f);
 }
 
@@ -397,8 +451,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(physical_turns_add_up_and_tell_waits_apart),
+		cmocka_unit_test(without_a_site_behind_the_flush_they_do_too),
+		cmocka_unit_test(each_of_two_sends_in_a_turn_has_its_record),
 		cmocka_unit_test(logical_waits_nest_in_the_send),
-		cmocka_unit_test(without_a_site_at_its_call_a_logical_turn_decodes_all_along),
+		cmocka_unit_test(at_level_2_a_logical_turn_decodes_all_along),
 		cmocka_unit_test(each_reply_while_decoding_has_its_record),
 		cmocka_unit_test(errors_close_what_is_open),
 		cmocka_unit_test(two_objects_on_one_binary_make_no_duplicates),

@@ -21,7 +21,6 @@ static void lay_out(struct play *play)
 	memset(&config->off, 0xff, sizeof(config->off)); /* WS_UNKNOWN */
 	config->server = 3;
 	config->level = 2;
-	config->site_addr[WS_SITE_FLUSH_END] = 1;
 	config->off.walsnd_state = offsetof(struct walsnd, state);
 	config->off.walsnd_sent = offsetof(struct walsnd, sent);
 	config->off.walsnd_write = offsetof(struct walsnd, write);

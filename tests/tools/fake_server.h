@@ -108,7 +108,6 @@ static struct {
 	struct fake_slot *volatile my_replication_slot;
 	volatile struct fake_error errordata[5];
 	volatile int32_t errordata_stack_depth;
-	volatile int32_t pq_send_pointer, pq_send_start;
 } fake;
 
 /* As a compiler makes the __func__ of that function. */
@@ -186,7 +185,20 @@ static inline uint64_t fake_vaddr(const volatile void *p)
 	return (uintptr_t)p - fake_base();
 }
 
-/* A plan of all sites. Its arrays live in static storage: one plan at a time. */
+/* The level at which a site is planted in a server, too. */
+static inline int fake_level(uint32_t site)
+{
+	size_t count;
+	const struct ws_probe *probe = ws_catalogue(&count);
+
+	while (count && probe->site != site) {
+		probe++;
+		count--;
+	}
+	return count ? probe->level : 1;
+}
+
+/* A plan of the sites of a level. Its arrays live in static storage: one plan at a time. */
 static inline void fake_plan(struct ws_plan *plan, int level)
 {
 	static struct ws_probe probes[WS_SITE_COUNT];
@@ -200,13 +212,14 @@ static inline void fake_plan(struct ws_plan *plan, int level)
 		dl_iterate_phdr(fake_find, &p);
 		probes[n].site = i;
 		planned[n].probe = &probes[n];
-		planned[n].status = WS_PLAN_PLANTED;
+		planned[n].status = fake_level(i) <= level ? WS_PLAN_PLANTED : WS_PLAN_NOT_AT_LEVEL;
+		plan->planted += planned[n].status == WS_PLAN_PLANTED;
 		planned[n].address = p.address - p.base;
 		planned[n].offset = p.file_offset;
 		n++;
 	}
 	plan->sites = planned;
-	plan->count = plan->planted = n;
+	plan->count = n;
 	plan->level = level;
 	plan->config.level = level;
 	plan->config.wait_event_reg = FAKE_SP;
@@ -221,8 +234,6 @@ static inline void fake_plan(struct ws_plan *plan, int level)
 		.my_replication_slot = fake_vaddr(&fake.my_replication_slot),
 		.errordata = fake_vaddr(fake.errordata),
 		.errordata_stack_depth = fake_vaddr(&fake.errordata_stack_depth),
-		.pq_send_pointer = fake_vaddr(&fake.pq_send_pointer),
-		.pq_send_start = fake_vaddr(&fake.pq_send_start),
 		.xlog_send_logical = fake_vaddr((const void *)fake_SEND_LOGICAL),
 		.startup_packet_name = fake_vaddr(fake_startup_packet_name),
 	};

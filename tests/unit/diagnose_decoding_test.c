@@ -18,17 +18,11 @@
 
 static void tell_flushed(struct lab *lab, uint64_t lsn)
 {
-	struct ws_rec_cluster r = {
-		.h = { .size = sizeof(r),
-		       .kind = WS_KIND_CLUSTER,
-		       .pid = POSTMASTER_PID,
-		       .time_ns = lab->tape.now_ns,
-		       .server = 1 },
-		.valid = WS_CLUSTER_FLUSH,
-		.flush_lsn = lsn,
-	};
+	struct ws_rec_sample r = { .valid = WS_SAMPLE_TARGET,
+				   .target_lsn = lsn,
+				   .task_state = 'S' };
 
-	lab_feed(lab, &r.h);
+	lab_sampled(lab, &r.h, WS_KIND_SAMPLE, sizeof(r));
 }
 
 static void assert_said(struct lab *lab, const char *part)

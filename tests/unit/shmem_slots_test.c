@@ -57,7 +57,7 @@ struct fake_segment {
 		uint64_t entries[MAX_PREPARED];
 		struct fake_prepared prepared[MAX_PREPARED];
 	} two_phase;
-	struct fake_element ctl_element, recovery_element;
+	struct fake_element ctl_element, recovery_element, receiver_element;
 	struct {
 		uint64_t written, slot_min, removed, replayed;
 		uint32_t recovery;
@@ -65,6 +65,7 @@ struct fake_segment {
 	struct {
 		uint64_t latch, replayed;
 	} recovery;
+	uint64_t received;
 };
 
 static struct {
@@ -157,10 +158,15 @@ static int teardown(void **state)
 static void add_xlog(void)
 {
 	struct fake_element *ctl = &segment->ctl_element, *recovery = &segment->recovery_element;
+	struct fake_element *receiver = &segment->receiver_element;
 
 	segment->buckets[0] = (uint64_t)ctl;
 	ctl->link = (uint64_t)recovery;
-	recovery->link = (uint64_t)&segment->prepared_element;
+	recovery->link = (uint64_t)receiver;
+	receiver->link = (uint64_t)&segment->prepared_element;
+	strcpy(receiver->key, "Wal Receiver Ctl");
+	receiver->location = (uint64_t)&segment->received;
+	receiver->size = sizeof(segment->received);
 	strcpy(ctl->key, "XLOG Ctl");
 	ctl->location = (uint64_t)&segment->ctl;
 	ctl->size = sizeof(segment->ctl);
@@ -170,6 +176,7 @@ static void add_xlog(void)
 	segment->ctl.recovery = 1; /* RECOVERY_STATE_ARCHIVE */
 	segment->ctl.replayed = 0x5000000;
 	segment->recovery.replayed = 0x6000000;
+	segment->received = 0x6800000;
 	off.xlog_write_result = 0;
 	off.xlog_slot_min_lsn = 8;
 	off.xlog_last_removed = 16;
@@ -414,6 +421,60 @@ static void after_recovery_the_position_is_the_one_written(void **state)
 	assert_int_equal(wal.position, 0x7000000);
 }
 
+static struct ws_wal_ends read_ends(void)
+{
+	struct ws_wal_places places;
+	struct ws_wal_ends ends;
+	struct ws_shmem shmem;
+
+	assert_int_equal(ws_shmem_open(&shmem, (uint32_t)getpid(), 0, 15, &off, &var, NULL), 0);
+	ws_wal_find(&shmem, &places);
+	ws_wal_ends(&shmem, &places, &ends);
+	return ends;
+}
+
+/* A physical walsender of a standby sends what came from upstream, or out of an archive; a logical
+ * one what was replayed. */
+static void a_standby_has_to_send_what_it_received_or_replayed(void **state)
+{
+	struct ws_wal_ends ends;
+
+	(void)state;
+	add_xlog();
+	off.recovery_replayed = 8;
+	off.walrcv_received = WS_UNKNOWN;
+	off.walrcv_flushed = 0;
+	ends = read_ends();
+	assert_int_equal(ends.flushed, 0);
+	assert_int_equal(ws_wal_target(&ends, false), 0x6800000);
+	assert_int_equal(ws_wal_target(&ends, true), 0x6000000);
+	segment->received = 0x5800000;
+	ends = read_ends();
+	assert_int_equal(ws_wal_target(&ends, false), 0x6000000);
+	/* up to 12 what was replayed is not known */
+	off.recovery_replayed = WS_UNKNOWN;
+	off.walrcv_flushed = WS_UNKNOWN;
+	off.walrcv_received = 0;
+	ends = read_ends();
+	assert_int_equal(ws_wal_target(&ends, false), 0x5800000);
+	assert_int_equal(ws_wal_target(&ends, true), 0);
+}
+
+static void a_primary_has_to_send_what_it_flushed(void **state)
+{
+	struct ws_wal_ends ends;
+
+	(void)state;
+	add_xlog();
+	off.recovery_replayed = 8;
+	segment->ctl.recovery = 2;
+	segment->ctl.slot_min = 0x7000000; /* where flush follows write */
+	ends = read_ends();
+	assert_int_equal(ends.replayed, 0);
+	assert_int_equal(ws_wal_target(&ends, false), 0x7000000);
+	assert_int_equal(ws_wal_target(&ends, true), 0x7000000);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -428,6 +489,8 @@ int main(void)
 		TEST(in_recovery_the_position_is_the_one_replayed),
 		TEST(a_position_that_no_cluster_reaches_is_none),
 		TEST(after_recovery_the_position_is_the_one_written),
+		TEST(a_standby_has_to_send_what_it_received_or_replayed),
+		TEST(a_primary_has_to_send_what_it_flushed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,11 +184,6 @@ static void a_logical_walsender_waits_inside_the_decoding(void **state)
 	play->config.site_addr[WS_SITE_DECODE_START] = 1;
 	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_int_equal(play->seed.entry.resume, WS_STAGE_READ);
-	/* nothing would end the nesting */
-	play->config.site_addr[WS_SITE_FLUSH_END] = 0;
-	play_found(play, WS_FOUND_STREAM_WAL);
-	assert_false(play->seed.entry.flags & WS_ENTRY_NESTED);
-	play->config.site_addr[WS_SITE_FLUSH_END] = 1;
 	/* in WalSndLoop itself */
 	server->wait = WAIT_MAIN;
 	play_found(play, WS_FOUND_STREAM_WAL);
