@@ -18,9 +18,7 @@ SUITES = {15: "bookworm", 17: "trixie"}
 
 # Sites up to level 2 that cannot be had, and why. sql_end: gcc makes one call of PostgresMain's two calls of
 # exec_simple_query, so that whatever stands behind it is run by every backend for every simple query.
-# target_standby: the next call's argument takes the place of the result.
-LACKING = {"sql_end": "its call of exec_simple_query serves backends that are no walsenders, too",
-           "target_standby": "the result is gone before an instruction behind the call at ADDRESS that the kernel emulates"}
+LACKING = {"sql_end": "its call of exec_simple_query serves backends that are no walsenders, too"}
 
 # Sites that are single-stepped: the kernel simulates no instruction in front of which the arguments are still
 # where they came. All others are simulated.
