@@ -31,6 +31,11 @@ static uint64_t hash_without(const void *data, size_t size, size_t hash_offset, 
 	return hash;
 }
 
+uint64_t ws_header_hash(const void *data, size_t size)
+{
+	return hash_without(data, size, offsetof(struct ws_disk_file, hash), 0);
+}
+
 int ws_header_write(struct ws_buf *out, const struct ws_trace_info *info, uint64_t file_id,
 		    const struct ws_columns *columns)
 {
@@ -66,7 +71,7 @@ int ws_header_write(struct ws_buf *out, const struct ws_trace_info *info, uint64
 	}
 	written = (void *)out->data;
 	written->header_size = (uint32_t)out->len;
-	written->hash = hash_without(out->data, out->len, offsetof(struct ws_disk_file, hash), 0);
+	written->hash = ws_header_hash(out->data, out->len);
 	return 0;
 }
 
@@ -125,32 +130,62 @@ static void copy_segment(struct ws_trace_info *info, const char *header, size_t 
 	info->records_before = segment.records;
 }
 
-int ws_header_read(int fd, const char *path, struct ws_trace_info *info, uint64_t *file_id,
-		   struct ws_columns *columns, struct ws_error *err)
+/* All of it, from its first `got` bytes. */
+static int check(const char *data, size_t got, const char *path, struct ws_error *err)
 {
-	ws_autofree char *data = NULL;
 	struct ws_disk_file head = { 0 };
-	const char *why;
-	long got;
 
-	got = ws_read_at(fd, &head, sizeof(head), 0);
-	if (got < 0)
-		return ws_error_errno(err, errno, WHAT, path);
-	if (check_start(&head, (size_t)got, path, err))
+	memcpy(&head, data, got < sizeof(head) ? got : sizeof(head));
+	if (check_start(&head, got, path, err))
 		return -1;
-	data = malloc(head.header_size);
+	if (got < head.header_size)
+		return ws_error_set(err, WHAT, path,
+				    "its header is cut short after %zu of %u bytes", got,
+				    head.header_size);
+	if (ws_header_hash(data, head.header_size) != head.hash)
+		return ws_error_set(err, WHAT, path, "its header is damaged (wrong checksum)");
+	return 0;
+}
+
+/* The same, and what can be put right is. */
+static int check_and_repair(char *data, size_t got, const char *path,
+			    struct ws_header_repair *repair, struct ws_error *err)
+{
+	struct ws_error why;
+
+	if (repair->made && repair->at < got)
+		data[repair->at] = (char)repair->byte;
+	if (check(data, got, path, &why) == 0)
+		return 0;
+	if (!repair->made && ws_header_find_repair(data, got, repair)) {
+		data[repair->at] = (char)repair->byte;
+		if (check(data, got, path, &why) == 0)
+			return 0;
+	}
+	if (err)
+		*err = why;
+	return -1;
+}
+
+int ws_header_read(int fd, const char *path, struct ws_trace_info *info, uint64_t *file_id,
+		   struct ws_columns *columns, struct ws_header_repair *repair,
+		   struct ws_error *err)
+{
+	ws_autofree char *data = malloc(WS_DISK_HEADER_MAX);
+	struct ws_disk_file head;
+	const char *why;
+	size_t got;
+	long rc;
+
 	if (!data)
 		return ws_error_errno(err, ENOMEM, WHAT, path);
-	got = ws_read_at(fd, data, head.header_size, 0);
-	if (got < 0)
+	rc = ws_read_at(fd, data, WS_DISK_HEADER_MAX, 0);
+	if (rc < 0)
 		return ws_error_errno(err, errno, WHAT, path);
-	if ((size_t)got < head.header_size)
-		return ws_error_set(err, WHAT, path,
-				    "its header is cut short after %ld of %u bytes", got,
-				    head.header_size);
-	if (hash_without(data, head.header_size, offsetof(struct ws_disk_file, hash), 0) !=
-	    head.hash)
-		return ws_error_set(err, WHAT, path, "its header is damaged (wrong checksum)");
+	got = (size_t)rc;
+	if (check_and_repair(data, got, path, repair, err))
+		return -1;
+	memcpy(&head, data, sizeof(head));
 	if (ws_columns_parse(columns, data + sizeof(head), head.header_size - sizeof(head),
 			     head.kinds, &why))
 		return ws_error_set(err, WHAT, path, "its header is not sound: %s", why);

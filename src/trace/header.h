@@ -7,17 +7,22 @@
 
 #include "base/error.h"
 #include "trace/columns.h"
+#include "trace/repair.h"
 #include "trace/trace.h"
 
 /* The file's header as bytes. -1: out of memory. */
 int ws_header_write(struct ws_buf *out, const struct ws_trace_info *info, uint64_t file_id,
 		    const struct ws_columns *columns);
+/* What its hash has to be. */
+uint64_t ws_header_hash(const void *data, size_t size);
 /*
  * Reads it from the start of a regular file. `info` and `columns` are filled only on success.
+ * *repair: what was found out before of what is wrong in it (else zeros), and what is now.
  * Returns the header's size, or -1 with the one thing that is wrong.
  */
 int ws_header_read(int fd, const char *path, struct ws_trace_info *info, uint64_t *file_id,
-		   struct ws_columns *columns, struct ws_error *err);
+		   struct ws_columns *columns, struct ws_header_repair *repair,
+		   struct ws_error *err);
 
 /* What the header of a sound block says about its content. The lists lie in the header's bytes,
  * perhaps not aligned. */

@@ -229,8 +229,7 @@ static int open_segment(struct ws_reader *reader, struct ws_error *err)
 		return ws_error_errno(err, ENOMEM, WHAT, file->path);
 	reader->open = true;
 	reader->stopped = false;
-	return ws_source_open(&reader->source, file->fd, file->path, file->limit, &reader->want,
-			      err);
+	return ws_source_open(&reader->source, file, &reader->want, err);
 }
 
 /* The same run goes on in the next segment, which then says what is missing. */

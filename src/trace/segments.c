@@ -111,7 +111,8 @@ static int open_file(struct ws_segment_file *file, char *path, struct ws_error *
 		return 0;
 	}
 	file->limit = (uint64_t)st.st_size;
-	rc = ws_header_read(file->fd, path, &file->info, &file->file_id, &columns, err);
+	rc = ws_header_read(file->fd, path, &file->info, &file->file_id, &columns, &file->repair,
+			    err);
 	ws_columns_deinit(&columns);
 	return rc >= 0;
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "trace/repair.h"
 #include "trace/trace.h"
 
 /* Names of a flight recorder's files; the number has at least ten digits. */
@@ -22,6 +23,7 @@ struct ws_segment_file {
 	uint64_t limit; /* bytes that count: it may be written to */
 	uint64_t file_id;
 	struct ws_trace_info info;
+	struct ws_header_repair repair; /* of its header */
 };
 
 struct ws_segments {

@@ -16,15 +16,22 @@
 #define AREA_MAX   (WS_AREA_START + WS_DISK_RECORD_BYTES_MAX + 8 * WS_DISK_RECORDS_MAX)
 #define WHAT	   "cannot read recording"
 
-int ws_source_open(struct ws_source *source, int fd, const char *path, uint64_t limit,
+static void note_damage(struct ws_source *source, uint64_t at)
+{
+	if (!source->damaged++)
+		source->damaged_at = at;
+}
+
+int ws_source_open(struct ws_source *source, const struct ws_segment_file *file,
 		   const struct ws_source_want *want, struct ws_error *err)
 {
+	struct ws_header_repair repair = file->repair;
 	int size;
 
 	memset(source, 0, sizeof(*source));
-	source->fd = fd;
-	source->path = path;
-	source->limit = limit;
+	source->fd = file->fd;
+	source->path = file->path;
+	source->limit = file->limit;
 	source->want = *want;
 	source->first_ns = UINT64_MAX;
 	source->window = malloc(WINDOW);
@@ -35,11 +42,13 @@ int ws_source_open(struct ws_source *source, int fd, const char *path, uint64_t 
 	source->decoder = ws_decoder_new(&source->columns);
 	if (!source->window || !source->stored || !source->plain || !source->area ||
 	    !source->offset || !source->decoder)
-		return ws_error_errno(err, ENOMEM, WHAT, path);
-	size = ws_header_read(source->fd, path, &source->info, &source->file_id, &source->columns,
-			      err);
+		return ws_error_errno(err, ENOMEM, WHAT, file->path);
+	size = ws_header_read(source->fd, file->path, &source->info, &source->file_id,
+			      &source->columns, &repair, err);
 	if (size < 0)
 		return -1;
+	if (repair.made)
+		note_damage(source, repair.at);
 	source->at = (uint64_t)size;
 	source->last_ns = source->announced_ns = source->info.start_mono_ns;
 	return 0;
@@ -279,12 +288,6 @@ static int read_records(struct ws_source *source, uint64_t at, const struct ws_d
 		leave_out(source, only);
 	source->decoded += got > 0;
 	return (int)got;
-}
-
-static void note_damage(struct ws_source *source, uint64_t at)
-{
-	if (!source->damaged++)
-		source->damaged_at = at;
 }
 
 static void announce(struct ws_source *source, const struct ws_disk_block *block)

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "trace/columns.h"
+#include "trace/segments.h"
 #include "trace/trace.h"
 
 /* Which blocks are wanted. */
@@ -59,8 +60,8 @@ struct ws_source_gap {
 	uint64_t lost; /* records, 0 if not known */
 };
 
-/* A regular file, of which the first `limit` bytes count. */
-int ws_source_open(struct ws_source *source, int fd, const char *path, uint64_t limit,
+/* A file of a recording. */
+int ws_source_open(struct ws_source *source, const struct ws_segment_file *file,
 		   const struct ws_source_want *want, struct ws_error *err);
 void ws_source_deinit(struct ws_source *source);
 /*

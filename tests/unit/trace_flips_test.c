@@ -34,6 +34,7 @@ struct fixture {
 	size_t size;
 	struct rec_list told;	  /* of what is whole */
 	struct rec_list repeated; /* told by the segment behind if what is changed is not */
+	bool torn;		  /* what was read last */
 };
 
 static void put(const char *path, const void *bytes, size_t size)
@@ -132,13 +133,14 @@ static bool is_gap(const struct ws_rec *rec)
 }
 
 /* Whatever is told was there, in this order; returns how much of it was not told. */
-static size_t expect_part(const struct fixture *f)
+static size_t expect_part(struct fixture *f)
 {
 	struct ws_reader *reader;
 	const struct ws_rec *rec;
 	size_t at = 0, told = 0;
 	int rc;
 
+	f->torn = true;
 	if (ws_reader_open(&reader, f->path, NULL))
 		return f->told.count;
 	while ((rc = ws_reader_next(reader, &rec, NULL)) > 0) {
@@ -149,25 +151,40 @@ static size_t expect_part(const struct fixture *f)
 		told++;
 	}
 	assert_int_equal(rc, 0);
-	if (told < f->told.count)
-		assert_true(ws_reader_torn(reader, NULL, 0));
+	f->torn = ws_reader_torn(reader, NULL, 0);
+	assert_true(f->torn || told == f->told.count);
 	ws_reader_free(reader);
 	return f->told.count - told;
 }
 
-/* Returns for how many something was missing. */
+static size_t header_size(const struct fixture *f)
+{
+	uint32_t size;
+
+	memcpy(&size, f->bytes + offsetof(struct ws_disk_file, header_size), sizeof(size));
+	assert_in_range(size, sizeof(struct ws_disk_file), f->size);
+	return size;
+}
+
+/* Returns how much was not told. */
+static size_t flip(struct fixture *f, size_t at, char bits)
+{
+	size_t missing;
+
+	f->bytes[at] ^= bits;
+	put(f->damaged, f->bytes, f->size);
+	missing = expect_part(f);
+	f->bytes[at] ^= bits;
+	return missing;
+}
+
+/* Of those behind the header. Returns for how many something was missing. */
 static size_t flip_each_byte(struct fixture *f)
 {
 	size_t missed = 0;
 
-	for (size_t at = 0; at < f->size; at++) {
-		char was = f->bytes[at];
-
-		f->bytes[at] ^= (char)(1 << at % 8);
-		put(f->damaged, f->bytes, f->size);
-		missed += expect_part(f) > 0;
-		f->bytes[at] = was;
-	}
+	for (size_t at = header_size(f); at < f->size; at++)
+		missed += flip(f, at, (char)(1 << at % 8)) > 0;
 	return missed;
 }
 
@@ -177,7 +194,44 @@ static void each_changed_byte_of_a_recording_is_noticed(void **state)
 
 	(void)state;
 	copy_file(&f);
-	assert_int_equal(flip_each_byte(&f), f.size);
+	assert_int_equal(flip_each_byte(&f), f.size - header_size(&f));
+	release(&f);
+}
+
+static void expect_header_repaired(struct fixture *f, size_t at, char bits)
+{
+	assert_int_equal(flip(f, at, bits), 0);
+	assert_true(f->torn);
+}
+
+/* Of the columns, which most of it are, some: what is looked for last takes longest. */
+static void a_changed_byte_of_a_header_costs_nothing_and_is_told(void **state)
+{
+	struct fixture f = { 0 };
+
+	(void)state;
+	copy_file(&f);
+	for (size_t at = 0; at < header_size(&f); at += at < sizeof(struct ws_disk_file) ? 1 : 5)
+		expect_header_repaired(&f, at, (char)(1 << at % 8));
+	/* Not a bit of it is right. */
+	for (size_t at = 0; at < sizeof(struct ws_disk_file); at += 5)
+		expect_header_repaired(&f, at, (char)0xff);
+	release(&f);
+}
+
+static void two_changed_bytes_of_a_header_are_an_error(void **state)
+{
+	struct fixture f = { 0 };
+	struct ws_reader *reader;
+	struct ws_error err;
+
+	(void)state;
+	copy_file(&f);
+	f.bytes[40] ^= 1;
+	f.bytes[300] ^= 1;
+	put(f.damaged, f.bytes, f.size);
+	assert_int_equal(ws_reader_open(&reader, f.path, &err), -1);
+	assert_string_equal(err.why, "its header is damaged (wrong checksum)");
 	release(&f);
 }
 
@@ -188,7 +242,10 @@ static void each_changed_byte_of_a_segment_is_noticed(void **state)
 	(void)state;
 	copy_directory(&f);
 	/* What it repeats at its start is not needed, and not looked at. */
-	assert_in_range(flip_each_byte(&f), f.size / 4, f.size);
+	assert_in_range(flip_each_byte(&f), (f.size - header_size(&f)) / 4,
+			f.size - header_size(&f));
+	for (size_t at = 0; at < header_size(&f); at += 50)
+		expect_header_repaired(&f, at, 1);
 	release(&f);
 }
 
@@ -226,6 +283,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_changed_byte_of_a_recording_is_noticed),
+		cmocka_unit_test(a_changed_byte_of_a_header_costs_nothing_and_is_told),
+		cmocka_unit_test(two_changed_bytes_of_a_header_are_an_error),
 		cmocka_unit_test(each_changed_byte_of_a_segment_is_noticed),
 		cmocka_unit_test(a_cut_at_each_byte_of_the_last_two_blocks_is_noticed),
 	};
