@@ -216,6 +216,12 @@ static const char *parse_fraction(const char *p, int64_t *ns)
 	return p;
 }
 
+static const char *parse_seconds(const char *p, struct tm *tm, int64_t *frac)
+{
+	p = parse_after(p, ':', 2, &tm->tm_sec);
+	return p && *p == '.' ? parse_fraction(p + 1, frac) : p;
+}
+
 /* What stands behind the time: nothing (local time), Z, or an offset. */
 static bool parse_offset(const char *p, struct tm *tm, int64_t *sec)
 {
@@ -249,9 +255,8 @@ bool ws_time_parse(const char *text, int64_t *wall_ns)
 		return false;
 	p = parse_digits(p + 1, 2, &tm.tm_hour);
 	p = parse_after(p, ':', 2, &tm.tm_min);
-	p = parse_after(p, ':', 2, &tm.tm_sec);
-	if (p && *p == '.')
-		p = parse_fraction(p + 1, &frac);
+	if (p && *p == ':')
+		p = parse_seconds(p, &tm, &frac);
 	tm.tm_year -= 1900;
 	tm.tm_mon--;
 	if (!p || !exists(&tm) || !parse_offset(p, &tm, &sec))

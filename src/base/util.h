@@ -54,7 +54,7 @@ void ws_clocks_read(struct ws_clocks *clocks);
 const char *ws_time_format(int64_t wall_ns, char out[WS_TIME_TEXT]);
 /* Local time of day for a terminal: "02:06:18.123456". */
 const char *ws_time_format_short(int64_t wall_ns, char out[WS_TIME_TEXT]);
-/* RFC 3339 (fraction and offset optional; without offset: local time). */
+/* RFC 3339 (seconds, fraction and offset optional; without offset: local time). */
 bool ws_time_parse(const char *text, int64_t *wall_ns);
 
 /* A duration for people, three significant digits: "812 ns", "4.21 us", "1.03 s", "2h 03m". */

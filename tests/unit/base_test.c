@@ -44,6 +44,10 @@ static void a_time_is_read_with_any_offset(void **state)
 	assert_int_equal(ns, 500000000);
 	assert_true(ws_time_parse("1970-01-01T00:00:00", &ns)); /* local: UTC in main */
 	assert_int_equal(ns, 0);
+	assert_true(ws_time_parse("1970-01-01T00:01", &ns));
+	assert_int_equal(ns, 60000000000);
+	assert_true(ws_time_parse("1970-01-01T00:01-00:01", &ns));
+	assert_int_equal(ns, 120000000000);
 }
 
 static void what_is_no_time_is_refused(void **state)
@@ -51,7 +55,10 @@ static void what_is_no_time_is_refused(void **state)
 	static const char *const wrong[] = {
 		"",
 		"1970-01-01",
-		"1970-01-01T00:00",
+		"1970-01-01T00",
+		"1970-01-01T00:",
+		"1970-01-01T00:00:",
+		"1970-01-01T00:00.5",
 		"1970-13-01T00:00:00Z",
 		"1970-01-01T00:00:00Zulu",
 		"1970-01-01T00:00:00+1",
