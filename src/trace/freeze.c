@@ -13,6 +13,7 @@
 #include "event/order.h"
 #include "trace/checkpoint.h"
 #include "trace/out.h"
+#include "trace/segments.h"
 #include "trace/writer.h"
 
 /* Records of the collector come in some time behind those of the programs. */
@@ -123,6 +124,15 @@ static int sync_directory(const char *path)
 	return fd < 0 || (fsync(fd) && errno != EINVAL) ? -1 : 0;
 }
 
+/* A recorder may be writing it, or take it for one of its own. */
+static bool is_segment(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	uint64_t number;
+
+	return ws_segment_number(slash ? slash + 1 : path, WS_SEGMENT_SUFFIX, &number);
+}
+
 int ws_freeze_run(struct ws_freeze *freeze, struct ws_reader *reader, struct ws_error *err)
 {
 	struct ws_error why = { 0 };
@@ -130,6 +140,11 @@ int ws_freeze_run(struct ws_freeze *freeze, struct ws_reader *reader, struct ws_
 	struct ws_buf path = { 0 };
 	int rc;
 
+	if (is_segment(freeze->path)) {
+		ws_error_set(err, WS_OUT_CREATE, freeze->path,
+			     "this is what a flight recorder calls its segments");
+		return ws_error_fix(err, "name the piece otherwise");
+	}
 	freeze->records = freeze->bytes = freeze->lost = 0;
 	freeze->cut = false;
 	if (ws_buf_addf(&path, "%s.%d.tmp", freeze->path, (int)getpid()))

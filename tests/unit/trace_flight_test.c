@@ -820,6 +820,35 @@ static void a_piece_is_frozen_while_it_is_recorded(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+static void a_piece_does_not_take_the_place_of_a_segment(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_freeze freeze = { .to_ns = UINT64_MAX };
+	char path[160], *before, *after;
+	uint64_t size, size_after;
+	struct ws_reader *reader;
+	struct ws_error err;
+	struct listing l;
+
+	open_flight(f, 3 * MIB, 0);
+	play_start(f);
+	play_turns(f, 10);
+	list(f, &l);
+	path_in(f, l.name[0], path);
+	before = file_bytes(path, &size);
+	freeze.path = path;
+	reader = open_reader(f->dir);
+	assert_int_equal(ws_freeze_run(&freeze, reader, &err), -1);
+	assert_string_equal(err.where, path);
+	assert_non_null(strstr(err.why, "segments"));
+	ws_reader_free(reader);
+	after = file_bytes(path, &size_after);
+	assert_int_equal(size_after, size);
+	assert_memory_equal(after, before, size);
+	free(before);
+	free(after);
+}
+
 /* The directory's last segment is these bytes now: so many records are whole. */
 static void expect_records(struct fixture *f, const char *path, const void *bytes, size_t size,
 			   size_t whole)
@@ -940,6 +969,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_piece_is_frozen_while_it_is_recorded, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(a_piece_does_not_take_the_place_of_a_segment,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(whatever_is_whole_is_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_session_is_read_without_the_others, set_up,
 						tear_down),
