@@ -74,6 +74,8 @@ static struct ws_show_walsender show_walsender(const struct ws_core_walsender *w
 		.has_oids = w->has_oids,
 		.user_oid = w->user_oid,
 		.database_oid = w->database_oid,
+		.user = or_null(w->user),
+		.database = or_null(w->database),
 	};
 }
 

@@ -7,11 +7,13 @@
  */
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/util.h"
 #include "core/parts.h"
+#include "shmem/names.h"
 #include "target/proc.h"
 
 #define WALSENDERS_MAX 0x3ffff /* MAX_BACKENDS */
@@ -118,6 +120,27 @@ static void add_statuses(struct ws_core *core, const struct ws_core_impl *impl)
 			if (core->walsenders[k].ns_pid == (uint32_t)pid)
 				read_status(impl, &s, i, &core->walsenders[k]);
 	}
+}
+
+static int add_names(struct ws_core *core, const struct ws_core_impl *impl)
+{
+	size_t count = core->walsender_count;
+	ws_autofree struct ws_catalog_name *names = calloc(2 * count + 1, sizeof(*names));
+
+	if (!names)
+		return -1;
+	for (size_t k = 0; k < count; k++) {
+		names[2 * k].oid = core->walsenders[k].user_oid;
+		names[2 * k + 1].oid = core->walsenders[k].database_oid;
+		names[2 * k + 1].database = true;
+	}
+	if (impl->has_shmem)
+		ws_catalog_names_read(&impl->shmem, names, 2 * count);
+	for (size_t k = 0; k < count; k++) {
+		memcpy(core->walsenders[k].user, names[2 * k].name, WS_NAME_LEN);
+		memcpy(core->walsenders[k].database, names[2 * k + 1].name, WS_NAME_LEN);
+	}
+	return 0;
 }
 
 static void name_session(struct ws_core_walsender *row, const struct ws_process *process)
@@ -236,5 +259,5 @@ int ws_core_array(struct ws_core *core)
 	core->has_walsenders = true;
 	add_statuses(core, impl);
 	name_sessions(core, impl);
-	return 0;
+	return add_names(core, impl);
 }

@@ -74,10 +74,11 @@ struct ws_core_walsender {
 	char application[WS_NAME_LEN];			  /* "": not known */
 	char command[1024];    /* what it ran last, as pg_stat_activity has it; "": not known */
 	int64_t start_wall_ns; /* 0: not known */
-	bool has_oids;	       /* their names are in no shared memory */
-	uint32_t user_oid, database_oid; /* no database: 0 */
-	char host[WS_HOST_LEN];		 /* "": not known; "[local]" for a Unix socket */
-	uint16_t port;			 /* 0: none */
+	bool has_oids;
+	uint32_t user_oid, database_oid;	       /* no database: 0 */
+	char user[WS_NAME_LEN], database[WS_NAME_LEN]; /* "": not known, or none */
+	char host[WS_HOST_LEN]; /* "": not known; "[local]" for a Unix socket */
+	uint16_t port;		/* 0: none */
 };
 
 enum ws_core_process {

@@ -5,9 +5,8 @@
 
 static json_t *one(const struct ws_show *show, const struct ws_show_walsender *w, int *rc)
 {
-	/* Not in shared memory, which has the numbers of users and databases alone. */
-	static const char *const unknown[] = { "user", "database", "command_ns", "wait_event",
-					       "sync_state" };
+	/* Not in shared memory. */
+	static const char *const unknown[] = { "command_ns", "wait_event", "sync_state" };
 	char start[WS_TIME_TEXT], session[WS_SESSION_ID_TEXT], client[WS_CLIENT_TEXT];
 	json_t *o = json_object();
 
@@ -24,6 +23,8 @@ static json_t *one(const struct ws_show *show, const struct ws_show_walsender *w
 	ws_json_put(o, "version", ws_json_str(show->version), rc);
 	ws_json_put(o, "kind", ws_json_str(w->kind), rc);
 	ws_json_put(o, "state", ws_json_str(w->state), rc);
+	ws_json_put(o, "user", ws_json_str(w->user), rc);
+	ws_json_put(o, "database", ws_json_str(w->database), rc);
 	ws_json_put(o, "application_name", ws_json_str(w->application), rc);
 	ws_json_put(o, "client",
 		    ws_json_str(w->host ? ws_client_format(w->host, w->port, client) : NULL), rc);

@@ -61,6 +61,7 @@ struct ws_show_walsender {
 	uint16_t port;					    /* 0: none */
 	bool has_oids;
 	uint32_t user_oid, database_oid; /* no database: 0 */
+	const char *user, *database;	 /* NULL: not known, or none */
 };
 
 struct ws_show {

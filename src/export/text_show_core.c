@@ -98,6 +98,14 @@ void ws_page_backtrace(struct ws_page *page)
 	}
 }
 
+static void tell_name(struct ws_page *page, const char *label, const char *name)
+{
+	if (!name)
+		return;
+	ws_page_add(page, ", %s", label);
+	ws_page_text(page, name, strlen(name));
+}
+
 static void tell_walsender(struct ws_page *page, const struct ws_show_walsender *w)
 {
 	const struct {
@@ -112,19 +120,15 @@ static void tell_walsender(struct ws_page *page, const struct ws_show_walsender 
 
 	ws_page_add(page, "  %u %s, %s", w->ns_pid, w->kind ? w->kind : "walsender",
 		    w->state ? w->state : "?");
-	if (w->application) {
-		ws_page_add(page, ", ");
-		ws_page_text(page, w->application, strlen(w->application));
-	}
+	tell_name(page, "", w->application);
 	if (w->host) {
 		ws_page_add(page, " from ");
 		ws_client_format(w->host, w->port, client);
 		ws_page_text(page, client, strlen(client));
 	}
-	if (w->slot) {
-		ws_page_add(page, ", slot ");
-		ws_page_text(page, w->slot, strlen(w->slot));
-	}
+	tell_name(page, "user ", w->user);
+	tell_name(page, "database ", w->database);
+	tell_name(page, "slot ", w->slot);
 	if (w->pid)
 		ws_page_add(page, ", session %s",
 			    ws_session_id_format(w->pid, w->start_ns, session));

@@ -105,6 +105,8 @@ class Core(LiveTest):
                     self.assertEqual(entry["command"], it.queries[client])
                     self.assertEqual(entry["client"], f"{row['host(client_addr)']}:{row['client_port']}")
                     self.assertEqual((entry["user_oid"], entry["database_oid"]), it.oids[client])
+                    self.assertEqual((entry["user"], entry["database"]),
+                                     (row["usename"], "postgres" if client == "logi" else None))
                     # That which the walsender's own dump or memory is told as.
                     own = it.live[client] if seen is it.live[name] else it.core(client)
                     self.assertEqual((entry["session"], entry["pid"]), (own["session"], own["pid"]))

@@ -53,6 +53,10 @@ extern uint8_t __start_core_fixture[], __stop_core_fixture[];
 /* Shared memory: PGShmemHeader, the hash table ShmemIndex, and what that lists. */
 #define FIXTURE_ENTRY  512 /* bytes of a PgBackendStatus, at least */
 #define FIXTURE_STATUS 2
+/* bufmgr.c: descriptors of a cache line, pages of the smallest size there is. */
+#define FIXTURE_BUFFERS	   16
+#define FIXTURE_DESCRIPTOR 64
+#define FIXTURE_PAGE	   1024
 struct fixture_element {
 	uint64_t link, hash;
 	char key[48];
@@ -61,10 +65,12 @@ struct fixture_element {
 static struct {
 	uint8_t head[64], table[1024]; /* HASHHDR, and behind it the directory */
 	uint64_t buckets[2];
-	struct fixture_element elements[4];
+	struct fixture_element elements[6];
 	uint8_t slot[1024], control[1024];
 	uint8_t statuses[FIXTURE_STATUS * FIXTURE_ENTRY];
 	char names[FIXTURE_STATUS][64], activities[FIXTURE_STATUS][256];
+	uint8_t descriptors[FIXTURE_BUFFERS][FIXTURE_DESCRIPTOR];
+	uint8_t pages[FIXTURE_BUFFERS][FIXTURE_PAGE];
 } fixture_shared __attribute__((used, aligned(4096)));
 
 struct fixture {
@@ -129,6 +135,38 @@ static inline void fixture_status(const struct ws_offsets *off)
 		 debug_query_string);
 }
 
+/* A buffer has the first page of a catalog, 1260 for pg_authid, 1262 for pg_database. */
+static inline void fixture_catalog(int buffer, uint32_t relation)
+{
+	uint8_t *descriptor = fixture_shared.descriptors[buffer];
+
+	fixture_put32(descriptor, 0, 1664); /* pg_global */
+	fixture_put32(descriptor, 8, relation);
+	fixture_put32(descriptor, 24, 1U << 24); /* BM_VALID */
+}
+
+/* Its next row, from the end of the page on. */
+static inline void fixture_row(int buffer, uint32_t xmax, uint16_t infomask, uint32_t oid,
+			       const char *name)
+{
+	uint8_t *page = fixture_shared.pages[buffer], *tuple;
+	uint32_t length = 24 + 4 + 64, offset;
+	uint16_t lower;
+
+	memcpy(&lower, page + 12, sizeof(lower));
+	lower = lower ? lower : 24;
+	offset = FIXTURE_PAGE - ((lower - 24u) / 4 + 1) * 96;
+	fixture_put32(page, lower, offset | 1u << 15 | length << 17); /* LP_NORMAL */
+	lower += 4;
+	fixture_put(page, 12, &lower, sizeof(lower));
+	tuple = page + offset;
+	fixture_put32(tuple, 4, xmax);
+	fixture_put(tuple, 20, &infomask, sizeof(infomask));
+	tuple[22] = 24;
+	fixture_put32(tuple, 24, oid);
+	fixture_put(tuple, 28, name, strlen(name));
+}
+
 static inline void fixture_share(const struct ws_offsets *off)
 {
 	uint8_t *table = fixture_shared.table;
@@ -150,6 +188,15 @@ static inline void fixture_share(const struct ws_offsets *off)
 		     sizeof(fixture_shared.names));
 	fixture_list(3, "Backend Activity Buffer", fixture_shared.activities,
 		     sizeof(fixture_shared.activities));
+	fixture_list(4, "Buffer Descriptors", fixture_shared.descriptors,
+		     sizeof(fixture_shared.descriptors));
+	fixture_list(5, "Buffer Blocks", fixture_shared.pages, sizeof(fixture_shared.pages));
+	for (uint32_t i = 0; i < FIXTURE_BUFFERS; i++)
+		fixture_put32(fixture_shared.descriptors[i], 20, i);
+	fixture_catalog(3, 1260);
+	fixture_row(3, 0, 0x0900, 10, "postgres"); /* HEAP_XMIN_COMMITTED, HEAP_XMAX_INVALID */
+	fixture_catalog(9, 1262);
+	fixture_row(9, 0, 0x0900, 16384, "shop");
 }
 
 static inline void fixture_play_slot(const struct ws_offsets *off)

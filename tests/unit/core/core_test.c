@@ -15,6 +15,7 @@
 #include "../../lib/core_fixture.h"
 #include "base/util.h"
 #include "core/parts.h"
+#include "shmem/names.h"
 
 struct test {
 	struct fixture fixture;
@@ -196,12 +197,93 @@ static void a_backend_knows_the_walsenders(void **state)
 	assert_true(walsender->has_oids);
 	assert_int_equal(walsender->user_oid, 10);
 	assert_int_equal(walsender->database_oid, 16384);
+	assert_string_equal(walsender->user, "postgres");
+	assert_string_equal(walsender->database, "shop");
 	/* That which its own dump would be told as. */
 	assert_int_equal(walsender->pid, getpid());
 	assert_int_equal(walsender->start_ns, record(test, WS_KIND_SESSION)->start_ns);
 	PostmasterPid = MyProcPid;
 	told(test);
 	assert_int_equal(test->core->process, WS_CORE_POSTMASTER);
+}
+
+static const char *told_user(struct test *test)
+{
+	am_walsender = 0;
+	MyWalSnd = NULL;
+	told(test);
+	assert_int_equal(test->core->walsender_count, 1);
+	return test->core->walsenders[0].user;
+}
+
+static void a_name_is_that_of_the_row_that_counts(void **state)
+{
+	struct test *test = *state;
+
+	memset(fixture_shared.pages[3], 0, sizeof(fixture_shared.pages[3]));
+	fixture_row(3, 700, 0x0100, 10, "before");
+	fixture_row(3, 0, 0x0900, 11, "another");
+	fixture_row(3, 0, 0x0800, 10, "now");
+	fixture_row(3, 0, 0x0a00, 10, "undone"); /* HEAP_XMIN_INVALID */
+	fixture_row(9, 0, 0x0900, 10, "database");
+	assert_string_equal(told_user(test), "now");
+	/* One of two is not committed, and which of them no row says. */
+	fixture_row(3, 0, 0x0800, 10, "later");
+	assert_string_equal(told_user(test), "");
+	assert_string_equal(test->core->walsenders[0].database, "shop");
+}
+
+static void a_row_that_cannot_be_is_none(void **state)
+{
+	static const struct {
+		int at, size;
+		uint32_t value;
+	} wrong[] = {
+		{ 24, 4, 1000 | 1U << 15 | 92U << 17 }, /* behind the page's end */
+		{ 24, 4, (FIXTURE_PAGE - 96) | 1U << 15 | 91U << 17 },
+		{ 24, 4, (FIXTURE_PAGE - 96) | 3U << 15 | 92U << 17 }, /* LP_DEAD */
+		{ 12, 2, 27 },
+		{ FIXTURE_PAGE - 96 + 22, 1, 255 },
+		{ FIXTURE_PAGE - 96 + 22, 1, 0 },
+		{ FIXTURE_PAGE - 96 + 28, 4, 0 }, /* no name */
+	};
+	struct test *test = *state;
+	uint8_t page[FIXTURE_PAGE];
+
+	memcpy(page, fixture_shared.pages[3], sizeof(page));
+	for (size_t i = 0; i < WS_ARRAY_SIZE(wrong); i++) {
+		memcpy(fixture_shared.pages[3] + wrong[i].at, &wrong[i].value,
+		       (size_t)wrong[i].size);
+		assert_string_equal(told_user(test), "");
+		memcpy(fixture_shared.pages[3], page, sizeof(page));
+	}
+	/* Its name does not end. */
+	memset(fixture_shared.pages[3] + FIXTURE_PAGE - 96 + 28, 'x', 64);
+	assert_string_equal(told_user(test), "");
+	memcpy(fixture_shared.pages[3], page, sizeof(page));
+	assert_string_equal(told_user(test), "postgres");
+	/* The list of buffers is something else. */
+	fixture_put32(fixture_shared.descriptors[0], 20, 1);
+	assert_string_equal(told_user(test), "");
+}
+
+static void up_to_11_a_row_has_its_number_in_its_head(void **state)
+{
+	struct test *test = *state;
+	const struct ws_core_impl *impl;
+	struct ws_shmem shmem;
+	struct ws_catalog_name names[] = { { .oid = 10 }, { .oid = 16384, .database = true } };
+
+	memset(fixture_shared.pages[3], 0, sizeof(fixture_shared.pages[3]));
+	fixture_row(3, 0, 0x0908, 10, "postgres"); /* HEAP_HASOID */
+	fixture_shared.pages[3][FIXTURE_PAGE - 96 + 22] = 28;
+	told(test);
+	impl = test->core->impl;
+	shmem = impl->shmem;
+	shmem.major = 11;
+	ws_catalog_names_read(&shmem, names, WS_ARRAY_SIZE(names));
+	assert_string_equal(names[0].name, "postgres");
+	assert_string_equal(names[1].name, ""); /* that row has none */
 }
 
 /* gcore of a process in a container: its dump's pid is the host's, those in its memory are not. */
@@ -408,6 +490,9 @@ int main(void)
 		TEST(the_backtrace_has_names),
 		TEST(an_error_being_reported_is_told),
 		TEST(a_backend_knows_the_walsenders),
+		TEST(a_name_is_that_of_the_row_that_counts),
+		TEST(a_row_that_cannot_be_is_none),
+		TEST(up_to_11_a_row_has_its_number_in_its_head),
 		TEST(sessions_of_another_pid_namespace_are_not_known),
 		TEST(a_dump_without_what_is_shared_tells_the_rest),
 		TEST(a_dump_without_the_programs_head_is_told_with_its_file),
