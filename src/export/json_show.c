@@ -83,6 +83,7 @@ static json_t *streams(const struct ws_export *ex, const struct ws_story *story,
 		ws_json_put(o, "start", ws_json_time(ex, stream->time_ns), rc);
 		ws_json_put(o, "kind", json_string(stream->logical ? "logical" : "physical"), rc);
 		ws_json_put(o, "lsn", ws_json_lsn(stream->lsn), rc);
+		ws_json_put(o, "found", json_boolean(stream->found), rc);
 		ws_json_put(o, "slot", ws_json_str_or_null(stream->slot), rc);
 		ws_json_put(o, "caught_up", ws_json_time(ex, stream->caught_up_ns), rc);
 		ws_json_put(o, "catch_up_ns",

@@ -74,8 +74,9 @@ void ws_page_around(struct ws_page *page)
 static void tell_stream(struct ws_page *page, const struct ws_story_stream *stream)
 {
 	ws_page_time(page, "  ", stream->time_ns);
-	ws_page_add(page, " %s", stream->logical ? "logical" : "physical");
-	ws_page_lsn(page, " from ", stream->lsn);
+	ws_page_add(page, " %s%s", stream->found ? "found streaming, " : "",
+		    stream->logical ? "logical" : "physical");
+	ws_page_lsn(page, stream->found ? " at " : " from ", stream->lsn);
 	if (stream->slot[0]) {
 		ws_page_add(page, ", slot ");
 		ws_page_text(page, stream->slot, strnlen(stream->slot, sizeof(stream->slot)));
@@ -83,6 +84,8 @@ static void tell_stream(struct ws_page *page, const struct ws_story_stream *stre
 	if (stream->caught_up_ns)
 		ws_page_duration(page, ", caught up after ",
 				 stream->caught_up_ns - stream->time_ns);
+	else if (stream->had_caught_up)
+		ws_page_add(page, ", had caught up");
 	else
 		ws_page_add(page, ", not seen to catch up");
 	ws_page_add(page, "\n");

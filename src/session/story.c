@@ -88,15 +88,20 @@ void ws_story_moment_segment(struct ws_story *story, const struct ws_segment *se
 
 /* -- streams */
 
+static struct ws_story_stream *add_stream(struct ws_story *story)
+{
+	story->stream_total++;
+	return story->stream_count == WS_STORY_STREAMS ? NULL
+						       : &story->streams[story->stream_count++];
+}
+
 static void on_stream(struct ws_story *story, const struct ws_rec *rec)
 {
 	const struct ws_rec_stream *r = (const void *)rec;
-	struct ws_story_stream *stream;
+	struct ws_story_stream *stream = add_stream(story);
 
-	story->stream_total++;
-	if (story->stream_count == WS_STORY_STREAMS)
+	if (!stream)
 		return;
-	stream = &story->streams[story->stream_count++];
 	*stream = (struct ws_story_stream){
 		.time_ns = rec->time_ns,
 		.lsn = r->sent_lsn,
@@ -106,15 +111,40 @@ static void on_stream(struct ws_story *story, const struct ws_rec *rec)
 		memcpy(stream->slot, r->slot, sizeof(stream->slot));
 }
 
+/* One that streamed when it was found; where it began to nothing says. */
+static void on_session(struct ws_story *story, const struct ws_rec *rec)
+{
+	const struct ws_rec_session *r = (const void *)rec;
+	struct ws_story_stream *stream;
+
+	if (!(rec->flags & WS_SESSION_RUNNING) || r->found < WS_FOUND_STREAM_WAL ||
+	    r->found > WS_FOUND_STREAM_RECV)
+		return;
+	stream = add_stream(story);
+	if (!stream)
+		return;
+	*stream = (struct ws_story_stream){
+		.time_ns = rec->time_ns,
+		.lsn = r->sent_lsn,
+		.found = true,
+		.had_caught_up = r->walsnd_state == WS_WALSND_STREAMING + 1,
+	};
+	memcpy(stream->slot, r->slot, sizeof(stream->slot));
+}
+
+static struct ws_story_stream *current_stream(struct ws_story *story)
+{
+	return story->stream_count && story->stream_total == story->stream_count
+		       ? &story->streams[story->stream_count - 1]
+		       : NULL;
+}
+
 /* It has nothing more to send: says so itself, or waits for WAL. */
 static void caught_up(struct ws_story *story, uint64_t time_ns)
 {
-	struct ws_story_stream *stream;
+	struct ws_story_stream *stream = current_stream(story);
 
-	if (!story->stream_count || story->stream_total != story->stream_count)
-		return;
-	stream = &story->streams[story->stream_count - 1];
-	if (!stream->caught_up_ns && time_ns >= stream->time_ns)
+	if (stream && !stream->had_caught_up && !stream->caught_up_ns && time_ns >= stream->time_ns)
 		stream->caught_up_ns = time_ns;
 }
 
@@ -176,8 +206,11 @@ static void on_turn(struct ws_story *story, const struct ws_session *session,
 	struct ws_story_last *last = &story->last;
 	/* One that took no time is no turn: walscope core makes it of MyWalSnd. */
 	bool still = (rec->flags & WS_TURN_ATTACHED) && r->begin_ns == rec->time_ns;
+	struct ws_story_stream *stream = current_stream(story);
 
 	story->still = still;
+	if (stream && stream->found)
+		stream->logical = rec->flags & WS_TURN_LOGICAL;
 	if (r->wait == WS_WAIT_WAL)
 		caught_up(story, rec->time_ns);
 	if (session && !still)
@@ -257,6 +290,9 @@ static void tell(struct ws_story *story, const struct ws_session *session, const
 	if (!ws_rec_complete(rec))
 		return;
 	switch (rec->kind) {
+	case WS_KIND_SESSION:
+		on_session(story, rec);
+		break;
 	case WS_KIND_STREAM:
 		on_stream(story, rec);
 		break;

@@ -16,7 +16,7 @@
 
 #define WS_STORY_SPANS	 40 /* stretches of the condensed sequence */
 #define WS_STORY_FEW	 12 /* so many are told however short they are */
-#define WS_STORY_STREAMS 32 /* entries into the send loop that are kept */
+#define WS_STORY_STREAMS 32 /* streams that are kept */
 #define WS_STORY_CHANGES 64 /* changes of the walsender's own state that are kept */
 #define WS_STORY_GAPS	 32
 #define WS_STORY_POINTS	 48 /* of its memory over time */
@@ -39,11 +39,13 @@ struct ws_story_span {
 	uint64_t segments; /* stretches of one state that it stands for */
 };
 
-/* The session entered the send loop. */
+/* The session entered the send loop, or was found in it. */
 struct ws_story_stream {
 	uint64_t time_ns;
-	uint64_t lsn; /* where it begins */
+	uint64_t lsn; /* where it begins; of one that was found, what had been sent */
 	bool logical;
+	bool found;
+	bool had_caught_up; /* before it was found */
 	char slot[WS_NAME_LEN];
 	uint64_t caught_up_ns; /* it first had nothing more to send */
 };

@@ -222,6 +222,27 @@ static void test_around_a_moment_both_sides_are_kept(void **state)
 	assert_int_equal(story.events[WS_STORY_EVENTS - 1]->time_ns, story.around_ns);
 }
 
+/* As at the start of a recorder's oldest segment of one that has streamed for days. */
+static void test_one_that_streamed_already_is_told_from_where_it_was_found(void **state)
+{
+	struct ws_tape tape = ws_tape_new((struct ws_sink){ feed, NULL }, 7, BEGIN_NS);
+
+	(void)state;
+	tape.now_ns += 10 * MS;
+	ws_tape_found(&tape, WS_FOUND_COMMAND, 0);
+	assert_int_equal(story.stream_count, 0);
+	ws_tape_found(&tape, WS_FOUND_STREAM_SOCKET, 77);
+	assert_int_equal(story.stream_count, 1);
+	assert_true(story.streams[0].found);
+	assert_int_equal(story.streams[0].lsn, 77);
+	assert_int_equal(story.streams[0].time_ns, tape.now_ns);
+	tape.mark_ns = tape.now_ns;
+	ws_tape_turn(&tape, &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_SEND] = MS },
+						    .flags = WS_TURN_LOGICAL,
+						    .wait = WS_WAIT_WAL });
+	assert_true(story.streams[0].logical);
+}
+
 static void test_other_sessions_are_none_of_its_business(void **state)
 {
 	struct ws_tape tape = ws_tape_new((struct ws_sink){ feed, NULL }, 8, BEGIN_NS);
@@ -342,6 +363,9 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_around_a_moment_both_sides_are_kept, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			test_one_that_streamed_already_is_told_from_where_it_was_found, setup,
+			teardown),
 		cmocka_unit_test_setup_teardown(test_other_sessions_are_none_of_its_business, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_memory_is_told_as_first_most_and_last, setup,
