@@ -87,7 +87,8 @@ class Scene:
         reader = os.open(self.fifo, os.O_RDONLY | os.O_NONBLOCK)  # nobody waits for one
         more = {"postmaster": (f"walsender trace -o {none}",),
                 "g_phys": ("print $walsnd((long)MyWalSnd)", "print $nameof((long)MyReplicationSlot + 24)",
-                           "print $lsn(0x1600000028)", "print $timestamptz(86400000000)", "backtrace",
+                           "print $lsn(0x1600000028)", "print $timestamptz(86400000000)", "print $nameof(0)",
+                           "backtrace",
                            f"walsender trace -o {self.fifo}")}
         cores = {name: space().file(f"{name}.core") for name in self.pids}
         self.live = self.side_by_side({name: (("-p", pid), *COMMANDS, *more.get(name, ()), f"generate-core-file {cores[name]}")
@@ -198,6 +199,7 @@ class Gdb(LiveTest):
         self.assertIn('"g_slot"', said["print $nameof((long)MyReplicationSlot + 24)"])
         self.assertIn('"16/28"', said["print $lsn(0x1600000028)"])
         self.assertIn('"2000-01-02T00:00:00+00:00"', said["print $timestamptz(86400000000)"])
+        self.assertIn("$nameof: Cannot access memory at address 0x0", said["refused"])
 
 
 class Traced:

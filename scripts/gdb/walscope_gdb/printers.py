@@ -12,7 +12,7 @@ MAX_STRINGINFO = 1024  # bytes that are printed
 
 def lsn(number):
     """xlogdefs.h"""
-    return text.lsn(number) or "0/0"
+    return text.lsn(number & 0xFFFFFFFFFFFFFFFF) or "0/0"
 
 
 def timestamptz(number):
@@ -22,7 +22,7 @@ def timestamptz(number):
 
 def walsnd(found):
     """walsender_private.h, in a line."""
-    return (f"WalSnd of {found.pid}: {found.state}, sent {found.sent or '0/0'} write {found.write or '0/0'} "
+    return (f"WalSnd of {found.pid}: {found.state or '?'}, sent {found.sent or '0/0'} write {found.write or '0/0'} "
             f"flush {found.flush or '0/0'} apply {found.apply or '0/0'}")
 
 
@@ -103,17 +103,17 @@ class Function(gdb.Function):
 
     def __init__(self, name, form):
         super().__init__(name)
-        self.form = form
+        self.name, self.form = name, form
 
     def invoke(self, value):
         try:
             return self.form(int(value))
-        except (OSError, server.Error) as error:
-            raise gdb.GdbError(f"${self.form.__name__}: {error}") from None
+        except (OSError, OverflowError, server.Error, gdb.error) as error:
+            raise gdb.GdbError(f"${self.name}: {error}") from None
 
 
 def nameof(address):
-    return SERVER.string(address, server.NAMEDATALEN)
+    return SERVER.read(address, server.NAMEDATALEN).split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
 def stringinfo(address):
