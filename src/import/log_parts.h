@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * log_parts.h: what log_story.c and log_records.c share; nobody else includes it.
+ * log_parts.h: what log_story.c, log_server.c and log_records.c share; nobody else includes it.
  */
 #ifndef WS_IMPORT_LOG_PARTS_H
 #define WS_IMPORT_LOG_PARTS_H
@@ -55,5 +55,33 @@ int ws_log_out_bad(struct ws_log_out *out, uint64_t ns);
 int ws_log_out_signal(struct ws_log_out *out, uint64_t ns, uint32_t target, uint32_t signal);
 int ws_log_out_note(struct ws_log_out *out, uint64_t ns, const char *text);
 int ws_log_out_stop(struct ws_log_out *out, uint64_t ns);
+
+/* Why what is open ends, when it does. */
+enum ws_log_closing {
+	WS_LOG_CLOSED_SERVER = 0, /* the server is gone */
+	WS_LOG_CLOSED_CRASH,	  /* all were told to end at once, because one had crashed */
+	WS_LOG_CLOSED_IMMEDIATE,  /* likewise, at an immediate shutdown */
+	WS_LOG_CLOSED_LOG,	  /* the log ends */
+};
+
+struct ws_log_story {
+	struct ws_log_out out;
+	void *sessions;			   /* of tsearch(3), by id */
+	struct ws_logged *oldest, *newest; /* of those that are not told */
+	size_t pending;
+	uint32_t postmaster_pid;
+	bool began;
+	enum ws_log_closing closing;
+	uint64_t last_ns;
+};
+
+void ws_logged_free(void *logged);
+/* Tells its end, and forgets it. */
+int ws_log_end_session(struct ws_log_story *story, struct ws_logged *l, uint64_t ns,
+		       uint32_t signal);
+/* Tells the end of all that are open, as far as anything says that they ended. */
+int ws_log_close_all(struct ws_log_story *story, enum ws_log_closing why);
+/* An entry of the server's, or of one of its other processes. */
+int ws_log_server_entry(struct ws_log_story *story, const struct ws_log_entry *e);
 
 #endif

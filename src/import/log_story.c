@@ -6,10 +6,9 @@
  *
  * Messages are those of PostgreSQL 10 to 18 in English: BackendInitialize and PerformAuthentication
  * (postmaster.c, postinit.c), exec_replication_command (walsender.c), CreateDecodingContext
- * (logical.c), log_disconnections (postgres.c), LogChildExit and pmdie (postmaster.c).
+ * (logical.c), log_disconnections (postgres.c).
  */
 #include <search.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,17 +17,6 @@
 #include "import/log_parts.h"
 
 #define PENDING_MAX 4096 /* backends that may still turn out to be walsenders */
-
-struct ws_log_story {
-	struct ws_log_out out;
-	void *sessions;			   /* of tsearch(3), by id */
-	struct ws_logged *oldest, *newest; /* of those that are not told */
-	size_t pending;
-	uint32_t postmaster_pid;
-	bool began;
-	uint64_t last_ns;
-	int rc; /* of a walk through all sessions */
-};
 
 static int by_id(const void *a, const void *b)
 {
@@ -44,7 +32,7 @@ struct ws_log_story *ws_log_story_new(struct ws_sink sink)
 	return story;
 }
 
-static void free_logged(void *logged)
+void ws_logged_free(void *logged)
 {
 	free(((struct ws_logged *)logged)->command);
 	free(logged);
@@ -54,7 +42,7 @@ void ws_log_story_free(struct ws_log_story *story)
 {
 	if (!story)
 		return;
-	tdestroy(story->sessions, free_logged);
+	tdestroy(story->sessions, ws_logged_free);
 	free(story);
 }
 
@@ -73,7 +61,7 @@ static void forget(struct ws_log_story *story, struct ws_logged *l)
 {
 	leave_pending(story, l);
 	tdelete(l, &story->sessions, by_id);
-	free_logged(l);
+	ws_logged_free(l);
 }
 
 /* "5f3a1b2c.1a2b": when the process began, in seconds, and its pid, both hexadecimal. */
@@ -193,7 +181,7 @@ static int begin_command(struct ws_log_story *story, struct ws_logged *l, uint64
 	return rc ? rc : ws_log_out_text(&story->out, l, WS_TEXT_COMMAND, ns, text);
 }
 
-static int end_session(struct ws_log_story *story, struct ws_logged *l, uint64_t ns,
+int ws_log_end_session(struct ws_log_story *story, struct ws_logged *l, uint64_t ns,
 		       uint32_t signal)
 {
 	int rc = 0;
@@ -278,7 +266,8 @@ static int on_decoding(struct ws_log_story *story, struct ws_logged *l,
 static int on_disconnection(struct ws_log_story *story, struct ws_logged *l,
 			    const struct ws_log_entry *e)
 {
-	return tell_session(story, l) || end_session(story, l, (uint64_t)e->wall_ns, 0) ? -1 : 0;
+	return tell_session(story, l) || ws_log_end_session(story, l, (uint64_t)e->wall_ns, 0) ? -1
+											       : 0;
 }
 
 static int on_sync(struct ws_log_story *story, struct ws_logged *l, const struct ws_log_entry *e)
@@ -398,104 +387,6 @@ static int take_walsender(struct ws_log_story *story, struct ws_logged *l,
 	return elevel ? on_error(story, l, e, elevel) : 0;
 }
 
-/* -- the server */
-
-/* A process ended: "server process (PID 1) was terminated by signal 9: Killed". */
-struct ended {
-	struct ws_log_story *story;
-	uint32_t pid;
-	struct ws_logged *found;
-};
-
-static void look_for_pid(const void *node, VISIT visit, void *arg)
-{
-	struct ws_logged *l = *(struct ws_logged *const *)node;
-	struct ended *ended = arg;
-
-	if ((visit == postorder || visit == leaf) && l->told && l->pid == ended->pid)
-		ended->found = l;
-}
-
-static int on_child(struct ws_log_story *story, const struct ws_log_entry *e)
-{
-	struct ended ended = { .story = story };
-	unsigned int signal = 0, code = 0;
-	const char *pid = strstr(e->message, "(PID ");
-
-	if (!pid || sscanf(pid, "(PID %u)", &ended.pid) != 1)
-		return 0;
-	pid = strchr(pid, ')');
-	if (!pid || (sscanf(pid, ") was terminated by signal %u", &signal) != 1 &&
-		     sscanf(pid, ") exited with exit code %u", &code) != 1))
-		return 0;
-	twalk_r(story->sessions, look_for_pid, &ended);
-	if (!ended.found)
-		return 0;
-	ended.found->exit_code = code;
-	return end_session(story, ended.found, (uint64_t)e->wall_ns, signal);
-}
-
-/* What is open now belongs to a server that is gone, or the log ends. */
-static void close_one(const void *node, VISIT visit, void *arg)
-{
-	struct ws_logged *l = *(struct ws_logged *const *)node;
-	struct ws_log_story *story = arg;
-	bool gone = story->postmaster_pid != l->postmaster_pid;
-
-	if ((visit != postorder && visit != leaf) || story->rc || !l->told)
-		return;
-	if (l->failed)
-		story->rc = ws_log_out_exit(&story->out, l, l->last_ns, l->exit_code, 0);
-	else if (gone)
-		story->rc = ws_log_out_missed(&story->out, l, story->last_ns);
-	l->told = !(l->failed || gone);
-}
-
-static int close_all(struct ws_log_story *story)
-{
-	twalk_r(story->sessions, close_one, story);
-	return story->rc;
-}
-
-/* "starting PostgreSQL 15.18 ...": another server process, which knows none of the sessions. */
-static int on_starting(struct ws_log_story *story, const struct ws_log_entry *e)
-{
-	const char *version = e->message + strlen("starting PostgreSQL ");
-
-	story->postmaster_pid = e->pid;
-	if (close_all(story))
-		return -1;
-	tdestroy(story->sessions, free_logged);
-	story->sessions = NULL;
-	story->oldest = story->newest = NULL;
-	story->pending = 0;
-	return ws_log_out_server(&story->out, (uint64_t)e->wall_ns, e->pid, version);
-}
-
-static int on_server(struct ws_log_story *story, const struct ws_log_entry *e)
-{
-	static const struct {
-		const char *message;
-		uint32_t signal; /* that the postmaster got (pmdie) */
-	} requests[] = {
-		{ "received smart shutdown request", SIGTERM },
-		{ "received fast shutdown request", SIGINT },
-		{ "received immediate shutdown request", SIGQUIT },
-	};
-
-	if (!e->message)
-		return 0;
-	if (strncmp(e->message, "starting PostgreSQL ", 20) == 0)
-		return on_starting(story, e);
-	for (size_t i = 0; i < WS_ARRAY_SIZE(requests); i++)
-		if (strcmp(e->message, requests[i].message) == 0)
-			return ws_log_out_signal(&story->out, (uint64_t)e->wall_ns, e->pid,
-						 requests[i].signal);
-	if (strstr(e->message, "process (PID "))
-		return on_child(story, e);
-	return 0;
-}
-
 int ws_log_story_entry(struct ws_log_story *story, const struct ws_log_entry *e)
 {
 	struct ws_logged *l;
@@ -508,12 +399,12 @@ int ws_log_story_entry(struct ws_log_story *story, const struct ws_log_entry *e)
 	if ((uint64_t)e->wall_ns > story->last_ns)
 		story->last_ns = (uint64_t)e->wall_ns;
 	if (!e->session_id || strlen(e->session_id) >= WS_LOG_ID_LEN)
-		return on_server(story, e);
+		return ws_log_server_entry(story, e);
 	l = find(story, e->session_id);
 	if (is_other(e)) {
 		if (l && !l->told)
 			forget(story, l);
-		return on_server(story, e);
+		return ws_log_server_entry(story, e);
 	}
 	if (!l)
 		l = add(story, e);
@@ -523,7 +414,7 @@ int ws_log_story_entry(struct ws_log_story *story, const struct ws_log_entry *e)
 	if (l->told || is_walsender(e))
 		return take_walsender(story, l, e);
 	/* Up to 12 no entry says what kind of process made it. */
-	return e->backend_type ? 0 : on_server(story, e);
+	return e->backend_type ? 0 : ws_log_server_entry(story, e);
 }
 
 int ws_log_story_bad(struct ws_log_story *story)
@@ -534,7 +425,7 @@ int ws_log_story_bad(struct ws_log_story *story)
 
 int ws_log_story_end(struct ws_log_story *story)
 {
-	if (close_all(story))
+	if (ws_log_close_all(story, WS_LOG_CLOSED_LOG))
 		return -1;
 	return story->began ? ws_log_out_stop(&story->out, story->last_ns) : 0;
 }

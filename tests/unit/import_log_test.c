@@ -249,6 +249,59 @@ static void test_a_process_that_was_killed_is_told_by_the_postmaster(void **stat
 	release(&told);
 }
 
+#define POSTMASTER(ms, message)                                                        \
+	"2026-03-01 12:00:00." ms                                                      \
+	" UTC,,,4000,,69a42bc0.fa0,7,,2026-03-01 12:00:00 UTC,,0,LOG,00000,\"" message \
+	"\",,,,,,,,,\"\",\"postmaster\",,0\n"
+#define CRASH                                                                      \
+	POSTMASTER("009", "server process (PID 4099) was terminated by signal 11") \
+	POSTMASTER("009", "terminating any other active server processes")
+#define IMMEDIATE                                                \
+	POSTMASTER("009", "received immediate shutdown request") \
+	POSTMASTER("020", "database system is shut down")
+#define STARTING(ms) POSTMASTER(ms, "starting PostgreSQL 15.18 on x")
+
+static void test_no_session_outlives_its_server(void **state)
+{
+	static const struct {
+		const char *before, *behind;
+		enum ws_exit_reason reason;
+		int code;
+	} ends[] = {
+		{ "", CRASH POSTMASTER("020", "all server processes terminated; reinitializing"),
+		  WS_END_CRASH_RESTART, 2 },
+		{ "", POSTMASTER("020", "all server processes terminated; reinitializing"),
+		  WS_END_CRASH_RESTART, 2 },
+		/* restart_after_crash is off */
+		{ "", CRASH POSTMASTER("020", "database system is shut down"), WS_END_CRASH_RESTART,
+		  2 },
+		{ STARTING("000"), IMMEDIATE, WS_END_SHUTDOWN, 2 },
+		/* Whose shutdown it is, without the server's start. */
+		{ "", IMMEDIATE, WS_END_UNKNOWN, -1 },
+		/* How it ended log_disconnections would say. */
+		{ "", POSTMASTER("020", "database system is shut down"), WS_END_UNKNOWN, -1 },
+		{ "", STARTING("020"), WS_END_UNKNOWN, -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(ends); i++) {
+		const struct ws_session *s;
+		char log[4096];
+		struct told told;
+
+		snprintf(log, sizeof(log), "%s%s%s%s", ends[i].before,
+			 BEGIN COMMAND("003", "3", "START_REPLICATION 0/1000000"), ends[i].behind,
+			 POSTMASTER("500", "database system is ready to accept connections"));
+		told = tell(log);
+		s = ws_observed_session(told.o, 4001);
+		assert_int_equal(s->exit_reason, ends[i].reason);
+		assert_int_equal(s->exit_code, ends[i].code);
+		/* Not with the log, nor when it was told to. */
+		assert_int_equal(s->end_ns - told.o->commands[0].c.start_ns, 17000000);
+		release(&told);
+	}
+}
+
 static void test_other_backends_are_no_sessions(void **state)
 {
 	struct told told = tell(ROW("001", "1", ",", "", "not initialized", "LOG", "00000",
@@ -324,6 +377,7 @@ int main(void)
 		cmocka_unit_test(test_an_error_has_its_command_state_and_place),
 		cmocka_unit_test(test_a_timeout_ends_a_session_without_a_line_that_says_so),
 		cmocka_unit_test(test_a_process_that_was_killed_is_told_by_the_postmaster),
+		cmocka_unit_test(test_no_session_outlives_its_server),
 		cmocka_unit_test(test_other_backends_are_no_sessions),
 		cmocka_unit_test(test_a_session_that_began_before_the_log_is_told_so),
 		cmocka_unit_test(test_the_formats_of_other_versions_are_read),
