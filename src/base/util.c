@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,6 +50,14 @@ void *ws_array_grow(void *items, size_t *count, size_t *cap, size_t size)
 	memset(element, 0, size);
 	(*count)++;
 	return element;
+}
+
+bool ws_path_is(const char *path, const struct stat *st)
+{
+	struct stat other;
+
+	return S_ISREG(st->st_mode) && stat(path, &other) == 0 && other.st_dev == st->st_dev &&
+	       other.st_ino == st->st_ino;
 }
 
 long ws_read_at(int fd, void *data, size_t size, uint64_t offset)

@@ -28,6 +28,9 @@ void *ws_array_grow(void *items, size_t *count, size_t *cap, size_t size);
 /* Reads at `offset` until `size` bytes are there or the file ends. Returns how many, or -1 with
  * errno set. */
 long ws_read_at(int fd, void *data, size_t size, uint64_t offset);
+struct stat;
+/* Is the regular file that `st` is of at this path, too? */
+bool ws_path_is(const char *path, const struct stat *st);
 
 /* An LSN as PostgreSQL prints it: "%X/%X". `out` needs WS_LSN_TEXT bytes. */
 #define WS_LSN_TEXT 20

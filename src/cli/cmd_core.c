@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/util.h"
 #include "cli/cli.h"
@@ -216,6 +217,22 @@ static int recording_info(const struct run *run, struct ws_trace_info *info, str
 	return 0;
 }
 
+/* What is looked at is not to be lost for it. */
+static int check_output(const struct ws_options *options, struct ws_error *err)
+{
+	const char *const inputs[] = { options->file, options->filter.postgres };
+	struct stat input;
+
+	for (size_t i = 0; i < WS_ARRAY_SIZE(inputs); i++) {
+		if (!inputs[i] || stat(inputs[i], &input) || !ws_path_is(options->output, &input))
+			continue;
+		ws_error_set(err, "cannot write recording", options->output,
+			     "it is what the recording is to be made of");
+		return ws_error_fix(err, "-o names another file");
+	}
+	return 0;
+}
+
 static enum ws_exit write_recording(struct run *run, struct ws_error *err)
 {
 	const struct ws_core *core = run->core;
@@ -231,7 +248,8 @@ static enum ws_exit write_recording(struct run *run, struct ws_error *err)
 		ws_error_fix(err, "without -o it is printed, with its server's walsenders");
 		return WS_EXIT_FAILED;
 	}
-	if (recording_info(run, &info, err) || ws_writer_new(&writer, path, &info, err))
+	if (check_output(run->options, err) || recording_info(run, &info, err) ||
+	    ws_writer_new(&writer, path, &info, err))
 		return WS_EXIT_FAILED;
 	for (size_t i = 0; i < core->record_count && rc == 0; i++)
 		rc = ws_writer_add(writer, core->records[i], err);

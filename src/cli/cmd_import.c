@@ -113,11 +113,9 @@ static void leave_the_end_to_the_writer(FILE *in)
 /* Replacing what is read would end it. */
 static bool is_output(const struct ws_options *options, FILE *in)
 {
-	struct stat input, output;
+	struct stat input;
 
-	return fstat(fileno(in), &input) == 0 && stat(options->output, &output) == 0 &&
-	       input.st_dev == output.st_dev && input.st_ino == output.st_ino &&
-	       S_ISREG(input.st_mode);
+	return fstat(fileno(in), &input) == 0 && ws_path_is(options->output, &input);
 }
 
 static int check_inputs(const struct import *import, struct ws_error *err)

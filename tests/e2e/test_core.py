@@ -167,6 +167,14 @@ class Core(LiveTest):
                                                     "-o", space().file("none.wst")]))
         self.assertFalse(os.path.exists(space().file("none.wst")))
 
+    def test_a_dump_is_not_replaced_by_its_recording(self):
+        dump = space().file("kept.core")
+        os.link(self.incident().dumps["phys"], dump)
+        size = os.path.getsize(dump)
+        self.assertIn("-o names another file", self.refused(
+            ["core", self.incident().dumps["phys"], "--postgres", self.binary(), "-o", dump]))
+        self.assertEqual(os.path.getsize(dump), size)
+
     def test_the_dump_of_a_crash_says_so(self):
         it = self.incident()
         [seen] = walscope.view(space(), "core", it.crash_dump, "--postgres", self.binary())
