@@ -62,7 +62,8 @@ enum ws_kind {
 
 /*
  * Head of each record. A session is (pid, start_ns); `start_ns` is the task's start_boottime, whose
- * value in clock ticks is field 22 of /proc/PID/stat. `seq` counts the session's records from 0
+ * value in clock ticks is field 22 of /proc/PID/stat: of a process found running it is no more
+ * precise than that. `seq` counts the session's records from 0
  * without a hole, also those the ring buffer had no room for. Both are 0 in records that belong to
  * no session.
  */

@@ -4,6 +4,8 @@
 #include <search.h>
 #include <string.h>
 
+#include "config.h"
+
 static int compare(const void *a, const void *b)
 {
 	const struct ws_id *x = a, *y = b;
@@ -38,6 +40,24 @@ struct ws_id *ws_idmap_find_pid(const struct ws_idmap *map, uint32_t pid)
 {
 	const struct ws_id key = { .pid = pid };
 	struct ws_id **found = tfind(&key, &map->root, compare_pids);
+
+	return found ? *found : NULL;
+}
+
+static int compare_ticks(const void *a, const void *b)
+{
+	const struct ws_id *x = a, *y = b;
+	uint64_t begin = x->start_ns / WS_TICK_NS, other = y->start_ns / WS_TICK_NS;
+
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	return begin == other ? 0 : begin < other ? -1 : 1;
+}
+
+struct ws_id *ws_idmap_find_tick(const struct ws_idmap *map, uint32_t pid, uint64_t start_ns)
+{
+	const struct ws_id key = { .pid = pid, .start_ns = start_ns };
+	struct ws_id **found = tfind(&key, &map->root, compare_ticks);
 
 	return found ? *found : NULL;
 }

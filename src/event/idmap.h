@@ -37,6 +37,10 @@ static inline struct ws_id *ws_idmap_find(struct ws_idmap *map, uint32_t pid, ui
 /* Any one of this pid, NULL if there is none. */
 struct ws_id *ws_idmap_find_pid(const struct ws_idmap *map, uint32_t pid);
 
+/* That which began in the same clock tick: whoever finds a process running knows no more of its
+ * start. NULL if there is none. */
+struct ws_id *ws_idmap_find_tick(const struct ws_idmap *map, uint32_t pid, uint64_t start_ns);
+
 /* One that is not yet in. Returns -1 when memory ran out. */
 int ws_idmap_add(struct ws_idmap *map, struct ws_id *id);
 void ws_idmap_remove(struct ws_idmap *map, struct ws_id *id);

@@ -89,6 +89,7 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 {
 	const struct ws_rec_session *r = (const struct ws_rec_session *)rec;
 	struct ws_session *s = &m->s;
+	bool again = s->packet_ns; /* another run, or segment, finds it: its start was seen */
 
 	s->ns_pid = r->ns_pid;
 	s->postmaster_pid = r->postmaster_pid;
@@ -103,7 +104,7 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 	memcpy(s->database_name, r->database, sizeof(s->database_name));
 	memcpy(s->application, r->application, sizeof(s->application));
 	memcpy(s->host, r->host, sizeof(s->host));
-	s->fork_ns = r->fork_ns;
+	s->fork_ns = again ? s->fork_ns : r->fork_ns;
 	s->cascading = rec->flags & WS_SESSION_CASCADING;
 	ws_client_judge(m);
 	if (!(rec->flags & WS_SESSION_RUNNING)) {
@@ -111,7 +112,7 @@ static void on_session(struct ws_machine *m, const struct ws_rec *rec)
 		enter(m, WS_STATE_STARTING, rec);
 		return;
 	}
-	s->was_running = true;
+	s->was_running |= !again;
 	if (rec->time_ns < s->accounted_ns) /* the programs were faster: a snapshot of the past */
 		return;
 	take_found(m, r);

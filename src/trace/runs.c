@@ -188,10 +188,25 @@ static void move_times(struct ws_rec *rec, uint64_t shift)
 	}
 }
 
-static int follow(struct ws_runs *r, const struct ws_rec *rec)
+/*
+ * A session that a run saw from its start on is known to the nanosecond, and to the next run, which
+ * finds it, to the clock tick alone: it keeps the name it has.
+ */
+static struct ws_runs_session *find(struct ws_runs *r, uint32_t pid, __u64 *start_ns)
 {
-	struct ws_id *id = ws_idmap_find(&r->by_id, rec->pid, rec->start_ns);
-	struct ws_runs_session *s = id ? session_of(id) : NULL;
+	struct ws_id *id = ws_idmap_find(&r->by_id, pid, *start_ns);
+
+	if (!id)
+		id = ws_idmap_find_tick(&r->by_id, pid, *start_ns);
+	if (!id)
+		return NULL;
+	*start_ns = id->start_ns;
+	return session_of(id);
+}
+
+static int follow(struct ws_runs *r, struct ws_rec *rec)
+{
+	struct ws_runs_session *s = find(r, rec->pid, &rec->start_ns);
 
 	if (rec->kind == WS_KIND_EXIT ||
 	    (rec->kind == WS_KIND_GAP && rec->size >= sizeof(struct ws_rec_gap) &&
@@ -222,6 +237,8 @@ static int follow(struct ws_runs *r, const struct ws_rec *rec)
 
 int ws_runs_record(struct ws_runs *r, struct ws_rec *rec)
 {
+	struct ws_rec_signal *signal = (void *)rec;
+
 	if (!r->several)
 		return 0;
 	if (r->shift)
@@ -230,6 +247,8 @@ int ws_runs_record(struct ws_runs *r, struct ws_rec *rec)
 		rec->server = (uint16_t)(rec->server + r->server);
 	if (rec->server > r->server_max)
 		r->server_max = rec->server;
+	if (rec->kind == WS_KIND_SIGNAL && rec->size >= sizeof(*signal))
+		find(r, signal->target_pid, &signal->target_start_ns);
 	if (rec->pid && rec->start_ns && follow(r, rec))
 		return -1;
 	if (r->settled_ns && rec->kind == WS_KIND_CLOCK && rec->time_ns >= r->settled_ns)

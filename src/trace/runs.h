@@ -44,7 +44,8 @@ bool ws_runs_begin(struct ws_runs *runs, const struct ws_trace_info *info, uint6
 		   bool *failed);
 /* It ended. */
 void ws_runs_end(struct ws_runs *runs, const struct ws_source *source);
-/* A record of it, before it is given out: moves its times and numbers. -1: out of memory. Gaps may
+/* A record of it, before it is given out: moves its times and numbers, and gives it the identity
+ * that its session had in the run before. -1: out of memory. Gaps may
  * be queued that belong in front of it. */
 int ws_runs_record(struct ws_runs *runs, struct ws_rec *rec);
 /* The next gap that is queued; NULL: none. */

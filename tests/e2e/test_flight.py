@@ -195,6 +195,33 @@ class Flight(LiveTest):
         self.assertEqual(executable, [])
 
 
+class Again(LiveTest):
+    limit_s = 60
+
+    def test_a_session_seen_from_its_start_is_the_same_one_to_the_next_run(self):
+        server, folder = primary(), space().folder("flight-again")
+        first = flights.start(folder, server, "1M", name="again")
+        walscope.wait_attached(first, server.pid)
+        receiver = server.receivewal("fl_again")
+        pid = int(server.wait_walsender("fl_again")["pid"])
+        session = walscope.session_id(pid)
+        time.sleep(2.2)  # it is written down
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+        second = flights.start(folder, server, "1M", name="again")
+        walscope.wait_attached(second, server.pid)
+        time.sleep(1)
+        second.signal(signal.SIGINT)
+        second.expect(0)
+        entry, = walscope.view(space(), "show", folder, "--session", session, status=3)
+        self.assertIsNotNone(entry["start_phases"]["startup_packet_ns"], "its start was seen")
+        self.assertEqual(entry["application_name"], "fl_again")
+        self.assertEqual([command["outcome"] for command in entry["commands"]][-1:], ["running"])
+        self.assertIsNone(entry["exit"]["reason"])
+        self.assertEqual([stream["found"] for stream in entry["streams"]], [False, True])
+        receiver.stop()
+
+
 class Full(LiveTest):
     limit_s = 60
 

@@ -120,6 +120,7 @@ static void play_start(struct fixture *f)
 	struct ws_sink sink = { .fn = add, .arg = f };
 
 	f->streaming = ws_tape_new(sink, 4001, f->now_ns);
+	f->streaming.start_ns += 1234567; /* who finds it running will know clock ticks alone */
 	ws_tape_server(&f->streaming, 99, "15.18");
 	play_clock(f, f->now_ns);
 	ws_tape_session(&f->streaming, 0);
@@ -574,6 +575,9 @@ static void a_new_run_goes_on_in_the_directory(void **state)
 	assert_non_null(session);
 	assert_int_equal(session->end_ns, 0);
 	assert_int_equal(session->sent_lsn, 0x7000000);
+	/* Its start was seen. */
+	assert_false(session->was_running);
+	assert_int_equal(session->packet_ns, 1000 * SECOND);
 	assert_int_equal(session->commands, 1);
 	assert_true(ws_session_command(session, &command));
 	assert_int_equal(command.seq, 1);
