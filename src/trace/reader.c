@@ -129,18 +129,19 @@ int64_t ws_reader_wall_ns(const struct ws_reader *reader, uint64_t mono_ns)
 	return (int64_t)((uint64_t)info->start_wall_ns + (mono_ns - info->start_mono_ns));
 }
 
-/* By the wall clock, which is all that all files have. */
+/* By the clock that nobody sets. Of several boots all is read, as of files that are no segments:
+ * their times may overlap. */
 void ws_reader_skip_to(struct ws_reader *reader, uint64_t mono_ns)
 {
-	int64_t wall = ws_reader_wall_ns(reader, mono_ns);
+	const struct ws_segments *segments = &reader->segments;
+	const char *boot_id = ws_reader_info(reader)->boot_id;
 
-	/* Of several boots the first one's clock counts. */
-	for (size_t i = 1; i < reader->segments.count; i++)
-		if (strcmp(reader->segments.items[i].info.boot_id,
-			   ws_reader_info(reader)->boot_id) != 0)
+	for (size_t i = 0; i < segments->count; i++)
+		if (!segments->items[i].info.run ||
+		    strcmp(segments->items[i].info.boot_id, boot_id) != 0)
 			return;
-	for (size_t i = 1; i < reader->segments.count; i++)
-		if (reader->segments.items[i].info.start_wall_ns <= wall)
+	for (size_t i = 1; i < segments->count; i++)
+		if (segments->items[i].info.start_mono_ns < mono_ns)
 			reader->begin = i;
 	reader->current = reader->begin;
 }

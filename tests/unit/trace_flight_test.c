@@ -824,6 +824,15 @@ static void a_piece_is_frozen_while_it_is_recorded(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* Each segment but the first begins long before that, by the wall clock. */
+static void a_clock_that_is_set_back_costs_a_piece_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	f->info.start_wall_ns = 4000000000000000000;
+	a_piece_is_frozen_while_it_is_recorded(state);
+}
+
 static void a_piece_does_not_take_the_place_of_a_segment(void **state)
 {
 	struct fixture *f = *state;
@@ -973,6 +982,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_piece_is_frozen_while_it_is_recorded, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(a_clock_that_is_set_back_costs_a_piece_nothing,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_piece_does_not_take_the_place_of_a_segment,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(whatever_is_whole_is_read, set_up, tear_down),
