@@ -57,9 +57,9 @@ static struct ws_show_walsender show_walsender(const struct ws_core_walsender *w
 		.start_ns = w->start_ns,
 		.ns_pid = w->ns_pid,
 		.kind = backup	      ? "backup"
-			: !w->slot[0] ? NULL
 			: w->logical  ? "logical"
-				      : "physical",
+			: w->physical ? "physical"
+				      : NULL,
 		.state = states[w->state],
 		.application = or_null(w->application),
 		.slot = or_null(w->slot),

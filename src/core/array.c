@@ -192,6 +192,9 @@ static void add_slot(const struct ws_core_impl *impl, struct ws_core_walsender *
 		memcpy(row->slot, slot->name, sizeof(row->slot));
 		row->logical = slot->logical;
 	}
+	row->physical = impl->has_slots && !row->logical &&
+			(row->slot[0] || row->state == WS_WALSND_CATCHUP ||
+			 row->state == WS_WALSND_STREAMING);
 }
 
 static bool read_member(const struct ws_core_impl *impl, uint64_t address, uint32_t offset,

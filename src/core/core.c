@@ -240,7 +240,9 @@ static void open_shmem(struct ws_core_impl *impl)
 				 impl->major, &impl->layout.off, &impl->variables, &why) == 0) {
 		/* Else the mapping is known, but the dump has nothing of it. */
 		impl->has_shmem = impl->shmem.size != 0;
-		if (!impl->has_shmem || ws_slots_read(&impl->shmem, &none, &impl->slots, &why) == 0)
+		impl->has_slots = impl->has_shmem &&
+				  ws_slots_read(&impl->shmem, &none, &impl->slots, &why) == 0;
+		if (!impl->has_shmem || impl->has_slots)
 			return;
 	}
 	ws_error_format(&why, line, sizeof(line));

@@ -70,8 +70,9 @@ struct ws_core_walsender {
 	int64_t write_lag_us, flush_lag_us, apply_lag_us; /* -1: not known */
 	int32_t sync_priority;				  /* -1: not known */
 	char slot[WS_NAME_LEN];				  /* "": none */
-	bool logical;					  /* by its slot */
-	char application[WS_NAME_LEN];			  /* "": not known */
+	bool logical;					  /* by its slot, which it has to have */
+	bool physical;		       /* it streams or has a slot, and is not logical */
+	char application[WS_NAME_LEN]; /* "": not known */
 	char command[1024];    /* what it ran last, as pg_stat_activity has it; "": not known */
 	int64_t start_wall_ns; /* 0: not known */
 	bool has_oids;

@@ -42,7 +42,7 @@ struct ws_core_impl {
 	struct ws_plan plan; /* for its configuration */
 	struct ws_shmem_variables variables;
 	struct ws_shmem shmem;
-	bool has_shmem;
+	bool has_shmem, has_slots;
 	struct ws_slot_list slots;
 
 	struct ws_seed_view view; /* what one look showed */

@@ -192,6 +192,7 @@ static void a_backend_knows_the_walsenders(void **state)
 	assert_string_equal(walsender->command, "START_REPLICATION SLOT \"s1\" LOGICAL 0/0");
 	assert_string_equal(walsender->slot, "s1");
 	assert_true(walsender->logical);
+	assert_false(walsender->physical);
 	assert_string_equal(walsender->host, "192.0.2.7");
 	assert_int_equal(walsender->port, 54321);
 	assert_true(walsender->has_oids);
@@ -205,6 +206,28 @@ static void a_backend_knows_the_walsenders(void **state)
 	PostmasterPid = MyProcPid;
 	told(test);
 	assert_int_equal(test->core->process, WS_CORE_POSTMASTER);
+}
+
+/* Logical decoding has a slot; without one it is physical, if it streams. */
+static void a_walsender_without_a_slot_is_physical(void **state)
+{
+	struct test *test = *state;
+	const struct ws_offsets *off = &test->fixture.off;
+	uint8_t *snd = fixture_shared.control + off->walsndctl_walsnds + off->walsnd_size;
+
+	am_walsender = 0;
+	fixture_put(fixture_shared.slot + off->slots_first, off->slot_in_use, "", 1);
+	told(test);
+	assert_false(test->core->walsenders[0].logical);
+	assert_true(test->core->walsenders[0].physical);
+	fixture_put32(snd, off->walsnd_state, WS_WALSND_STARTUP);
+	told(test);
+	assert_false(test->core->walsenders[0].physical);
+	/* Whether it has one is not known. */
+	fixture_put32(snd, off->walsnd_state, WS_WALSND_STREAMING);
+	ReplicationSlotCtl = NULL;
+	told(test);
+	assert_false(test->core->walsenders[0].physical);
 }
 
 static const char *told_user(struct test *test)
@@ -490,6 +513,7 @@ int main(void)
 		TEST(the_backtrace_has_names),
 		TEST(an_error_being_reported_is_told),
 		TEST(a_backend_knows_the_walsenders),
+		TEST(a_walsender_without_a_slot_is_physical),
 		TEST(a_name_is_that_of_the_row_that_counts),
 		TEST(a_row_that_cannot_be_is_none),
 		TEST(up_to_11_a_row_has_its_number_in_its_head),
