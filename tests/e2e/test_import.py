@@ -65,9 +65,11 @@ class Stage:
             return f"START_REPLICATION SLOT i_slot PHYSICAL {lsn}", None, None
 
         self.leave(self.session("idle", [("IDENTIFY_SYSTEM", None, None)], "client_terminated"))
-        self.leave(self.session("physical", [
+        physical = self.session("physical", [
             ("IDENTIFY_SYSTEM", None, None), ("TIMELINE_HISTORY 9", "58P01", "SendTimeLineHistory"), stream()],
-            "client_terminated"))
+            "client_terminated")
+        self.server.wait_walsender("i_physical")
+        self.leave(physical)
         self.leave(self.session("logical", [
             ("START_REPLICATION SLOT \"no_such\" LOGICAL 0/0", "42704", "ReplicationSlotAcquire"),
             ("IDENTIFY\n SYSTEM", "42601", None),
