@@ -185,12 +185,22 @@ const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c)
 	return c->t->has_tcp ? &c->t->socket : NULL;
 }
 
-double ws_case_rwnd_share(const struct ws_case *c)
+static double busy_share(const struct ws_case *c, enum ws_watched which)
 {
 	uint64_t busy = ws_case_grown(c, WS_BUSY_US);
-	double share = busy ? (double)ws_case_grown(c, WS_RWND_US) / (double)busy : -1;
+	double share = busy ? (double)ws_case_grown(c, which) / (double)busy : -1;
 
 	return share > 1 ? 1 : share;
+}
+
+double ws_case_rwnd_share(const struct ws_case *c)
+{
+	return busy_share(c, WS_RWND_US);
+}
+
+double ws_case_sndbuf_share(const struct ws_case *c)
+{
+	return busy_share(c, WS_SNDBUF_US);
 }
 
 int ws_case_unix_full(const struct ws_case *c)

@@ -202,9 +202,10 @@ bool ws_case_falls_behind(const struct ws_case *c, struct ws_trend *trend);
 enum ws_state ws_case_bottleneck(const struct ws_case *c);
 bool ws_case_streams(const struct ws_case *c); /* physical or logical replication */
 const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c); /* NULL: not known */
-/* Share of the busy time (in the window) that the receiver's window was the limit; -1: not known.
- */
+/* Shares of the busy time (in the window) that the receiver's window, and the own send buffer, was
+ * the limit; -1: not known. */
 double ws_case_rwnd_share(const struct ws_case *c);
+double ws_case_sndbuf_share(const struct ws_case *c);
 /* 1: a Unix socket whose queue is full; 0: not full; -1: no such socket, or not known. */
 int ws_case_unix_full(const struct ws_case *c);
 
@@ -233,6 +234,7 @@ enum ws_limit {
 	WS_LIMIT_FROZEN,
 	WS_LIMIT_RWND,
 	WS_LIMIT_RWND_NETWORK,
+	WS_LIMIT_SNDBUF,
 	WS_LIMIT_CWND,
 	WS_LIMIT_RTT,
 	WS_LIMIT_RETRANS,

@@ -214,6 +214,12 @@ WS_RULE(receiver_slow)
 	return true;
 }
 
+/* All that fits into it is under way, and the way is longer than that. */
+static bool buffer_limits(const struct ws_case *c)
+{
+	return ws_case_sndbuf_share(c) >= ws_limit(WS_LIMIT_SNDBUF);
+}
+
 static bool network_limits(const struct ws_case *c, double *retrans)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
@@ -228,7 +234,8 @@ static bool network_limits(const struct ws_case *c, double *retrans)
 		 (double)tcp->in_flight_packets >= ws_limit(WS_LIMIT_CWND) * (double)tcp->cwnd;
 	queues = tcp->min_rtt_us &&
 		 (double)tcp->srtt_us >= ws_limit(WS_LIMIT_RTT) * (double)tcp->min_rtt_us;
-	return *retrans >= ws_limit(WS_LIMIT_RETRANS) || (window && queues && tcp->unsent_bytes);
+	return *retrans >= ws_limit(WS_LIMIT_RETRANS) || (window && queues && tcp->unsent_bytes) ||
+	       buffer_limits(c);
 }
 
 WS_RULE(network_slow)
@@ -250,6 +257,19 @@ WS_RULE(network_slow)
 	ws_fact(f, "least_rtt", tcp->min_rtt_us, "us");
 	ws_fact(f, "retransmitted", ws_case_grown(c, WS_RETRANS), "bytes");
 	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
+	if (buffer_limits(c)) {
+		ws_fact(f, "send_buffer_limited", (uint64_t)(100 * ws_case_sndbuf_share(c)), "%");
+		ws_fact(f, "send_buffer", tcp->sndbuf_bytes, "bytes");
+		ws_say(f,
+		       "The send buffer of the server's socket (%s with its overhead) is too small "
+		       "for the way to the client, on which a round trip takes %s: the buffer was "
+		       "the limit for %.0f %% of the time that data was under way "
+		       "(net.ipv4.tcp_wmem).",
+		       ws_bytes_format(tcp->sndbuf_bytes, text),
+		       ws_duration_format((uint64_t)tcp->srtt_us * 1000, rtt),
+		       100 * ws_case_sndbuf_share(c));
+		return true;
+	}
 	ws_say(f,
 	       "The network takes no more: the client's window is open, %s were acknowledged, and "
 	       "a round trip takes %s.",

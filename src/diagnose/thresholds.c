@@ -24,6 +24,8 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 	[WS_LIMIT_RWND] = { "rwnd", "share", "of busy time limited by the receiver's window", 0.5 },
 	[WS_LIMIT_RWND_NETWORK] = { "rwnd_network", "share",
 				    "as before, up to which the network is to blame", 0.2 },
+	[WS_LIMIT_SNDBUF] = { "sndbuf", "share", "of busy time limited by the own send buffer",
+			      0.5 },
 	/* bbr's window is twice what is on its way, and a full queue of the host's own device holds
 	 * half of cubic's back. */
 	[WS_LIMIT_CWND] = { "cwnd", "share", "of the congestion window in flight", 0.4 },

@@ -126,8 +126,9 @@ static inline void lab_outside(struct lab *lab, const struct step *step)
 		socket.sent_bytes = socket.acked_bytes + socket.in_flight_bytes;
 		lab->busy_us += 1000000;
 		socket.busy_us = lab->busy_us;
-		/* given as a share, in percent */
+		/* given as shares, in percent */
 		socket.rwnd_limited_us = lab->busy_us / 100 * step->socket->rwnd_limited_us;
+		socket.sndbuf_limited_us = lab->busy_us / 100 * step->socket->sndbuf_limited_us;
 		lab_sampled(lab, &socket.h, WS_KIND_SOCKET, sizeof(socket));
 	}
 	if (step->sample) {

@@ -514,6 +514,31 @@ static void full_queues_under_way_are_a_slow_network(void **state)
 	assert_verdict(*state, SESSION, "network_slow");
 }
 
+/* 64 kB on a way of 60 ms: 1 MB/s, whatever the client and the network would take. */
+static void a_send_buffer_that_limits_is_a_slow_network_and_named(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = MB,
+						     .rwnd_limited_us = 2,
+						     .sndbuf_limited_us = 90,
+						     .window_bytes = 1000000,
+						     .mss_bytes = 1448,
+						     .cwnd = 400,
+						     .in_flight_packets = 40,
+						     .in_flight_bytes = 57920,
+						     .sndbuf_bytes = 65536,
+						     .srtt_us = 60000,
+						     .min_rtt_us = 59000 };
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 10,
+					 .wait = WS_WAIT_SOCKET,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .socket = &socket });
+	assert_verdict(*state, SESSION, "network_slow");
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.text, "send buffer"));
+}
+
 static void a_full_socket_that_nothing_explains_is_not_guessed_at(void **state)
 {
 	lab_stream(*state, 0);
@@ -694,6 +719,7 @@ int main(void)
 		LAB(a_unix_socket_that_stays_full_is_not_read),
 		LAB(a_window_that_limits_is_a_slow_receiver),
 		LAB(full_queues_under_way_are_a_slow_network),
+		LAB(a_send_buffer_that_limits_is_a_slow_network_and_named),
 		LAB(a_full_socket_that_nothing_explains_is_not_guessed_at),
 		LAB(slow_flushes_are_told_from_slow_writes),
 		LAB(a_client_that_never_flushes_is_not_slow),
