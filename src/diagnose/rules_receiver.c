@@ -296,7 +296,7 @@ static double backup_share(const struct ws_case *c, uint64_t ns)
 /* How fast, how far, how long: what the figures say, as a sentence behind the verdict's. */
 static void progress(const struct ws_case *c, struct ws_finding *f, char *text, size_t size)
 {
-	char rate[WS_BYTES_TEXT], total[WS_BYTES_TEXT], left[WS_DURATION_TEXT];
+	char rate[WS_BYTES_TEXT], done[WS_BYTES_TEXT], total[WS_BYTES_TEXT], left[WS_DURATION_TEXT];
 	struct ws_backup b;
 	int at = 0;
 
@@ -310,7 +310,9 @@ static void progress(const struct ws_case *c, struct ws_finding *f, char *text, 
 	if (b.has_total) {
 		ws_fact(f, "backup_total", b.total_bytes, "bytes");
 		ws_fact(f, "streamed", b.streamed_bytes, "bytes");
-		at += snprintf(text + at, size - (size_t)at, " The server takes its size for %s.",
+		at += snprintf(text + at, size - (size_t)at,
+			       " Streamed are %s of what the server takes for %s.",
+			       ws_bytes_format(b.streamed_bytes, done),
 			       ws_bytes_format(b.total_bytes, total));
 	} else if (b.phase >= WS_BACKUP_STREAM && b.has_progress) {
 		at += snprintf(text + at, size - (size_t)at,
@@ -345,7 +347,7 @@ static bool backup(const struct ws_case *c, struct ws_finding *f, enum ws_state 
 	ws_fact(f, "share_of_backup", (uint64_t)(100 * share + 0.5), "%");
 	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
 	progress(c, f, more, sizeof(more));
-	ws_say(f, "The backup %s for %s, %.0f %% of its time; %s are sent.%s", what,
+	ws_say(f, "The backup %s for %s, %.0f %% of its time, and sent %s meanwhile.%s", what,
 	       ws_duration_format(ns, text), 100 * share,
 	       ws_bytes_format(c->s->backup_bytes, bytes), more);
 	return true;

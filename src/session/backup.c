@@ -23,17 +23,24 @@ static uint64_t per_second(uint64_t bytes, uint64_t ns)
 	return ns < RATE_MIN_NS ? 0 : (uint64_t)((unsigned __int128)bytes * 1000000000U / ns);
 }
 
+/*
+ * Of files. What the client is handed may be less: the server compresses behind its own count
+ * (basebackup.c, SendBaseBackup, 15 and later). It comes ten times as often, and goes on counting
+ * time where nothing is taken any more.
+ */
 static uint64_t rate_of(const struct ws_backup_run *b)
 {
-	uint64_t first = b->first_progress.h.time_ns, last = b->progress.h.time_ns;
+	uint64_t rate = per_second(b->rated_bytes, b->rated_to_ns - b->rated_from_ns);
+	uint64_t streamed = b->last.streamed - b->first.streamed;
+	uint64_t counted = b->last.counted - b->first.counted;
+	unsigned __int128 files;
 
-	if (b->rated_bytes)
-		return per_second(b->rated_bytes, b->rated_to_ns - b->rated_from_ns);
-	/* Without chunks (level 1) the server's readings tell. */
-	if (first && last > first && b->progress.streamed_bytes >= b->first_progress.streamed_bytes)
-		return per_second(b->progress.streamed_bytes - b->first_progress.streamed_bytes,
-				  last - first);
-	return 0;
+	if (b->last.streamed < b->first.streamed || !streamed)
+		return rate;
+	if (!rate || !counted) /* without chunks (level 1) */
+		return per_second(streamed, b->last.time_ns - b->first.time_ns);
+	files = (unsigned __int128)rate * streamed / counted;
+	return files > UINT64_MAX ? UINT64_MAX : (uint64_t)files;
 }
 
 bool ws_session_backup(const struct ws_session *session, struct ws_backup *out)
@@ -45,7 +52,7 @@ bool ws_session_backup(const struct ws_session *session, struct ws_backup *out)
 	memset(out, 0, sizeof(*out));
 	if (!b->seen)
 		return false;
-	out->phase = m->backup_phase;
+	out->phase = b->phase;
 	out->streamed_bytes = b->counted;
 	out->wal_bytes = b->wal_bytes;
 	out->uploaded_bytes = b->uploaded_bytes;
@@ -66,7 +73,7 @@ bool ws_session_backup(const struct ws_session *session, struct ws_backup *out)
 	out->has_streamed = b->has_progress || b->whole;
 	if (out->has_total && out->total_bytes < out->streamed_bytes)
 		out->total_bytes = out->streamed_bytes;
-	if (!out->has_total || !out->rate || m->backup_phase != WS_BACKUP_STREAM)
+	if (!out->has_total || !out->rate || b->phase != WS_BACKUP_STREAM)
 		return true;
 	left = (unsigned __int128)(out->total_bytes - out->streamed_bytes) * 1000000000U /
 	       out->rate;
@@ -190,8 +197,11 @@ void ws_backup_feed(struct ws_machine *m, const struct ws_rec_backup *r)
 	if (state == WS_STATE_COUNT)
 		return;
 	ws_command_goes_on(m);
-	begin(m, r);
-	count(m, r);
+	if (!m->model->past) {
+		begin(m, r);
+		count(m, r);
+		m->backup.phase = r->phase;
+	}
 	lay_out(m, r);
 	ws_timeline_enter(m, state, r->h.time_ns);
 	m->backup_phase = r->phase;
@@ -205,11 +215,14 @@ void ws_backup_progress(struct ws_machine *m, const struct ws_rec_progress *r)
 	struct ws_backup_run *b = &m->backup;
 
 	/* Of the command before, or of one of which nothing was seen. */
-	if (!m->backup_phase || m->backup_phase == WS_BACKUP_UPLOAD)
+	if (!m->backup_phase || m->backup_phase == WS_BACKUP_UPLOAD || m->model->past)
 		return;
 	b->seen = true;
-	if (!b->first_progress.h.time_ns && r->phase == WS_PROGRESS_STREAM)
-		b->first_progress = *r;
+	if (r->phase == WS_PROGRESS_STREAM) {
+		b->last = (struct ws_backup_reading){ r->h.time_ns, r->streamed_bytes, b->counted };
+		if (!b->first.time_ns)
+			b->first = b->last;
+	}
 	b->has_progress = true;
 	b->progress = *r;
 	b->text = describe(m);

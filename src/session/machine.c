@@ -32,6 +32,8 @@ static void leave_command(struct ws_machine *m)
 	ws_machine_set_wait(m, WS_WAIT_NONE);
 	m->quiet_ns = 0;
 	m->backup_phase = 0;
+	if (!m->model->past)
+		m->backup.phase = 0;
 }
 
 /* What a session that already ran was found doing. */
@@ -78,7 +80,7 @@ static void take_found(struct ws_machine *m, const struct ws_rec_session *r)
 	enter(m, found[r->found].state, &r->h);
 	ws_machine_set_wait(m, found[r->found].wait);
 	m->in_loop = found[r->found].in_loop;
-	m->backup_phase = found[r->found].backup_phase;
+	m->backup_phase = m->backup.phase = found[r->found].backup_phase;
 	m->streamed |= m->in_loop;
 	m->found_starting = r->found == WS_FOUND_STARTING;
 	if (m->in_loop)

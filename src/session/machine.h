@@ -111,14 +111,23 @@ struct ws_lags {
 };
 
 /* The session's backup: the last one. */
+/* What the server said of itself while files were streamed, and what had been counted by then. */
+struct ws_backup_reading {
+	uint64_t time_ns; /* 0: none yet */
+	uint64_t streamed, counted;
+};
+
+/* As of the end of the window. */
 struct ws_backup_run {
+	uint32_t phase;	    /* enum ws_backup_phase, 0 once the command is over */
 	bool seen, whole;   /* whole: from its begin on */
 	uint64_t counted;   /* bytes the client was handed, as far as seen */
 	uint64_t wal_bytes; /* of which WAL */
 	uint64_t uploaded_bytes;
 	uint64_t rated_bytes, rated_from_ns, rated_to_ns; /* of files, between these times */
 	bool has_progress;
-	struct ws_rec_progress progress, first_progress; /* the last; the first of files */
+	struct ws_rec_progress progress; /* the last */
+	struct ws_backup_reading first, last;
 	char detail[2][128];
 	unsigned int detail_turn;
 	const char *text; /* how far it is, NULL for nothing known */
@@ -202,7 +211,7 @@ struct ws_clock_pair {
 struct ws_model {
 	struct ws_observer observer;
 	uint64_t from_ns, to_ns; /* the window */
-	bool inside;		 /* the record being handled lies in it */
+	bool inside, past;	 /* the record being handled lies in it, or behind it */
 	uint64_t first_ns;	 /* time of the first record of all */
 	uint64_t lost;
 	bool failed; /* memory ran out */

@@ -257,7 +257,8 @@ static void feed_clock(struct ws_model *model, const struct ws_rec *rec)
 
 int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
 {
-	model->inside = rec->time_ns >= model->from_ns && rec->time_ns < model->to_ns;
+	model->past = rec->time_ns >= model->to_ns;
+	model->inside = rec->time_ns >= model->from_ns && !model->past;
 	if (!model->first_ns)
 		model->first_ns = rec->time_ns;
 	switch (rec->kind) {

@@ -136,6 +136,63 @@ static void wal_behind_the_files_is_counted_apart(void **state)
 	assert_int_equal(only(stage)->state_ns[WS_STATE_BACKUP_WAL], 2 * SECOND);
 }
 
+/* What the server says of itself, in file bytes. */
+static void say_progress(struct stage *stage, uint64_t total, uint64_t streamed)
+{
+	struct ws_rec_progress r = { .total_bytes = total,
+				     .streamed_bytes = streamed,
+				     .phase = WS_PROGRESS_STREAM,
+				     .valid = WS_PROGRESS_TOTAL };
+
+	r.h = (struct ws_rec){ .size = sizeof(r),
+			       .kind = WS_KIND_PROGRESS,
+			       .pid = stage->tape.pid,
+			       .start_ns = stage->tape.start_ns,
+			       .time_ns = stage->tape.now_ns,
+			       .server = 1 };
+	feed(stage, &r.h);
+}
+
+/* Ten bytes of files make one for the client, which gets 1 MB/s. */
+static void files_that_the_server_compresses_go_at_the_rate_of_files(void **state)
+{
+	struct stage *stage = *state;
+	struct ws_backup b;
+
+	ws_tape_command(&stage->tape, "BASE_BACKUP ( COMPRESSION 'gzip' )");
+	step(stage, WS_BACKUP_BEGIN, 0);
+	step(stage, WS_BACKUP_STREAM, 0);
+	for (int i = 0; i < 4; i++) {
+		step(stage, WS_BACKUP_STREAM, MB);
+		say_progress(stage, 100 * MB, (uint64_t)(i + 1) * 10 * MB);
+	}
+	assert_true(ws_session_backup(only(stage), &b));
+	assert_int_equal(b.rate, 10 * MB);
+	assert_int_equal(b.streamed_bytes, 40 * MB);
+	assert_true(b.has_left);
+	assert_int_equal(b.left_ns, 6 * SECOND);
+}
+
+static void how_far_a_backup_is_is_as_of_the_end_of_the_window(void **state)
+{
+	struct stage *stage = *state;
+	struct ws_backup b;
+
+	ws_tape_command(&stage->tape, "BASE_BACKUP");
+	step(stage, WS_BACKUP_BEGIN, 0);
+	step(stage, WS_BACKUP_STREAM, 0);
+	ws_model_set_window(stage->model, 0, stage->tape.now_ns + 3 * SECOND / 2);
+	step(stage, WS_BACKUP_STREAM, 10 * MB);
+	say_progress(stage, 60 * MB, 10 * MB);
+	step(stage, WS_BACKUP_STREAM, 50 * MB);
+	say_progress(stage, 60 * MB, 60 * MB);
+	ws_tape_end(&stage->tape, WS_COMMAND_DONE);
+	assert_true(ws_session_backup(only(stage), &b));
+	assert_int_equal(b.streamed_bytes, 10 * MB);
+	assert_true(b.has_left);
+	assert_int_equal(b.left_ns, 5 * SECOND);
+}
+
 static void an_uploaded_manifest_is_no_part_of_what_is_sent(void **state)
 {
 	struct stage *stage = *state;
@@ -175,6 +232,8 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_a_backup_is_refused),
 		cmocka_unit_test(parameters_of_a_copy_are_read),
 		STAGE(wal_behind_the_files_is_counted_apart),
+		STAGE(files_that_the_server_compresses_go_at_the_rate_of_files),
+		STAGE(how_far_a_backup_is_is_as_of_the_end_of_the_window),
 		STAGE(an_uploaded_manifest_is_no_part_of_what_is_sent),
 		STAGE(a_session_without_a_backup_has_none),
 	};
