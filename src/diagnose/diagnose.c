@@ -172,6 +172,16 @@ static void add_timeline(const struct ws_case *c, struct ws_finding *f)
 	       ws_duration_format(c->to_ns - promoted, ago));
 }
 
+/* Where what is known of a session ends: what is lost up to the end, as of a recording that was cut
+ * off, says nothing of how long anything has lasted. */
+static uint64_t known_end(const struct ws_track *t, uint64_t to_ns)
+{
+	uint64_t lost_ns = t->s && t->s->state == WS_STATE_LOST ? t->s->state_since_ns : to_ns;
+
+	lost_ns = lost_ns > t->last_ns ? lost_ns : t->last_ns;
+	return lost_ns < to_ns ? lost_ns : to_ns;
+}
+
 static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
 			   void *arg)
 {
@@ -190,6 +200,7 @@ static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, w
 	e.from_ns = s->begin_ns > d->from_ns ? s->begin_ns : d->from_ns;
 	e.to_ns = end_of(d, s);
 	set_times(d, &e, &c);
+	c.to_ns = known_end(c.t, e.to_ns);
 	judge(&c, &e);
 	add_memory(&c, &e.finding);
 	add_holder(&c, &e.finding);

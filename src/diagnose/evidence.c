@@ -21,17 +21,17 @@ bool ws_case_ended(const struct ws_case *c, const struct ws_session *s)
 	return s->end_ns && s->end_ns < c->diagnosis->to_ns;
 }
 
-uint64_t ws_case_since(const struct ws_case *c)
+uint64_t ws_case_lasts(const struct ws_case *c)
 {
-	uint64_t since = c->s->state_since_ns > c->from_ns ? c->s->state_since_ns : c->from_ns;
+	uint64_t since = c->t->now.since_ns > c->from_ns ? c->t->now.since_ns : c->from_ns;
 
-	return !c->s->end_ns && c->to_ns > since ? c->to_ns - since : 0;
+	return !ws_case_ended(c, c->s) && c->to_ns > since ? c->to_ns - since : 0;
 }
 
 bool ws_case_dominates(const struct ws_case *c, enum ws_state state)
 {
 	return ws_case_share(c, state) >= ws_limit(WS_LIMIT_DOMINANT) ||
-	       (c->s->state == state && ws_case_since(c) >= ws_limit_ns(WS_LIMIT_LASTING) &&
+	       (c->t->now.state == state && ws_case_lasts(c) >= ws_limit_ns(WS_LIMIT_LASTING) &&
 		c->state_ns[state] >= ws_limit_ns(WS_LIMIT_LASTING));
 }
 

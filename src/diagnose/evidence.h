@@ -73,9 +73,19 @@ struct ws_last_error {
 	char message[WS_MESSAGE_KEPT];
 };
 
+/* A session by the last record of it in the window: what it became behind that, no rule asks. */
+struct ws_stand {
+	enum ws_state state;
+	uint64_t since_ns; /* in that state */
+	uint64_t sent_lsn, flush_lsn;
+	enum ws_walsnd_state walsnd_state;
+};
+
 struct ws_track {
 	struct ws_id id;
-	const struct ws_session *s;
+	const struct ws_session *s; /* its figures are of the window */
+	struct ws_stand now;
+	uint64_t last_ns; /* of its records */
 	struct ws_watch watch[WS_WATCHED_COUNT];
 	struct ws_point *points; /* NULL before the first */
 	size_t point_count;
@@ -175,7 +185,7 @@ double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what i
 /* It takes half of the time, or has lasted for some seconds when the window ends. */
 bool ws_case_dominates(const struct ws_case *c, enum ws_state state);
 /* How long the session has been in its state when the window ends; 0 if it has ended. */
-uint64_t ws_case_since(const struct ws_case *c);
+uint64_t ws_case_lasts(const struct ws_case *c);
 /* Did a session end in the window? One that ends behind it goes on. */
 bool ws_case_ended(const struct ws_case *c, const struct ws_session *s);
 const struct ws_watch *ws_case_watch(const struct ws_case *c, enum ws_watched which);

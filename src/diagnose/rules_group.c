@@ -5,6 +5,12 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
+/* How it ended in the window. */
+static bool ended_by(const struct ws_case *c, const struct ws_track *t, enum ws_exit_reason reason)
+{
+	return ws_case_ended(c, t->s) && t->s->exit_reason == reason;
+}
+
 static uint64_t start_lsn(const struct ws_track *t)
 {
 	return t->command.start_lsn ? t->command.start_lsn : t->start_lsn;
@@ -44,7 +50,7 @@ static const struct ws_track *goes_on(const struct ws_case *c, const struct ws_t
 	for (size_t i = 0; i < c->member_count; i++) {
 		const struct ws_session *s = c->members[i]->s;
 
-		if (!s->end_ns && s->begin_ns >= t->s->end_ns &&
+		if (!ws_case_ended(c, s) && s->begin_ns >= t->s->end_ns &&
 		    c->to_ns > s->begin_ns + ws_limit_ns(WS_LIMIT_SHORT_SESSION))
 			return c->members[i];
 	}
@@ -54,7 +60,8 @@ static const struct ws_track *goes_on(const struct ws_case *c, const struct ws_t
 /* Of a long recording: what was a loop, or an error, may be over. */
 static void say_when(const struct ws_case *c, const struct ws_track *t, struct ws_finding *f)
 {
-	uint64_t ago = t->s->end_ns && c->to_ns > t->s->end_ns ? c->to_ns - t->s->end_ns : 0;
+	uint64_t ago =
+		ws_case_ended(c, t->s) && c->to_ns > t->s->end_ns ? c->to_ns - t->s->end_ns : 0;
 	const struct ws_track *now = goes_on(c, t);
 	char text[WS_DURATION_TEXT];
 
@@ -77,7 +84,7 @@ WS_RULE(timeout_loop)
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->member_count; i++) {
-		if (c->members[i]->s->exit_reason != WS_END_REPLICATION_TIMEOUT)
+		if (!ended_by(c, c->members[i], WS_END_REPLICATION_TIMEOUT))
 			continue;
 		n++;
 		t = c->members[i];
@@ -120,7 +127,7 @@ WS_RULE(reconnect_loop)
 	for (size_t i = 0; i < c->member_count; i++) {
 		const struct ws_session *s = c->members[i]->s;
 
-		if (!s->end_ns || s->exit_reason == WS_END_REPLICATION_TIMEOUT ||
+		if (!ws_case_ended(c, s) || s->exit_reason == WS_END_REPLICATION_TIMEOUT ||
 		    s->end_ns - s->begin_ns > ws_limit_ns(WS_LIMIT_SHORT_SESSION) ||
 		    s->kind == WS_SESSION_KIND_BACKUP || !broke_off(c->members[i]))
 			continue;
@@ -201,8 +208,8 @@ WS_RULE(wal_removed)
 
 static bool invalidated(const struct ws_track *t, const struct ws_case *c, struct ws_finding *f)
 {
-	bool lost = t->s->exit_reason == WS_END_SLOT_INVALIDATED;
-	bool stuck = t->taken_ns && !t->s->end_ns &&
+	bool lost = ended_by(c, t, WS_END_SLOT_INVALIDATED);
+	bool stuck = t->taken_ns && !ws_case_ended(c, t->s) &&
 		     c->to_ns > t->taken_ns + ws_limit_ns(WS_LIMIT_SHUTDOWN);
 	char text[WS_DURATION_TEXT];
 
@@ -210,14 +217,14 @@ static bool invalidated(const struct ws_track *t, const struct ws_case *c, struc
 		return false;
 	f->confidence = lost ? 0.95 : 0.8;
 	ws_fact_text(f, "slot", t->s->slot);
-	ws_fact_lsn(f, "sent", t->s->sent_lsn);
+	ws_fact_lsn(f, "sent", t->now.sent_lsn);
 	if (stuck) {
 		ws_fact(f, "told_to_end", c->to_ns - t->taken_ns, "ns");
 		ws_say(f,
 		       "The checkpointer told this session %s ago to end, to take its slot away; "
 		       "it is still there (%s), and the slot is not released until it ends.",
 		       ws_duration_format(c->to_ns - t->taken_ns, text),
-		       ws_state_name(t->s->state));
+		       ws_state_name(t->now.state));
 		return true;
 	}
 	ws_say(f, "The server has invalidated the slot and ended the session that used it.");
@@ -259,9 +266,9 @@ WS_RULE(sync_standby_missing)
 }
 
 /* Its WAL is all sent and confirmed, so it is not what the shutdown waits for. */
-static bool holds_up(const struct ws_track *t)
+static bool holds_up(const struct ws_case *c, const struct ws_track *t)
 {
-	return !t->s->end_ns && (t->streams || t->s->sent_lsn);
+	return !ws_case_ended(c, t->s) && (t->streams || t->now.sent_lsn);
 }
 
 static const char *shutdown_phase(const struct ws_case *c, bool all_stopping, bool *sure)
@@ -287,13 +294,13 @@ WS_RULE(shutdown_waits_for_standby)
 
 	for (size_t i = 0; i < c->member_count; i++) {
 		const struct ws_track *m = c->members[i];
-		bool is = m->s->walsnd_state == WS_WALSND_STOPPING;
+		bool is = m->now.walsnd_state == WS_WALSND_STOPPING;
 
-		if (!holds_up(m))
+		if (!holds_up(c, m))
 			continue;
 		stopping |= is;
-		if (is && (!since || m->s->state_since_ns < since))
-			since = m->s->state_since_ns;
+		if (is && (!since || m->now.since_ns < since))
+			since = m->now.since_ns;
 		/* Before the checkpoint one that does not stop is waited for, after it any. */
 		if (!t || (all && !is))
 			t = m;
@@ -306,22 +313,22 @@ WS_RULE(shutdown_waits_for_standby)
 	ws_fact_text(f, "phase", phase);
 	ws_fact_text(f, "session", ws_session_id(t->s, id));
 	ws_fact(f, "pid", t->s->pid, "");
-	ws_fact_lsn(f, "to_be_confirmed", t->s->sent_lsn);
-	ws_fact_lsn(f, "confirmed", t->s->flush_lsn);
+	ws_fact_lsn(f, "to_be_confirmed", t->now.sent_lsn);
+	ws_fact_lsn(f, "confirmed", t->now.flush_lsn);
 	ws_fact(f, "since", c->to_ns - since, "ns");
-	ws_fact_text(f, "state", ws_state_name(t->s->state));
+	ws_fact_text(f, "state", ws_state_name(t->now.state));
 	ws_say(f,
 	       "The shutdown waits, %s, for walsender %u: it has sent up to %s, and the client "
 	       "has confirmed %s.",
-	       phase, t->s->pid, ws_lsn_format(t->s->sent_lsn, lsn),
-	       t->s->flush_lsn ? ws_lsn_format(t->s->flush_lsn, confirmed) : "nothing");
+	       phase, t->s->pid, ws_lsn_format(t->now.sent_lsn, lsn),
+	       t->now.flush_lsn ? ws_lsn_format(t->now.flush_lsn, confirmed) : "nothing");
 	return true;
 }
 
-static bool copies(const struct ws_track *t)
+static bool copies(const struct ws_case *c, const struct ws_track *t)
 {
 	return strcmp(t->command.kind, "COPY") == 0 && t->command.outcome == WS_OUTCOME_RUNNING &&
-	       !t->s->end_ns;
+	       !ws_case_ended(c, t->s);
 }
 
 /* So many names of tables fit into a sentence. */
@@ -333,7 +340,7 @@ WS_RULE(table_copies)
 	char text[WS_DURATION_TEXT];
 
 	for (size_t i = 0; i < c->member_count; i++)
-		running += copies(c->members[i]);
+		running += copies(c, c->members[i]);
 	if (!running)
 		return false;
 	f->confidence = 0.9;
@@ -344,7 +351,7 @@ WS_RULE(table_copies)
 	for (size_t i = 0, named = 0; i < c->member_count && named < TABLES_NAMED; i++) {
 		const struct ws_track *t = c->members[i];
 
-		if (!copies(t))
+		if (!copies(c, t))
 			continue;
 		ws_fact_text(f, "table", t->command.table);
 		ws_say(f, "%s %s for %s", named++ ? "," : "",

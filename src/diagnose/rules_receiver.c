@@ -61,7 +61,7 @@ WS_RULE(receiver_silent)
 {
 	uint64_t usual = ws_track_usual_interval(c->t), silent, pinged;
 	/* Then the server itself has waited long enough, as it was told. */
-	bool timed_out = c->s->exit_reason == WS_END_REPLICATION_TIMEOUT;
+	bool timed_out = ws_case_ended(c, c->s) && c->s->exit_reason == WS_END_REPLICATION_TIMEOUT;
 	char text[WS_DURATION_TEXT], ping[WS_DURATION_TEXT];
 
 	if (!ws_case_streams(c) || !c->t->ping_ns || c->t->ping_ns >= c->to_ns || !all_taken(c))
@@ -111,7 +111,7 @@ WS_RULE(waits_for_copydone)
 		return false;
 	f->confidence = 0.9;
 	ws_fact_share(c, f, WS_STATE_WAIT_COPYDONE);
-	ws_fact_lsn(f, "sent", c->s->sent_lsn);
+	ws_fact_lsn(f, "sent", c->t->now.sent_lsn);
 	ws_say(f,
 	       "All of the timeline is sent, and for %s the client has not answered CopyDone; "
 	       "the walsender spins meanwhile.",
@@ -134,7 +134,7 @@ static bool takes_nothing(const struct ws_case *c)
 		/* Probes of a closed window do get an answer: the host is alive. */
 		return (tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes) &&
 		       ws_case_still(c, WS_ACKED) >= frozen;
-	return ws_case_unix_full(c) == 1 && ws_case_since(c) >= frozen;
+	return ws_case_unix_full(c) == 1 && ws_case_lasts(c) >= frozen;
 }
 
 /* The server gave it up, or the client's host did, with the socket full to the end: what was sent
@@ -156,10 +156,12 @@ WS_RULE(receiver_not_reading)
 	uint64_t still;
 	char text[WS_DURATION_TEXT];
 
-	if (!ended && (ws_case_ended(c, c->s) || c->s->state != WS_STATE_SEND_BLOCKED ||
+	if (c->s->kind == WS_SESSION_KIND_BACKUP)
+		return false;
+	if (!ended && (ws_case_ended(c, c->s) || c->t->now.state != WS_STATE_SEND_BLOCKED ||
 		       !blocked(c) || !takes_nothing(c)))
 		return false;
-	still = tcp ? ws_case_still(c, WS_ACKED) : ws_case_since(c);
+	still = tcp ? ws_case_still(c, WS_ACKED) : ws_case_lasts(c);
 	if (!still)
 		still = ws_case_still(c, WS_SENT);
 	f->confidence = 0.9;

@@ -435,6 +435,21 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 	return 0;
 }
 
+/* What is lost says nothing: then it stands as it did before. */
+static void take_stand(struct ws_track *t)
+{
+	uint64_t since_ns;
+	enum ws_state state = ws_session_doing(t->s, &since_ns);
+
+	if (state != WS_STATE_LOST) {
+		t->now.state = state;
+		t->now.since_ns = since_ns;
+	}
+	t->now.sent_lsn = t->s->sent_lsn;
+	t->now.flush_lsn = t->s->flush_lsn;
+	t->now.walsnd_state = t->s->walsnd_state;
+}
+
 static int feed_signal(struct ws_diagnosis *d, const struct ws_rec *rec)
 {
 	const struct ws_rec_signal *r = (const struct ws_rec_signal *)rec;
@@ -444,6 +459,8 @@ static int feed_signal(struct ws_diagnosis *d, const struct ws_rec *rec)
 	if (rec->size < sizeof(*r))
 		return 0;
 	t = find(d, r->target_pid, r->target_start_ns);
+	if (t)
+		take_stand(t);
 	if (t && r->signal == SIGTERM && r->role == WS_ROLE_CHECKPOINTER && !t->taken_ns)
 		t->taken_ns = rec->time_ns;
 	server = t ? NULL : server_of(d, r->target_pid, false);
@@ -477,6 +494,8 @@ static int feed_session(struct ws_diagnosis *d, const struct ws_model *model,
 		if (!t)
 			return s ? -1 : 0;
 	}
+	take_stand(t);
+	t->last_ns = rec->time_ns;
 	if (rec->kind >= WS_KIND_MAX || !feeds[rec->kind])
 		return 0;
 	feeds[rec->kind](d, t, rec);
@@ -595,11 +614,19 @@ int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *sessio
 			 const struct ws_command *c)
 {
 	struct ws_track *t = find(d, session->pid, session->start_ns);
+	struct ws_command running;
 
 	if (!t)
 		t = add(d, session);
 	if (!t)
 		return -1;
+	if (c->end_ns && c->end_ns >= d->to_ns) { /* in the window it goes on */
+		running = *c;
+		running.end_ns = 0;
+		running.outcome = WS_OUTCOME_RUNNING;
+		memset(running.sqlstate, 0, sizeof(running.sqlstate));
+		c = &running;
+	}
 	if (!c->outside) {
 		uint64_t named =
 			c->text && !c->truncated ? ws_publications_named(c->text, c->text_len) : 0;

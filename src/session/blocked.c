@@ -190,6 +190,19 @@ bool ws_blocked_cut(struct ws_machine *m, enum ws_state state, uint64_t from_ns,
 	return false;
 }
 
+enum ws_state ws_session_doing(const struct ws_session *session, uint64_t *since_ns)
+{
+	struct ws_machine *m = ws_machine_of(session);
+	const struct ws_stretch *last = last_stretch(m);
+
+	*since_ns = session->state_since_ns;
+	if (!last || last->to_ns != OPEN || !(rules[last->on].cuts & (1U << session->state)))
+		return session->state;
+	if (last->from_ns > *since_ns)
+		*since_ns = last->from_ns;
+	return rules[last->on].state;
+}
+
 void ws_blocked_deinit(struct ws_machine *m)
 {
 	free(m->stretches);

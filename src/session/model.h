@@ -342,6 +342,9 @@ struct ws_backup {
 	uint64_t uploaded_bytes; /* of the manifest that an incremental backup follows */
 };
 bool ws_session_backup(const struct ws_session *session, struct ws_backup *out);
+/* What it does by all that was fed, and since when: its state, or what it was seen to be blocked on
+ * in that. */
+enum ws_state ws_session_doing(const struct ws_session *session, uint64_t *since_ns);
 /* "startup_packet", ... */
 const char *ws_start_phase_name(enum ws_start_phase phase);
 /* How long a phase of the start took; false if its begin or its end was not seen. */

@@ -88,6 +88,15 @@ static inline int lab_teardown(void **state)
 	return 0;
 }
 
+/* From now on all that matters is in front of this time. */
+static inline void lab_window(struct lab *lab, uint64_t to_ns)
+{
+	ws_diagnosis_free(lab->diagnosis);
+	lab->diagnosis = ws_diagnosis_new(0, to_ns);
+	assert_non_null(lab->diagnosis);
+	ws_model_set_window(lab->model, 0, to_ns);
+}
+
 #define LAB(name) cmocka_unit_test_setup_teardown(name, lab_setup, lab_teardown)
 
 static inline void lab_stream(struct lab *lab, uint16_t flags)

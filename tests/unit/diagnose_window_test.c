@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a window says is what was known at its end: not what came behind it, nor what is lost. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "../lib/diagnosed.h"
+
+#define SESSION WS_SCOPE_SESSION
+#define CLUSTER WS_SCOPE_CLUSTER
+
+static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
+					   .mss_bytes = 1448,
+					   .unsent_bytes = 100000 };
+static const struct ws_rec_socket calm = { .acked_bytes = 1000,
+					   .window_bytes = 65536,
+					   .mss_bytes = 1448 };
+
+static void one_that_is_not_read_at_the_end_is_not_read_though_it_is_later(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 12 * SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 15, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_play(lab, &(struct step){
+			      .seconds = 15, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+}
+
+static void one_that_is_stopped_at_the_end_is_stopped_though_it_goes_on_later(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 41 * SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 35, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_signal(&lab->tape, 0, SIGSTOP, WS_ROLE_OTHER, 5);
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_signal(&lab->tape, 0, SIGCONT, WS_ROLE_OTHER, 5);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, SESSION, "sender_stopped");
+}
+
+static void one_that_a_timeout_ends_later_has_not_ended(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 7 * SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 4, .wait = WS_WAIT_WAL, .reply = true });
+	lab_play(lab, &(struct step){
+			      .seconds = 1, .wait = WS_WAIT_WAL, .ping = true, .socket = &calm });
+	lab->tape.now_ns += 5 * SECOND;
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "00000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void a_slot_that_is_made_later_waits(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 8 * SECOND);
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"s\" LOGICAL \"pgoutput\"");
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+	ws_tape_command(&lab->tape, "START_REPLICATION SLOT \"s\" LOGICAL 0/10000000");
+	ws_tape_stream(&lab->tape, WS_STREAM_LOGICAL, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, SESSION, "slot_waits_for_transaction");
+}
+
+static void a_shutdown_that_is_over_later_waits(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 12 * SECOND);
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
+	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+}
+
+/* Of a recording that was cut off it is known that more was there. */
+static void what_is_lost_at_the_end_takes_no_verdict_back(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_gap gap = { .h = { .size = sizeof(gap), .kind = WS_KIND_GAP },
+				  .cause = WS_GAP_TORN };
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	gap.from_ns = lab->tape.now_ns;
+	gap.to_ns = gap.h.time_ns = gap.from_ns + 2 * SECOND;
+	lab_feed(lab, &gap.h);
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text, "nothing for 7.00 s"));
+}
+
+static void half_a_message_at_the_end_of_a_long_time_is_a_stall(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 100, .wait = WS_WAIT_WAL });
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_CLIENT_READ, 0);
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "client_protocol_stall");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB(one_that_is_not_read_at_the_end_is_not_read_though_it_is_later),
+		LAB(one_that_is_stopped_at_the_end_is_stopped_though_it_goes_on_later),
+		LAB(one_that_a_timeout_ends_later_has_not_ended),
+		LAB(a_slot_that_is_made_later_waits),
+		LAB(a_shutdown_that_is_over_later_waits),
+		LAB(what_is_lost_at_the_end_takes_no_verdict_back),
+		LAB(half_a_message_at_the_end_of_a_long_time_is_a_stall),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
