@@ -203,6 +203,21 @@ double ws_case_sndbuf_share(const struct ws_case *c)
 	return busy_share(c, WS_SNDBUF_US);
 }
 
+static double full_share(const struct ws_case *c, uint64_t full)
+{
+	return c->t->full_sockets ? (double)full / (double)c->t->full_sockets : 0;
+}
+
+double ws_case_window_full(const struct ws_case *c)
+{
+	return full_share(c, c->t->window_full);
+}
+
+double ws_case_cwnd_full(const struct ws_case *c)
+{
+	return full_share(c, c->t->cwnd_full);
+}
+
 int ws_case_unix_full(const struct ws_case *c)
 {
 	const struct ws_rec_sample *r = &c->t->sample;

@@ -103,6 +103,9 @@ struct ws_track {
 
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
 	struct ws_rec_socket socket; /* the last */
+	/* In the window, with data that waits to be sent: records of it, and of these how many with
+	 * the receiver's window full, and with the congestion window full. */
+	uint64_t full_sockets, window_full, cwnd_full;
 	bool has_sample;
 	struct ws_rec_sample sample; /* the last */
 	uint64_t samples, samples_on_disk;
@@ -216,6 +219,10 @@ const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c); /* NULL: not k
  * the limit; -1: not known. */
 double ws_case_rwnd_share(const struct ws_case *c);
 double ws_case_sndbuf_share(const struct ws_case *c);
+/* Shares of the looks at a socket with data waiting in which the receiver's window was full, and in
+ * which that had room and the congestion window was full; 0: there was no such look. */
+double ws_case_window_full(const struct ws_case *c);
+double ws_case_cwnd_full(const struct ws_case *c);
 /* 1: a Unix socket whose queue is full; 0: not full; -1: no such socket, or not known. */
 int ws_case_unix_full(const struct ws_case *c);
 

@@ -184,6 +184,45 @@ WS_RULE(receiver_not_reading)
 	return true;
 }
 
+/* It is the limit for most of the time, or for a good part of it and whenever the socket is looked
+ * at: congestion control slows down to what a small window lets pass, and counts that as its own.
+ */
+static bool window_limits(const struct ws_case *c)
+{
+	double rwnd = ws_case_rwnd_share(c);
+
+	return rwnd >= ws_limit(WS_LIMIT_RWND) ||
+	       (rwnd >= ws_limit(WS_LIMIT_RWND_NETWORK) &&
+		ws_case_window_full(c) >= ws_limit(WS_LIMIT_DOMINANT));
+}
+
+/* A way this long needs a window to match. */
+#define LONG_WAY_US 10000
+
+/* Is what the client took about what its window lets pass in the least round trip, and the way
+ * long? The window of a client that is slow by itself varies, and may be nothing just now. */
+static void say_window(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	uint64_t span_us = ws_case_span(c, WS_ACKED) / 1000;
+	char window[WS_BYTES_TEXT], rtt[WS_DURATION_TEXT];
+	double took, most;
+
+	if (!tcp || !span_us || tcp->min_rtt_us < LONG_WAY_US)
+		return;
+	took = (double)ws_case_grown(c, WS_ACKED) / (double)span_us;
+	most = (double)tcp->window_bytes / (double)tcp->min_rtt_us;
+	if (took < 0.5 * most || took > 1.2 * most)
+		return;
+	ws_fact(f, "receive_window", tcp->window_bytes, "bytes");
+	ws_fact(f, "least_rtt", tcp->min_rtt_us, "us");
+	ws_say(f,
+	       " That is what its window of %s lets pass where a round trip takes %s at least: its "
+	       "receive buffer may be too small for the way.",
+	       ws_bytes_format(tcp->window_bytes, window),
+	       ws_duration_format((uint64_t)tcp->min_rtt_us * 1000, rtt));
+}
+
 WS_RULE(receiver_slow)
 {
 	double rwnd = ws_case_rwnd_share(c);
@@ -195,7 +234,7 @@ WS_RULE(receiver_slow)
 	/* Of a Unix socket nothing else tells a slow reader from one that stopped just now. */
 	if (local && ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN) / 2)
 		return false;
-	if (!local && (rwnd < ws_limit(WS_LIMIT_RWND) || !ws_case_grown(c, WS_ACKED)))
+	if (!local && (!window_limits(c) || !ws_case_grown(c, WS_ACKED)))
 		return false;
 	f->confidence = local ? 0.85 : 0.7 + 0.25 * rwnd;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
@@ -213,7 +252,14 @@ WS_RULE(receiver_slow)
 	       "the time looked at, and its receive window was the limit for %.0f %% of the time "
 	       "that data was under way.",
 	       ws_bytes_format(ws_case_grown(c, WS_ACKED), text), 100 * rwnd);
+	say_window(c, f);
 	return true;
+}
+
+static bool queues(const struct ws_rec_socket *tcp)
+{
+	return tcp->min_rtt_us &&
+	       (double)tcp->srtt_us >= ws_limit(WS_LIMIT_RTT) * (double)tcp->min_rtt_us;
 }
 
 /* All that fits into it is under way, and the way is longer than that. */
@@ -222,37 +268,35 @@ static bool buffer_limits(const struct ws_case *c)
 	return ws_case_sndbuf_share(c) >= ws_limit(WS_LIMIT_SNDBUF);
 }
 
+/* Data waits, the receiver's window has room: what is left is the network, whether its queues are
+ * long or it repeats what it has lost. */
 static bool network_limits(const struct ws_case *c, double *retrans)
 {
-	const struct ws_rec_socket *tcp = ws_case_tcp(c);
 	double rwnd = ws_case_rwnd_share(c);
 	uint64_t sent = ws_case_grown(c, WS_SENT_BYTES);
-	bool window, queues;
 
 	*retrans = sent ? (double)ws_case_grown(c, WS_RETRANS) / (double)sent : 0;
-	if (!tcp || rwnd < 0 || rwnd >= ws_limit(WS_LIMIT_RWND_NETWORK))
+	if (!ws_case_tcp(c) || rwnd < 0 || rwnd >= ws_limit(WS_LIMIT_RWND_NETWORK))
 		return false;
-	window = tcp->cwnd &&
-		 (double)tcp->in_flight_packets >= ws_limit(WS_LIMIT_CWND) * (double)tcp->cwnd;
-	queues = tcp->min_rtt_us &&
-		 (double)tcp->srtt_us >= ws_limit(WS_LIMIT_RTT) * (double)tcp->min_rtt_us;
-	return *retrans >= ws_limit(WS_LIMIT_RETRANS) || (window && queues && tcp->unsent_bytes) ||
-	       buffer_limits(c);
+	return *retrans >= ws_limit(WS_LIMIT_RETRANS) ||
+	       ws_case_cwnd_full(c) >= ws_limit(WS_LIMIT_DOMINANT) || buffer_limits(c);
 }
 
 WS_RULE(network_slow)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
 	double retrans;
-	char text[WS_BYTES_TEXT], rtt[WS_DURATION_TEXT];
+	char text[WS_BYTES_TEXT], span[WS_DURATION_TEXT], rtt[WS_DURATION_TEXT],
+		least[WS_DURATION_TEXT];
 
 	/* What is repeated to a host that is gone says nothing about the way to it. */
 	if (!blocked(c) || !network_limits(c, &retrans) || !ws_case_grown(c, WS_ACKED) ||
 	    nobody_answers(c))
 		return false;
-	f->confidence = 0.85;
+	f->confidence = retrans >= ws_limit(WS_LIMIT_RETRANS) || queues(tcp) ? 0.85 : 0.75;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	ws_fact(f, "receive_window_limited", (uint64_t)(100 * ws_case_rwnd_share(c)), "%");
+	ws_fact(f, "congestion_window_full", (uint64_t)(100 * ws_case_cwnd_full(c) + 0.5), "%");
 	ws_fact(f, "in_flight", tcp->in_flight_packets, "packets");
 	ws_fact(f, "congestion_window", tcp->cwnd, "packets");
 	ws_fact(f, "rtt", tcp->srtt_us, "us");
@@ -273,10 +317,16 @@ WS_RULE(network_slow)
 		return true;
 	}
 	ws_say(f,
-	       "The network takes no more: the client's window is open, %s were acknowledged, and "
-	       "a round trip takes %s.",
+	       "The network takes no more: data waits, the client's window has room, and all is "
+	       "under way that the connection's congestion control lets out; %s were acknowledged "
+	       "in %s, a round trip takes %s (%s at least)",
 	       ws_bytes_format(ws_case_grown(c, WS_ACKED), text),
-	       ws_duration_format((uint64_t)tcp->srtt_us * 1000, rtt));
+	       ws_duration_format(ws_case_span(c, WS_ACKED), span),
+	       ws_duration_format((uint64_t)tcp->srtt_us * 1000, rtt),
+	       ws_duration_format((uint64_t)tcp->min_rtt_us * 1000, least));
+	if (retrans >= ws_limit(WS_LIMIT_RETRANS))
+		ws_say(f, ", and %.1f %% of what was sent was lost on the way", 100 * retrans);
+	ws_say(f, ".");
 	return true;
 }
 

@@ -29,7 +29,8 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 	/* bbr's window is twice what is on its way, and a full queue of the host's own device holds
 	 * half of cubic's back. */
 	[WS_LIMIT_CWND] = { "cwnd", "share", "of the congestion window in flight", 0.4 },
-	[WS_LIMIT_RTT] = { "rtt", "times", "the least round-trip time: queues are full", 4 },
+	[WS_LIMIT_RTT] = { "rtt", "times", "the least round-trip time: queues are full, for sure",
+			   4 },
 	[WS_LIMIT_RETRANS] = { "retrans", "share", "of the bytes sent", 0.01 },
 	[WS_LIMIT_FLUSH_LAG] = { "flush_lag", "s", "a disk flushes faster than that", 0.1 },
 	[WS_LIMIT_FLUSH_SHARE] = { "flush_share", "share", "of flush lag behind the write", 0.5 },

@@ -215,6 +215,19 @@ static void feed_keepalive(struct ws_diagnosis *d, struct ws_track *t, const str
 		t->ping_ns = rec->time_ns;
 }
 
+static void count_full(struct ws_track *t)
+{
+	const struct ws_rec_socket *r = &t->socket;
+
+	if (!r->unsent_bytes)
+		return;
+	t->full_sockets++;
+	if ((uint64_t)r->in_flight_bytes + r->mss_bytes > r->window_bytes)
+		t->window_full++;
+	else if (r->cwnd && (double)r->in_flight_packets >= ws_limit(WS_LIMIT_CWND) * r->cwnd)
+		t->cwnd_full++;
+}
+
 static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_socket *r = (const struct ws_rec_socket *)rec;
@@ -232,6 +245,8 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	watch(d, &t->watch[WS_SENT_BYTES], r->sent_bytes, now);
 	if (!t->has_tcp)
 		return;
+	if (now >= d->from_ns)
+		count_full(t);
 	watch(d, &t->watch[WS_BUSY_US], r->busy_us, now);
 	watch(d, &t->watch[WS_RWND_US], r->rwnd_limited_us, now);
 	watch(d, &t->watch[WS_SNDBUF_US], r->sndbuf_limited_us, now);

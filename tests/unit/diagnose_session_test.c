@@ -514,6 +514,71 @@ static void full_queues_under_way_are_a_slow_network(void **state)
 	assert_verdict(*state, SESSION, "network_slow");
 }
 
+static void play_far(struct lab *lab, const struct ws_rec_socket *socket)
+{
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_SOCKET,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .socket = socket });
+}
+
+/* 8 Mbit/s, 20 ms away, with queues too short to be seen in the round trip. */
+static void a_link_that_is_full_is_a_slow_network_without_queues(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = MB,
+						     .window_bytes = 450000,
+						     .mss_bytes = 1448,
+						     .unsent_bytes = 600000,
+						     .cwnd = 68,
+						     .in_flight_packets = 35,
+						     .in_flight_bytes = 50680,
+						     .srtt_us = 44800,
+						     .min_rtt_us = 40200 };
+
+	play_far(*state, &socket);
+	assert_verdict(*state, SESSION, "network_slow");
+}
+
+/* 20 kB on a way of 100 ms: the congestion control (bbr) has slowed down to it. */
+static void a_window_too_small_for_the_way_is_a_slow_receiver(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = 195000,
+						     .rwnd_limited_us = 43,
+						     .window_bytes = 20480,
+						     .mss_bytes = 1448,
+						     .unsent_bytes = 540000,
+						     .cwnd = 42,
+						     .in_flight_packets = 14,
+						     .in_flight_bytes = 20272,
+						     .srtt_us = 100300,
+						     .min_rtt_us = 100100 };
+
+	play_far(*state, &socket);
+	assert_verdict(*state, SESSION, "receiver_slow");
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.text,
+			       "what its window of 20.0 kB lets pass"));
+}
+
+/* Neither window is full: data is still on its way from the send queue. */
+static void a_window_with_room_is_no_slow_receiver(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = MB,
+						     .rwnd_limited_us = 30,
+						     .window_bytes = 900000,
+						     .mss_bytes = 1448,
+						     .unsent_bytes = 540000,
+						     .cwnd = 400,
+						     .in_flight_packets = 14,
+						     .in_flight_bytes = 20272,
+						     .srtt_us = 300,
+						     .min_rtt_us = 200 };
+
+	play_far(*state, &socket);
+	assert_verdict(*state, SESSION, "insufficient_data");
+}
+
 /* 64 kB on a way of 60 ms: 1 MB/s, whatever the client and the network would take. */
 static void a_send_buffer_that_limits_is_a_slow_network_and_named(void **state)
 {
@@ -529,12 +594,7 @@ static void a_send_buffer_that_limits_is_a_slow_network_and_named(void **state)
 						     .srtt_us = 60000,
 						     .min_rtt_us = 59000 };
 
-	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 10,
-					 .wait = WS_WAIT_SOCKET,
-					 .busy_ms = 100,
-					 .bytes = MB,
-					 .socket = &socket });
+	play_far(*state, &socket);
 	assert_verdict(*state, SESSION, "network_slow");
 	assert_non_null(strstr(lab_find(*state, SESSION)->finding.text, "send buffer"));
 }
@@ -719,6 +779,9 @@ int main(void)
 		LAB(a_unix_socket_that_stays_full_is_not_read),
 		LAB(a_window_that_limits_is_a_slow_receiver),
 		LAB(full_queues_under_way_are_a_slow_network),
+		LAB(a_link_that_is_full_is_a_slow_network_without_queues),
+		LAB(a_window_too_small_for_the_way_is_a_slow_receiver),
+		LAB(a_window_with_room_is_no_slow_receiver),
 		LAB(a_send_buffer_that_limits_is_a_slow_network_and_named),
 		LAB(a_full_socket_that_nothing_explains_is_not_guessed_at),
 		LAB(slow_flushes_are_told_from_slow_writes),
