@@ -278,7 +278,8 @@ static void on_off_cpu(struct ws_machine *m, const struct ws_rec *rec)
 {
 	const struct ws_rec_off_cpu *r = (const struct ws_rec_off_cpu *)rec;
 
-	memcpy(m->off_cpu_ns, r->stage_ns, sizeof(m->off_cpu_ns));
+	for (int i = 0; i < WS_STAGE_COUNT; i++)
+		m->off_cpu_ns[i] += r->stage_ns[i];
 	m->off_cpu = true;
 }
 

@@ -136,6 +136,29 @@ static void sum_up(struct ws_machine *m, const struct ws_rec_turn *r, bool spin)
 	ws_timeline_spend(m, WS_STATE_UNKNOWN, end);
 }
 
+/* Less of waiting for a CPU is told only with a later turn (bpf/emit.h, off_cpu_emit), which may be
+ * shorter than that: the rest is for the one behind it. */
+#define OFF_CPU_REST_NS 100000ULL
+
+static void keep_off_cpu(struct ws_machine *m)
+{
+	m->off_cpu = false;
+	for (size_t i = 0; i < WS_STAGE_COUNT; i++) {
+		if (m->off_cpu_ns[i] > OFF_CPU_REST_NS)
+			m->off_cpu_ns[i] = OFF_CPU_REST_NS;
+		m->off_cpu |= m->off_cpu_ns[i] != 0;
+	}
+}
+
+/* Of what it waited for a CPU in a stage, as much as that has room for. */
+static uint64_t take_off_cpu(struct ws_machine *m, enum ws_stage stage, uint64_t ns)
+{
+	uint64_t off = m->off_cpu_ns[stage] < ns ? m->off_cpu_ns[stage] : ns;
+
+	m->off_cpu_ns[stage] -= off;
+	return off;
+}
+
 static void lay_out(struct ws_machine *m, const struct ws_rec_turn *r, bool reply, bool spin)
 {
 	bool moved = r->lsn_from && r->lsn_to > r->lsn_from;
@@ -158,11 +181,10 @@ static void lay_out(struct ws_machine *m, const struct ws_rec_turn *r, bool repl
 		slice.lsn_to = stage == mover ? r->lsn_to : slice.lsn_from;
 		slice.bytes = stage == mover ? r->lsn_to - r->lsn_from : 0;
 		slice.detail = stage_detail(m, r, stage, reply);
-		ws_timeline_fill_off_cpu(m, &slice,
-					 m->off_cpu_ns[stage] < ns ? m->off_cpu_ns[stage] : ns);
+		ws_timeline_fill_off_cpu(m, &slice, take_off_cpu(m, stage, ns));
 		slice.lsn_from = slice.lsn_to;
 	}
-	ws_timeline_take_off_cpu(m);
+	keep_off_cpu(m);
 	/* The stages are to add up; what they leave is not hidden. */
 	slice = (struct ws_slice){ .state = WS_STATE_UNKNOWN, .until_ns = end };
 	ws_timeline_fill(m, &slice);

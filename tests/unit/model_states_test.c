@@ -531,6 +531,22 @@ static void waiting_for_a_cpu_is_no_wait_for_wal(void **state)
 		strstr(ws_observed_timeline(f->o, PID), "wait_wal 70, off_cpu 30, reply 1"));
 }
 
+/* Little of it is told with a later turn, which may be shorter: 130 ns in all, of which 50 at most
+ * in the turn that they come with. */
+static void waiting_for_a_cpu_that_a_short_turn_has_no_room_for_is_not_forgotten(void **state)
+{
+	struct fixture *f = *state;
+
+	start_streaming(f, 0, 1000);
+	turn(f, 0, WS_WAIT_WAL);
+	turn(f, 100, WS_WAIT_WAL);
+	ws_tape_off_cpu(&f->tape, WS_STAGE_WAIT, 130);
+	turn(f, 50, WS_WAIT_WAL);
+	turn(f, 200, WS_WAIT_NONE);
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_int_equal(session_of(f)->state_ns[WS_STATE_OFF_CPU], 130);
+}
+
 static void waiting_for_a_cpu_is_no_work_on_a_command(void **state)
 {
 	struct fixture *f = *state;
@@ -589,6 +605,7 @@ int main(void)
 		TEST(stages_that_do_not_add_up_leave_unknown_time),
 		TEST(details_say_what_ended_a_wait_and_what_a_reply_said),
 		TEST(waiting_for_a_cpu_is_no_wait_for_wal),
+		TEST(waiting_for_a_cpu_that_a_short_turn_has_no_room_for_is_not_forgotten),
 		TEST(waiting_for_a_cpu_is_no_work_on_a_command),
 		TEST(more_waiting_than_time_is_all_of_it),
 	};
