@@ -21,12 +21,14 @@ WS_RULE(standby_flush_slow)
 	const struct ws_hist *hist = &c->s->hist[WS_METRIC_FLUSH_LAG_NS];
 	uint64_t write = MEDIAN(c, WS_METRIC_WRITE_LAG_NS),
 		 flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS);
+	enum ws_limit least =
+		c->s->kind == WS_SESSION_KIND_LOGICAL ? WS_LIMIT_ASYNC_LAG : WS_LIMIT_FLUSH_LAG;
 	char lag[WS_DURATION_TEXT], part[WS_DURATION_TEXT];
 
 	if (!replies(c) || !ws_case_watch(c, WS_FLUSH)->last || !ws_case_grown(c, WS_WRITE) ||
 	    (double)hist->count < ws_limit(WS_LIMIT_REPLIES))
 		return false;
-	if (flush < write || flush < ws_limit_ns(WS_LIMIT_FLUSH_LAG) ||
+	if (flush < write || flush < ws_limit_ns(least) ||
 	    (double)(flush - write) < ws_limit(WS_LIMIT_FLUSH_SHARE) * (double)flush)
 		return false;
 	f->confidence = 0.85;

@@ -33,6 +33,8 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 			   4 },
 	[WS_LIMIT_RETRANS] = { "retrans", "share", "of the bytes sent", 0.01 },
 	[WS_LIMIT_FLUSH_LAG] = { "flush_lag", "s", "a disk flushes faster than that", 0.1 },
+	/* Apply workers commit asynchronously by default (CREATE SUBSCRIPTION). */
+	[WS_LIMIT_ASYNC_LAG] = { "async_lag", "s", "thrice the default of wal_writer_delay", 0.6 },
 	[WS_LIMIT_FLUSH_SHARE] = { "flush_share", "share", "of flush lag behind the write", 0.5 },
 	[WS_LIMIT_APPLY_FROZEN] = { "apply_frozen", "s", "while flush advances", 5 },
 	[WS_LIMIT_APPLY_LAG] = { "apply_lag", "s", "less is replay at work", 1 },

@@ -59,6 +59,27 @@ class Healthy(LabTest):
             client.stop()
             lab.drop_slot(server, "l_recvlogical")
 
+    def test_a_subscription_as_it_is_by_default(self):
+        """Its apply worker commits asynchronously: what it has got is flushed some tenths of a second later."""
+        server = primary()
+        server.sql("create publication l_subscribed for table filler")
+        subscriber = Server(space(), "l_subscriber").create().start()
+        subscriber.sql("create table filler (t text)")
+        try:
+            with scene(server) as seen, pulse(server, 0.1):
+                words = server.conninfo(database="postgres", password=server.password)
+                subscriber.sql(f"create subscription l_subscribed connection '{words}' publication l_subscribed "
+                               "with (copy_data = off)")
+                server.wait_walsender("l_subscribed")
+                pid = seen.pid("l_subscribed")
+                seen.hold(7, pid)
+                seen.record.end()
+        finally:
+            subscriber.stop(signal.SIGQUIT)
+            lab.drop_slot(server, "l_subscribed")
+            server.sql("drop publication l_subscribed")
+        self.assert_healthy(seen, pid)
+
     def test_a_standby_that_reports_once_in_a_minute(self):
         standby().start()
         try:

@@ -626,6 +626,50 @@ static void slow_flushes_are_told_from_slow_writes(void **state)
 	assert_verdict(lab, SESSION, "standby_flush_slow");
 }
 
+/* Ten changes a second, each flushed so many tenths of a second after it was sent. */
+static void play_changes(struct lab *lab, uint16_t stream, uint16_t turn, uint64_t lag)
+{
+	const uint64_t each = 1000;
+
+	lab_stream(lab, stream);
+	for (uint64_t i = 0; i < 100; i++) {
+		struct ws_tape_turn t = {
+			.stage_ns = { [WS_STAGE_WAIT] = SECOND / 10 },
+			.wait = WS_WAIT_WAL,
+			.flags = turn | WS_TURN_REPLY,
+			.lsn_from = lab->sent,
+			.lsn_to = lab->sent + each,
+			.write_lsn = lab->sent,
+			.flush_lsn = lab->sent - (i < lag ? i : lag - 1) * each,
+			.write_lag_us = -1,
+			.flush_lag_us = -1,
+			.apply_lag_us = -1,
+		};
+
+		lab->sent += each;
+		ws_tape_turn(&lab->tape, &t);
+	}
+}
+
+static void a_standby_that_flushes_after_300_ms_is_slow(void **state)
+{
+	play_changes(*state, 0, 0, 3);
+	assert_verdict(*state, SESSION, "standby_flush_slow");
+}
+
+/* Its commits are asynchronous: the WAL writer flushes them. */
+static void an_apply_worker_that_flushes_after_300_ms_is_healthy(void **state)
+{
+	play_changes(*state, WS_STREAM_LOGICAL, WS_TURN_LOGICAL, 3);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void an_apply_worker_that_flushes_after_a_second_is_slow(void **state)
+{
+	play_changes(*state, WS_STREAM_LOGICAL, WS_TURN_LOGICAL, 10);
+	assert_verdict(*state, SESSION, "standby_flush_slow");
+}
+
 static void a_client_that_never_flushes_is_not_slow(void **state)
 {
 	lab_stream(*state, 0);
@@ -785,6 +829,9 @@ int main(void)
 		LAB(a_send_buffer_that_limits_is_a_slow_network_and_named),
 		LAB(a_full_socket_that_nothing_explains_is_not_guessed_at),
 		LAB(slow_flushes_are_told_from_slow_writes),
+		LAB(a_standby_that_flushes_after_300_ms_is_slow),
+		LAB(an_apply_worker_that_flushes_after_300_ms_is_healthy),
+		LAB(an_apply_worker_that_flushes_after_a_second_is_slow),
 		LAB(a_client_that_never_flushes_is_not_slow),
 		LAB(replay_that_stands_while_flush_goes_on_is_paused),
 		LAB(a_burst_and_silence_with_an_old_apply_position_is_no_pause),
