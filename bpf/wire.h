@@ -715,10 +715,16 @@ enum ws_holder_what {
 	WS_HELD_PREPARED = 2, /* a prepared transaction: no process has it */
 };
 
+enum ws_holder_why {
+	WS_HELD_SLOT = 0, /* all that recordings of before have */
+	WS_HELD_AWAITED = 1,
+};
+
 /*
  * Whose transaction the oldest one in a logical session's reorder buffer is, as long as it runs:
  * the slot's restart_lsn does not pass its first record. Told when that one has been there for a
- * second, and when it is there no more.
+ * second, and when it is there no more. Also whose transaction it is that a session waits for the end
+ * of, behind the record of that wait (BLOCKED).
  */
 struct ws_rec_holder {
 	struct ws_rec h; /* the session; no number of its sequence */
@@ -727,7 +733,7 @@ struct ws_rec_holder {
 	__u32 xid;
 	__u32 what;	  /* enum ws_holder_what */
 	__u32 holder_pid; /* PROCESS */
-	__u32 reserved;
+	__u32 why;	  /* enum ws_holder_why */
 	char user[WS_NAME_LEN];
 	char database[WS_NAME_LEN];
 	char application[WS_NAME_LEN];

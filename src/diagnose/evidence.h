@@ -118,7 +118,9 @@ struct ws_track {
 	struct ws_rec_memory reorder; /* that with the most in the reorder buffer; h.size 0: none */
 	bool has_decoding;
 	struct ws_rec_decoding decoding; /* the last */
-	struct ws_rec_holder holder;	 /* the last; what is 0 if there is none */
+	/* Whose transaction holds the slot back, and whose the last one waited for is; what is 0 if
+	 * there is none, or it is not known. */
+	struct ws_rec_holder holder, awaited;
 	uint64_t txn_since_ns; /* since when it speaks of one transaction, gathered or handed out */
 	uint64_t output_since_ns;	/* since when the output plugin was given no other one */
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */

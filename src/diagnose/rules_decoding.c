@@ -31,6 +31,26 @@ static const char *snapshot_name(enum ws_snapshot snapshot)
 	return (size_t)snapshot < WS_ARRAY_SIZE(names) ? names[snapshot] : "";
 }
 
+/* "it waits for transaction 700 of process 4711 (postgres, psql) to end" */
+static void say_awaited(const struct ws_track *t, struct ws_finding *f)
+{
+	const struct ws_rec_holder *h = &t->awaited;
+
+	ws_say(f, "it waits for transaction %u", t->lock_xid);
+	if (h->what == WS_HELD_PREPARED) {
+		ws_fact_text(f, "holder_prepared", h->gid);
+		ws_say(f, ", prepared as %s,", h->gid);
+	} else if (t->lock_holder) {
+		ws_say(f, " of process %u", t->lock_holder);
+	}
+	if (h->what == WS_HELD_PROCESS) {
+		ws_fact_text(f, "holder_user", h->user);
+		ws_fact_text(f, "holder_application", h->application);
+		ws_say(f, " (%s%s%s)", h->user, h->application[0] ? ", " : "", h->application);
+	}
+	ws_say(f, " to end.");
+}
+
 WS_RULE(slot_waits_for_transaction)
 {
 	const struct ws_last_command *cmd = &c->t->command;
@@ -57,11 +77,8 @@ WS_RULE(slot_waits_for_transaction)
 		ws_fact_lsn(f, "decoded", c->t->decoding.read_lsn);
 	}
 	ws_say(f, "CREATE_REPLICATION_SLOT has taken %s: ", ws_duration_format(lasted, text));
-	if (c->t->lock_xid && c->t->lock_holder)
-		ws_say(f, "it waits for transaction %u of process %u to end.", c->t->lock_xid,
-		       c->t->lock_holder);
-	else if (c->t->lock_xid)
-		ws_say(f, "it waits for transaction %u to end.", c->t->lock_xid);
+	if (c->t->lock_xid)
+		say_awaited(c->t, f);
 	else
 		ws_say(f, "%s", snapshot_wait(snapshot));
 	return true;

@@ -285,6 +285,8 @@ static void feed_blocked(struct ws_diagnosis *d, struct ws_track *t, const struc
 		return;
 	t->lock_xid = r->xid;
 	t->lock_holder = r->holder_pid;
+	if (t->awaited.xid != r->xid)
+		t->awaited = (struct ws_rec_holder){ 0 };
 }
 
 /* Another transaction, or the same one in its other half: gathered, then handed out. */
@@ -354,14 +356,17 @@ static void feed_cgroup(struct ws_diagnosis *d, struct ws_track *t, const struct
 
 static void feed_holder(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
+	struct ws_rec_holder *h;
+
 	(void)d;
-	if (rec->size < sizeof(t->holder))
+	if (rec->size < sizeof(*h))
 		return;
-	memcpy(&t->holder, rec, sizeof(t->holder));
-	make_printable(t->holder.user, sizeof(t->holder.user));
-	make_printable(t->holder.database, sizeof(t->holder.database));
-	make_printable(t->holder.application, sizeof(t->holder.application));
-	make_printable(t->holder.gid, sizeof(t->holder.gid));
+	h = ((const struct ws_rec_holder *)rec)->why == WS_HELD_AWAITED ? &t->awaited : &t->holder;
+	memcpy(h, rec, sizeof(*h));
+	make_printable(h->user, sizeof(h->user));
+	make_printable(h->database, sizeof(h->database));
+	make_printable(h->application, sizeof(h->application));
+	make_printable(h->gid, sizeof(h->gid));
 }
 
 static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)

@@ -619,13 +619,15 @@ static const struct ws_field txn_fields[] = {
 
 static const char *const holder_names[] = { "nobody", "process", "prepared" };
 
+static const char *const holder_whys[] = { "slot", "awaited" };
+
 static const struct ws_field holder_fields[] = {
 	NUMBER_OR(LSN, ws_rec_holder, first_lsn, "lsn", ZERO),
 	NUMBER_OR(TIME, ws_rec_holder, since_ns, "since", ZERO),
 	NUMBER_OR(UINT, ws_rec_holder, xid, "xid", ZERO),
 	NAMED(ENUM, ws_rec_holder, what, "what", holder_names),
 	NUMBER_OR(UINT, ws_rec_holder, holder_pid, "holder_pid", ZERO),
-	RESERVED(ws_rec_holder, reserved),
+	NAMED(ENUM, ws_rec_holder, why, "why", holder_whys),
 	NUMBER_OR(STRING, ws_rec_holder, user, "user", ZERO),
 	NUMBER_OR(STRING, ws_rec_holder, database, "database", ZERO),
 	NUMBER_OR(STRING, ws_rec_holder, application, "application", ZERO),
@@ -828,7 +830,7 @@ static const struct ws_kind_info kinds[] = {
 	  FIELDS(cgroup_fields) },
 	{ .kind = WS_KIND_HOLDER,
 	  .name = "holder",
-	  .help = "whose open transaction holds a logical session's slot back",
+	  .help = "whose transaction holds a logical session's slot back, or is waited for",
 	  SIZE(sizeof(struct ws_rec_holder)),
 	  FIELDS(holder_fields) },
 	{ .kind = WS_KIND_COPY,

@@ -564,14 +564,16 @@ static void print_holder(struct line *l, const struct ws_rec *rec)
 		add(l, "no open transaction any more");
 		return;
 	}
-	add(l, "slot held back by transaction %u", r->xid);
+	add(l, "%s transaction %u", r->why == WS_HELD_AWAITED ? "waits for" : "slot held back by",
+	    r->xid);
 	if (r->what == WS_HELD_PROCESS) {
 		add(l, " of process %u", r->holder_pid);
 	} else {
 		add(l, " prepared");
 		add_string(l, rec, "gid");
 	}
-	add_lsn(l, " from ", r->first_lsn);
+	if (r->first_lsn)
+		add_lsn(l, " from ", r->first_lsn);
 }
 
 static void print_cgroup(struct line *l, const struct ws_rec *rec)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Whose transactions hold the slots of logical sessions back: looked for in the server's processes,
- * once for each such transaction, as that takes a look at all of them. */
+/* Whose the transactions are that hold the slots of logical sessions back, and those that sessions
+ * wait for: looked for in the server's processes, once for each such transaction, as that takes a
+ * look at all of them. */
 #include <stdio.h>
 #include <string.h>
 
@@ -100,4 +101,13 @@ int ws_live_tell_holder(struct ws_live *live, struct ws_holding *holding,
 	rec.first_lsn = now->oldest_lsn;
 	holding->told = find(live, &rec);
 	return holding->told ? ws_order_feed(live->order, &rec, sizeof(rec)) : 0;
+}
+
+int ws_live_tell_awaited(struct ws_live *live, const struct ws_rec *session, uint32_t xid)
+{
+	struct ws_rec_holder rec = { .h = *session, .xid = xid, .why = WS_HELD_AWAITED };
+
+	rec.h.kind = WS_KIND_HOLDER;
+	rec.h.size = sizeof(rec);
+	return find(live, &rec) ? ws_order_feed(live->order, &rec, sizeof(rec)) : 0;
 }

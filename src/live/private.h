@@ -218,6 +218,8 @@ struct ws_holding {
 };
 int ws_live_tell_holder(struct ws_live *live, struct ws_holding *holding,
 			const struct ws_rec_decoding *now);
+/* Whose a transaction is that a session waits for, if it can be told. */
+int ws_live_tell_awaited(struct ws_live *live, const struct ws_rec *session, uint32_t xid);
 
 /* cluster.c: tells of each server's state what changed. */
 int ws_live_emit_clusters(struct ws_live *live);

@@ -156,7 +156,9 @@ static int emit(struct ws_live *live, const struct waiter *w, uint64_t own_ns)
 		rec.xid = w->now.lock.xid;
 		rec.holder_pid = own_pid(live, w, ws_wait_lock_holder(&w->place, &w->now.lock));
 	}
-	return ws_order_feed(live->order, &rec, sizeof(rec));
+	if (ws_order_feed(live->order, &rec, sizeof(rec)))
+		return -1;
+	return rec.xid ? ws_live_tell_awaited(live, &rec.h, rec.xid) : 0;
 }
 
 static int tell(struct ws_live *live, struct waiter *w)

@@ -241,6 +241,22 @@ class Slots(LabTest):
         self.assertIn(str(holder.pid), text)
         self.assertIn("building", text)
 
+    def test_a_prepared_transaction_under_create_replication_slot_is_named(self):
+        made = server()
+        made.sql("begin; insert into small values (1); prepare transaction 'left behind'")
+        try:
+            with scene(made) as seen:
+                talker = Talker(made, "l_behind_it")
+                talker.say("CREATE_REPLICATION_SLOT l_behind_it TEMPORARY LOGICAL test_decoding;")
+                wait_for("it to wait", lambda: made.wait_event(talker.pid) in ("transactionid", "virtualxid"))
+                seen.hold(6, talker.pid)
+                seen.record.end()
+        finally:
+            made.sql("rollback prepared 'left behind'")
+            talker.quit()
+        entry = self.assert_session(seen, talker.pid, "slot_waits_for_transaction", NOT_THE_CLIENT, state="wait_lock")
+        self.assertIn("prepared as left behind,", entry["text"], lab.figures(entry))
+
     def test_a_consumer_that_confirms_nothing_is_consumer_not_confirming(self):
         made = server()
         with slot(made, "l_greedy") as name:

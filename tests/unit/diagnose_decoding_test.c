@@ -423,6 +423,44 @@ static void a_slot_that_waits_for_transactions_says_so(void **state)
 	assert_said(*state, "transactions that ran before it to end");
 }
 
+/* A lock's wait, and whose the transaction is. */
+static void await_transaction(struct lab *lab, const struct ws_rec_holder *holder)
+{
+	struct ws_rec_blocked blocked = { .on = WS_BLOCKED_LOCK,
+					  .xid = 700,
+					  .holder_pid = holder->holder_pid };
+	struct ws_rec_holder awaited = *holder;
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"s\" LOGICAL \"pgoutput\"");
+	lab_sampled(lab, &blocked.h, WS_KIND_BLOCKED, sizeof(blocked));
+	awaited.xid = 700;
+	awaited.why = WS_HELD_AWAITED;
+	lab_sampled(lab, &awaited.h, WS_KIND_HOLDER, sizeof(awaited));
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "slot_waits_for_transaction");
+}
+
+static void a_prepared_transaction_that_a_slot_waits_for_is_named(void **state)
+{
+	const struct ws_rec_holder holder = { .what = WS_HELD_PREPARED, .gid = "forgotten" };
+
+	await_transaction(*state, &holder);
+	assert_said(*state, "it waits for transaction 700, prepared as forgotten, to end.");
+}
+
+static void who_runs_a_transaction_that_a_slot_waits_for_is_said(void **state)
+{
+	const struct ws_rec_holder holder = {
+		.what = WS_HELD_PROCESS, .holder_pid = 4712, .user = "alice", .application = "psql"
+	};
+
+	await_transaction(*state, &holder);
+	assert_said(*state, "it waits for transaction 700 of process 4712 (alice, psql) to end.");
+}
+
 static void begin_copy(struct lab *lab, uint32_t pid)
 {
 	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
@@ -609,6 +647,8 @@ int main(void)
 		LAB(what_a_server_has_flushed_is_what_a_logical_session_is_behind),
 		LAB(a_slot_that_waits_for_a_record_of_running_transactions_says_so),
 		LAB(a_slot_that_waits_for_transactions_says_so),
+		LAB(a_prepared_transaction_that_a_slot_waits_for_is_named),
+		LAB(who_runs_a_transaction_that_a_slot_waits_for_is_said),
 		LAB(who_keeps_a_slot_from_letting_wal_go_is_said),
 		LAB(a_prepared_transaction_that_keeps_wal_is_said),
 		LAB(a_session_that_ends_behind_the_window_has_not_ended),
