@@ -110,9 +110,13 @@ WS_RULE(cpu_starved)
 	double delay = rate(c, WS_RUN_DELAY), throttled = rate(c, WS_THROTTLED);
 	double off = ws_case_share(c, WS_STATE_OFF_CPU), most = delay;
 	bool quota = throttled >= ws_limit(WS_LIMIT_RUN_DELAY);
+	bool starved;
 
 	most = off > most ? off : most;
-	if (most < ws_limit(WS_LIMIT_RUN_DELAY) && !quota)
+	/* What others in its group use up starves nobody who has no work. */
+	starved =
+		most >= ws_limit(WS_LIMIT_RUN_DELAY) || (quota && !ws_case_known(c, WS_RUN_DELAY));
+	if (!starved)
 		return false;
 	f->confidence = 0.85;
 	ws_fact(f, "runnable_not_running", (uint64_t)(100 * most + 0.5), "%");
