@@ -49,7 +49,8 @@ enum ws_watched {
 	WS_RUN_DELAY, /* of the scheduler and storage */
 	WS_THROTTLED,
 	WS_STORAGE,
-	WS_DECODED, /* of decoding: read_lsn, then counters */
+	WS_UNIX_QUEUE, /* of the peer's Unix socket */
+	WS_DECODED,    /* of decoding: read_lsn, then counters */
 	WS_CONFIRMED,
 	WS_SPILLED,
 	WS_STREAMED,
@@ -76,7 +77,7 @@ struct ws_last_error {
 /* A session by the last record of it in the window: what it became behind that, no rule asks. */
 struct ws_stand {
 	enum ws_state state;
-	uint64_t since_ns; /* in that state */
+	uint64_t since_ns; /* in that state; of a full socket, since anything was sent */
 	uint64_t sent_lsn, flush_lsn;
 	enum ws_walsnd_state walsnd_state;
 };

@@ -134,7 +134,9 @@ static bool takes_nothing(const struct ws_case *c)
 		/* Probes of a closed window do get an answer: the host is alive. */
 		return (tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes) &&
 		       ws_case_still(c, WS_ACKED) >= frozen;
-	return ws_case_unix_full(c) == 1 && ws_case_lasts(c) >= frozen;
+	/* Of one that reads now and then the queue changes; where it streams, the position too. */
+	return ws_case_unix_full(c) == 1 && ws_case_still(c, WS_UNIX_QUEUE) >= frozen &&
+	       (ws_case_known(c, WS_SENT) ? ws_case_still(c, WS_SENT) : ws_case_lasts(c)) >= frozen;
 }
 
 /* The server gave it up, or the client's host did, with the socket full to the end: what was sent
@@ -161,9 +163,7 @@ WS_RULE(receiver_not_reading)
 	if (!ended && (ws_case_ended(c, c->s) || c->t->now.state != WS_STATE_SEND_BLOCKED ||
 		       !blocked(c) || !takes_nothing(c)))
 		return false;
-	still = tcp ? ws_case_still(c, WS_ACKED) : ws_case_lasts(c);
-	if (!still)
-		still = ws_case_still(c, WS_SENT);
+	still = ws_case_still(c, tcp ? WS_ACKED : WS_UNIX_QUEUE);
 	f->confidence = 0.9;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	ws_fact(f, "nothing_taken", still, "ns");

@@ -274,6 +274,8 @@ static void feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct
 		watch(d, &t->watch[WS_THROTTLED], r->throttled_ns, now);
 	if (r->valid & WS_SAMPLE_READ)
 		watch(d, &t->watch[WS_STORAGE], r->read_bytes, now);
+	if (r->valid & WS_SAMPLE_UNIX)
+		watch(d, &t->watch[WS_UNIX_QUEUE], r->unix_queued_bytes, now);
 }
 
 static void feed_blocked(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
@@ -460,8 +462,11 @@ static void take_stand(struct ws_track *t)
 {
 	uint64_t since_ns;
 	enum ws_state state = ws_session_doing(t->s, &since_ns);
+	/* New WAL wakes it, and it finds the socket as full as it was. */
+	bool still = state == WS_STATE_SEND_BLOCKED && t->now.state == state &&
+		     t->now.sent_lsn == t->s->sent_lsn;
 
-	if (state != WS_STATE_LOST) {
+	if (state != WS_STATE_LOST && !still) {
 		t->now.state = state;
 		t->now.since_ns = since_ns;
 	}

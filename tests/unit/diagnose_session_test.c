@@ -494,6 +494,34 @@ static void a_unix_socket_that_stays_full_is_not_read(void **state)
 	assert_verdict(lab, SESSION, "receiver_not_reading");
 }
 
+/* WAL goes on being written, and wakes it ten times a second: it finds no room each time. */
+static void a_unix_socket_that_stays_full_while_wal_comes_is_not_read(void **state)
+{
+	static const struct ws_rec_sample full = { .valid = WS_SAMPLE_UNIX,
+						   .unix_queued_bytes = 239000,
+						   .unix_sndbuf_bytes = 212992 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){ .seconds = 20, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	for (unsigned int i = 0; i < 70; i++) {
+		struct ws_tape_turn woken = {
+			.stage_ns = { [WS_STAGE_WAIT] = SECOND / 10 - 20000,
+				      [WS_STAGE_SEND] = 20000 },
+			.wait = WS_WAIT_SOCKET,
+			.flags = WS_TURN_PENDING,
+			.lsn_from = lab->sent,
+			.lsn_to = lab->sent,
+		};
+
+		ws_tape_turn(&lab->tape, &woken);
+		if (i == 5)
+			lab_outside(lab, &(struct step){ .sample = &full });
+	}
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+}
+
 static void a_window_that_limits_is_a_slow_receiver(void **state)
 {
 	static const struct ws_rec_socket socket = { .acked_bytes = MB,
@@ -840,6 +868,7 @@ int main(void)
 		LAB(half_a_message_is_a_stall),
 		LAB(one_that_spins_waits_for_copydone),
 		LAB(a_unix_socket_that_stays_full_is_not_read),
+		LAB(a_unix_socket_that_stays_full_while_wal_comes_is_not_read),
 		LAB(a_window_that_limits_is_a_slow_receiver),
 		LAB(full_queues_under_way_are_a_slow_network),
 		LAB(a_link_that_is_full_is_a_slow_network_without_queues),
