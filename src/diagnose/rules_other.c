@@ -44,6 +44,13 @@ WS_RULE(sender_stopped)
 	return true;
 }
 
+/* It was found to wait for WAL, and there was none: it did nothing that could be told. */
+static bool rests(const struct ws_case *c)
+{
+	return c->t->now.state == WS_STATE_WAIT_WAL && ws_case_known(c, WS_TARGET) &&
+	       ws_case_watch(c, WS_TARGET)->last <= c->t->now.sent_lsn;
+}
+
 /*
  * Something held it up for most of the time, and no rule knows why: the recording is older or of a
  * lower level. That is no health.
@@ -55,8 +62,8 @@ WS_RULE(unexplained)
 		WS_STATE_STOPPING,     WS_STATE_UNKNOWN,
 	};
 	/* One that only made a slot is logical, too. */
-	bool untold =
-		ws_case_streams(c) && (c->t->streams || c->s->was_running) && !c->s->has_wal_bytes;
+	bool untold = ws_case_streams(c) && (c->t->streams || c->s->was_running) &&
+		      !c->s->has_wal_bytes && !rests(c);
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(states); i++) {
 		if (!ws_case_dominates(c, states[i]))

@@ -151,7 +151,7 @@ class Healthy(LabTest):
         """Its socket is full now and then, and empties."""
         client = receivewal("l_much")
         try:
-            with scene(primary()) as seen, pulse(primary(), 0.5, megabytes=4):
+            with scene(primary()) as seen, pulse(primary(), 0.25, megabytes=8):
                 pid = seen.pid("l_much")
                 time.sleep(1)
                 seen.hold(7, pid)

@@ -47,6 +47,34 @@ static void without_anything_to_send_it_is_idle(void **state)
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
+/* It was found waiting, and nothing has come since that would tell of it: at level 1 nothing ever
+ * would. */
+static void play_silence(struct lab *lab, uint64_t ahead)
+{
+	static const char command[] = "START_REPLICATION 0/10000000 TIMELINE 1";
+	struct ws_rec_sample sample = { .valid = WS_SAMPLE_TARGET, .target_lsn = LSN + ahead };
+
+	ws_tape_found(&lab->tape, WS_FOUND_STREAM_WAL, LSN);
+	ws_tape_command_head(&lab->tape, WS_COMMAND_RUNNING);
+	ws_tape_text(&lab->tape, WS_TEXT_COMMAND, 0, command, sizeof(command) - 1, WS_TEXT_LAST);
+	lab->tape.now_ns += SECOND;
+	lab_sampled(lab, &sample.h, WS_KIND_SAMPLE, sizeof(sample));
+	lab->tape.now_ns += 8 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+}
+
+static void one_found_at_rest_that_has_all_there_is_is_idle(void **state)
+{
+	play_silence(*state, 0);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void one_found_at_rest_that_has_not_all_is_not_guessed_at(void **state)
+{
+	play_silence(*state, MB);
+	assert_verdict(*state, SESSION, "insufficient_data");
+}
+
 static void one_that_keeps_up_streams(void **state)
 {
 	lab_stream(*state, 0);
@@ -840,6 +868,8 @@ int main(void)
 		LAB(two_seconds_are_too_little),
 		LAB(time_mostly_lost_is_too_little),
 		LAB(without_anything_to_send_it_is_idle),
+		LAB(one_found_at_rest_that_has_all_there_is_is_idle),
+		LAB(one_found_at_rest_that_has_not_all_is_not_guessed_at),
 		LAB(one_that_keeps_up_streams),
 		LAB(states_add_up_to_what_is_accounted_for),
 		LAB(a_change_of_the_time_line_in_midstream_is_said),
