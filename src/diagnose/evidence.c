@@ -154,9 +154,24 @@ bool ws_case_trend(const struct ws_case *c, enum ws_watched ahead, enum ws_watch
 	return trend->span_ns != 0;
 }
 
+/* The series says what was, over a third of the window. */
+static bool is_behind(const struct ws_case *c)
+{
+	uint64_t bytes;
+
+	return ws_case_behind(c, WS_TARGET, WS_SENT, &bytes) &&
+	       (double)bytes >= ws_limit(WS_LIMIT_BACKLOG);
+}
+
+bool ws_case_comes_nearer(const struct ws_case *c, struct ws_trend *trend)
+{
+	return is_behind(c) && ws_case_trend(c, WS_TARGET, WS_SENT, trend) &&
+	       trend->after >= ws_limit(WS_LIMIT_BACKLOG) && trend->after < trend->before;
+}
+
 bool ws_case_falls_behind(const struct ws_case *c, struct ws_trend *trend)
 {
-	return ws_case_trend(c, WS_TARGET, WS_SENT, trend) &&
+	return is_behind(c) && ws_case_trend(c, WS_TARGET, WS_SENT, trend) &&
 	       trend->after >= ws_limit(WS_LIMIT_BACKLOG) && trend->after >= trend->before;
 }
 

@@ -212,7 +212,8 @@ struct ws_trend {
 };
 bool ws_case_trend(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
 		   struct ws_trend *trend);
-/* Is the session behind what there is to send, and not getting nearer? */
+/* Is the session behind what there is to send, and getting nearer; or not? */
+bool ws_case_comes_nearer(const struct ws_case *c, struct ws_trend *trend);
 bool ws_case_falls_behind(const struct ws_case *c, struct ws_trend *trend);
 /* The state the most time went into, of those that are the walsender's or its client's doing. */
 enum ws_state ws_case_bottleneck(const struct ws_case *c);

@@ -132,18 +132,30 @@ WS_RULE(healthy_idle)
 	return true;
 }
 
+/* Percent of the time that a socket was full for which are worth a word, if it is no more. */
+#define FULL_SAID 20
+
 WS_RULE(healthy_streaming)
 {
+	double full = 100 * ws_case_share(c, WS_STATE_SEND_BLOCKED);
 	uint64_t behind;
 	char bytes[WS_BYTES_TEXT];
 
 	f->confidence = 0.8;
 	ws_fact_share(c, f, WS_STATE_WAIT_WAL);
+	if (full >= FULL_SAID)
+		ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	ws_fact(f, "working", (uint64_t)(100 * work(c) + 0.5), "%");
 	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
 	if (ws_case_behind(c, WS_TARGET, WS_SENT, &behind))
 		ws_fact(f, "not_sent", behind, "bytes");
-	if (ws_case_streams(c))
+	if (ws_case_streams(c) && full >= FULL_SAID)
+		ws_say(f,
+		       "The session keeps up%s: it sent %s. Its socket was full for %.0f %% of the "
+		       "time.",
+		       c->s->cascading ? " with what this server, a standby itself, is given" : "",
+		       ws_bytes_format(c->s->wal_bytes, bytes), full);
+	else if (ws_case_streams(c))
 		ws_say(f, "The session keeps up%s: it sent %s, and nothing held it up for long.",
 		       c->s->cascading ? " with what this server, a standby itself, is given" : "",
 		       ws_bytes_format(c->s->wal_bytes, bytes));

@@ -261,8 +261,7 @@ WS_RULE(catching_up)
 	double bytes_per_ns;
 	char bytes[WS_BYTES_TEXT], eta[WS_DURATION_TEXT];
 
-	if (!ws_case_streams(c) || !ws_case_trend(c, WS_TARGET, WS_SENT, &trend) ||
-	    trend.after < ws_limit(WS_LIMIT_BACKLOG) || trend.after >= trend.before)
+	if (!ws_case_streams(c) || !ws_case_comes_nearer(c, &trend))
 		return false;
 	bytes_per_ns = (trend.before - trend.after) / (double)trend.span_ns;
 	f->confidence = 0.8;

@@ -35,6 +35,21 @@ static void one_that_comes_nearer_catches_up(void **state)
 	assert_verdict(*state, SESSION, "catching_up");
 }
 
+static void one_that_has_caught_up_is_not_behind_any_more(void **state)
+{
+	static const struct ws_rec_sample at_end = { .valid = WS_SAMPLE_TARGET };
+
+	lab_stream(*state, 0);
+	play_behind(*state, 100, -8,
+		    (struct step){ .wait = WS_WAIT_WAL, .busy_ms = 900, .bytes = 10 * MB });
+	lab_play(*state, &(struct step){ .seconds = 2,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .sample = &at_end });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
 static void one_that_gets_less_near_falls_behind(void **state)
 {
 	lab_stream(*state, 0);
@@ -628,6 +643,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB(one_that_comes_nearer_catches_up),
+		LAB(one_that_has_caught_up_is_not_behind_any_more),
 		LAB(one_that_gets_less_near_falls_behind),
 		LAB(decoding_that_does_not_keep_up_is_the_bound),
 		LAB(an_output_plugin_that_takes_the_time_is_slow),
