@@ -113,9 +113,11 @@ WS_RULE(cpu_starved)
 	bool starved;
 
 	most = off > most ? off : most;
-	/* What others in its group use up starves nobody who has no work. */
-	starved =
-		most >= ws_limit(WS_LIMIT_RUN_DELAY) || (quota && !ws_case_known(c, WS_RUN_DELAY));
+	/* What others in its group use up starves nobody who has no work; who has a little of it
+	 * may wait for most of that. */
+	starved = most >= ws_limit(WS_LIMIT_RUN_DELAY) ||
+		  (quota &&
+		   (!ws_case_known(c, WS_RUN_DELAY) || most >= ws_limit(WS_LIMIT_QUOTA_DELAY)));
 	if (!starved)
 		return false;
 	f->confidence = 0.85;

@@ -210,10 +210,9 @@ static void a_quota_that_is_not_used_up_starves_nobody(void **state)
 	assert_verdict(lab, SESSION, "healthy_streaming");
 }
 
-/* Others of its group use up what there is; it sleeps, and never waits for a CPU. */
-static void one_at_rest_is_not_starved_by_its_group(void **state)
+/* Others of its group use up what there is; it is woken now and then. */
+static void play_crowded(struct lab *lab, uint64_t delay_ns)
 {
-	struct lab *lab = *state;
 	struct ws_rec_sample sample = { .valid = WS_SAMPLE_THROTTLED | WS_SAMPLE_DELAY };
 	struct ws_rec_cgroup group = { .quota_us = 20000, .period_us = 100000, .path = "/pods" };
 
@@ -221,11 +220,22 @@ static void one_at_rest_is_not_starved_by_its_group(void **state)
 	lab_sampled(lab, &group.h, WS_KIND_CGROUP, sizeof(group));
 	for (unsigned int i = 0; i < 10; i++) {
 		sample.throttled_ns += SECOND * 7 / 10;
-		sample.run_delay_ns += 10000;
+		sample.run_delay_ns += delay_ns;
 		lab_play(lab,
 			 &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .sample = &sample });
 	}
-	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void one_at_rest_is_not_starved_by_its_group(void **state)
+{
+	play_crowded(*state, 10000);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void one_with_little_to_do_that_waits_for_its_group_is_starved(void **state)
+{
+	play_crowded(*state, SECOND / 8);
+	assert_verdict(*state, SESSION, "cpu_starved");
 }
 
 static void without_counters_of_the_scheduler_nothing_starves(void **state)
@@ -877,6 +887,7 @@ int main(void)
 		LAB(a_stopped_process_is_stopped_whatever_its_socket_says),
 		LAB(one_that_waits_for_cpu_is_starved),
 		LAB(one_at_rest_is_not_starved_by_its_group),
+		LAB(one_with_little_to_do_that_waits_for_its_group_is_starved),
 		LAB(without_counters_of_the_scheduler_nothing_starves),
 		LAB(memory_that_grows_is_evidence_whatever_the_verdict),
 		LAB(memory_that_stays_is_none),
