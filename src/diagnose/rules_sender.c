@@ -113,6 +113,7 @@ WS_RULE(cpu_starved)
 	bool starved;
 
 	most = off > most ? off : most;
+	throttled = throttled > 1 ? 1 : throttled; /* it is a sum over CPUs */
 	/* What others in its group use up starves nobody who has no work; who has a little of it
 	 * may wait for most of that. */
 	starved = most >= ws_limit(WS_LIMIT_RUN_DELAY) ||
