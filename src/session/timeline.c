@@ -112,9 +112,13 @@ void ws_timeline_fill_off_cpu(struct ws_machine *m, struct ws_slice *slice, uint
 		return;
 	}
 	slice->until_ns -= ns < until_ns ? ns : until_ns;
+	off.lsn_from = off.lsn_to = slice->lsn_to;
+	if (slice->until_ns <= m->s.accounted_ns) { /* all of it: what it did goes with that */
+		off.lsn_from = slice->lsn_from;
+		off.bytes = slice->bytes;
+	}
 	ws_timeline_fill(m, slice);
 	slice->until_ns = until_ns;
-	off.lsn_from = off.lsn_to = slice->lsn_to;
 	off.detail = ws_state_name(slice->state);
 	ws_timeline_fill(m, &off);
 }

@@ -547,6 +547,29 @@ static void waiting_for_a_cpu_that_a_short_turn_has_no_room_for_is_not_forgotten
 	assert_int_equal(session_of(f)->state_ns[WS_STATE_OFF_CPU], 130);
 }
 
+/* All of the time in which a turn sent went by without a CPU: what it sent is told with that. */
+static void what_was_sent_without_a_moment_of_work_to_be_seen_is_told_all_the_same(void **state)
+{
+	struct fixture *f = *state;
+
+	start_streaming(f, 0, 1000);
+	ws_tape_off_cpu(&f->tape, WS_STAGE_SEND, 50);
+	ws_tape_turn(&f->tape, &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_SEND] = 50 },
+						       .lsn_from = 0x1000,
+						       .lsn_to = 0x1400,
+						       .wait = WS_WAIT_WAL });
+	ws_tape_exit(&f->tape, 0, 0);
+	for (size_t i = 0; i < f->o->segment_count; i++) {
+		if (f->o->segments[i].s.state != WS_STATE_OFF_CPU)
+			continue;
+		assert_int_equal(f->o->segments[i].s.lsn_from, 0x1000);
+		assert_int_equal(f->o->segments[i].s.lsn_to, 0x1400);
+		assert_int_equal(f->o->segments[i].s.bytes, 0x400);
+		return;
+	}
+	fail();
+}
+
 static void waiting_for_a_cpu_is_no_work_on_a_command(void **state)
 {
 	struct fixture *f = *state;
@@ -606,6 +629,7 @@ int main(void)
 		TEST(details_say_what_ended_a_wait_and_what_a_reply_said),
 		TEST(waiting_for_a_cpu_is_no_wait_for_wal),
 		TEST(waiting_for_a_cpu_that_a_short_turn_has_no_room_for_is_not_forgotten),
+		TEST(what_was_sent_without_a_moment_of_work_to_be_seen_is_told_all_the_same),
 		TEST(waiting_for_a_cpu_is_no_work_on_a_command),
 		TEST(more_waiting_than_time_is_all_of_it),
 	};
