@@ -67,7 +67,8 @@ class Track:
         self._last = high if high is not None else self._last
         self.start.append(begin)
         self.end.append(end)
-        self.state.append(entry["state"])
+        # One that waits for a CPU is still at what it was at, for all that the server shows.
+        self.state.append(entry["detail"] if entry["state"] == "off_cpu" else entry["state"])
         self.lsn.append(self._last)
         self.bytes += entry["bytes"] or 0
         self.times[entry["state"]] += entry["duration_ns"]
