@@ -229,7 +229,10 @@ WS_RULE(receiver_slow)
 	bool local = ws_case_unix_full(c) == 1;
 	char text[WS_BYTES_TEXT];
 
-	if (c->s->kind == WS_SESSION_KIND_BACKUP || !blocked(c) || takes_nothing(c))
+	/* The socket was looked at before: it may have gone on since. */
+	if (c->s->kind == WS_SESSION_KIND_BACKUP || !blocked(c) ||
+	    (takes_nothing(c) &&
+	     (c->t->now.state == WS_STATE_SEND_BLOCKED || ws_case_ended(c, c->s))))
 		return false;
 	/* Of a Unix socket nothing else tells a slow reader from one that stopped just now. */
 	if (local && ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN) / 2)

@@ -598,6 +598,28 @@ static void full_queues_under_way_are_a_slow_network(void **state)
 	assert_verdict(*state, SESSION, "network_slow");
 }
 
+/* It stopped for some seconds, and the last look at its socket was in these. */
+static void one_that_has_just_read_on_is_slow(void **state)
+{
+	static const struct ws_rec_socket reads = { .acked_bytes = MB,
+						    .rwnd_limited_us = 95,
+						    .mss_bytes = 1448,
+						    .timer = WS_TCP_TIMER_PERSIST };
+	static const struct ws_rec_socket shut = { .rwnd_limited_us = 95,
+						   .mss_bytes = 1448,
+						   .timer = WS_TCP_TIMER_PERSIST,
+						   .unsent_bytes = 100000 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){
+			 .seconds = 5, .wait = WS_WAIT_SOCKET, .bytes = MB, .socket = &reads });
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = MB });
+	assert_verdict(lab, SESSION, "receiver_slow");
+}
+
 static void play_far(struct lab *lab, const struct ws_rec_socket *socket)
 {
 	lab_stream(lab, 0);
@@ -912,6 +934,7 @@ int main(void)
 		LAB(a_unix_socket_that_stays_full_while_wal_comes_is_not_read),
 		LAB(a_window_that_limits_is_a_slow_receiver),
 		LAB(full_queues_under_way_are_a_slow_network),
+		LAB(one_that_has_just_read_on_is_slow),
 		LAB(a_link_that_is_full_is_a_slow_network_without_queues),
 		LAB(a_window_too_small_for_the_way_is_a_slow_receiver),
 		LAB(a_window_with_room_is_no_slow_receiver),
