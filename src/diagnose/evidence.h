@@ -284,6 +284,7 @@ enum ws_limit {
 	WS_LIMIT_MEMORY,
 	WS_LIMIT_OVERRUN,
 	WS_LIMIT_KEPT,
+	WS_LIMIT_COPY,
 	WS_LIMIT_COUNT,
 };
 struct ws_limit_info {

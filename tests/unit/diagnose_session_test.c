@@ -714,6 +714,38 @@ static void a_full_socket_that_nothing_explains_is_not_guessed_at(void **state)
 	assert_verdict(*state, SESSION, "insufficient_data");
 }
 
+/* A backup that hands over what it reads for `send_ms` of each second, and cannot for `blocked_ms`.
+ */
+static void play_backup(struct lab *lab, uint64_t send_ms, uint64_t blocked_ms)
+{
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "BASE_BACKUP");
+	ws_tape_backup(&lab->tape, WS_BACKUP_BEGIN, 0, 0);
+	ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, 0, 0);
+	for (unsigned int i = 0; i < 8; i++) {
+		if (blocked_ms)
+			ws_tape_blocked(&lab->tape, WS_BLOCKED_CLIENT_WRITE, 0);
+		lab->tape.now_ns += blocked_ms * 1000000;
+		if (blocked_ms)
+			ws_tape_blocked(&lab->tape, WS_BLOCKED_NOTHING, 0);
+		lab->tape.now_ns += SECOND - blocked_ms * 1000000;
+		ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, 400 * MB, send_ms * 1000000);
+	}
+}
+
+static void a_backup_that_copies_as_fast_as_it_can_has_no_slow_client(void **state)
+{
+	play_backup(*state, 700, 0);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void a_backup_whose_client_takes_nothing_has_a_slow_one(void **state)
+{
+	play_backup(*state, 100, 800);
+	assert_verdict(*state, SESSION, "backup_client_slow");
+}
+
 /* -- the standby */
 
 static void slow_flushes_are_told_from_slow_writes(void **state)
@@ -940,6 +972,8 @@ int main(void)
 		LAB(a_window_with_room_is_no_slow_receiver),
 		LAB(a_send_buffer_that_limits_is_a_slow_network_and_named),
 		LAB(a_full_socket_that_nothing_explains_is_not_guessed_at),
+		LAB(a_backup_that_copies_as_fast_as_it_can_has_no_slow_client),
+		LAB(a_backup_whose_client_takes_nothing_has_a_slow_one),
 		LAB(slow_flushes_are_told_from_slow_writes),
 		LAB(a_standby_that_flushes_after_300_ms_is_slow),
 		LAB(an_apply_worker_that_flushes_after_300_ms_is_healthy),
