@@ -75,7 +75,12 @@ struct ws_last_error {
 
 struct ws_track {
 	struct ws_id id;
+	/* Who it is, and what it did in the window. How it stood where the window ends is below: a
+	 * session knows what came behind. */
 	const struct ws_session *s;
+	const struct ws_standing *standing;
+	uint64_t ended_ns; /* 0: it went on */
+	enum ws_exit_reason ended_by;
 	struct ws_watch watch[WS_WATCHED_COUNT];
 	struct ws_point *points; /* NULL before the first */
 	size_t point_count;
@@ -154,6 +159,8 @@ struct ws_diagnosis {
 	size_t server_count, server_cap;
 };
 
+struct ws_track *ws_track_find(struct ws_diagnosis *d, uint32_t pid, uint64_t start_ns);
+
 /* What a rule looks at. */
 struct ws_case {
 	const struct ws_diagnosis *diagnosis;
@@ -176,8 +183,6 @@ double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what i
 bool ws_case_dominates(const struct ws_case *c, enum ws_state state);
 /* How long the session has been in its state when the window ends; 0 if it has ended. */
 uint64_t ws_case_since(const struct ws_case *c);
-/* Did a session end in the window? One that ends behind it goes on. */
-bool ws_case_ended(const struct ws_case *c, const struct ws_session *s);
 const struct ws_watch *ws_case_watch(const struct ws_case *c, enum ws_watched which);
 bool ws_case_known(const struct ws_case *c, enum ws_watched which);
 uint64_t ws_case_grown(const struct ws_case *c, enum ws_watched which);

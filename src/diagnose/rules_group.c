@@ -42,11 +42,11 @@ static void say_restarts(const struct ws_case *c, const struct ws_track *t, stru
 static const struct ws_track *goes_on(const struct ws_case *c, const struct ws_track *t)
 {
 	for (size_t i = 0; i < c->member_count; i++) {
-		const struct ws_session *s = c->members[i]->s;
+		const struct ws_track *m = c->members[i];
 
-		if (!s->end_ns && s->begin_ns >= t->s->end_ns &&
-		    c->to_ns > s->begin_ns + ws_limit_ns(WS_LIMIT_SHORT_SESSION))
-			return c->members[i];
+		if (!m->ended_ns && m->s->begin_ns >= t->ended_ns &&
+		    c->to_ns > m->s->begin_ns + ws_limit_ns(WS_LIMIT_SHORT_SESSION))
+			return m;
 	}
 	return NULL;
 }
@@ -54,7 +54,7 @@ static const struct ws_track *goes_on(const struct ws_case *c, const struct ws_t
 /* Of a long recording: what was a loop, or an error, may be over. */
 static void say_when(const struct ws_case *c, const struct ws_track *t, struct ws_finding *f)
 {
-	uint64_t ago = t->s->end_ns && c->to_ns > t->s->end_ns ? c->to_ns - t->s->end_ns : 0;
+	uint64_t ago = t->ended_ns && c->to_ns > t->ended_ns ? c->to_ns - t->ended_ns : 0;
 	const struct ws_track *now = goes_on(c, t);
 	char text[WS_DURATION_TEXT];
 
@@ -77,7 +77,7 @@ WS_RULE(timeout_loop)
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->member_count; i++) {
-		if (c->members[i]->s->exit_reason != WS_END_REPLICATION_TIMEOUT)
+		if (c->members[i]->ended_by != WS_END_REPLICATION_TIMEOUT)
 			continue;
 		n++;
 		t = c->members[i];
@@ -101,7 +101,7 @@ WS_RULE(timeout_loop)
 
 static bool broke_off(const struct ws_track *t)
 {
-	switch (t->s->exit_reason) {
+	switch (t->ended_by) {
 	case WS_END_CLIENT_EOF:
 	case WS_END_CONNECTION_LOST:
 	case WS_END_FATAL:
@@ -118,14 +118,14 @@ WS_RULE(reconnect_loop)
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->member_count; i++) {
-		const struct ws_session *s = c->members[i]->s;
+		const struct ws_track *m = c->members[i];
 
-		if (!s->end_ns || s->exit_reason == WS_END_REPLICATION_TIMEOUT ||
-		    s->end_ns - s->begin_ns > ws_limit_ns(WS_LIMIT_SHORT_SESSION) ||
-		    s->kind == WS_SESSION_KIND_BACKUP || !broke_off(c->members[i]))
+		if (!m->ended_ns || m->ended_by == WS_END_REPLICATION_TIMEOUT ||
+		    m->ended_ns - m->s->begin_ns > ws_limit_ns(WS_LIMIT_SHORT_SESSION) ||
+		    m->s->kind == WS_SESSION_KIND_BACKUP || !broke_off(m))
 			continue;
 		n++;
-		t = c->members[i];
+		t = m;
 		if (t->error.sqlstate[0])
 			error = t;
 	}
@@ -138,7 +138,7 @@ WS_RULE(reconnect_loop)
 		ws_fact_text(f, "sqlstate", error->error.sqlstate);
 		ws_fact_text(f, "message", error->error.message);
 	} else {
-		ws_fact_text(f, "end", ws_exit_reason_name(t->s->exit_reason));
+		ws_fact_text(f, "end", ws_exit_reason_name(t->ended_by));
 	}
 	ws_say(f, "The client connects again and again: %zu sessions ended soon", n);
 	if (error)
@@ -201,8 +201,8 @@ WS_RULE(wal_removed)
 
 static bool invalidated(const struct ws_track *t, const struct ws_case *c, struct ws_finding *f)
 {
-	bool lost = t->s->exit_reason == WS_END_SLOT_INVALIDATED;
-	bool stuck = t->taken_ns && !t->s->end_ns &&
+	bool lost = t->ended_by == WS_END_SLOT_INVALIDATED;
+	bool stuck = t->taken_ns && !t->ended_ns &&
 		     c->to_ns > t->taken_ns + ws_limit_ns(WS_LIMIT_SHUTDOWN);
 	char text[WS_DURATION_TEXT];
 
@@ -210,14 +210,14 @@ static bool invalidated(const struct ws_track *t, const struct ws_case *c, struc
 		return false;
 	f->confidence = lost ? 0.95 : 0.8;
 	ws_fact_text(f, "slot", t->s->slot);
-	ws_fact_lsn(f, "sent", t->s->sent_lsn);
+	ws_fact_lsn(f, "sent", t->standing->sent_lsn);
 	if (stuck) {
 		ws_fact(f, "told_to_end", c->to_ns - t->taken_ns, "ns");
 		ws_say(f,
 		       "The checkpointer told this session %s ago to end, to take its slot away; "
 		       "it is still there (%s), and the slot is not released until it ends.",
 		       ws_duration_format(c->to_ns - t->taken_ns, text),
-		       ws_state_name(t->s->state));
+		       ws_state_name(t->standing->state));
 		return true;
 	}
 	ws_say(f, "The server has invalidated the slot and ended the session that used it.");
@@ -261,7 +261,7 @@ WS_RULE(sync_standby_missing)
 /* Its WAL is all sent and confirmed, so it is not what the shutdown waits for. */
 static bool holds_up(const struct ws_track *t)
 {
-	return !t->s->end_ns && (t->streams || t->s->sent_lsn);
+	return !t->ended_ns && (t->streams || t->standing->sent_lsn);
 }
 
 static const char *shutdown_phase(const struct ws_case *c, bool all_stopping, bool *sure)
@@ -283,17 +283,18 @@ WS_RULE(shutdown_waits_for_standby)
 	uint64_t since = c->server->asked_ns;
 	bool stopping = since != 0, all = true, sure;
 	char lsn[WS_LSN_TEXT], confirmed[WS_LSN_TEXT], id[WS_SESSION_ID_TEXT];
+	const struct ws_standing *now;
 	const char *phase;
 
 	for (size_t i = 0; i < c->member_count; i++) {
 		const struct ws_track *m = c->members[i];
-		bool is = m->s->walsnd_state == WS_WALSND_STOPPING;
+		bool is = m->standing->walsnd_state == WS_WALSND_STOPPING;
 
 		if (!holds_up(m))
 			continue;
 		stopping |= is;
-		if (is && (!since || m->s->state_since_ns < since))
-			since = m->s->state_since_ns;
+		if (is && (!since || m->standing->state_since_ns < since))
+			since = m->standing->state_since_ns;
 		/* Before the checkpoint one that does not stop is waited for, after it any. */
 		if (!t || (all && !is))
 			t = m;
@@ -301,27 +302,28 @@ WS_RULE(shutdown_waits_for_standby)
 	}
 	if (!t || !stopping || c->to_ns < since + ws_limit_ns(WS_LIMIT_SHUTDOWN))
 		return false;
+	now = t->standing;
 	phase = shutdown_phase(c, all, &sure);
 	f->confidence = sure ? 0.95 : 0.75;
 	ws_fact_text(f, "phase", phase);
 	ws_fact_text(f, "session", ws_session_id(t->s, id));
 	ws_fact(f, "pid", t->s->pid, "");
-	ws_fact_lsn(f, "to_be_confirmed", t->s->sent_lsn);
-	ws_fact_lsn(f, "confirmed", t->s->flush_lsn);
+	ws_fact_lsn(f, "to_be_confirmed", now->sent_lsn);
+	ws_fact_lsn(f, "confirmed", now->flush_lsn);
 	ws_fact(f, "since", c->to_ns - since, "ns");
-	ws_fact_text(f, "state", ws_state_name(t->s->state));
+	ws_fact_text(f, "state", ws_state_name(now->state));
 	ws_say(f,
 	       "The shutdown waits, %s, for walsender %u: it has sent up to %s, and the client "
 	       "has confirmed %s.",
-	       phase, t->s->pid, ws_lsn_format(t->s->sent_lsn, lsn),
-	       t->s->flush_lsn ? ws_lsn_format(t->s->flush_lsn, confirmed) : "nothing");
+	       phase, t->s->pid, ws_lsn_format(now->sent_lsn, lsn),
+	       now->flush_lsn ? ws_lsn_format(now->flush_lsn, confirmed) : "nothing");
 	return true;
 }
 
 static bool copies(const struct ws_track *t)
 {
 	return strcmp(t->command.kind, "COPY") == 0 && t->command.outcome == WS_OUTCOME_RUNNING &&
-	       !t->s->end_ns;
+	       !t->ended_ns;
 }
 
 /* So many names of tables fit into a sentence. */

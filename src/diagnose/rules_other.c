@@ -27,8 +27,8 @@ WS_RULE(insufficient_data)
 WS_RULE(sender_stopped)
 {
 	uint8_t state = c->t->sample.task_state;
-	bool now = c->s->state == WS_STATE_STOPPED && !ws_case_ended(c, c->s);
-	bool seen = c->t->has_sample && !ws_case_ended(c, c->s) && (state == 'T' || state == 't');
+	bool now = c->t->standing->state == WS_STATE_STOPPED && !c->t->ended_ns;
+	bool seen = c->t->has_sample && !c->t->ended_ns && (state == 'T' || state == 't');
 	double share = ws_case_share(c, WS_STATE_STOPPED);
 	char text[WS_DURATION_TEXT];
 

@@ -11,8 +11,8 @@ static bool nobody_answers(const struct ws_case *c)
 	uint64_t rto_us;
 
 	if (!tcp ||
-	    (ws_case_ended(c, c->s) && c->s->exit_reason != WS_END_REPLICATION_TIMEOUT &&
-	     c->s->exit_reason != WS_END_CONNECTION_LOST) ||
+	    (c->t->ended_ns && c->t->ended_by != WS_END_REPLICATION_TIMEOUT &&
+	     c->t->ended_by != WS_END_CONNECTION_LOST) ||
 	    tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
 		return false;
 	if (tcp->backoff < ws_limit(WS_LIMIT_BACKOFF) &&
@@ -61,7 +61,7 @@ WS_RULE(receiver_silent)
 {
 	uint64_t usual = ws_track_usual_interval(c->t), silent, pinged;
 	/* Then the server itself has waited long enough, as it was told. */
-	bool timed_out = c->s->exit_reason == WS_END_REPLICATION_TIMEOUT;
+	bool timed_out = c->t->ended_by == WS_END_REPLICATION_TIMEOUT;
 	char text[WS_DURATION_TEXT], ping[WS_DURATION_TEXT];
 
 	if (!ws_case_streams(c) || !c->t->ping_ns || c->t->ping_ns >= c->to_ns || !all_taken(c))
@@ -111,7 +111,7 @@ WS_RULE(waits_for_copydone)
 		return false;
 	f->confidence = 0.9;
 	ws_fact_share(c, f, WS_STATE_WAIT_COPYDONE);
-	ws_fact_lsn(f, "sent", c->s->sent_lsn);
+	ws_fact_lsn(f, "sent", c->t->standing->sent_lsn);
 	ws_say(f,
 	       "All of the timeline is sent, and for %s the client has not answered CopyDone; "
 	       "the walsender spins meanwhile.",
@@ -143,7 +143,7 @@ static bool ended_full(const struct ws_case *c)
 {
 	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN);
 
-	return ws_case_ended(c, c->s) && c->s->exit_reason == WS_END_REPLICATION_TIMEOUT &&
+	return c->t->ended_by == WS_END_REPLICATION_TIMEOUT &&
 	       c->state_ns[WS_STATE_SEND_BLOCKED] >= frozen &&
 	       ws_case_still(c, WS_SENT) >= frozen &&
 	       (ws_case_tcp(c) ? takes_nothing(c) : ws_case_unix_full(c) == 1);
@@ -156,7 +156,7 @@ WS_RULE(receiver_not_reading)
 	uint64_t still;
 	char text[WS_DURATION_TEXT];
 
-	if (!ended && (ws_case_ended(c, c->s) || c->s->state != WS_STATE_SEND_BLOCKED ||
+	if (!ended && (c->t->ended_ns || c->t->standing->state != WS_STATE_SEND_BLOCKED ||
 		       !blocked(c) || !takes_nothing(c)))
 		return false;
 	still = tcp ? ws_case_still(c, WS_ACKED) : ws_case_since(c);
@@ -277,11 +277,11 @@ static double backup_share(const struct ws_case *c, uint64_t ns)
 static void progress(const struct ws_case *c, struct ws_finding *f, char *text, size_t size)
 {
 	char rate[WS_BYTES_TEXT], total[WS_BYTES_TEXT], left[WS_DURATION_TEXT];
-	struct ws_backup b;
+	const struct ws_backup b = c->t->standing->backup;
 	int at = 0;
 
 	text[0] = '\0';
-	if (!ws_session_backup(c->s, &b))
+	if (!c->t->standing->has_backup)
 		return;
 	if (b.rate) {
 		ws_fact(f, "rate", b.rate, "bytes/s");

@@ -34,7 +34,7 @@ void ws_diagnosis_free(struct ws_diagnosis *d)
 	free(d);
 }
 
-static struct ws_track *find(struct ws_diagnosis *d, uint32_t pid, uint64_t start_ns)
+struct ws_track *ws_track_find(struct ws_diagnosis *d, uint32_t pid, uint64_t start_ns)
 {
 	struct ws_id *id = ws_idmap_find(&d->by_id, pid, start_ns);
 
@@ -54,6 +54,7 @@ static struct ws_track *add(struct ws_diagnosis *d, const struct ws_session *s)
 	t->id.pid = s->pid;
 	t->id.start_ns = s->start_ns;
 	t->s = s;
+	t->standing = &s->standing;
 	t->point_ns = WS_POINT_NS;
 	if (ws_idmap_add(&d->by_id, &t->id)) {
 		d->track_count--;
@@ -443,7 +444,7 @@ static int feed_signal(struct ws_diagnosis *d, const struct ws_rec *rec)
 
 	if (rec->size < sizeof(*r))
 		return 0;
-	t = find(d, r->target_pid, r->target_start_ns);
+	t = ws_track_find(d, r->target_pid, r->target_start_ns);
 	if (t && r->signal == SIGTERM && r->role == WS_ROLE_CHECKPOINTER && !t->taken_ns)
 		t->taken_ns = rec->time_ns;
 	server = t ? NULL : server_of(d, r->target_pid, false);
@@ -465,7 +466,7 @@ static const feed_fn feeds[WS_KIND_MAX] = {
 static int feed_session(struct ws_diagnosis *d, const struct ws_model *model,
 			const struct ws_rec *rec)
 {
-	struct ws_track *t = find(d, rec->pid, rec->start_ns);
+	struct ws_track *t = ws_track_find(d, rec->pid, rec->start_ns);
 	const struct ws_session *s;
 
 	/* The collector's records never say that there is a session. */
@@ -591,39 +592,46 @@ static void copied_table(const char *text, size_t len, char *table, size_t size)
 	snprintf(table, size, "%.*s", (int)(n < size ? n : size - 1), text + at);
 }
 
+static void take_command(struct ws_track *t, const struct ws_command *c, bool ended)
+{
+	uint64_t named = c->text && !c->truncated ? ws_publications_named(c->text, c->text_len) : 0;
+
+	if (named)
+		t->publications = named;
+	t->command = (struct ws_last_command){ .start_ns = c->start_ns,
+					       .end_ns = ended ? c->end_ns : 0,
+					       .outcome = ended ? c->outcome : WS_OUTCOME_RUNNING };
+	snprintf(t->command.kind, sizeof(t->command.kind), "%s", c->kind ? c->kind : "");
+	if (strcmp(t->command.kind, "START_REPLICATION") == 0)
+		t->starts++;
+	if (c->text && strcmp(t->command.kind, "START_REPLICATION") == 0) {
+		t->command.start_lsn = lsn_in(c->text, c->text_len);
+		take_timeline(t, c);
+	}
+	if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
+	    strncasecmp(c->text, "COPY", 4) == 0) {
+		snprintf(t->command.kind, sizeof(t->command.kind), "COPY");
+		copied_table(c->text, c->text_len, t->command.table, sizeof(t->command.table));
+	}
+}
+
 int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *session,
 			 const struct ws_command *c)
 {
-	struct ws_track *t = find(d, session->pid, session->start_ns);
+	struct ws_track *t;
+	/* One that ends behind the window runs, however it will end. */
+	bool ended = c->end_ns < d->to_ns;
 
+	if (c->start_ns >= d->to_ns)
+		return 0;
+	t = ws_track_find(d, session->pid, session->start_ns);
 	if (!t)
 		t = add(d, session);
 	if (!t)
 		return -1;
-	if (!c->outside) {
-		uint64_t named =
-			c->text && !c->truncated ? ws_publications_named(c->text, c->text_len) : 0;
-
-		if (named)
-			t->publications = named;
-		t->command = (struct ws_last_command){ .start_ns = c->start_ns,
-						       .end_ns = c->end_ns,
-						       .outcome = c->outcome };
-		snprintf(t->command.kind, sizeof(t->command.kind), "%s", c->kind ? c->kind : "");
-		if (strcmp(t->command.kind, "START_REPLICATION") == 0)
-			t->starts++;
-		if (c->text && strcmp(t->command.kind, "START_REPLICATION") == 0) {
-			t->command.start_lsn = lsn_in(c->text, c->text_len);
-			take_timeline(t, c);
-		}
-		if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
-		    strncasecmp(c->text, "COPY", 4) == 0) {
-			snprintf(t->command.kind, sizeof(t->command.kind), "COPY");
-			copied_table(c->text, c->text_len, t->command.table,
-				     sizeof(t->command.table));
-		}
-	}
-	if (!c->sqlstate[0])
+	if (!c->outside)
+		take_command(t, c, ended);
+	if (!c->sqlstate[0] || !ended)
 		return 0;
 	snprintf(t->error.kind, sizeof(t->error.kind), "%s", c->kind ? c->kind : "");
 	snprintf(t->error.sqlstate, sizeof(t->error.sqlstate), "%s", c->sqlstate);

@@ -479,6 +479,18 @@ void ws_machine_init(struct ws_machine *m, const struct ws_rec *first)
 	s->state_since_ns = s->begin_ns;
 }
 
+void ws_machine_stand(struct ws_machine *m)
+{
+	struct ws_session *s = &m->s;
+
+	s->standing = (struct ws_standing){ .state = s->state,
+					    .state_since_ns = s->state_since_ns,
+					    .walsnd_state = s->walsnd_state,
+					    .sent_lsn = s->sent_lsn,
+					    .flush_lsn = s->flush_lsn };
+	s->standing.has_backup = ws_session_backup(s, &s->standing.backup);
+}
+
 void ws_machine_finish(struct ws_machine *m, uint64_t end_ns)
 {
 	ws_machine_settle_slot(m);

@@ -203,6 +203,7 @@ struct ws_model {
 	struct ws_observer observer;
 	uint64_t from_ns, to_ns; /* the window */
 	bool inside;		 /* the record being handled lies in it */
+	bool passed;		 /* one behind it was there */
 	uint64_t first_ns;	 /* time of the first record of all */
 	uint64_t lost;
 	bool failed; /* memory ran out */
@@ -243,6 +244,8 @@ void ws_machine_gap(struct ws_machine *m, const struct ws_rec_gap *gap);
 void ws_machine_set_wait(struct ws_machine *m, enum ws_wait wait);
 /* It ended with WS_END_SLOT_RELEASED, and what became of the slot is known: tells the observer. */
 void ws_machine_settle_slot(struct ws_machine *m);
+/* Keeps how it stands now. */
+void ws_machine_stand(struct ws_machine *m);
 /* The stream ended: what runs goes on until end_ns, and is told as it is. */
 void ws_machine_finish(struct ws_machine *m, uint64_t end_ns);
 

@@ -2,10 +2,12 @@
 """Commits that wait for nobody, and servers that cannot be stopped."""
 
 import contextlib
+import os
 import signal
 import time
 
 import lab
+import walscope
 from cluster import Server
 from lab import LabTest, Stop, lab_server, scene
 from live import once, space, wait_stuck
@@ -104,6 +106,27 @@ class Cluster(LabTest):
         self.assertEqual(self.server.process.wait(30), 0)
         self.standby.stop()
         self.check_shutdown(seen, pid, "after")
+
+    def test_what_a_shutdown_waited_for_is_told_of_a_recording_that_has_its_end_too(self):
+        client = lab.synchronous_receivewal(self.server, "l_late")
+        try:
+            with scene(self.server) as seen, Stop(client.pid):
+                pid = seen.pid("l_late")
+                self.shut_down()
+                time.sleep(5)
+                self.assertTrue(self.server.process.running)
+                waited = walscope.rfc3339(time.time())
+                os.kill(client.pid, signal.SIGCONT)
+                self.assertEqual(self.server.process.wait(30), 0)
+        finally:
+            client.stop()
+        self.keep(seen)
+        reason = seen.record.session(pid)["exit"]["reason"]
+        self.assertEqual(reason, "shutdown")
+        self.assertFalse([entry for entry in seen.explained() if entry["scope"] == "cluster"])
+        entry, = [entry for entry in seen.explained(f"--to={waited}") if entry["scope"] == "cluster"]
+        self.assert_says(entry, "shutdown_waits_for_standby")
+        self.assertIn(str(pid), entry["text"], lab.figures(entry))
 
     def test_a_full_socket_keeps_a_fast_shutdown_waiting_before_the_checkpoint(self):
         client = self.server.receivewal("l_full")

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the sessions of a group and of a server say together, and what the window has to do with it.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "../lib/diagnosed.h"
+
+#define SESSION WS_SCOPE_SESSION
+#define GROUP	WS_SCOPE_GROUP
+#define CLUSTER WS_SCOPE_CLUSTER
+
+/* -- groups */
+
+static void play_end(struct lab *lab, uint32_t pid, const char *sqlstate, const char *function,
+		     const char *message, unsigned int seconds)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	lab->sent = LSN;
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+	if (seconds) {
+		ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+		lab->tape.mark_ns = lab->tape.now_ns;
+		lab_play(lab, &(struct step){ .seconds = seconds, .wait = WS_WAIT_WAL });
+	}
+	if (message)
+		ws_tape_error(&lab->tape, seconds ? WS_ELEVEL_COMMERROR : WS_ELEVEL_ERROR, sqlstate,
+			      function, message);
+	ws_tape_exit(&lab->tape, 0, 0);
+}
+
+static void play_timeout(struct lab *lab, uint32_t pid)
+{
+	play_end(lab, pid, "XX000", "WalSndCheckTimeOut",
+		 "terminating walsender process due to replication timeout", 5);
+}
+
+static void two_timeouts_from_one_position_are_a_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	play_timeout(lab, 1);
+	play_timeout(lab, 2);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "0/10000000"));
+}
+
+static void the_restarts_of_a_loop_are_counted(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 4; pid++)
+		play_timeout(lab, pid);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(
+		strstr(lab_find(lab, GROUP)->finding.text, "the 3rd restart at 0/10000000"));
+}
+
+/* Of a long recording: the client has come further since. */
+static void a_loop_that_is_over_says_so(void **state)
+{
+	struct lab *lab = *state;
+	const struct ws_explained *row;
+
+	play_timeout(lab, 1);
+	play_timeout(lab, 2);
+	lab->tape = ws_tape_new(lab->tape.sink, 3, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/11000000 TIMELINE 1");
+	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = 99, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, GROUP, "timeout_loop");
+	row = lab_find(lab, GROUP);
+	assert_non_null(row);
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text,
+			       "; the last of them ended 1m 40s ago, and walsender 3 goes on "
+			       "since, for 99.0 s: it seems to be over."));
+	assert_true(row->finding.confidence < 0.5);
+}
+
+static void one_timeout_is_no_loop(void **state)
+{
+	play_timeout(*state, 1);
+	assert_verdict(*state, GROUP, "none");
+}
+
+static void three_short_sessions_that_fail_are_a_reconnect_loop(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_end(*state, pid, "55006", "ReplicationSlotAcquire",
+			 "replication slot \"s\" is active for PID 5", 0);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "55006"));
+}
+
+static void three_short_sessions_that_end_well_are_no_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 5; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+		ws_tape_session(&lab->tape, 0);
+		ws_tape_ready(&lab->tape);
+		ws_tape_command(&lab->tape, "IDENTIFY_SYSTEM");
+		ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_segment_that_is_gone_is_named(void **state)
+{
+	play_end(*state, 1, "58P01", "XLogSendPhysical",
+		 "requested WAL segment 000000010000000000000010 has already been removed", 0);
+	assert_verdict(*state, GROUP, "wal_removed");
+	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "000000010000000000000010"));
+}
+
+static void a_history_file_that_is_missing_is_no_wal_removed(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "TIMELINE_HISTORY 9");
+	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "58P01", "SendTimeLineHistory",
+		      "could not open file \"pg_wal/00000009.history\"");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_session_told_to_give_its_slot_up_is_told(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_SOCKET });
+	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_CHECKPOINTER, 77);
+	lab->tape.now_ns += 5 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "slot_invalidated");
+	assert_verdict(lab, GROUP, "slot_invalidated");
+}
+
+/* -- servers */
+
+static void send_cluster(struct lab *lab, uint32_t waiters, uint32_t walsenders, uint32_t state)
+{
+	struct ws_rec_cluster r = { .sync_waiters = waiters,
+				    .sync_walsenders = walsenders,
+				    .db_state = state,
+				    .valid = WS_CLUSTER_SYNC | WS_CLUSTER_NAMES | WS_CLUSTER_STATE,
+				    .sync_names = "nobody" };
+
+	r.h = (struct ws_rec){ .size = sizeof(r),
+			       .kind = WS_KIND_CLUSTER,
+			       .pid = POSTMASTER_PID,
+			       .time_ns = lab->tape.now_ns,
+			       .server = 1 };
+	lab_feed(lab, &r.h);
+}
+
+static void commits_that_nobody_can_confirm_miss_their_standby(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_cluster(lab, 3, 0, WS_DB_IN_PRODUCTION);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "sync_standby_missing");
+	assert_string_equal(lab_find(lab, CLUSTER)->finding.facts[3].text, "nobody");
+}
+
+static void commits_that_wait_for_a_connected_standby_miss_none(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_cluster(lab, 3, 1, WS_DB_IN_PRODUCTION);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void begin_shutdown(struct lab *lab, uint32_t db_state)
+{
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
+	send_cluster(lab, 0, 0, db_state);
+	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+}
+
+static void play_shutdown(struct lab *lab, uint32_t db_state, const char *phase)
+{
+	begin_shutdown(lab, db_state);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_string_equal(lab_find(lab, CLUSTER)->finding.facts[0].text, phase);
+}
+
+static void a_shutdown_waits_in_front_of_its_checkpoint(void **state)
+{
+	play_shutdown(*state, WS_DB_IN_PRODUCTION, "before the shutdown checkpoint");
+}
+
+static void a_shutdown_waits_behind_its_checkpoint(void **state)
+{
+	play_shutdown(*state, WS_DB_SHUTDOWNED, "after the shutdown checkpoint");
+}
+
+/* -- the end of the window: what came behind it was not known there */
+
+/* One of a loop that lasts 6 s and more, of which the window has the first ones. */
+static void play_timeouts(struct lab *lab, uint32_t from_pid, uint32_t to_pid)
+{
+	for (uint32_t pid = from_pid; pid <= to_pid; pid++)
+		play_timeout(lab, pid);
+}
+
+static void a_timeout_behind_the_window_makes_no_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 10 * SECOND);
+	play_timeouts(lab, 1, 2);
+	assert_true(lab->told[0]->end_ns < 10 * SECOND && lab->told[1]->end_ns > 10 * SECOND);
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void restarts_behind_the_window_are_not_counted(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 15 * SECOND);
+	play_timeouts(lab, 1, 5);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "2 sessions in a row"));
+}
+
+static void one_that_goes_on_at_the_end_of_the_window_tells_that_a_loop_is_over(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 100 * SECOND);
+	play_timeouts(lab, 1, 2);
+	play_end(lab, 3, NULL, NULL, NULL, 120);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "it seems to be over"));
+}
+
+static void a_refusal_behind_the_window_is_no_wal_removed(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 8 * SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "58P01", "XLogSendPhysical",
+		      "requested WAL segment 000000010000000000000010 has already been removed");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_slot_lost_behind_the_window_is_not_lost_yet(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 8 * SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_CHECKPOINTER, 77);
+	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
+		      "terminating connection due to administrator command");
+	ws_tape_exit(&lab->tape, 1, 0);
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_shutdown_that_ends_behind_the_window_waits_in_it(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 14 * SECOND);
+	begin_shutdown(lab, WS_DB_SHUTDOWNED);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+}
+
+static void a_shutdown_behind_the_window_has_not_begun(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 6 * SECOND);
+	begin_shutdown(lab, WS_DB_SHUTDOWNED);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+/* What it did last in the window is what it does: here for less than half of it. */
+static void a_state_that_lasts_where_the_window_ends_counts_though_it_ends_behind(void **state)
+{
+	struct lab *lab = *state;
+
+	static const struct ws_rec_sample full = { .valid = WS_SAMPLE_UNIX,
+						   .unix_queued_bytes = 200000,
+						   .unix_sndbuf_bytes = 212992 };
+
+	lab_window(lab, 0, 30 * SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 20, .wait = WS_WAIT_WAL, .reply = true });
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_SOCKET, .sample = &full });
+	lab->tape.now_ns += 7 * SECOND;
+	lab_outside(lab, &(struct step){ .sample = &full });
+	ws_tape_turn(&lab->tape,
+		     &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_WAIT] = 10 * SECOND },
+					     .wait = WS_WAIT_WAL });
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+}
+
+/* -- its beginning: what ended in front of it counts for nothing */
+
+static void sessions_that_ended_in_front_of_the_window_are_of_no_loop_in_it(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 14 * SECOND, UINT64_MAX);
+	play_timeouts(lab, 1, 3);
+	assert_int_equal(lab->told_count, 1);
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 10 * SECOND, UINT64_MAX);
+	play_timeouts(lab, 1, 3);
+	assert_int_equal(lab->told_count, 2);
+	assert_true(lab->told[0]->begin_ns < 10 * SECOND);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "2 sessions in a row"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB(two_timeouts_from_one_position_are_a_loop),
+		LAB(the_restarts_of_a_loop_are_counted),
+		LAB(a_loop_that_is_over_says_so),
+		LAB(one_timeout_is_no_loop),
+		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
+		LAB(three_short_sessions_that_end_well_are_no_loop),
+		LAB(a_segment_that_is_gone_is_named),
+		LAB(a_history_file_that_is_missing_is_no_wal_removed),
+		LAB(a_session_told_to_give_its_slot_up_is_told),
+		LAB(commits_that_nobody_can_confirm_miss_their_standby),
+		LAB(commits_that_wait_for_a_connected_standby_miss_none),
+		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
+		LAB(a_shutdown_waits_behind_its_checkpoint),
+		LAB(a_timeout_behind_the_window_makes_no_loop),
+		LAB(restarts_behind_the_window_are_not_counted),
+		LAB(one_that_goes_on_at_the_end_of_the_window_tells_that_a_loop_is_over),
+		LAB(a_refusal_behind_the_window_is_no_wal_removed),
+		LAB(a_slot_lost_behind_the_window_is_not_lost_yet),
+		LAB(a_shutdown_that_ends_behind_the_window_waits_in_it),
+		LAB(a_shutdown_behind_the_window_has_not_begun),
+		LAB(a_state_that_lasts_where_the_window_ends_counts_though_it_ends_behind),
+		LAB(sessions_that_ended_in_front_of_the_window_are_of_no_loop_in_it),
+		LAB(one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
