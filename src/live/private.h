@@ -223,6 +223,8 @@ int ws_live_tell_holder(struct ws_live *live, struct ws_holding *holding,
 int ws_live_emit_clusters(struct ws_live *live);
 /* The server of this postmaster, if its sessions are followed; else NULL. */
 struct ws_known_postmaster *ws_live_announced(struct ws_live *live, uint32_t pid);
+/* The server is gone: what was told of it holds no more. */
+int ws_live_end_cluster(struct ws_live *live, struct ws_known_postmaster *item);
 /* The view of a server's shared memory; NULL if it cannot be had now. */
 const struct ws_shmem *ws_live_shmem(struct ws_known_postmaster *item,
 				     const struct ws_binary *binary);
