@@ -241,7 +241,7 @@ static int explain_members(struct ws_diagnosis *d, const struct members *m, stru
 
 	e->sessions = m->sessions;
 	e->session_count = m->count;
-	e->from_ns = d->from_ns;
+	e->from_ns = d->from_ns ? d->from_ns : d->first_ns;
 	e->to_ns = d->to_ns < d->last_ns ? d->to_ns : d->last_ns;
 	set_times(d, e, &c);
 	return judge(&c, e) ? fn(arg, e) : 0;

@@ -151,7 +151,7 @@ uint64_t ws_publications_named(const char *text, size_t len);
 /* track.c */
 struct ws_diagnosis {
 	uint64_t from_ns, to_ns;
-	uint64_t last_ns; /* of the records */
+	uint64_t first_ns, last_ns; /* of the records in the window; 0: none was there */
 	struct ws_idmap by_id;
 	struct ws_track **tracks;
 	size_t track_count, track_cap;

@@ -489,6 +489,10 @@ int ws_diagnosis_feed(struct ws_diagnosis *d, const struct ws_model *model,
 {
 	if (rec->time_ns >= d->to_ns)
 		return 0;
+	/* A command that is only repeated began before the recording. */
+	if (rec->time_ns >= d->from_ns && (!d->first_ns || rec->time_ns < d->first_ns) &&
+	    !(rec->kind == WS_KIND_COMMAND && rec->flags & WS_COMMAND_STARTED))
+		d->first_ns = rec->time_ns;
 	if (rec->time_ns > d->last_ns)
 		d->last_ns = rec->time_ns;
 	switch (rec->kind) {

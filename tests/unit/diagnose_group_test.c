@@ -87,6 +87,17 @@ static void a_loop_that_is_over_says_so(void **state)
 	assert_true(row->finding.confidence < 0.5);
 }
 
+static void a_group_is_looked_at_from_the_first_record_to_the_last(void **state)
+{
+	struct lab *lab = *state;
+
+	play_timeout(lab, 1);
+	play_timeout(lab, 2);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_int_equal(lab_find(lab, GROUP)->from_ns, lab->told[0]->first_seen_ns);
+	assert_int_equal(lab_find(lab, GROUP)->to_ns, lab->end_ns);
+}
+
 static void one_timeout_is_no_loop(void **state)
 {
 	play_timeout(*state, 1);
@@ -362,6 +373,7 @@ int main(void)
 		LAB(two_timeouts_from_one_position_are_a_loop),
 		LAB(the_restarts_of_a_loop_are_counted),
 		LAB(a_loop_that_is_over_says_so),
+		LAB(a_group_is_looked_at_from_the_first_record_to_the_last),
 		LAB(one_timeout_is_no_loop),
 		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
