@@ -29,6 +29,7 @@ static void say_restarts(const struct ws_case *c, const struct ws_track *t, stru
 
 	if (!restarts)
 		return;
+	ws_fact(f, "restarts_there", restarts, "sessions");
 	if (restarts / 10 % 10 != 1)
 		th = restarts % 10 == 1	  ? "st"
 		     : restarts % 10 == 2 ? "nd"
@@ -70,6 +71,35 @@ static void say_when(const struct ws_case *c, const struct ws_track *t, struct w
 	       ws_duration_format(c->to_ns - now->s->begin_ns, text));
 }
 
+/* How it stood when it was given up. */
+static void say_given_up(const struct ws_track *t, struct ws_finding *f)
+{
+	uint64_t silent = t->last_reply_ns && t->ended_ns > t->last_reply_ns
+				  ? t->ended_ns - t->last_reply_ns
+				  : 0;
+	uint64_t pinged = t->ping_ns && t->ended_ns > t->ping_ns ? t->ended_ns - t->ping_ns : 0;
+	bool local = t->has_sample && (t->sample.valid & WS_SAMPLE_UNIX);
+	uint64_t queued = local ? t->sample.unix_queued_bytes
+				: (uint64_t)t->socket.in_flight_bytes + t->socket.unsent_bytes;
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+
+	ws_say(f, "; when the last one was given up it had ");
+	if (silent) {
+		ws_fact(f, "since_last_reply", silent, "ns");
+		ws_say(f, "not replied for %s", ws_duration_format(silent, text));
+	} else {
+		ws_say(f, "not replied at all");
+	}
+	if (pinged) {
+		ws_fact(f, "since_reply_asked_for", pinged, "ns");
+		ws_say(f, ", had been asked to %s before", ws_duration_format(pinged, text));
+	}
+	if (!local && !t->has_tcp)
+		return;
+	ws_fact(f, "queued", queued, "bytes");
+	ws_say(f, ", and %s were on their way to it", ws_bytes_format(queued, bytes));
+}
+
 WS_RULE(timeout_loop)
 {
 	const struct ws_track *t = NULL;
@@ -94,6 +124,7 @@ WS_RULE(timeout_loop)
 		ws_say(f, ", and %zu began at the same position, %s: the client gets no further",
 		       same_start(c, t), ws_lsn_format(start_lsn(t), lsn));
 	say_restarts(c, t, f);
+	say_given_up(t, f);
 	say_when(c, t, f);
 	ws_say(f, ".");
 	return true;

@@ -15,6 +15,15 @@
 #define GROUP	WS_SCOPE_GROUP
 #define CLUSTER WS_SCOPE_CLUSTER
 
+static void assert_said_of(struct lab *lab, enum ws_scope scope, const char *part)
+{
+	const char *text = lab_find(lab, scope)->finding.text;
+
+	if (!strstr(text, part))
+		print_error("%s\n", text);
+	assert_non_null(strstr(text, part));
+}
+
 /* -- groups */
 
 static void play_end(struct lab *lab, uint32_t pid, const char *sqlstate, const char *function,
@@ -61,6 +70,29 @@ static void the_restarts_of_a_loop_are_counted(void **state)
 	assert_verdict(lab, GROUP, "timeout_loop");
 	assert_non_null(
 		strstr(lab_find(lab, GROUP)->finding.text, "the 3rd restart at 0/10000000"));
+}
+
+static void how_one_stood_when_it_was_given_up_is_said(void **state)
+{
+	static const struct ws_rec_socket full = { .in_flight_bytes = 1000,
+						   .unsent_bytes = 4000,
+						   .mss_bytes = 1448 };
+	struct lab *lab = *state;
+
+	play_timeout(lab, 1);
+	lab->tape = ws_tape_new(lab->tape.sink, 2, lab->tape.now_ns + SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .reply = true });
+	lab_play(lab,
+		 &(struct step){
+			 .seconds = 4, .wait = WS_WAIT_SOCKET, .ping = true, .socket = &full });
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_said_of(lab, GROUP,
+		       "when the last one was given up it had not replied for 4.00 s, had been "
+		       "asked to 3.00 s before, and 4.88 kB were on their way to it.");
 }
 
 /* Of a long recording: the client has come further since. */
@@ -372,6 +404,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB(two_timeouts_from_one_position_are_a_loop),
 		LAB(the_restarts_of_a_loop_are_counted),
+		LAB(how_one_stood_when_it_was_given_up_is_said),
 		LAB(a_loop_that_is_over_says_so),
 		LAB(a_group_is_looked_at_from_the_first_record_to_the_last),
 		LAB(one_timeout_is_no_loop),
