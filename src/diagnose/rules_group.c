@@ -130,9 +130,20 @@ WS_RULE(timeout_loop)
 	return true;
 }
 
+/* These stream for as long as they can. When one of them fails it takes leave of the server in good
+ * order (walrcv_disconnect): an apply worker in conflict, a walreceiver on another time line. */
+static bool should_stay(const struct ws_track *t)
+{
+	return t->streams && (t->s->program == WS_PROGRAM_APPLY_WORKER ||
+			      t->s->program == WS_PROGRAM_WALRECEIVER ||
+			      t->s->program == WS_PROGRAM_CASCADING_STANDBY);
+}
+
 static bool broke_off(const struct ws_track *t)
 {
 	switch (t->ended_by) {
+	case WS_END_CLIENT_TERMINATED:
+		return t->error.sqlstate[0] ? t->s->kind != WS_SESSION_KIND_SQL : should_stay(t);
 	case WS_END_CLIENT_EOF:
 	case WS_END_CONNECTION_LOST:
 	case WS_END_FATAL:
@@ -174,6 +185,8 @@ WS_RULE(reconnect_loop)
 	ws_say(f, "The client connects again and again: %zu sessions ended soon", n);
 	if (error)
 		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
+	else if (t->ended_by == WS_END_CLIENT_TERMINATED)
+		ws_say(f, ", and it is the client that ends them: its own log says why");
 	say_restarts(c, t, f);
 	say_when(c, t, f);
 	ws_say(f, ".");

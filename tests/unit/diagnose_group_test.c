@@ -160,6 +160,52 @@ static void three_short_sessions_that_end_well_are_no_loop(void **state)
 	assert_verdict(lab, GROUP, "none");
 }
 
+/* Each streams for two seconds, and its client takes leave. */
+static void stream_and_leave(struct lab *lab, const char *command, uint64_t sent)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+		lab->sent = sent;
+		ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+		ws_tape_ready(&lab->tape);
+		ws_tape_command(&lab->tape,
+				"SELECT pg_catalog.set_config('search_path', '', false);");
+		ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+		ws_tape_command(&lab->tape, "IDENTIFY_SYSTEM");
+		ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+		ws_tape_command(&lab->tape, command);
+		ws_tape_stream(&lab->tape, WS_STREAM_LOGICAL | WS_STREAM_SLOT, sent, "sub");
+		lab->tape.mark_ns = lab->tape.now_ns;
+		lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .reply = true });
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+}
+
+/* Whatever it meets, it takes leave in good order (logicalrep_worker_onexit). */
+static void an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	stream_and_leave(lab,
+			 "START_REPLICATION SLOT \"sub\" LOGICAL 0/10000000 (proto_version '3', "
+			 "publication_names '\"p\"')",
+			 LSN);
+	assert_int_equal(lab->told[0]->exit_reason, WS_END_CLIENT_TERMINATED);
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP,
+		       "it is the client that ends them: its own log says why; the last is the 2nd "
+		       "restart at 0/10000000");
+}
+
+static void a_consumer_that_comes_now_and_then_is_no_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	stream_and_leave(lab, "START_REPLICATION SLOT \"sub\" LOGICAL 0/0", LSN);
+	assert_int_equal(lab->told[0]->exit_reason, WS_END_CLIENT_TERMINATED);
+	assert_verdict(lab, GROUP, "none");
+}
+
 static void a_segment_that_is_gone_is_named(void **state)
 {
 	play_end(*state, 1, "58P01", "XLogSendPhysical",
@@ -410,6 +456,8 @@ int main(void)
 		LAB(one_timeout_is_no_loop),
 		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
+		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
+		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
 		LAB(a_segment_that_is_gone_is_named),
 		LAB(a_history_file_that_is_missing_is_no_wal_removed),
 		LAB(a_session_told_to_give_its_slot_up_is_told),
