@@ -827,6 +827,7 @@ enum ws_cluster_valid {
 	WS_CLUSTER_NAMES = 1 << 2, /* sync_names */
 	WS_CLUSTER_FLUSH = 1 << 3,
 	WS_CLUSTER_STANDBY_SLOT = 1 << 4, /* standby_slot and what follows it */
+	WS_CLUSTER_SYNC_APPLY = 1 << 5,	  /* sync_apply: recordings of before have none */
 };
 
 /* What a standby's walreceiver does, by /proc. */
@@ -868,7 +869,7 @@ struct ws_rec_cluster {
 	__u32 sync_walsenders; /* walsenders that match synchronous_standby_names */
 	__u32 valid;	       /* enum ws_cluster_valid */
 	__u32 walreceiver;     /* enum ws_walreceiver, of a server in archive recovery */
-	__u32 reserved;
+	__u32 sync_apply;      /* of sync_waiters those that wait for replay (remote_apply) */
 	char sync_names[WS_SYNC_NAMES_LEN]; /* synchronous_standby_names, cut if longer */
 	/* Of the slots in synchronized_standby_slots (17 and later) the one that is furthest
 	 * behind. Recordings of before have no such fields. */

@@ -178,14 +178,10 @@ static void add_timeline(const struct ws_case *c, struct ws_finding *f)
 	       ws_duration_format(c->to_ns - promoted, ago));
 }
 
-static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
-			   void *arg)
+void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const *s_at,
+			  struct ws_explained *e)
 {
-	struct ws_explained e = { .scope = WS_SCOPE_SESSION,
-				  .session = s,
-				  .sessions = &s,
-				  .session_count = 1,
-				  .postmaster_pid = s->postmaster_pid };
+	const struct ws_session *s = *s_at;
 	struct ws_case c = { .s = s,
 			     .t = track_of(d, s),
 			     .server = server_of(d, s->postmaster_pid) };
@@ -194,13 +190,26 @@ static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, w
 
 	if (!c.t)
 		c.t = &nothing;
-	e.from_ns = s->begin_ns > d->from_ns ? s->begin_ns : d->from_ns;
-	e.to_ns = end_of(d, s);
-	set_times(d, &e, &c);
-	judge(&c, &e);
-	add_memory(&c, &e.finding);
-	add_holder(&c, &e.finding);
-	add_timeline(&c, &e.finding);
+	*e = (struct ws_explained){ .scope = WS_SCOPE_SESSION,
+				    .session = s,
+				    .sessions = s_at,
+				    .session_count = 1,
+				    .postmaster_pid = s->postmaster_pid };
+	e->from_ns = s->begin_ns > d->from_ns ? s->begin_ns : d->from_ns;
+	e->to_ns = end_of(d, s);
+	set_times(d, e, &c);
+	judge(&c, e);
+	add_memory(&c, &e->finding);
+	add_holder(&c, &e->finding);
+	add_timeline(&c, &e->finding);
+}
+
+static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
+			   void *arg)
+{
+	struct ws_explained e;
+
+	ws_diagnosis_look_at(d, &s, &e);
 	return fn(arg, &e);
 }
 
@@ -237,6 +246,7 @@ static void members_add(struct members *m, struct ws_diagnosis *d, const struct 
 static int explain_members(struct ws_diagnosis *d, const struct members *m, struct ws_explained *e,
 			   const struct ws_server_track *server, ws_explain_fn fn, void *arg)
 {
+	bool judged;
 	struct ws_case c = { .members = m->tracks, .member_count = m->count, .server = server };
 
 	e->sessions = m->sessions;
@@ -244,7 +254,10 @@ static int explain_members(struct ws_diagnosis *d, const struct members *m, stru
 	e->from_ns = d->from_ns ? d->from_ns : d->first_ns;
 	e->to_ns = d->to_ns < d->last_ns ? d->to_ns : d->last_ns;
 	set_times(d, e, &c);
-	return judge(&c, e) ? fn(arg, e) : 0;
+	judged = judge(&c, e);
+	if (server)
+		judged = ws_sync_kept_waiting(d, &c, judged, e);
+	return judged ? fn(arg, e) : 0;
 }
 
 /* What a group has in common: the slot if there is one, else application and client; and the

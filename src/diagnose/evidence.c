@@ -79,6 +79,11 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+bool ws_track_streams(const struct ws_track *t)
+{
+	return !t->ended_ns && (t->streams || t->standing->sent_lsn);
+}
+
 uint64_t ws_track_usual_interval(const struct ws_track *t)
 {
 	size_t n = t->interval_count < WS_INTERVALS ? t->interval_count : WS_INTERVALS;

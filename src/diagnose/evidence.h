@@ -3,6 +3,8 @@
  * evidence.h: what the files of diagnose/ share; nobody else includes it.
  *
  *   track.c       takes records in: a track per session, one per server
+ *   sync.c        reads synchronous_standby_names
+ *   waiting.c     whom synchronous commits wait for
  *   evidence.c    figures out of a track
  *   thresholds.c  the table of thresholds
  *   rules.c       the table of rules
@@ -132,11 +134,12 @@ struct ws_track {
 struct ws_server_track {
 	uint32_t pid;
 	bool has_cluster;
-	struct ws_rec_cluster cluster;	       /* the last */
-	uint64_t asked_ns;		       /* to shut down */
-	uint64_t promoted_ns;		       /* seen to be out of recovery; 0: not seen */
-	uint64_t missing_ns, missing_since_ns; /* waiters without a walsender: in all, and now */
-	uint64_t most_waiters;
+	struct ws_rec_cluster cluster; /* the last */
+	uint64_t asked_ns;	       /* to shut down, smart or fast; 0: it was not */
+	uint64_t asked_fast_ns;
+	uint64_t promoted_ns;	   /* seen to be out of recovery; 0: not seen */
+	uint64_t waiting_since_ns; /* commits wait for standbys; 0: none does */
+	uint64_t missing_since_ns; /* and fewer are connected than they need */
 	char names[WS_SYNC_NAMES_LEN];
 };
 
@@ -147,6 +150,15 @@ struct ws_server_track {
  * fetch_remote_table_info, 15 and later). 0: none.
  */
 uint64_t ws_publications_named(const char *text, size_t len);
+
+/* sync.c */
+struct ws_sync {
+	bool any;	 /* any of them will do: a quorum. Else those in front count */
+	uint32_t needed; /* how many have to confirm */
+};
+void ws_sync_read(const char *names, struct ws_sync *sync);
+/* The place of this application among the names, from 1 on; 0: it is none of them. */
+uint32_t ws_sync_place(const char *names, const char *application);
 
 /* track.c */
 struct ws_diagnosis {
@@ -177,6 +189,15 @@ struct ws_case {
 	const struct ws_server_track *server; /* its, or the cluster's; NULL: not known */
 };
 
+/* diagnose.c: judges one session, *session, which stays where it is. */
+void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const *session,
+			  struct ws_explained *e);
+/* waiting.c: commits of a server wait for a connected standby that does not confirm them: says for
+ * whom and why, unless something else was said of the server, to which it is added. Returns whether
+ * anything was said. */
+bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool judged,
+			  struct ws_explained *e);
+
 /* evidence.c */
 double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what is not lost */
 /* It takes half of the time, or has lasted for some seconds when the window ends. */
@@ -190,6 +211,7 @@ uint64_t ws_case_span(const struct ws_case *c, enum ws_watched which); /* observ
 bool ws_case_moves(const struct ws_case *c, enum ws_watched which, uint64_t within_ns);
 /* How long it has stood still when the window ends. */
 uint64_t ws_case_still(const struct ws_case *c, enum ws_watched which);
+bool ws_track_streams(const struct ws_track *t);	    /* still, where the window ends */
 uint64_t ws_track_usual_interval(const struct ws_track *t); /* median; 0: not known */
 /* How far the first position is ahead of the second now: false if that is not known. */
 bool ws_case_behind(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
@@ -298,6 +320,7 @@ struct ws_rule {
 	const char *advice;
 };
 const struct ws_rule *ws_rules(size_t *count);
+const char *ws_verdict_advice(enum ws_verdict verdict);
 
 /* rules_*.c */
 #define WS_RULE(name) bool ws_rule_##name(const struct ws_case *c, struct ws_finding *f)

@@ -278,27 +278,64 @@ WS_RULE(slot_invalidated)
 	return false;
 }
 
+/* It matches synchronous_standby_names, and never confirms a flush: it counts for nobody
+ * (SyncRepGetCandidateStandbys, syncrep.c). */
+static const struct ws_track *never_flushes(const struct ws_case *c)
+{
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_track *m = c->members[i];
+
+		if (ws_track_streams(m) && m->watch[WS_FLUSH].known && !m->watch[WS_FLUSH].last &&
+		    ws_sync_place(c->server->names, m->s->application))
+			return m;
+	}
+	return NULL;
+}
+
+static uint64_t lasts(const struct ws_case *c, uint64_t since_ns)
+{
+	since_ns = since_ns > c->from_ns ? since_ns : c->from_ns;
+	return c->to_ns > since_ns ? c->to_ns - since_ns : 0;
+}
+
 WS_RULE(sync_standby_missing)
 {
 	const struct ws_server_track *server = c->server;
-	uint64_t now, still;
+	const struct ws_rec_cluster *r = &server->cluster;
+	const struct ws_track *idle = never_flushes(c);
+	uint32_t matching = r->sync_walsenders - (idle && r->sync_walsenders);
+	uint64_t since = server->missing_since_ns, still;
+	struct ws_sync sync;
 	char text[WS_DURATION_TEXT];
 
-	if (!server->has_cluster || !server->missing_since_ns)
-		return false;
-	now = server->missing_since_ns > c->from_ns ? server->missing_since_ns : c->from_ns;
-	still = c->to_ns > now ? c->to_ns - now : 0;
-	if (still < ws_limit_ns(WS_LIMIT_SYNC))
+	ws_sync_read(server->names, &sync);
+	if (!since && matching < sync.needed)
+		since = server->waiting_since_ns;
+	still = lasts(c, since);
+	if (!since || still < ws_limit_ns(WS_LIMIT_SYNC))
 		return false;
 	f->confidence = 0.95;
-	ws_fact(f, "commits_waiting", server->cluster.sync_waiters, "backends");
+	ws_fact(f, "commits_waiting", r->sync_waiters, "backends");
 	ws_fact(f, "for", still, "ns");
-	ws_fact(f, "matching_walsenders", server->cluster.sync_walsenders, "");
+	ws_fact(f, "matching_walsenders", r->sync_walsenders, "walsenders");
 	ws_fact_text(f, "synchronous_standby_names", server->names);
-	ws_say(f,
-	       "%u commits wait for a synchronous standby, and for %s no connected one matches "
-	       "synchronous_standby_names.",
-	       server->cluster.sync_waiters, ws_duration_format(still, text));
+	ws_fact(f, "needed", sync.needed, "standbys");
+	ws_say(f, "%u commits wait for a synchronous standby, and for %s ", r->sync_waiters,
+	       ws_duration_format(still, text));
+	if (!r->sync_walsenders)
+		ws_say(f, "no connected one matches synchronous_standby_names.");
+	else
+		ws_say(f,
+		       "%u of the %u that have to confirm by synchronous_standby_names could: "
+		       "no other one that matches is connected.",
+		       matching, sync.needed);
+	if (idle) {
+		ws_fact(f, "never_confirms_a_flush", idle->s->pid, "");
+		ws_say(f,
+		       " Walsender %u (%s) matches and confirms no flush, which never counts "
+		       "(pg_receivewal needs --synchronous for that).",
+		       idle->s->pid, idle->s->application);
+	}
 	return true;
 }
 

@@ -390,20 +390,27 @@ static struct ws_server_track *server_of(struct ws_diagnosis *d, uint32_t pid, b
 	return server;
 }
 
-static bool sync_missing(const struct ws_rec_cluster *r)
+/* Since when it is so, as long as it is. */
+static void keep_since(uint64_t *since_ns, bool is, uint64_t now)
 {
-	return (r->valid & WS_CLUSTER_SYNC) && r->sync_waiters && !r->sync_walsenders;
+	if (!is)
+		*since_ns = 0;
+	else if (!*since_ns)
+		*since_ns = now;
 }
 
-/* Time up to now in which commits waited and nobody could confirm them. */
-static void count_missing(const struct ws_diagnosis *d, struct ws_server_track *server,
-			  uint64_t now)
+static void feed_sync(struct ws_server_track *server, const struct ws_rec_cluster *r)
 {
-	uint64_t from = server->cluster.h.time_ns;
+	bool waits = (r->valid & WS_CLUSTER_SYNC) && r->sync_waiters;
+	struct ws_sync sync;
 
-	from = from > d->from_ns ? from : d->from_ns;
-	if (server->has_cluster && sync_missing(&server->cluster) && now > from)
-		server->missing_ns += now - from;
+	if (r->valid & WS_CLUSTER_NAMES)
+		snprintf(server->names, sizeof(server->names), "%.*s", WS_SYNC_NAMES_LEN,
+			 r->sync_names);
+	ws_sync_read(server->names, &sync);
+	keep_since(&server->waiting_since_ns, waits, r->h.time_ns);
+	keep_since(&server->missing_since_ns, waits && r->sync_walsenders < sync.needed,
+		   r->h.time_ns);
 }
 
 static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
@@ -416,23 +423,14 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 	server = server_of(d, rec->pid, true);
 	if (!server)
 		return -1;
-	count_missing(d, server, rec->time_ns);
-	if (!sync_missing(r))
-		server->missing_since_ns = 0;
-	else if (!server->missing_since_ns)
-		server->missing_since_ns = rec->time_ns;
+	feed_sync(server, r);
 	if (server->has_cluster && server->cluster.db_state == WS_DB_IN_ARCHIVE_RECOVERY &&
 	    r->db_state == WS_DB_IN_PRODUCTION)
 		server->promoted_ns = rec->time_ns;
-	if (sync_missing(r) && rec->time_ns >= d->from_ns && r->sync_waiters > server->most_waiters)
-		server->most_waiters = r->sync_waiters;
 	server->has_cluster = true;
 	memset(&server->cluster, 0, sizeof(server->cluster));
 	memcpy(&server->cluster, r, rec->size < sizeof(*r) ? rec->size : sizeof(*r));
 	make_printable(server->cluster.standby_slot, sizeof(server->cluster.standby_slot));
-	if (r->valid & WS_CLUSTER_NAMES)
-		snprintf(server->names, sizeof(server->names), "%.*s", WS_SYNC_NAMES_LEN,
-			 r->sync_names);
 	return 0;
 }
 

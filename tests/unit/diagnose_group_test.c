@@ -242,13 +242,9 @@ static void a_session_told_to_give_its_slot_up_is_told(void **state)
 
 /* -- servers */
 
-static void send_cluster(struct lab *lab, uint32_t waiters, uint32_t walsenders, uint32_t state)
+static void feed_cluster(struct lab *lab, const struct ws_rec_cluster *cluster)
 {
-	struct ws_rec_cluster r = { .sync_waiters = waiters,
-				    .sync_walsenders = walsenders,
-				    .db_state = state,
-				    .valid = WS_CLUSTER_SYNC | WS_CLUSTER_NAMES | WS_CLUSTER_STATE,
-				    .sync_names = "nobody" };
+	struct ws_rec_cluster r = *cluster;
 
 	r.h = (struct ws_rec){ .size = sizeof(r),
 			       .kind = WS_KIND_CLUSTER,
@@ -256,6 +252,30 @@ static void send_cluster(struct lab *lab, uint32_t waiters, uint32_t walsenders,
 			       .time_ns = lab->tape.now_ns,
 			       .server = 1 };
 	lab_feed(lab, &r.h);
+}
+
+#define SYNC_VALID (WS_CLUSTER_SYNC | WS_CLUSTER_NAMES | WS_CLUSTER_STATE | WS_CLUSTER_SYNC_APPLY)
+
+static void send_cluster(struct lab *lab, uint32_t waiters, uint32_t walsenders, uint32_t state)
+{
+	feed_cluster(lab, &(struct ws_rec_cluster){ .sync_waiters = waiters,
+						    .sync_walsenders = walsenders,
+						    .db_state = state,
+						    .valid = SYNC_VALID,
+						    .sync_names = "nobody" });
+}
+
+/* Three commits wait for those of `names` that are connected. */
+static void send_waiting(struct lab *lab, const char *names, uint32_t walsenders, uint32_t apply)
+{
+	struct ws_rec_cluster r = { .sync_waiters = 3,
+				    .sync_apply = apply,
+				    .sync_walsenders = walsenders,
+				    .db_state = WS_DB_IN_PRODUCTION,
+				    .valid = SYNC_VALID };
+
+	strcpy(r.sync_names, names);
+	feed_cluster(lab, &r);
 }
 
 static void commits_that_nobody_can_confirm_miss_their_standby(void **state)
@@ -306,6 +326,166 @@ static void a_shutdown_waits_in_front_of_its_checkpoint(void **state)
 static void a_shutdown_waits_behind_its_checkpoint(void **state)
 {
 	play_shutdown(*state, WS_DB_SHUTDOWNED, "after the shutdown checkpoint");
+}
+
+/* -- synchronous commits */
+
+static void fewer_connected_than_a_quorum_needs_is_one_missing(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_waiting(lab, "ANY 2 (standby1, standby2)", 1, 0);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, CLUSTER, "sync_standby_missing");
+	assert_said_of(lab, CLUSTER, "1 of the 2 that have to confirm");
+}
+
+static void one_that_matches_and_never_flushes_is_as_good_as_missing(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_waiting(lab, "\"standby1\"", 1, 0);
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_WAL,
+				      .reply = true,
+				      .no_flush = true,
+				      .no_apply = true });
+	assert_verdict(lab, CLUSTER, "sync_standby_missing");
+	assert_said_of(lab, CLUSTER, "Walsender 4711 (standby1) matches and confirms no flush");
+}
+
+static const struct ws_rec_socket taken = { .window_bytes = 65536, .mss_bytes = 1448 };
+
+static void fall_silent(struct lab *lab)
+{
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){
+			      .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &taken });
+	lab_play(lab, &(struct step){
+			      .seconds = 8, .wait = WS_WAIT_WAL, .ping = true, .socket = &taken });
+}
+
+static void commits_that_wait_for_a_silent_standby_say_for_whom_and_why(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "FIRST 1 (other, Standby1)", 1, 0);
+	fall_silent(lab);
+	assert_verdict(lab, CLUSTER, "receiver_silent");
+	assert_said_of(lab, CLUSTER,
+		       "commits have waited, 3 now, for synchronous standby standby1 "
+		       "(walsender 4711). The client has not replied");
+}
+
+/* Nobody pings it: for a wal_sender_timeout of an hour that takes half of one. */
+static void one_that_was_sent_the_commits_and_does_not_reply_keeps_them_waiting(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "standby1", 1, 0);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = 1000 });
+	lab_play(lab, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_verdict(lab, CLUSTER, "receiver_silent");
+	assert_said_of(lab, CLUSTER,
+		       "It was sent WAL up to 0/100003E8, has flushed it up to 0/10000000, and has "
+		       "not replied for");
+}
+
+static void one_that_replies_and_does_not_flush_keeps_commits_waiting(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "standby1", 1, 0);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = 1000 });
+	lab_play(lab,
+		 &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL, .reply = true, .flush = LSN });
+	assert_verdict(lab, CLUSTER, "consumer_not_confirming");
+}
+
+/* Under load some commit always waits. */
+static void commits_that_are_confirmed_one_after_the_other_are_kept_by_nobody(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "standby1", 1, 0);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .reply = true });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void commits_do_not_wait_for_a_silent_one_that_is_not_synchronous(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "other", 1, 0);
+	fall_silent(lab);
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+/* Two of one name: any one of them is enough. */
+static void a_quorum_that_others_make_does_not_wait_for_a_silent_one(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "ANY 1 (standby1)", 2, 0);
+	fall_silent(lab);
+	lab->tape = ws_tape_new(lab->tape.sink, 4712, 8 * SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void pause_replay(struct lab *lab)
+{
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 15,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .reply = true,
+				      .apply = LSN });
+}
+
+static void commits_that_wait_for_replay_wait_for_paused_replay(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "*", 1, 3);
+	pause_replay(lab);
+	assert_verdict(lab, CLUSTER, "standby_apply_paused");
+}
+
+static void commits_that_wait_for_flush_do_not_wait_for_paused_replay(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "*", 1, 0);
+	pause_replay(lab);
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void when_the_server_is_gone_nobody_waits(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_cluster(lab, 3, 0, WS_DB_IN_PRODUCTION);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_exit(&lab->tape, 2, 0);
+	feed_cluster(lab, &(struct ws_rec_cluster){ 0 });
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, CLUSTER, "none");
 }
 
 /* -- the end of the window: what came behind it was not known there */
@@ -463,8 +643,19 @@ int main(void)
 		LAB(a_session_told_to_give_its_slot_up_is_told),
 		LAB(commits_that_nobody_can_confirm_miss_their_standby),
 		LAB(commits_that_wait_for_a_connected_standby_miss_none),
-		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
 		LAB(a_shutdown_waits_behind_its_checkpoint),
+		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
+		LAB(fewer_connected_than_a_quorum_needs_is_one_missing),
+		LAB(one_that_matches_and_never_flushes_is_as_good_as_missing),
+		LAB(commits_that_wait_for_a_silent_standby_say_for_whom_and_why),
+		LAB(one_that_was_sent_the_commits_and_does_not_reply_keeps_them_waiting),
+		LAB(one_that_replies_and_does_not_flush_keeps_commits_waiting),
+		LAB(commits_that_are_confirmed_one_after_the_other_are_kept_by_nobody),
+		LAB(commits_do_not_wait_for_a_silent_one_that_is_not_synchronous),
+		LAB(a_quorum_that_others_make_does_not_wait_for_a_silent_one),
+		LAB(commits_that_wait_for_replay_wait_for_paused_replay),
+		LAB(commits_that_wait_for_flush_do_not_wait_for_paused_replay),
+		LAB(when_the_server_is_gone_nobody_waits),
 		LAB(a_timeout_behind_the_window_makes_no_loop),
 		LAB(restarts_behind_the_window_are_not_counted),
 		LAB(one_that_goes_on_at_the_end_of_the_window_tells_that_a_loop_is_over),
