@@ -339,65 +339,145 @@ WS_RULE(sync_standby_missing)
 	return true;
 }
 
-/* Its WAL is all sent and confirmed, so it is not what the shutdown waits for. */
-static bool holds_up(const struct ws_track *t)
+/* -- shutdowns */
+
+static bool is_stopping(const struct ws_track *t)
 {
-	return !t->ended_ns && (t->streams || t->standing->sent_lsn);
+	return t->standing->walsnd_state == WS_WALSND_STOPPING;
 }
 
-static const char *shutdown_phase(const struct ws_case *c, bool all_stopping, bool *sure)
+enum hearing { HEARING_UNKNOWN = 0, HEARS, DEAF };
+
+/* Does it hear in this state that it is to stop? A physical one stops with its next turn
+ * (XLogSendPhysical); a logical one stays as it is until all is confirmed (XLogSendLogical,
+ * WalSndDone), so that nothing tells whether it has heard. */
+static enum hearing hearing(const struct ws_track *t)
+{
+	switch (t->standing->state) {
+	case WS_STATE_SEND_BLOCKED:
+	case WS_STATE_RECV_BLOCKED:
+	case WS_STATE_WAIT_STANDBY:
+	case WS_STATE_STOPPED:
+		return DEAF;
+	case WS_STATE_WAIT_WAL:
+	case WS_STATE_READ_WAL:
+	case WS_STATE_SEND:
+	case WS_STATE_REPLY:
+	case WS_STATE_IDLE:
+	case WS_STATE_WAIT_COPYDONE:
+	case WS_STATE_STOPPING:
+		return t->s->kind == WS_SESSION_KIND_PHYSICAL ? HEARS : HEARING_UNKNOWN;
+	default:
+		return HEARING_UNKNOWN;
+	}
+}
+
+/*
+ * A shutdown first lets all clients but walsenders go, a smart one as long as they like; tells
+ * walsenders to stop, and waits until they have; makes its checkpoint; and waits until they have
+ * sent and been confirmed all of it, and end (PostmasterStateMachine, postmaster.c; ShutdownXLOG,
+ * xlog.c).
+ */
+struct shutdown {
+	uint64_t since_ns;
+	bool known;	 /* which phase it is in, by pg_control */
+	bool after;	 /* the checkpoint */
+	bool told;	 /* walsenders were told to stop, as far as can be seen */
+	size_t stopping; /* of those that stream */
+};
+
+static void look_at_shutdown(const struct ws_case *c, struct shutdown *down)
 {
 	const struct ws_rec_cluster *r = &c->server->cluster;
+	size_t streaming = 0;
 
-	*sure = c->server->has_cluster && (r->valid & WS_CLUSTER_STATE);
-	if (*sure)
-		return r->db_state == WS_DB_SHUTDOWNED ||
-				       r->db_state == WS_DB_SHUTDOWNED_IN_RECOVERY
-			       ? "after the shutdown checkpoint"
-			       : "before the shutdown checkpoint";
-	return all_stopping ? "after the shutdown checkpoint" : "before the shutdown checkpoint";
+	*down = (struct shutdown){ .since_ns = c->server->asked_fast_ns };
+	if (!down->since_ns)
+		down->since_ns = c->server->asked_ns;
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_track *m = c->members[i];
+
+		streaming += ws_track_streams(m);
+		if (!ws_track_streams(m) || !is_stopping(m))
+			continue;
+		down->stopping++;
+		if (!down->since_ns || m->standing->state_since_ns < down->since_ns)
+			down->since_ns = m->standing->state_since_ns;
+	}
+	down->known = c->server->has_cluster && (r->valid & WS_CLUSTER_STATE);
+	down->after = down->known ? r->db_state == WS_DB_SHUTDOWNED ||
+					    r->db_state == WS_DB_SHUTDOWNED_IN_RECOVERY
+				  : streaming && down->stopping == streaming;
+	down->told = c->server->asked_fast_ns || down->stopping || down->after;
+}
+
+/* Up to where it is confirmed: by flush, or by write where the client never flushes (WalSndDone).
+ */
+static uint64_t confirmed(const struct ws_track *t)
+{
+	return t->standing->flush_lsn ? t->standing->flush_lsn : t->standing->write_lsn;
+}
+
+static bool holds_up(const struct shutdown *down, const struct ws_track *t)
+{
+	if (!ws_track_streams(t))
+		return false;
+	/* Which phase it is in is a guess: one that has nothing to wait for is not blamed. */
+	if (down->after)
+		return down->known || confirmed(t) < t->standing->sent_lsn;
+	return !is_stopping(t) && (down->told ? hearing(t) != HEARS : hearing(t) == DEAF);
+}
+
+static void say_confirmed(const struct ws_track *t, struct ws_finding *f)
+{
+	char lsn[WS_LSN_TEXT];
+
+	ws_fact_lsn(f, "to_be_confirmed", t->standing->sent_lsn);
+	ws_fact_lsn(f, "confirmed", confirmed(t));
+	ws_say(f, ": it has sent up to %s, and ", ws_lsn_format(t->standing->sent_lsn, lsn));
+	if (confirmed(t))
+		ws_say(f, "the client has confirmed %s.", ws_lsn_format(confirmed(t), lsn));
+	else
+		ws_say(f, "the client has confirmed nothing since it is watched.");
 }
 
 WS_RULE(shutdown_waits_for_standby)
 {
 	const struct ws_track *t = NULL;
-	uint64_t since = c->server->asked_ns;
-	bool stopping = since != 0, all = true, sure;
-	char lsn[WS_LSN_TEXT], confirmed[WS_LSN_TEXT], id[WS_SESSION_ID_TEXT];
-	const struct ws_standing *now;
+	char id[WS_SESSION_ID_TEXT];
+	struct shutdown down;
 	const char *phase;
+	size_t others = 0;
 
-	for (size_t i = 0; i < c->member_count; i++) {
-		const struct ws_track *m = c->members[i];
-		bool is = m->standing->walsnd_state == WS_WALSND_STOPPING;
-
-		if (!holds_up(m))
-			continue;
-		stopping |= is;
-		if (is && (!since || m->standing->state_since_ns < since))
-			since = m->standing->state_since_ns;
-		/* Before the checkpoint one that does not stop is waited for, after it any. */
-		if (!t || (all && !is))
-			t = m;
-		all &= is;
-	}
-	if (!t || !stopping || c->to_ns < since + ws_limit_ns(WS_LIMIT_SHUTDOWN))
+	look_at_shutdown(c, &down);
+	if (!down.since_ns || c->to_ns < down.since_ns + ws_limit_ns(WS_LIMIT_SHUTDOWN))
 		return false;
-	now = t->standing;
-	phase = shutdown_phase(c, all, &sure);
-	f->confidence = sure ? 0.95 : 0.75;
+	for (size_t i = 0; i < c->member_count; i++) {
+		if (!holds_up(&down, c->members[i]))
+			continue;
+		others += t != NULL;
+		t = t ? t : c->members[i];
+	}
+	if (!t)
+		return false;
+	phase = down.after ? "after the shutdown checkpoint" : "before the shutdown checkpoint";
+	f->confidence = !down.told ? 0.5 : down.known ? 0.95 : 0.75;
 	ws_fact_text(f, "phase", phase);
 	ws_fact_text(f, "session", ws_session_id(t->s, id));
 	ws_fact(f, "pid", t->s->pid, "");
-	ws_fact_lsn(f, "to_be_confirmed", now->sent_lsn);
-	ws_fact_lsn(f, "confirmed", now->flush_lsn);
-	ws_fact(f, "since", c->to_ns - since, "ns");
-	ws_fact_text(f, "state", ws_state_name(now->state));
-	ws_say(f,
-	       "The shutdown waits, %s, for walsender %u: it has sent up to %s, and the client "
-	       "has confirmed %s.",
-	       phase, t->s->pid, ws_lsn_format(now->sent_lsn, lsn),
-	       now->flush_lsn ? ws_lsn_format(now->flush_lsn, confirmed) : "nothing");
+	ws_fact_text(f, "application_name", t->s->application);
+	ws_say(f, "The shutdown waits, %s, for walsender %u", phase, t->s->pid);
+	if (t->s->application[0])
+		ws_say(f, " (%s)", t->s->application);
+	if (others)
+		ws_say(f, " and %zu other%s", others, others == 1 ? "" : "s");
+	say_confirmed(t, f);
+	ws_fact(f, "since", c->to_ns - down.since_ns, "ns");
+	ws_fact_text(f, "state", ws_state_name(t->standing->state));
+	ws_fact(f, "waited_for", others + 1, "sessions");
+	if (!down.told)
+		ws_say(f, " It is a smart one: other clients, if there are any, are waited for "
+			  "first.");
 	return true;
 }
 

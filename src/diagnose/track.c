@@ -448,6 +448,8 @@ static int feed_signal(struct ws_diagnosis *d, const struct ws_rec *rec)
 	server = t ? NULL : server_of(d, r->target_pid, false);
 	if (server && !server->asked_ns && (r->signal == SIGTERM || r->signal == SIGINT))
 		server->asked_ns = rec->time_ns;
+	if (server && !server->asked_fast_ns && r->signal == SIGINT)
+		server->asked_fast_ns = rec->time_ns;
 	return 0;
 }
 

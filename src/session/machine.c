@@ -487,6 +487,7 @@ void ws_machine_stand(struct ws_machine *m)
 					    .state_since_ns = s->state_since_ns,
 					    .walsnd_state = s->walsnd_state,
 					    .sent_lsn = s->sent_lsn,
+					    .write_lsn = s->write_lsn,
 					    .flush_lsn = s->flush_lsn };
 	s->standing.has_backup = ws_session_backup(s, &s->standing.backup);
 }

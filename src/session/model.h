@@ -224,7 +224,7 @@ struct ws_standing {
 	enum ws_state state;
 	uint64_t state_since_ns;
 	enum ws_walsnd_state walsnd_state;
-	uint64_t sent_lsn, flush_lsn;
+	uint64_t sent_lsn, write_lsn, flush_lsn;
 	bool has_backup;
 	struct ws_backup backup;
 };

@@ -135,6 +135,20 @@ class Cluster(LabTest):
         self.standby.stop()
         self.check_shutdown(seen, pid, "after")
 
+    def test_a_smart_shutdown_that_a_client_holds_up_waits_for_no_standby(self):
+        client = lab.synchronous_receivewal(self.server, "l_smart")
+        try:
+            with lab.OpenTransaction(self.server, "1"), scene(self.server) as seen:
+                pid = seen.pid("l_smart")
+                self.server.process.signal(signal.SIGTERM)
+                seen.hold(6, pid)
+                self.assertTrue(self.server.process.running)
+                seen.record.end()
+            self.assertEqual(self.server.process.wait(30), 0)
+        finally:
+            client.stop()
+        self.assert_healthy(seen, pid)
+
     def test_what_a_shutdown_waited_for_is_told_of_a_recording_that_has_its_end_too(self):
         client = lab.synchronous_receivewal(self.server, "l_late")
         try:

@@ -310,22 +310,84 @@ static void begin_shutdown(struct lab *lab, uint32_t db_state)
 	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
 }
 
-static void play_shutdown(struct lab *lab, uint32_t db_state, const char *phase)
-{
-	begin_shutdown(lab, db_state);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
-	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
-	assert_string_equal(lab_find(lab, CLUSTER)->finding.facts[0].text, phase);
-}
-
-static void a_shutdown_waits_in_front_of_its_checkpoint(void **state)
-{
-	play_shutdown(*state, WS_DB_IN_PRODUCTION, "before the shutdown checkpoint");
-}
-
 static void a_shutdown_waits_behind_its_checkpoint(void **state)
 {
-	play_shutdown(*state, WS_DB_SHUTDOWNED, "after the shutdown checkpoint");
+	struct lab *lab = *state;
+
+	begin_shutdown(lab, WS_DB_SHUTDOWNED);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER,
+		       "after the shutdown checkpoint, for walsender 4711 (standby1)");
+}
+
+static void ask_to_shut_down(struct lab *lab, int signal)
+{
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	send_cluster(lab, 0, 0, WS_DB_IN_PRODUCTION);
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, (uint32_t)signal, WS_ROLE_OTHER, 5);
+}
+
+/* With its socket full it does not hear that it is to stop. */
+static void a_shutdown_waits_in_front_of_its_checkpoint(void **state)
+{
+	struct lab *lab = *state;
+
+	ask_to_shut_down(lab, SIGINT);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER, "before the shutdown checkpoint, for walsender 4711");
+}
+
+static void a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender(void **state)
+{
+	struct lab *lab = *state;
+
+	begin_shutdown(lab, WS_DB_SHUTDOWNING);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void a_smart_shutdown_that_other_clients_hold_up_waits_for_no_walsender(void **state)
+{
+	struct lab *lab = *state;
+
+	ask_to_shut_down(lab, SIGTERM);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void of_a_smart_shutdown_nobody_knows_whether_a_full_socket_is_all_it_waits_for(void **state)
+{
+	struct lab *lab = *state;
+
+	ask_to_shut_down(lab, SIGTERM);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER, "other clients, if there are any, are waited for first");
+	assert_true(lab_find(lab, CLUSTER)->finding.confidence <= 0.5);
+}
+
+static void of_a_client_that_never_flushes_what_it_wrote_is_what_it_confirmed(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5,
+				      .wait = WS_WAIT_WAL,
+				      .reply = true,
+				      .no_flush = true,
+				      .no_apply = true });
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
+	send_cluster(lab, 0, 0, WS_DB_SHUTDOWNED);
+	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .bytes = MB });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER, "the client has confirmed 0/10000000.");
 }
 
 /* -- synchronous commits */
@@ -645,6 +707,10 @@ int main(void)
 		LAB(commits_that_wait_for_a_connected_standby_miss_none),
 		LAB(a_shutdown_waits_behind_its_checkpoint),
 		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
+		LAB(a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender),
+		LAB(a_smart_shutdown_that_other_clients_hold_up_waits_for_no_walsender),
+		LAB(of_a_smart_shutdown_nobody_knows_whether_a_full_socket_is_all_it_waits_for),
+		LAB(of_a_client_that_never_flushes_what_it_wrote_is_what_it_confirmed),
 		LAB(fewer_connected_than_a_quorum_needs_is_one_missing),
 		LAB(one_that_matches_and_never_flushes_is_as_good_as_missing),
 		LAB(commits_that_wait_for_a_silent_standby_say_for_whom_and_why),
