@@ -44,6 +44,17 @@ WS_RULE(sender_stopped)
 	return true;
 }
 
+/* All that the server has is sent, by its own account. */
+static bool nothing_came(const struct ws_case *c)
+{
+	const struct ws_server_track *server = c->server;
+	uint64_t end = ws_case_watch(c, WS_TARGET)->last;
+
+	if (!end && server && (server->cluster.valid & WS_CLUSTER_FLUSH))
+		end = server->cluster.flush_lsn;
+	return c->t->standing->state == WS_STATE_WAIT_WAL && end && end <= c->t->standing->sent_lsn;
+}
+
 /*
  * Something held it up for most of the time, and no rule knows why: the recording is older or of a
  * lower level. That is no health.
@@ -54,9 +65,10 @@ WS_RULE(unexplained)
 		WS_STATE_SEND_BLOCKED, WS_STATE_WAIT_LOCK, WS_STATE_STOPPED,
 		WS_STATE_STOPPING,     WS_STATE_UNKNOWN,
 	};
-	/* One that only made a slot is logical, too. */
-	bool untold =
-		ws_case_streams(c) && (c->t->streams || c->s->was_running) && !c->s->has_wal_bytes;
+	/* One that only made a slot is logical, too; and of one that was found waiting there is
+	 * nothing to tell while nothing comes. */
+	bool untold = ws_case_streams(c) && (c->t->streams || c->s->was_running) &&
+		      !c->s->has_wal_bytes && !nothing_came(c);
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(states); i++) {
 		if (!ws_case_dominates(c, states[i]))
