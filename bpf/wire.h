@@ -309,10 +309,11 @@ struct ws_rec_stream {
  * stage current, so that the sums of a record add up to time_ns - begin_ns.
  */
 enum ws_stage {
-	WS_STAGE_OTHER = 0,  /* inside a command, but in none of the stages below */
-	WS_STAGE_WAIT = 1,   /* in WalSndWait: for what, the record before says (`wait`) */
-	WS_STAGE_REPLY = 2,  /* ProcessRepliesIfAny */
-	WS_STAGE_SEND = 3,   /* building, copying and pushing bytes; below level 3 to the turn's end */
+	WS_STAGE_OTHER = 0, /* inside a command, but in none of the stages below */
+	WS_STAGE_WAIT = 1,  /* in WalSndWait: for what, the record before says (`wait`) */
+	WS_STAGE_REPLY = 2, /* ProcessRepliesIfAny */
+	WS_STAGE_SEND =
+		3, /* building, copying and pushing bytes; below level 3 to the turn's end */
 	WS_STAGE_READ = 4,   /* reading WAL (level 3; else part of SEND or DECODE) */
 	WS_STAGE_DECODE = 5, /* XLogSendLogical */
 	WS_STAGE_PLUGIN = 6, /* output plugin formatting a message (level 3; else part of DECODE) */
@@ -723,8 +724,8 @@ enum ws_holder_why {
 /*
  * Whose transaction the oldest one in a logical session's reorder buffer is, as long as it runs:
  * the slot's restart_lsn does not pass its first record. Told when that one has been there for a
- * second, and when it is there no more. Also whose transaction it is that a session waits for the end
- * of, behind the record of that wait (BLOCKED).
+ * second, and when it is there no more. Also whose transaction it is that a session waits for the
+ * end of, behind the record of that wait (BLOCKED).
  */
 struct ws_rec_holder {
 	struct ws_rec h; /* the session; no number of its sequence */
@@ -833,6 +834,7 @@ enum ws_cluster_valid {
 	WS_CLUSTER_NAMES = 1 << 2, /* sync_names */
 	WS_CLUSTER_FLUSH = 1 << 3,
 	WS_CLUSTER_STANDBY_SLOT = 1 << 4, /* standby_slot and what follows it */
+	WS_CLUSTER_SYNC_APPLY = 1 << 5,	  /* sync_apply: recordings of before have none */
 };
 
 /* What a standby's walreceiver does, by /proc. */
@@ -874,7 +876,7 @@ struct ws_rec_cluster {
 	__u32 sync_walsenders; /* walsenders that match synchronous_standby_names */
 	__u32 valid;	       /* enum ws_cluster_valid */
 	__u32 walreceiver;     /* enum ws_walreceiver, of a server in archive recovery */
-	__u32 reserved;
+	__u32 sync_apply;      /* of sync_waiters those that wait for replay (remote_apply) */
 	char sync_names[WS_SYNC_NAMES_LEN]; /* synchronous_standby_names, cut if longer */
 	/* Of the slots in synchronized_standby_slots (17 and later) the one that is furthest
 	 * behind. Recordings of before have no such fields. */

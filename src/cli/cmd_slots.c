@@ -181,7 +181,7 @@ static int one_server(struct run *run, const struct ws_postmaster *postmaster, s
 	ws_wal_read(&shmem, &report.wal);
 	if (ws_slots_read(&shmem, &report.wal, &list, err))
 		return 0;
-	ws_horizon_read(&shmem, postmaster, &list, &report.horizon);
+	ws_horizon_read(&shmem, &run->proc, postmaster, &list, &report.horizon);
 	report.version = binary->version;
 	report.max_slots = list.max;
 	rc = show(run, binary, &shmem, &list, &report, err);

@@ -70,11 +70,17 @@ static void set_times(const struct ws_diagnosis *d, struct ws_explained *e, stru
 	c->state_ns = e->state_ns;
 }
 
-static struct ws_track *track_of(struct ws_diagnosis *d, const struct ws_session *s)
+/* One that ends behind the window goes on, and of why it will end nothing is known. */
+static const struct ws_track *track_of(struct ws_diagnosis *d, const struct ws_session *s)
 {
-	struct ws_id *id = ws_idmap_find(&d->by_id, s->pid, s->start_ns);
+	struct ws_track *t = ws_track_find(d, s->pid, s->start_ns);
+	bool ended = s->end_ns && s->end_ns < d->to_ns;
 
-	return id ? (struct ws_track *)((char *)id - offsetof(struct ws_track, id)) : NULL;
+	if (!t)
+		return NULL;
+	t->ended_ns = ended ? s->end_ns : 0;
+	t->ended_by = ended ? s->exit_reason : WS_END_NONE;
+	return t;
 }
 
 static const struct ws_server_track *server_of(const struct ws_diagnosis *d, uint32_t pid)
@@ -116,7 +122,7 @@ static void add_holder(const struct ws_case *c, struct ws_finding *f)
 	uint64_t kept = d->read_lsn > from ? d->read_lsn - from : 0;
 	char bytes[WS_BYTES_TEXT], age[WS_DURATION_TEXT];
 
-	if (!h->what || ws_case_ended(c, c->s) || !(d->valid & WS_DECODING_SLOT) ||
+	if (!h->what || c->t->ended_ns || !(d->valid & WS_DECODING_SLOT) ||
 	    (double)kept < ws_limit(WS_LIMIT_KEPT))
 		return;
 	ws_fact(f, "kept_for_transaction", kept, "bytes");
@@ -182,29 +188,39 @@ static uint64_t known_end(const struct ws_track *t, uint64_t to_ns)
 	return lost_ns < to_ns ? lost_ns : to_ns;
 }
 
-static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
-			   void *arg)
+void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const *s_at,
+			  struct ws_explained *e)
 {
-	struct ws_explained e = { .scope = WS_SCOPE_SESSION,
-				  .session = s,
-				  .sessions = &s,
-				  .session_count = 1,
-				  .postmaster_pid = s->postmaster_pid };
+	const struct ws_session *s = *s_at;
 	struct ws_case c = { .s = s,
 			     .t = track_of(d, s),
 			     .server = server_of(d, s->postmaster_pid) };
-	static const struct ws_track nothing;
+	static const struct ws_standing unknown;
+	static const struct ws_track nothing = { .standing = &unknown };
 
 	if (!c.t)
 		c.t = &nothing;
-	e.from_ns = s->begin_ns > d->from_ns ? s->begin_ns : d->from_ns;
-	e.to_ns = end_of(d, s);
-	set_times(d, &e, &c);
-	c.to_ns = known_end(c.t, e.to_ns);
-	judge(&c, &e);
-	add_memory(&c, &e.finding);
-	add_holder(&c, &e.finding);
-	add_timeline(&c, &e.finding);
+	*e = (struct ws_explained){ .scope = WS_SCOPE_SESSION,
+				    .session = s,
+				    .sessions = s_at,
+				    .session_count = 1,
+				    .postmaster_pid = s->postmaster_pid };
+	e->from_ns = s->begin_ns > d->from_ns ? s->begin_ns : d->from_ns;
+	e->to_ns = end_of(d, s);
+	set_times(d, e, &c);
+	c.to_ns = known_end(c.t, e->to_ns);
+	judge(&c, e);
+	add_memory(&c, &e->finding);
+	add_holder(&c, &e->finding);
+	add_timeline(&c, &e->finding);
+}
+
+static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
+			   void *arg)
+{
+	struct ws_explained e;
+
+	ws_diagnosis_look_at(d, &s, &e);
 	return fn(arg, &e);
 }
 
@@ -241,14 +257,18 @@ static void members_add(struct members *m, struct ws_diagnosis *d, const struct 
 static int explain_members(struct ws_diagnosis *d, const struct members *m, struct ws_explained *e,
 			   const struct ws_server_track *server, ws_explain_fn fn, void *arg)
 {
+	bool judged;
 	struct ws_case c = { .members = m->tracks, .member_count = m->count, .server = server };
 
 	e->sessions = m->sessions;
 	e->session_count = m->count;
-	e->from_ns = d->from_ns;
+	e->from_ns = d->from_ns ? d->from_ns : d->first_ns;
 	e->to_ns = d->to_ns < d->last_ns ? d->to_ns : d->last_ns;
 	set_times(d, e, &c);
-	return judge(&c, e) ? fn(arg, e) : 0;
+	judged = judge(&c, e);
+	if (server)
+		judged = ws_sync_kept_waiting(d, &c, judged, e);
+	return judged ? fn(arg, e) : 0;
 }
 
 /* What a group has in common: the slot if there is one, else application and client; and the
@@ -356,7 +376,7 @@ static const struct ws_session *apply_worker(struct ws_diagnosis *d,
 		const struct ws_track *t = track_of(d, s);
 		uint64_t its = t ? t->publications : 0;
 
-		if (s->program != WS_PROGRAM_APPLY_WORKER || s->end_ns ||
+		if (s->program != WS_PROGRAM_APPLY_WORKER || !t || t->ended_ns ||
 		    !same_subscriber(s, worker) || (its && publications && its != publications))
 			continue;
 		found = s;

@@ -16,22 +16,19 @@ double ws_case_share(const struct ws_case *c, enum ws_state state)
 	return known ? (double)c->state_ns[state] / (double)known : 0;
 }
 
-bool ws_case_ended(const struct ws_case *c, const struct ws_session *s)
+uint64_t ws_case_since(const struct ws_case *c)
 {
-	return s->end_ns && s->end_ns < c->diagnosis->to_ns;
-}
+	uint64_t since = c->t->standing->state_since_ns;
 
-uint64_t ws_case_lasts(const struct ws_case *c)
-{
-	uint64_t since = c->t->now.since_ns > c->from_ns ? c->t->now.since_ns : c->from_ns;
-
-	return !ws_case_ended(c, c->s) && c->to_ns > since ? c->to_ns - since : 0;
+	since = since > c->from_ns ? since : c->from_ns;
+	return !c->t->ended_ns && c->to_ns > since ? c->to_ns - since : 0;
 }
 
 bool ws_case_dominates(const struct ws_case *c, enum ws_state state)
 {
 	return ws_case_share(c, state) >= ws_limit(WS_LIMIT_DOMINANT) ||
-	       (c->t->now.state == state && ws_case_lasts(c) >= ws_limit_ns(WS_LIMIT_LASTING) &&
+	       (c->t->standing->state == state &&
+		ws_case_since(c) >= ws_limit_ns(WS_LIMIT_LASTING) &&
 		c->state_ns[state] >= ws_limit_ns(WS_LIMIT_LASTING));
 }
 
@@ -80,6 +77,11 @@ static int by_value(const void *a, const void *b)
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+bool ws_track_streams(const struct ws_track *t)
+{
+	return !t->ended_ns && (t->streams || t->standing->sent_lsn);
 }
 
 uint64_t ws_track_usual_interval(const struct ws_track *t)

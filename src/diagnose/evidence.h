@@ -3,6 +3,8 @@
  * evidence.h: what the files of diagnose/ share; nobody else includes it.
  *
  *   track.c       takes records in: a track per session, one per server
+ *   sync.c        reads synchronous_standby_names
+ *   waiting.c     whom synchronous commits wait for
  *   evidence.c    figures out of a track
  *   thresholds.c  the table of thresholds
  *   rules.c       the table of rules
@@ -74,19 +76,15 @@ struct ws_last_error {
 	char message[WS_MESSAGE_KEPT];
 };
 
-/* A session by the last record of it in the window: what it became behind that, no rule asks. */
-struct ws_stand {
-	enum ws_state state;
-	uint64_t since_ns; /* in that state; of a full socket, since anything was sent */
-	uint64_t sent_lsn, flush_lsn;
-	enum ws_walsnd_state walsnd_state;
-};
-
 struct ws_track {
 	struct ws_id id;
-	const struct ws_session *s; /* its figures are of the window */
-	struct ws_stand now;
-	uint64_t last_ns; /* of its records */
+	/* Who it is, and what it did in the window. How it stood where the window ends is below: a
+	 * session knows what came behind. */
+	const struct ws_session *s;
+	const struct ws_standing *standing;
+	uint64_t last_ns;  /* of its records in the window */
+	uint64_t ended_ns; /* 0: it went on */
+	enum ws_exit_reason ended_by;
 	struct ws_watch watch[WS_WATCHED_COUNT];
 	struct ws_point *points; /* NULL before the first */
 	size_t point_count;
@@ -143,11 +141,12 @@ struct ws_track {
 struct ws_server_track {
 	uint32_t pid;
 	bool has_cluster;
-	struct ws_rec_cluster cluster;	       /* the last */
-	uint64_t asked_ns;		       /* to shut down */
-	uint64_t promoted_ns;		       /* seen to be out of recovery; 0: not seen */
-	uint64_t missing_ns, missing_since_ns; /* waiters without a walsender: in all, and now */
-	uint64_t most_waiters;
+	struct ws_rec_cluster cluster; /* the last */
+	uint64_t asked_ns;	       /* to shut down, smart or fast; 0: it was not */
+	uint64_t asked_fast_ns;
+	uint64_t promoted_ns;	   /* seen to be out of recovery; 0: not seen */
+	uint64_t waiting_since_ns; /* commits wait for standbys; 0: none does */
+	uint64_t missing_since_ns; /* and fewer are connected than they need */
 	char names[WS_SYNC_NAMES_LEN];
 };
 
@@ -159,16 +158,27 @@ struct ws_server_track {
  */
 uint64_t ws_publications_named(const char *text, size_t len);
 
+/* sync.c */
+struct ws_sync {
+	bool any;	 /* any of them will do: a quorum. Else those in front count */
+	uint32_t needed; /* how many have to confirm */
+};
+void ws_sync_read(const char *names, struct ws_sync *sync);
+/* The place of this application among the names, from 1 on; 0: it is none of them. */
+uint32_t ws_sync_place(const char *names, const char *application);
+
 /* track.c */
 struct ws_diagnosis {
 	uint64_t from_ns, to_ns;
-	uint64_t last_ns; /* of the records */
+	uint64_t first_ns, last_ns; /* of the records in the window; 0: none was there */
 	struct ws_idmap by_id;
 	struct ws_track **tracks;
 	size_t track_count, track_cap;
 	struct ws_server_track *servers;
 	size_t server_count, server_cap;
 };
+
+struct ws_track *ws_track_find(struct ws_diagnosis *d, uint32_t pid, uint64_t start_ns);
 
 /* What a rule looks at. */
 struct ws_case {
@@ -186,14 +196,21 @@ struct ws_case {
 	const struct ws_server_track *server; /* its, or the cluster's; NULL: not known */
 };
 
+/* diagnose.c: judges one session, *session, which stays where it is. */
+void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const *session,
+			  struct ws_explained *e);
+/* waiting.c: commits of a server wait for a connected standby that does not confirm them: says for
+ * whom and why, unless something else was said of the server, to which it is added. Returns whether
+ * anything was said. */
+bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool judged,
+			  struct ws_explained *e);
+
 /* evidence.c */
 double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what is not lost */
 /* It takes half of the time, or has lasted for some seconds when the window ends. */
 bool ws_case_dominates(const struct ws_case *c, enum ws_state state);
 /* How long the session has been in its state when the window ends; 0 if it has ended. */
-uint64_t ws_case_lasts(const struct ws_case *c);
-/* Did a session end in the window? One that ends behind it goes on. */
-bool ws_case_ended(const struct ws_case *c, const struct ws_session *s);
+uint64_t ws_case_since(const struct ws_case *c);
 const struct ws_watch *ws_case_watch(const struct ws_case *c, enum ws_watched which);
 bool ws_case_known(const struct ws_case *c, enum ws_watched which);
 uint64_t ws_case_grown(const struct ws_case *c, enum ws_watched which);
@@ -201,6 +218,7 @@ uint64_t ws_case_span(const struct ws_case *c, enum ws_watched which); /* observ
 bool ws_case_moves(const struct ws_case *c, enum ws_watched which, uint64_t within_ns);
 /* How long it has stood still when the window ends. */
 uint64_t ws_case_still(const struct ws_case *c, enum ws_watched which);
+bool ws_track_streams(const struct ws_track *t);	    /* still, where the window ends */
 uint64_t ws_track_usual_interval(const struct ws_track *t); /* median; 0: not known */
 /* How far the first position is ahead of the second now: false if that is not known. */
 bool ws_case_behind(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
@@ -319,6 +337,7 @@ struct ws_rule {
 	const char *advice;
 };
 const struct ws_rule *ws_rules(size_t *count);
+const char *ws_verdict_advice(enum ws_verdict verdict);
 
 /* rules_*.c */
 #define WS_RULE(name) bool ws_rule_##name(const struct ws_case *c, struct ws_finding *f)

@@ -132,6 +132,14 @@ const char *ws_verdict_name(enum ws_verdict verdict)
 	return NULL;
 }
 
+const char *ws_verdict_advice(enum ws_verdict verdict)
+{
+	for (size_t i = 0; i < WS_ARRAY_SIZE(rules); i++)
+		if (rules[i].verdict == verdict)
+			return rules[i].advice;
+	return NULL;
+}
+
 /* Place in the table; behind all of them for what says nothing is wrong. */
 static size_t place_of(enum ws_verdict verdict)
 {

@@ -61,7 +61,7 @@ WS_RULE(slot_waits_for_transaction)
 	char text[WS_DURATION_TEXT];
 
 	if (strcmp(cmd->kind, "CREATE_REPLICATION_SLOT") != 0 ||
-	    lasted < ws_limit_ns(WS_LIMIT_SLOT_WAIT) || ws_case_ended(c, c->s))
+	    lasted < ws_limit_ns(WS_LIMIT_SLOT_WAIT) || c->t->ended_ns)
 		return false;
 	wait = c->state_ns[WS_STATE_WAIT_LOCK];
 	f->confidence = wait ? 0.95 : 0.75;
@@ -231,7 +231,7 @@ WS_RULE(large_transaction)
 
 	/* One that is prepared was handed out, and waits for somebody to end it. */
 	if (!is_logical(c) || !c->t->has_decoding || !(d->valid & WS_DECODING_BUFFER) ||
-	    ws_case_ended(c, c->s) || d->txn_flags & WS_TXN_PREPARED)
+	    c->t->ended_ns || d->txn_flags & WS_TXN_PREPARED)
 		return false;
 	if (output)
 		look_at_output(c, &big);

@@ -5,12 +5,6 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
-/* How it ended in the window. */
-static bool ended_by(const struct ws_case *c, const struct ws_track *t, enum ws_exit_reason reason)
-{
-	return ws_case_ended(c, t->s) && t->s->exit_reason == reason;
-}
-
 static uint64_t start_lsn(const struct ws_track *t)
 {
 	return t->command.start_lsn ? t->command.start_lsn : t->start_lsn;
@@ -35,6 +29,7 @@ static void say_restarts(const struct ws_case *c, const struct ws_track *t, stru
 
 	if (!restarts)
 		return;
+	ws_fact(f, "restarts_there", restarts, "sessions");
 	if (restarts / 10 % 10 != 1)
 		th = restarts % 10 == 1	  ? "st"
 		     : restarts % 10 == 2 ? "nd"
@@ -48,11 +43,11 @@ static void say_restarts(const struct ws_case *c, const struct ws_track *t, stru
 static const struct ws_track *goes_on(const struct ws_case *c, const struct ws_track *t)
 {
 	for (size_t i = 0; i < c->member_count; i++) {
-		const struct ws_session *s = c->members[i]->s;
+		const struct ws_track *m = c->members[i];
 
-		if (!ws_case_ended(c, s) && s->begin_ns >= t->s->end_ns &&
-		    c->to_ns > s->begin_ns + ws_limit_ns(WS_LIMIT_SHORT_SESSION))
-			return c->members[i];
+		if (!m->ended_ns && m->s->begin_ns >= t->ended_ns &&
+		    c->to_ns > m->s->begin_ns + ws_limit_ns(WS_LIMIT_SHORT_SESSION))
+			return m;
 	}
 	return NULL;
 }
@@ -60,8 +55,7 @@ static const struct ws_track *goes_on(const struct ws_case *c, const struct ws_t
 /* Of a long recording: what was a loop, or an error, may be over. */
 static void say_when(const struct ws_case *c, const struct ws_track *t, struct ws_finding *f)
 {
-	uint64_t ago =
-		ws_case_ended(c, t->s) && c->to_ns > t->s->end_ns ? c->to_ns - t->s->end_ns : 0;
+	uint64_t ago = t->ended_ns && c->to_ns > t->ended_ns ? c->to_ns - t->ended_ns : 0;
 	const struct ws_track *now = goes_on(c, t);
 	char text[WS_DURATION_TEXT];
 
@@ -77,6 +71,35 @@ static void say_when(const struct ws_case *c, const struct ws_track *t, struct w
 	       ws_duration_format(c->to_ns - now->s->begin_ns, text));
 }
 
+/* How it stood when it was given up. */
+static void say_given_up(const struct ws_track *t, struct ws_finding *f)
+{
+	uint64_t silent = t->last_reply_ns && t->ended_ns > t->last_reply_ns
+				  ? t->ended_ns - t->last_reply_ns
+				  : 0;
+	uint64_t pinged = t->ping_ns && t->ended_ns > t->ping_ns ? t->ended_ns - t->ping_ns : 0;
+	bool local = t->has_sample && (t->sample.valid & WS_SAMPLE_UNIX);
+	uint64_t queued = local ? t->sample.unix_queued_bytes
+				: (uint64_t)t->socket.in_flight_bytes + t->socket.unsent_bytes;
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+
+	ws_say(f, "; when the last one was given up it had ");
+	if (silent) {
+		ws_fact(f, "since_last_reply", silent, "ns");
+		ws_say(f, "not replied for %s", ws_duration_format(silent, text));
+	} else {
+		ws_say(f, "not replied at all");
+	}
+	if (pinged) {
+		ws_fact(f, "since_reply_asked_for", pinged, "ns");
+		ws_say(f, ", had been asked to %s before", ws_duration_format(pinged, text));
+	}
+	if (!local && !t->has_tcp)
+		return;
+	ws_fact(f, "queued", queued, "bytes");
+	ws_say(f, ", and %s were on their way to it", ws_bytes_format(queued, bytes));
+}
+
 WS_RULE(timeout_loop)
 {
 	const struct ws_track *t = NULL;
@@ -84,7 +107,7 @@ WS_RULE(timeout_loop)
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->member_count; i++) {
-		if (!ended_by(c, c->members[i], WS_END_REPLICATION_TIMEOUT))
+		if (c->members[i]->ended_by != WS_END_REPLICATION_TIMEOUT)
 			continue;
 		n++;
 		t = c->members[i];
@@ -101,14 +124,26 @@ WS_RULE(timeout_loop)
 		ws_say(f, ", and %zu began at the same position, %s: the client gets no further",
 		       same_start(c, t), ws_lsn_format(start_lsn(t), lsn));
 	say_restarts(c, t, f);
+	say_given_up(t, f);
 	say_when(c, t, f);
 	ws_say(f, ".");
 	return true;
 }
 
+/* These stream for as long as they can. When one of them fails it takes leave of the server in good
+ * order (walrcv_disconnect): an apply worker in conflict, a walreceiver on another time line. */
+static bool should_stay(const struct ws_track *t)
+{
+	return t->streams && (t->s->program == WS_PROGRAM_APPLY_WORKER ||
+			      t->s->program == WS_PROGRAM_WALRECEIVER ||
+			      t->s->program == WS_PROGRAM_CASCADING_STANDBY);
+}
+
 static bool broke_off(const struct ws_track *t)
 {
-	switch (t->s->exit_reason) {
+	switch (t->ended_by) {
+	case WS_END_CLIENT_TERMINATED:
+		return t->error.sqlstate[0] ? t->s->kind != WS_SESSION_KIND_SQL : should_stay(t);
 	case WS_END_CLIENT_EOF:
 	case WS_END_CONNECTION_LOST:
 	case WS_END_FATAL:
@@ -125,14 +160,14 @@ WS_RULE(reconnect_loop)
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->member_count; i++) {
-		const struct ws_session *s = c->members[i]->s;
+		const struct ws_track *m = c->members[i];
 
-		if (!ws_case_ended(c, s) || s->exit_reason == WS_END_REPLICATION_TIMEOUT ||
-		    s->end_ns - s->begin_ns > ws_limit_ns(WS_LIMIT_SHORT_SESSION) ||
-		    s->kind == WS_SESSION_KIND_BACKUP || !broke_off(c->members[i]))
+		if (!m->ended_ns || m->ended_by == WS_END_REPLICATION_TIMEOUT ||
+		    m->ended_ns - m->s->begin_ns > ws_limit_ns(WS_LIMIT_SHORT_SESSION) ||
+		    m->s->kind == WS_SESSION_KIND_BACKUP || !broke_off(m))
 			continue;
 		n++;
-		t = c->members[i];
+		t = m;
 		if (t->error.sqlstate[0])
 			error = t;
 	}
@@ -145,11 +180,13 @@ WS_RULE(reconnect_loop)
 		ws_fact_text(f, "sqlstate", error->error.sqlstate);
 		ws_fact_text(f, "message", error->error.message);
 	} else {
-		ws_fact_text(f, "end", ws_exit_reason_name(t->s->exit_reason));
+		ws_fact_text(f, "end", ws_exit_reason_name(t->ended_by));
 	}
 	ws_say(f, "The client connects again and again: %zu sessions ended soon", n);
 	if (error)
 		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
+	else if (t->ended_by == WS_END_CLIENT_TERMINATED)
+		ws_say(f, ", and it is the client that ends them: its own log says why");
 	say_restarts(c, t, f);
 	say_when(c, t, f);
 	ws_say(f, ".");
@@ -208,8 +245,8 @@ WS_RULE(wal_removed)
 
 static bool invalidated(const struct ws_track *t, const struct ws_case *c, struct ws_finding *f)
 {
-	bool lost = ended_by(c, t, WS_END_SLOT_INVALIDATED);
-	bool stuck = t->taken_ns && !ws_case_ended(c, t->s) &&
+	bool lost = t->ended_by == WS_END_SLOT_INVALIDATED;
+	bool stuck = t->taken_ns && !t->ended_ns &&
 		     c->to_ns > t->taken_ns + ws_limit_ns(WS_LIMIT_SHUTDOWN);
 	char text[WS_DURATION_TEXT];
 
@@ -217,14 +254,14 @@ static bool invalidated(const struct ws_track *t, const struct ws_case *c, struc
 		return false;
 	f->confidence = lost ? 0.95 : 0.8;
 	ws_fact_text(f, "slot", t->s->slot);
-	ws_fact_lsn(f, "sent", t->now.sent_lsn);
+	ws_fact_lsn(f, "sent", t->standing->sent_lsn);
 	if (stuck) {
 		ws_fact(f, "told_to_end", c->to_ns - t->taken_ns, "ns");
 		ws_say(f,
 		       "The checkpointer told this session %s ago to end, to take its slot away; "
 		       "it is still there (%s), and the slot is not released until it ends.",
 		       ws_duration_format(c->to_ns - t->taken_ns, text),
-		       ws_state_name(t->now.state));
+		       ws_state_name(t->standing->state));
 		return true;
 	}
 	ws_say(f, "The server has invalidated the slot and ended the session that used it.");
@@ -241,94 +278,213 @@ WS_RULE(slot_invalidated)
 	return false;
 }
 
+/* It matches synchronous_standby_names, and never confirms a flush: it counts for nobody
+ * (SyncRepGetCandidateStandbys, syncrep.c). */
+static const struct ws_track *never_flushes(const struct ws_case *c)
+{
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_track *m = c->members[i];
+
+		if (ws_track_streams(m) && m->watch[WS_FLUSH].known && !m->watch[WS_FLUSH].last &&
+		    ws_sync_place(c->server->names, m->s->application))
+			return m;
+	}
+	return NULL;
+}
+
+static uint64_t lasts(const struct ws_case *c, uint64_t since_ns)
+{
+	since_ns = since_ns > c->from_ns ? since_ns : c->from_ns;
+	return c->to_ns > since_ns ? c->to_ns - since_ns : 0;
+}
+
 WS_RULE(sync_standby_missing)
 {
 	const struct ws_server_track *server = c->server;
-	uint64_t now, still;
+	const struct ws_rec_cluster *r = &server->cluster;
+	const struct ws_track *idle = never_flushes(c);
+	uint32_t matching = r->sync_walsenders - (idle && r->sync_walsenders);
+	uint64_t since = server->missing_since_ns, still;
+	struct ws_sync sync;
 	char text[WS_DURATION_TEXT];
 
-	if (!server->has_cluster || !server->missing_since_ns)
-		return false;
-	now = server->missing_since_ns > c->from_ns ? server->missing_since_ns : c->from_ns;
-	still = c->to_ns > now ? c->to_ns - now : 0;
-	if (still < ws_limit_ns(WS_LIMIT_SYNC))
+	ws_sync_read(server->names, &sync);
+	if (!since && matching < sync.needed)
+		since = server->waiting_since_ns;
+	still = lasts(c, since);
+	if (!since || still < ws_limit_ns(WS_LIMIT_SYNC))
 		return false;
 	f->confidence = 0.95;
-	ws_fact(f, "commits_waiting", server->cluster.sync_waiters, "backends");
+	ws_fact(f, "commits_waiting", r->sync_waiters, "backends");
 	ws_fact(f, "for", still, "ns");
-	ws_fact(f, "matching_walsenders", server->cluster.sync_walsenders, "");
+	ws_fact(f, "matching_walsenders", r->sync_walsenders, "walsenders");
 	ws_fact_text(f, "synchronous_standby_names", server->names);
-	ws_say(f,
-	       "%u commits wait for a synchronous standby, and for %s no connected one matches "
-	       "synchronous_standby_names.",
-	       server->cluster.sync_waiters, ws_duration_format(still, text));
+	ws_fact(f, "needed", sync.needed, "standbys");
+	ws_say(f, "%u commits wait for a synchronous standby, and for %s ", r->sync_waiters,
+	       ws_duration_format(still, text));
+	if (!r->sync_walsenders)
+		ws_say(f, "no connected one matches synchronous_standby_names.");
+	else
+		ws_say(f,
+		       "%u of the %u that have to confirm by synchronous_standby_names could: "
+		       "no other one that matches is connected.",
+		       matching, sync.needed);
+	if (idle) {
+		ws_fact(f, "never_confirms_a_flush", idle->s->pid, "");
+		ws_say(f,
+		       " Walsender %u (%s) matches and confirms no flush, which never counts "
+		       "(pg_receivewal needs --synchronous for that).",
+		       idle->s->pid, idle->s->application);
+	}
 	return true;
 }
 
-/* Its WAL is all sent and confirmed, so it is not what the shutdown waits for. */
-static bool holds_up(const struct ws_case *c, const struct ws_track *t)
+/* -- shutdowns */
+
+static bool is_stopping(const struct ws_track *t)
 {
-	return !ws_case_ended(c, t->s) && (t->streams || t->now.sent_lsn);
+	return t->standing->walsnd_state == WS_WALSND_STOPPING;
 }
 
-static const char *shutdown_phase(const struct ws_case *c, bool all_stopping, bool *sure)
+enum hearing { HEARING_UNKNOWN = 0, HEARS, DEAF };
+
+/* Does it hear in this state that it is to stop? A physical one stops with its next turn
+ * (XLogSendPhysical); a logical one stays as it is until all is confirmed (XLogSendLogical,
+ * WalSndDone), so that nothing tells whether it has heard. */
+static enum hearing hearing(const struct ws_track *t)
+{
+	switch (t->standing->state) {
+	case WS_STATE_SEND_BLOCKED:
+	case WS_STATE_RECV_BLOCKED:
+	case WS_STATE_WAIT_STANDBY:
+	case WS_STATE_STOPPED:
+		return DEAF;
+	case WS_STATE_WAIT_WAL:
+	case WS_STATE_READ_WAL:
+	case WS_STATE_SEND:
+	case WS_STATE_REPLY:
+	case WS_STATE_IDLE:
+	case WS_STATE_WAIT_COPYDONE:
+	case WS_STATE_STOPPING:
+		return t->s->kind == WS_SESSION_KIND_PHYSICAL ? HEARS : HEARING_UNKNOWN;
+	default:
+		return HEARING_UNKNOWN;
+	}
+}
+
+/*
+ * A shutdown first lets all clients but walsenders go, a smart one as long as they like; tells
+ * walsenders to stop, and waits until they have; makes its checkpoint; and waits until they have
+ * sent and been confirmed all of it, and end (PostmasterStateMachine, postmaster.c; ShutdownXLOG,
+ * xlog.c).
+ */
+struct shutdown {
+	uint64_t since_ns;
+	bool known;	 /* which phase it is in, by pg_control */
+	bool after;	 /* the checkpoint */
+	bool told;	 /* walsenders were told to stop, as far as can be seen */
+	size_t stopping; /* of those that stream */
+};
+
+static void look_at_shutdown(const struct ws_case *c, struct shutdown *down)
 {
 	const struct ws_rec_cluster *r = &c->server->cluster;
+	size_t streaming = 0;
 
-	*sure = c->server->has_cluster && (r->valid & WS_CLUSTER_STATE);
-	if (*sure)
-		return r->db_state == WS_DB_SHUTDOWNED ||
-				       r->db_state == WS_DB_SHUTDOWNED_IN_RECOVERY
-			       ? "after the shutdown checkpoint"
-			       : "before the shutdown checkpoint";
-	return all_stopping ? "after the shutdown checkpoint" : "before the shutdown checkpoint";
+	*down = (struct shutdown){ .since_ns = c->server->asked_fast_ns };
+	if (!down->since_ns)
+		down->since_ns = c->server->asked_ns;
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_track *m = c->members[i];
+
+		streaming += ws_track_streams(m);
+		if (!ws_track_streams(m) || !is_stopping(m))
+			continue;
+		down->stopping++;
+		if (!down->since_ns || m->standing->state_since_ns < down->since_ns)
+			down->since_ns = m->standing->state_since_ns;
+	}
+	down->known = c->server->has_cluster && (r->valid & WS_CLUSTER_STATE);
+	down->after = down->known ? r->db_state == WS_DB_SHUTDOWNED ||
+					    r->db_state == WS_DB_SHUTDOWNED_IN_RECOVERY
+				  : streaming && down->stopping == streaming;
+	down->told = c->server->asked_fast_ns || down->stopping || down->after;
+}
+
+/* Up to where it is confirmed: by flush, or by write where the client never flushes (WalSndDone).
+ */
+static uint64_t confirmed(const struct ws_track *t)
+{
+	return t->standing->flush_lsn ? t->standing->flush_lsn : t->standing->write_lsn;
+}
+
+static bool holds_up(const struct shutdown *down, const struct ws_track *t)
+{
+	if (!ws_track_streams(t))
+		return false;
+	/* Which phase it is in is a guess: one that has nothing to wait for is not blamed. */
+	if (down->after)
+		return down->known || confirmed(t) < t->standing->sent_lsn;
+	return !is_stopping(t) && (down->told ? hearing(t) != HEARS : hearing(t) == DEAF);
+}
+
+static void say_confirmed(const struct ws_track *t, struct ws_finding *f)
+{
+	char lsn[WS_LSN_TEXT];
+
+	ws_fact_lsn(f, "to_be_confirmed", t->standing->sent_lsn);
+	ws_fact_lsn(f, "confirmed", confirmed(t));
+	ws_say(f, ": it has sent up to %s, and ", ws_lsn_format(t->standing->sent_lsn, lsn));
+	if (confirmed(t))
+		ws_say(f, "the client has confirmed %s.", ws_lsn_format(confirmed(t), lsn));
+	else
+		ws_say(f, "the client has confirmed nothing since it is watched.");
 }
 
 WS_RULE(shutdown_waits_for_standby)
 {
 	const struct ws_track *t = NULL;
-	uint64_t since = c->server->asked_ns;
-	bool stopping = since != 0, all = true, sure;
-	char lsn[WS_LSN_TEXT], confirmed[WS_LSN_TEXT], id[WS_SESSION_ID_TEXT];
+	char id[WS_SESSION_ID_TEXT];
+	struct shutdown down;
 	const char *phase;
+	size_t others = 0;
 
-	for (size_t i = 0; i < c->member_count; i++) {
-		const struct ws_track *m = c->members[i];
-		bool is = m->now.walsnd_state == WS_WALSND_STOPPING;
-
-		if (!holds_up(c, m))
-			continue;
-		stopping |= is;
-		if (is && (!since || m->now.since_ns < since))
-			since = m->now.since_ns;
-		/* Before the checkpoint one that does not stop is waited for, after it any. */
-		if (!t || (all && !is))
-			t = m;
-		all &= is;
-	}
-	if (!t || !stopping || c->to_ns < since + ws_limit_ns(WS_LIMIT_SHUTDOWN))
+	look_at_shutdown(c, &down);
+	if (!down.since_ns || c->to_ns < down.since_ns + ws_limit_ns(WS_LIMIT_SHUTDOWN))
 		return false;
-	phase = shutdown_phase(c, all, &sure);
-	f->confidence = sure ? 0.95 : 0.75;
+	for (size_t i = 0; i < c->member_count; i++) {
+		if (!holds_up(&down, c->members[i]))
+			continue;
+		others += t != NULL;
+		t = t ? t : c->members[i];
+	}
+	if (!t)
+		return false;
+	phase = down.after ? "after the shutdown checkpoint" : "before the shutdown checkpoint";
+	f->confidence = !down.told ? 0.5 : down.known ? 0.95 : 0.75;
 	ws_fact_text(f, "phase", phase);
 	ws_fact_text(f, "session", ws_session_id(t->s, id));
 	ws_fact(f, "pid", t->s->pid, "");
-	ws_fact_lsn(f, "to_be_confirmed", t->now.sent_lsn);
-	ws_fact_lsn(f, "confirmed", t->now.flush_lsn);
-	ws_fact(f, "since", c->to_ns - since, "ns");
-	ws_fact_text(f, "state", ws_state_name(t->now.state));
-	ws_say(f,
-	       "The shutdown waits, %s, for walsender %u: it has sent up to %s, and the client "
-	       "has confirmed %s.",
-	       phase, t->s->pid, ws_lsn_format(t->now.sent_lsn, lsn),
-	       t->now.flush_lsn ? ws_lsn_format(t->now.flush_lsn, confirmed) : "nothing");
+	ws_fact_text(f, "application_name", t->s->application);
+	ws_say(f, "The shutdown waits, %s, for walsender %u", phase, t->s->pid);
+	if (t->s->application[0])
+		ws_say(f, " (%s)", t->s->application);
+	if (others)
+		ws_say(f, " and %zu other%s", others, others == 1 ? "" : "s");
+	say_confirmed(t, f);
+	ws_fact(f, "since", c->to_ns - down.since_ns, "ns");
+	ws_fact_text(f, "state", ws_state_name(t->standing->state));
+	ws_fact(f, "waited_for", others + 1, "sessions");
+	if (!down.told)
+		ws_say(f, " It is a smart one: other clients, if there are any, are waited for "
+			  "first.");
 	return true;
 }
 
-static bool copies(const struct ws_case *c, const struct ws_track *t)
+static bool copies(const struct ws_track *t)
 {
 	return strcmp(t->command.kind, "COPY") == 0 && t->command.outcome == WS_OUTCOME_RUNNING &&
-	       !ws_case_ended(c, t->s);
+	       !t->ended_ns;
 }
 
 /* So many names of tables fit into a sentence. */
@@ -340,7 +496,7 @@ WS_RULE(table_copies)
 	char text[WS_DURATION_TEXT];
 
 	for (size_t i = 0; i < c->member_count; i++)
-		running += copies(c, c->members[i]);
+		running += copies(c->members[i]);
 	if (!running)
 		return false;
 	f->confidence = 0.9;
@@ -351,7 +507,7 @@ WS_RULE(table_copies)
 	for (size_t i = 0, named = 0; i < c->member_count && named < TABLES_NAMED; i++) {
 		const struct ws_track *t = c->members[i];
 
-		if (!copies(c, t))
+		if (!copies(t))
 			continue;
 		ws_fact_text(f, "table", t->command.table);
 		ws_say(f, "%s %s for %s", named++ ? "," : "",

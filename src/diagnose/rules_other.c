@@ -27,8 +27,8 @@ WS_RULE(insufficient_data)
 WS_RULE(sender_stopped)
 {
 	uint8_t state = c->t->sample.task_state;
-	bool now = c->t->now.state == WS_STATE_STOPPED && !ws_case_ended(c, c->s);
-	bool seen = c->t->has_sample && !ws_case_ended(c, c->s) && (state == 'T' || state == 't');
+	bool now = c->t->standing->state == WS_STATE_STOPPED && !c->t->ended_ns;
+	bool seen = c->t->has_sample && !c->t->ended_ns && (state == 'T' || state == 't');
 	double share = ws_case_share(c, WS_STATE_STOPPED);
 	char text[WS_DURATION_TEXT];
 
@@ -44,11 +44,15 @@ WS_RULE(sender_stopped)
 	return true;
 }
 
-/* It was found to wait for WAL, and there was none: it did nothing that could be told. */
-static bool rests(const struct ws_case *c)
+/* All that the server has is sent, by its own account. */
+static bool nothing_came(const struct ws_case *c)
 {
-	return c->t->now.state == WS_STATE_WAIT_WAL && ws_case_known(c, WS_TARGET) &&
-	       ws_case_watch(c, WS_TARGET)->last <= c->t->now.sent_lsn;
+	const struct ws_server_track *server = c->server;
+	uint64_t end = ws_case_watch(c, WS_TARGET)->last;
+
+	if (!end && server && (server->cluster.valid & WS_CLUSTER_FLUSH))
+		end = server->cluster.flush_lsn;
+	return c->t->standing->state == WS_STATE_WAIT_WAL && end && end <= c->t->standing->sent_lsn;
 }
 
 /*
@@ -61,9 +65,10 @@ WS_RULE(unexplained)
 		WS_STATE_SEND_BLOCKED, WS_STATE_WAIT_LOCK, WS_STATE_STOPPED,
 		WS_STATE_STOPPING,     WS_STATE_UNKNOWN,
 	};
-	/* One that only made a slot is logical, too. */
+	/* One that only made a slot is logical, too; and of one that was found waiting there is
+	 * nothing to tell while nothing comes. */
 	bool untold = ws_case_streams(c) && (c->t->streams || c->s->was_running) &&
-		      !c->s->has_wal_bytes && !rests(c);
+		      !c->s->has_wal_bytes && !nothing_came(c);
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(states); i++) {
 		if (!ws_case_dominates(c, states[i]))

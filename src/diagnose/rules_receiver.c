@@ -11,8 +11,8 @@ static bool nobody_answers(const struct ws_case *c)
 	uint64_t rto_us;
 
 	if (!tcp ||
-	    (ws_case_ended(c, c->s) && c->s->exit_reason != WS_END_REPLICATION_TIMEOUT &&
-	     c->s->exit_reason != WS_END_CONNECTION_LOST) ||
+	    (c->t->ended_ns && c->t->ended_by != WS_END_REPLICATION_TIMEOUT &&
+	     c->t->ended_by != WS_END_CONNECTION_LOST) ||
 	    tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
 		return false;
 	if (tcp->backoff < ws_limit(WS_LIMIT_BACKOFF) &&
@@ -61,7 +61,7 @@ WS_RULE(receiver_silent)
 {
 	uint64_t usual = ws_track_usual_interval(c->t), silent, pinged;
 	/* Then the server itself has waited long enough, as it was told. */
-	bool timed_out = ws_case_ended(c, c->s) && c->s->exit_reason == WS_END_REPLICATION_TIMEOUT;
+	bool timed_out = c->t->ended_by == WS_END_REPLICATION_TIMEOUT;
 	char text[WS_DURATION_TEXT], ping[WS_DURATION_TEXT];
 
 	if (!ws_case_streams(c) || !c->t->ping_ns || c->t->ping_ns >= c->to_ns || !all_taken(c))
@@ -111,7 +111,7 @@ WS_RULE(waits_for_copydone)
 		return false;
 	f->confidence = 0.9;
 	ws_fact_share(c, f, WS_STATE_WAIT_COPYDONE);
-	ws_fact_lsn(f, "sent", c->t->now.sent_lsn);
+	ws_fact_lsn(f, "sent", c->t->standing->sent_lsn);
 	ws_say(f,
 	       "All of the timeline is sent, and for %s the client has not answered CopyDone; "
 	       "the walsender spins meanwhile.",
@@ -136,7 +136,7 @@ static bool takes_nothing(const struct ws_case *c)
 		       ws_case_still(c, WS_ACKED) >= frozen;
 	/* Of one that reads now and then the queue changes; where it streams, the position too. */
 	return ws_case_unix_full(c) == 1 && ws_case_still(c, WS_UNIX_QUEUE) >= frozen &&
-	       (ws_case_known(c, WS_SENT) ? ws_case_still(c, WS_SENT) : ws_case_lasts(c)) >= frozen;
+	       (ws_case_known(c, WS_SENT) ? ws_case_still(c, WS_SENT) : ws_case_since(c)) >= frozen;
 }
 
 /* The server gave it up, or the client's host did, with the socket full to the end: what was sent
@@ -145,7 +145,7 @@ static bool ended_full(const struct ws_case *c)
 {
 	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN);
 
-	return ws_case_ended(c, c->s) && c->s->exit_reason == WS_END_REPLICATION_TIMEOUT &&
+	return c->t->ended_by == WS_END_REPLICATION_TIMEOUT &&
 	       c->state_ns[WS_STATE_SEND_BLOCKED] >= frozen &&
 	       ws_case_still(c, WS_SENT) >= frozen &&
 	       (ws_case_tcp(c) ? takes_nothing(c) : ws_case_unix_full(c) == 1);
@@ -160,7 +160,7 @@ WS_RULE(receiver_not_reading)
 
 	if (c->s->kind == WS_SESSION_KIND_BACKUP)
 		return false;
-	if (!ended && (ws_case_ended(c, c->s) || c->t->now.state != WS_STATE_SEND_BLOCKED ||
+	if (!ended && (c->t->ended_ns || c->t->standing->state != WS_STATE_SEND_BLOCKED ||
 		       !blocked(c) || !takes_nothing(c)))
 		return false;
 	still = ws_case_still(c, tcp ? WS_ACKED : WS_UNIX_QUEUE);
@@ -232,7 +232,7 @@ WS_RULE(receiver_slow)
 	/* The socket was looked at before: it may have gone on since. */
 	if (c->s->kind == WS_SESSION_KIND_BACKUP || !blocked(c) ||
 	    (takes_nothing(c) &&
-	     (c->t->now.state == WS_STATE_SEND_BLOCKED || ws_case_ended(c, c->s))))
+	     (c->t->standing->state == WS_STATE_SEND_BLOCKED || c->t->ended_ns)))
 		return false;
 	/* Of a Unix socket nothing else tells a slow reader from one that stopped just now. */
 	if (local && ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN) / 2)
@@ -352,11 +352,11 @@ static double backup_share(const struct ws_case *c, uint64_t ns)
 static void progress(const struct ws_case *c, struct ws_finding *f, char *text, size_t size)
 {
 	char rate[WS_BYTES_TEXT], done[WS_BYTES_TEXT], total[WS_BYTES_TEXT], left[WS_DURATION_TEXT];
-	struct ws_backup b;
+	const struct ws_backup b = c->t->standing->backup;
 	int at = 0;
 
 	text[0] = '\0';
-	if (!ws_session_backup(c->s, &b))
+	if (!c->t->standing->has_backup)
 		return;
 	if (b.rate) {
 		ws_fact(f, "rate", b.rate, "bytes/s");

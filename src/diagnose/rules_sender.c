@@ -41,7 +41,7 @@ WS_RULE(failover_slot_wait)
 		return false;
 	f->confidence = 0.9;
 	ws_fact_share(c, f, WS_STATE_WAIT_STANDBY);
-	ws_fact_lsn(f, "sent", c->t->now.sent_lsn);
+	ws_fact_lsn(f, "sent", c->t->standing->sent_lsn);
 	if (say_standby_slot(c, f))
 		return true;
 	ws_say(f,
@@ -58,7 +58,7 @@ WS_RULE(upstream_stalled)
 	char text[WS_DURATION_TEXT];
 	bool stopped;
 
-	if (!c->s->cascading || ws_case_ended(c, c->s) || c->t->now.state != WS_STATE_WAIT_WAL)
+	if (!c->s->cascading || c->t->ended_ns || c->t->standing->state != WS_STATE_WAIT_WAL)
 		return false;
 	if (ws_case_behind(c, WS_TARGET, WS_SENT, &behind) && behind)
 		return false;
@@ -73,7 +73,7 @@ WS_RULE(upstream_stalled)
 	f->confidence = 0.85;
 	ws_fact_text(f, "walreceiver", stopped ? "stopped" : "none");
 	ws_fact(f, "no_wal_for", still, "ns");
-	ws_fact_lsn(f, "sent", c->t->now.sent_lsn);
+	ws_fact_lsn(f, "sent", c->t->standing->sent_lsn);
 	ws_say(f,
 	       "This server is a standby itself. All that it has replayed is sent, and nothing "
 	       "new has come for %s: %s.",

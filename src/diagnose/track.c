@@ -34,7 +34,7 @@ void ws_diagnosis_free(struct ws_diagnosis *d)
 	free(d);
 }
 
-static struct ws_track *find(struct ws_diagnosis *d, uint32_t pid, uint64_t start_ns)
+struct ws_track *ws_track_find(struct ws_diagnosis *d, uint32_t pid, uint64_t start_ns)
 {
 	struct ws_id *id = ws_idmap_find(&d->by_id, pid, start_ns);
 
@@ -54,6 +54,7 @@ static struct ws_track *add(struct ws_diagnosis *d, const struct ws_session *s)
 	t->id.pid = s->pid;
 	t->id.start_ns = s->start_ns;
 	t->s = s;
+	t->standing = &s->standing;
 	t->point_ns = WS_POINT_NS;
 	if (ws_idmap_add(&d->by_id, &t->id)) {
 		d->track_count--;
@@ -411,20 +412,27 @@ static struct ws_server_track *server_of(struct ws_diagnosis *d, uint32_t pid, b
 	return server;
 }
 
-static bool sync_missing(const struct ws_rec_cluster *r)
+/* Since when it is so, as long as it is. */
+static void keep_since(uint64_t *since_ns, bool is, uint64_t now)
 {
-	return (r->valid & WS_CLUSTER_SYNC) && r->sync_waiters && !r->sync_walsenders;
+	if (!is)
+		*since_ns = 0;
+	else if (!*since_ns)
+		*since_ns = now;
 }
 
-/* Time up to now in which commits waited and nobody could confirm them. */
-static void count_missing(const struct ws_diagnosis *d, struct ws_server_track *server,
-			  uint64_t now)
+static void feed_sync(struct ws_server_track *server, const struct ws_rec_cluster *r)
 {
-	uint64_t from = server->cluster.h.time_ns;
+	bool waits = (r->valid & WS_CLUSTER_SYNC) && r->sync_waiters;
+	struct ws_sync sync;
 
-	from = from > d->from_ns ? from : d->from_ns;
-	if (server->has_cluster && sync_missing(&server->cluster) && now > from)
-		server->missing_ns += now - from;
+	if (r->valid & WS_CLUSTER_NAMES)
+		snprintf(server->names, sizeof(server->names), "%.*s", WS_SYNC_NAMES_LEN,
+			 r->sync_names);
+	ws_sync_read(server->names, &sync);
+	keep_since(&server->waiting_since_ns, waits, r->h.time_ns);
+	keep_since(&server->missing_since_ns, waits && r->sync_walsenders < sync.needed,
+		   r->h.time_ns);
 }
 
 static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
@@ -437,42 +445,15 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 	server = server_of(d, rec->pid, true);
 	if (!server)
 		return -1;
-	count_missing(d, server, rec->time_ns);
-	if (!sync_missing(r))
-		server->missing_since_ns = 0;
-	else if (!server->missing_since_ns)
-		server->missing_since_ns = rec->time_ns;
+	feed_sync(server, r);
 	if (server->has_cluster && server->cluster.db_state == WS_DB_IN_ARCHIVE_RECOVERY &&
 	    r->db_state == WS_DB_IN_PRODUCTION)
 		server->promoted_ns = rec->time_ns;
-	if (sync_missing(r) && rec->time_ns >= d->from_ns && r->sync_waiters > server->most_waiters)
-		server->most_waiters = r->sync_waiters;
 	server->has_cluster = true;
 	memset(&server->cluster, 0, sizeof(server->cluster));
 	memcpy(&server->cluster, r, rec->size < sizeof(*r) ? rec->size : sizeof(*r));
 	make_printable(server->cluster.standby_slot, sizeof(server->cluster.standby_slot));
-	if (r->valid & WS_CLUSTER_NAMES)
-		snprintf(server->names, sizeof(server->names), "%.*s", WS_SYNC_NAMES_LEN,
-			 r->sync_names);
 	return 0;
-}
-
-/* What is lost says nothing: then it stands as it did before. */
-static void take_stand(struct ws_track *t)
-{
-	uint64_t since_ns;
-	enum ws_state state = ws_session_doing(t->s, &since_ns);
-	/* New WAL wakes it, and it finds the socket as full as it was. */
-	bool still = state == WS_STATE_SEND_BLOCKED && t->now.state == state &&
-		     t->now.sent_lsn == t->s->sent_lsn;
-
-	if (state != WS_STATE_LOST && !still) {
-		t->now.state = state;
-		t->now.since_ns = since_ns;
-	}
-	t->now.sent_lsn = t->s->sent_lsn;
-	t->now.flush_lsn = t->s->flush_lsn;
-	t->now.walsnd_state = t->s->walsnd_state;
 }
 
 static int feed_signal(struct ws_diagnosis *d, const struct ws_rec *rec)
@@ -483,14 +464,14 @@ static int feed_signal(struct ws_diagnosis *d, const struct ws_rec *rec)
 
 	if (rec->size < sizeof(*r))
 		return 0;
-	t = find(d, r->target_pid, r->target_start_ns);
-	if (t)
-		take_stand(t);
+	t = ws_track_find(d, r->target_pid, r->target_start_ns);
 	if (t && r->signal == SIGTERM && r->role == WS_ROLE_CHECKPOINTER && !t->taken_ns)
 		t->taken_ns = rec->time_ns;
 	server = t ? NULL : server_of(d, r->target_pid, false);
 	if (server && !server->asked_ns && (r->signal == SIGTERM || r->signal == SIGINT))
 		server->asked_ns = rec->time_ns;
+	if (server && !server->asked_fast_ns && r->signal == SIGINT)
+		server->asked_fast_ns = rec->time_ns;
 	return 0;
 }
 
@@ -507,7 +488,7 @@ static const feed_fn feeds[WS_KIND_MAX] = {
 static int feed_session(struct ws_diagnosis *d, const struct ws_model *model,
 			const struct ws_rec *rec)
 {
-	struct ws_track *t = find(d, rec->pid, rec->start_ns);
+	struct ws_track *t = ws_track_find(d, rec->pid, rec->start_ns);
 	const struct ws_session *s;
 
 	/* The collector's records never say that there is a session. */
@@ -519,7 +500,6 @@ static int feed_session(struct ws_diagnosis *d, const struct ws_model *model,
 		if (!t)
 			return s ? -1 : 0;
 	}
-	take_stand(t);
 	t->last_ns = rec->time_ns;
 	if (rec->kind >= WS_KIND_MAX || !feeds[rec->kind])
 		return 0;
@@ -532,6 +512,10 @@ int ws_diagnosis_feed(struct ws_diagnosis *d, const struct ws_model *model,
 {
 	if (rec->time_ns >= d->to_ns)
 		return 0;
+	/* A command that is only repeated began before the recording. */
+	if (rec->time_ns >= d->from_ns && (!d->first_ns || rec->time_ns < d->first_ns) &&
+	    !(rec->kind == WS_KIND_COMMAND && rec->flags & WS_COMMAND_STARTED))
+		d->first_ns = rec->time_ns;
 	if (rec->time_ns > d->last_ns)
 		d->last_ns = rec->time_ns;
 	switch (rec->kind) {
@@ -635,47 +619,46 @@ static void copied_table(const char *text, size_t len, char *table, size_t size)
 	snprintf(table, size, "%.*s", (int)(n < size ? n : size - 1), text + at);
 }
 
+static void take_command(struct ws_track *t, const struct ws_command *c, bool ended)
+{
+	uint64_t named = c->text && !c->truncated ? ws_publications_named(c->text, c->text_len) : 0;
+
+	if (named)
+		t->publications = named;
+	t->command = (struct ws_last_command){ .start_ns = c->start_ns,
+					       .end_ns = ended ? c->end_ns : 0,
+					       .outcome = ended ? c->outcome : WS_OUTCOME_RUNNING };
+	snprintf(t->command.kind, sizeof(t->command.kind), "%s", c->kind ? c->kind : "");
+	if (strcmp(t->command.kind, "START_REPLICATION") == 0)
+		t->starts++;
+	if (c->text && strcmp(t->command.kind, "START_REPLICATION") == 0) {
+		t->command.start_lsn = lsn_in(c->text, c->text_len);
+		take_timeline(t, c);
+	}
+	if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
+	    strncasecmp(c->text, "COPY", 4) == 0) {
+		snprintf(t->command.kind, sizeof(t->command.kind), "COPY");
+		copied_table(c->text, c->text_len, t->command.table, sizeof(t->command.table));
+	}
+}
+
 int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *session,
 			 const struct ws_command *c)
 {
-	struct ws_track *t = find(d, session->pid, session->start_ns);
-	struct ws_command running;
+	struct ws_track *t;
+	/* One that ends behind the window runs, however it will end. */
+	bool ended = c->end_ns < d->to_ns;
 
+	if (c->start_ns >= d->to_ns)
+		return 0;
+	t = ws_track_find(d, session->pid, session->start_ns);
 	if (!t)
 		t = add(d, session);
 	if (!t)
 		return -1;
-	if (c->end_ns && c->end_ns >= d->to_ns) { /* in the window it goes on */
-		running = *c;
-		running.end_ns = 0;
-		running.outcome = WS_OUTCOME_RUNNING;
-		memset(running.sqlstate, 0, sizeof(running.sqlstate));
-		c = &running;
-	}
-	if (!c->outside) {
-		uint64_t named =
-			c->text && !c->truncated ? ws_publications_named(c->text, c->text_len) : 0;
-
-		if (named)
-			t->publications = named;
-		t->command = (struct ws_last_command){ .start_ns = c->start_ns,
-						       .end_ns = c->end_ns,
-						       .outcome = c->outcome };
-		snprintf(t->command.kind, sizeof(t->command.kind), "%s", c->kind ? c->kind : "");
-		if (strcmp(t->command.kind, "START_REPLICATION") == 0)
-			t->starts++;
-		if (c->text && strcmp(t->command.kind, "START_REPLICATION") == 0) {
-			t->command.start_lsn = lsn_in(c->text, c->text_len);
-			take_timeline(t, c);
-		}
-		if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
-		    strncasecmp(c->text, "COPY", 4) == 0) {
-			snprintf(t->command.kind, sizeof(t->command.kind), "COPY");
-			copied_table(c->text, c->text_len, t->command.table,
-				     sizeof(t->command.table));
-		}
-	}
-	if (!c->sqlstate[0])
+	if (!c->outside)
+		take_command(t, c, ended);
+	if (!c->sqlstate[0] || !ended)
 		return 0;
 	snprintf(t->error.kind, sizeof(t->error.kind), "%s", c->kind ? c->kind : "");
 	snprintf(t->error.sqlstate, sizeof(t->error.sqlstate), "%s", c->sqlstate);

@@ -482,7 +482,8 @@ static const char *const blocked_names[] = {
 	"nothing", "lock", "client_write", "client_read", "throttle", "stopped", "sync_rep",
 };
 static const char *const decoding_valid[] = { "read", "slot", "buffer", "stats", "times", "txns" };
-static const char *const cluster_valid[] = { "state", "sync", "names", "flush", "standby" };
+static const char *const cluster_valid[] = { "state", "sync",	 "names",
+					     "flush", "standby", "sync_apply" };
 static const char *const standby_why_names[] = { NULL, "missing", "logical", "invalid",
 						 "inactive" };
 static const char *const db_state_names[] = {
@@ -643,7 +644,8 @@ static const struct ws_field cluster_fields[] = {
 	NUMBER_IF(UINT, ws_rec_cluster, sync_walsenders, "sync_walsenders", valid, WS_CLUSTER_SYNC),
 	HIDDEN_FLAGS(ws_rec_cluster, valid, "valid", cluster_valid),
 	NAMED_OR_ZERO(ENUM, ws_rec_cluster, walreceiver, "walreceiver", walreceiver_names),
-	RESERVED(ws_rec_cluster, reserved),
+	NUMBER_IF(UINT, ws_rec_cluster, sync_apply, "sync_apply_waiters", valid,
+		  WS_CLUSTER_SYNC_APPLY),
 	NUMBER_IF(STRING, ws_rec_cluster, sync_names, "sync_names", valid, WS_CLUSTER_NAMES),
 	NUMBER_OR(LSN, ws_rec_cluster, standby_lsn, "standby_slot_lsn", ZERO),
 	{ .name = "standby_slot_problem",

@@ -112,7 +112,12 @@ static int put_verdict(struct ws_buf *line, const struct ws_export *ex,
 	for (size_t i = 0; i < e->also_count; i++)
 		if (ws_buf_addf(line, "%s%s", i ? ", " : "; also: ", ws_verdict_name(e->also[i])))
 			return -1;
-	return ws_buf_addf(line, ")\n  %s\n", e->finding.text);
+	return ws_buf_addstr(line, ")\n  ") ||
+			       ws_put_text(line, &ex->opt.screen, e->finding.text,
+					   strlen(e->finding.text), 0) ||
+			       ws_buf_addstr(line, "\n")
+		       ? -1
+		       : 0;
 }
 
 int ws_text_explained(struct ws_export *ex, const struct ws_explained *e)

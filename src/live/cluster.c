@@ -31,6 +31,7 @@ static int emit(struct ws_live *live, const struct ws_known_postmaster *item)
 		.flush_lsn = cluster->flush_lsn,
 		.db_state = cluster->db_state,
 		.sync_waiters = cluster->sync_waiters,
+		.sync_apply = cluster->sync_apply,
 		.sync_walsenders = cluster->sync_walsenders,
 		.valid = cluster->valid,
 		.walreceiver = cluster->walreceiver,
@@ -139,6 +140,16 @@ static bool is_gone(const struct ws_live *live, const struct ws_known_postmaster
 	       process.start_ticks != item->start_ticks || process.state == 'Z';
 }
 
+/* All of it is unknown from now on. */
+int ws_live_end_cluster(struct ws_live *live, struct ws_known_postmaster *item)
+{
+	if (!item->cluster_told)
+		return 0;
+	item->cluster = (struct ws_cluster){ 0 };
+	item->cluster_told = false;
+	return emit(live, item);
+}
+
 static int tell(struct ws_live *live, struct ws_known_postmaster *item)
 {
 	const struct ws_binary *binary = ws_live_binary(live, item->server);
@@ -147,8 +158,10 @@ static int tell(struct ws_live *live, struct ws_known_postmaster *item)
 
 	if (!binary || !binary->image)
 		return 0;
-	if (item->control_fd >= 0 && is_gone(live, item))
+	if (is_gone(live, item)) {
 		ws_live_release_cluster(item);
+		return ws_live_end_cluster(live, item);
+	}
 	place = (struct ws_cluster_place){
 		.pid = item->pid,
 		.proc_root = live->proc.root,

@@ -225,6 +225,8 @@ int ws_live_tell_awaited(struct ws_live *live, const struct ws_rec *session, uin
 int ws_live_emit_clusters(struct ws_live *live);
 /* The server of this postmaster, if its sessions are followed; else NULL. */
 struct ws_known_postmaster *ws_live_announced(struct ws_live *live, uint32_t pid);
+/* The server is gone: what was told of it holds no more. */
+int ws_live_end_cluster(struct ws_live *live, struct ws_known_postmaster *item);
 /* The view of a server's shared memory; NULL if it cannot be had now. */
 const struct ws_shmem *ws_live_shmem(struct ws_known_postmaster *item,
 				     const struct ws_binary *binary);

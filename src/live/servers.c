@@ -448,8 +448,10 @@ static void retire_binaries(struct ws_live *live, const struct ws_server_list *l
 	}
 }
 
-static void forget_postmasters(struct ws_live *live)
+static int forget_postmasters(struct ws_live *live)
 {
+	int rc = 0;
+
 	for (size_t i = 0; i < live->postmaster_count;) {
 		struct ws_known_postmaster *item = &live->postmasters[i];
 
@@ -460,9 +462,11 @@ static void forget_postmasters(struct ws_live *live)
 		if (item->wanted)
 			ws_tracer_remove_postmaster(live->tracer, item->pid,
 						    item->start_ticks * WS_TICK_NS);
+		rc |= ws_live_end_cluster(live, item);
 		ws_live_release_cluster(item);
 		*item = live->postmasters[--live->postmaster_count];
 	}
+	return rc;
 }
 
 /* Walsenders forked between the first look and the planting of the sites, in servers new to us. */
@@ -504,8 +508,8 @@ int ws_live_scan(struct ws_live *live, struct ws_error *err)
 		rc = look_at(live, &list.servers[i], &planted, err);
 	if (rc == 0 && !ws_live_stopped(live)) {
 		retire_binaries(live, &list);
-		forget_postmasters(live);
-		if (planted)
+		rc = forget_postmasters(live);
+		if (rc == 0 && planted)
 			rc = seed_late(live, err);
 	}
 	ws_server_list_deinit(&list);

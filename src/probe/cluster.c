@@ -76,9 +76,10 @@ static int count_queue(const struct ws_cluster_place *place, uint64_t head)
 	return count;
 }
 
-static bool count_waiters(const struct ws_cluster_place *place, uint64_t control, uint32_t *count)
+static bool count_waiters(const struct ws_cluster_place *place, uint64_t control,
+			  struct ws_cluster *cluster)
 {
-	*count = 0;
+	cluster->sync_waiters = 0;
 	for (int q = 0; q < QUEUES; q++) {
 		int found = -1;
 
@@ -86,7 +87,8 @@ static bool count_waiters(const struct ws_cluster_place *place, uint64_t control
 			found = count_queue(place, control + (uint64_t)q * sizeof(struct links));
 		if (found < 0)
 			return false;
-		*count += (uint32_t)found;
+		cluster->sync_waiters += (uint32_t)found;
+		cluster->sync_apply = (uint32_t)found; /* the last queue */
 	}
 	return true;
 }
@@ -144,9 +146,9 @@ void ws_cluster_read(const struct ws_cluster_place *place, struct ws_cluster *cl
 	if (!place->wal_snd_ctl ||
 	    !ws_memory_read(place->pid, place->wal_snd_ctl, &control, sizeof(control)) || !control)
 		return;
-	if (count_waiters(place, control, &cluster->sync_waiters) &&
+	if (count_waiters(place, control, cluster) &&
 	    count_walsenders(place, control, &cluster->sync_walsenders))
-		cluster->valid |= WS_CLUSTER_SYNC;
+		cluster->valid |= WS_CLUSTER_SYNC | WS_CLUSTER_SYNC_APPLY;
 	else
-		cluster->sync_waiters = cluster->sync_walsenders = 0;
+		cluster->sync_waiters = cluster->sync_apply = cluster->sync_walsenders = 0;
 }

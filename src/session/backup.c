@@ -197,11 +197,9 @@ void ws_backup_feed(struct ws_machine *m, const struct ws_rec_backup *r)
 	if (state == WS_STATE_COUNT)
 		return;
 	ws_command_goes_on(m);
-	if (!m->model->past) {
-		begin(m, r);
-		count(m, r);
-		m->backup.phase = r->phase;
-	}
+	begin(m, r);
+	count(m, r);
+	m->backup.phase = r->phase;
 	lay_out(m, r);
 	ws_timeline_enter(m, state, r->h.time_ns);
 	m->backup_phase = r->phase;
@@ -215,7 +213,7 @@ void ws_backup_progress(struct ws_machine *m, const struct ws_rec_progress *r)
 	struct ws_backup_run *b = &m->backup;
 
 	/* Of the command before, or of one of which nothing was seen. */
-	if (!m->backup_phase || m->backup_phase == WS_BACKUP_UPLOAD || m->model->past)
+	if (!m->backup_phase || m->backup_phase == WS_BACKUP_UPLOAD)
 		return;
 	b->seen = true;
 	if (r->phase == WS_PROGRESS_STREAM) {

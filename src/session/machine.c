@@ -31,9 +31,9 @@ static void leave_command(struct ws_machine *m)
 	m->in_loop = false;
 	ws_machine_set_wait(m, WS_WAIT_NONE);
 	m->quiet_ns = 0;
+	m->full_since_ns = 0;
 	m->backup_phase = 0;
-	if (!m->model->past)
-		m->backup.phase = 0;
+	m->backup.phase = 0;
 }
 
 /* What a session that already ran was found doing. */
@@ -370,12 +370,15 @@ void ws_machine_gap(struct ws_machine *m, const struct ws_rec_gap *gap)
 	uint64_t from = gap->from_ns > m->s.begin_ns ? gap->from_ns : m->s.begin_ns;
 	char *text;
 
+	if (!m->model->passed)
+		ws_machine_stand(m);
 	ws_metrics_stream_end(m);
 	ws_client_gap(m);
 	/* What was waited for before says nothing of the wait behind. */
 	m->wait = WS_WAIT_NONE;
 	m->wait_lost = true;
 	m->quiet_ns = 0;
+	m->full_since_ns = 0;
 	m->reply_ns = 0;
 	ws_lag_begin(m, 0);
 	ws_timeline_take_off_cpu(m);
@@ -480,6 +483,29 @@ void ws_machine_init(struct ws_machine *m, const struct ws_rec *first)
 	}
 	s->accounted_ns = s->begin_ns;
 	s->state_since_ns = s->begin_ns;
+}
+
+void ws_machine_stand(struct ws_machine *m)
+{
+	struct ws_session *s = &m->s;
+	enum ws_state state;
+	uint64_t since_ns;
+
+	state = ws_session_doing(s, &since_ns);
+	if (state == WS_STATE_SEND_BLOCKED && m->full_since_ns && m->full_since_ns < since_ns)
+		since_ns = m->full_since_ns;
+	/* What is lost says nothing: it stands as it did before. */
+	if (state == WS_STATE_LOST && s->standing.state_since_ns) {
+		state = s->standing.state;
+		since_ns = s->standing.state_since_ns;
+	}
+	s->standing = (struct ws_standing){ .state = state,
+					    .state_since_ns = since_ns,
+					    .walsnd_state = s->walsnd_state,
+					    .sent_lsn = s->sent_lsn,
+					    .write_lsn = s->write_lsn,
+					    .flush_lsn = s->flush_lsn };
+	s->standing.has_backup = ws_session_backup(s, &s->standing.backup);
 }
 
 void ws_machine_finish(struct ws_machine *m, uint64_t end_ns)

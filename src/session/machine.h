@@ -151,17 +151,19 @@ struct ws_machine {
 	unsigned int detail_turn;
 	const char *state_detail; /* of the current state, NULL for none */
 	bool ended;
-	bool in_loop;	    /* in WalSndLoop */
-	bool streamed;	    /* it was */
-	bool untold;	    /* it streams, and no turn has said what it sends */
-	bool hole;	    /* the last record was a gap */
-	bool wait_lost;	    /* the record that would say what the wait was for is missing */
-	enum ws_wait wait;  /* that goes on since the last turn record */
-	bool wait_stopping; /* it began while the walsender was stopping */
-	uint64_t quiet_ns;  /* how long the loop has spun without moving or waiting */
-	uint64_t reply_ns;  /* the last reply, 0 for none to measure from */
-	bool replied;	    /* what a reply says can be compared with the one before */
-	bool woke_by_death; /* the last wait ended with WL_POSTMASTER_DEATH */
+	bool in_loop;		/* in WalSndLoop */
+	bool streamed;		/* it was */
+	bool untold;		/* it streams, and no turn has said what it sends */
+	bool hole;		/* the last record was a gap */
+	bool wait_lost;		/* the record that would say what the wait was for is missing */
+	enum ws_wait wait;	/* that goes on since the last turn record */
+	bool wait_stopping;	/* it began while the walsender was stopping */
+	uint64_t quiet_ns;	/* how long the loop has spun without moving or waiting */
+	uint64_t full_since_ns; /* since when the socket is full, and nothing was copied behind it;
+				   0: it is not */
+	uint64_t reply_ns;	/* the last reply, 0 for none to measure from */
+	bool replied;		/* what a reply says can be compared with the one before */
+	bool woke_by_death;	/* the last wait ended with WL_POSTMASTER_DEATH */
 	struct ws_decoding decoding;
 	struct ws_lags lags;
 	bool sampled; /* the socket's counters were: what they were last */
@@ -211,7 +213,8 @@ struct ws_clock_pair {
 struct ws_model {
 	struct ws_observer observer;
 	uint64_t from_ns, to_ns; /* the window */
-	bool inside, past;	 /* the record being handled lies in it, or behind it */
+	bool inside;		 /* the record being handled lies in it */
+	bool passed;		 /* one behind it was there */
 	uint64_t first_ns;	 /* time of the first record of all */
 	uint64_t lost;
 	bool failed; /* memory ran out */
@@ -252,6 +255,8 @@ void ws_machine_gap(struct ws_machine *m, const struct ws_rec_gap *gap);
 void ws_machine_set_wait(struct ws_machine *m, enum ws_wait wait);
 /* It ended with WS_END_SLOT_RELEASED, and what became of the slot is known: tells the observer. */
 void ws_machine_settle_slot(struct ws_machine *m);
+/* Keeps how it stands now. */
+void ws_machine_stand(struct ws_machine *m);
 /* The stream ended: what runs goes on until end_ns, and is told as it is. */
 void ws_machine_finish(struct ws_machine *m, uint64_t end_ns);
 

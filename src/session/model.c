@@ -100,6 +100,8 @@ static struct ws_machine *add_machine(struct ws_model *model, const struct ws_re
 	m->is_open = true;
 	TAILQ_INSERT_TAIL(&model->open, m, open);
 	ws_machine_init(m, rec);
+	if (model->passed)
+		ws_machine_stand(m);
 	*place = &m->s;
 	return m;
 fail:
@@ -255,10 +257,21 @@ static void feed_clock(struct ws_model *model, const struct ws_rec *rec)
 	model->clocks[at] = (struct ws_clock_pair){ rec->time_ns, r->wall_ns, r->boot_ns };
 }
 
+/* The window is over: what comes behind is nothing that was known there. */
+static void pass(struct ws_model *model)
+{
+	if (model->passed)
+		return;
+	model->passed = true;
+	for (size_t i = 0; i < model->session_count; i++)
+		ws_machine_stand(ws_machine_of(model->sessions[i]));
+}
+
 int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
 {
-	model->past = rec->time_ns >= model->to_ns;
-	model->inside = rec->time_ns >= model->from_ns && !model->past;
+	if (rec->time_ns >= model->to_ns)
+		pass(model);
+	model->inside = rec->time_ns >= model->from_ns && rec->time_ns < model->to_ns;
 	if (!model->first_ns)
 		model->first_ns = rec->time_ns;
 	switch (rec->kind) {
@@ -298,6 +311,7 @@ int ws_model_feed(struct ws_model *model, const struct ws_rec *rec)
 
 int ws_model_finish(struct ws_model *model, uint64_t end_ns)
 {
+	pass(model);
 	model->inside = end_ns >= model->from_ns && end_ns < model->to_ns;
 	for (size_t i = 0; i < model->session_count; i++)
 		ws_machine_finish(ws_machine_of(model->sessions[i]), end_ns);

@@ -205,6 +205,30 @@ struct ws_signal_by {
 };
 const char *ws_signal_role_name(enum ws_signal_role role); /* "checkpointer", NULL for unknown */
 
+/* How far the session's backup is, the last one if there were several. */
+struct ws_backup {
+	uint32_t phase;	   /* enum ws_backup_phase, 0 once the command is over */
+	bool has_progress; /* the server was asked: tablespaces are known */
+	bool has_total;	   /* no: not asked, or --no-estimate-size */
+	bool has_streamed, has_left;
+	uint64_t total_bytes, streamed_bytes; /* before compression by the server, where it says */
+	uint32_t tablespaces, tablespaces_done;
+	uint64_t rate;		 /* bytes per second while files are streamed, 0: not known */
+	uint64_t left_ns;	 /* until all files are streamed, at that rate */
+	uint64_t wal_bytes;	 /* sent behind the files (pg_basebackup -X fetch) */
+	uint64_t uploaded_bytes; /* of the manifest that an incremental backup follows */
+};
+
+/* How a session stood at a moment, by the records up to there. */
+struct ws_standing {
+	enum ws_state state;
+	uint64_t state_since_ns;
+	enum ws_walsnd_state walsnd_state;
+	uint64_t sent_lsn, write_lsn, flush_lsn;
+	bool has_backup;
+	struct ws_backup backup;
+};
+
 struct ws_session {
 	uint32_t pid, ns_pid, postmaster_pid;
 	uint64_t start_ns; /* start_boottime of the task: identity */
@@ -257,6 +281,9 @@ struct ws_session {
 	uint64_t lag_ns[WS_LAG_COUNT];
 	uint32_t has_lag; /* 1 << enum ws_lag */
 	struct ws_hist hist[WS_METRIC_COUNT];
+	/* Where the window ends; without an end of it, where the stream does (from
+	 * ws_model_finish on). */
+	struct ws_standing standing;
 	void *impl; /* the machine's own */
 	/* Where the states begin: fork_ns, or where the session was first seen if it already ran or
 	 * its start was lost. The states add up to end_ns - begin_ns. */
@@ -328,19 +355,7 @@ bool ws_session_error(const struct ws_session *session, struct ws_report *report
  * known, or the client never confirms (its position is 0/0). */
 bool ws_session_lag(const struct ws_session *session, enum ws_lag lag, uint64_t now_ns,
 		    uint64_t *ns);
-/* How far the session's backup is, the last one if there were several. */
-struct ws_backup {
-	uint32_t phase;	   /* enum ws_backup_phase, 0 once the command is over */
-	bool has_progress; /* the server was asked: tablespaces are known */
-	bool has_total;	   /* no: not asked, or --no-estimate-size */
-	bool has_streamed, has_left;
-	uint64_t total_bytes, streamed_bytes; /* before compression by the server, where it says */
-	uint32_t tablespaces, tablespaces_done;
-	uint64_t rate;		 /* bytes per second while files are streamed, 0: not known */
-	uint64_t left_ns;	 /* until all files are streamed, at that rate */
-	uint64_t wal_bytes;	 /* sent behind the files (pg_basebackup -X fetch) */
-	uint64_t uploaded_bytes; /* of the manifest that an incremental backup follows */
-};
+/* False: there was none. */
 bool ws_session_backup(const struct ws_session *session, struct ws_backup *out);
 /* What it does by all that was fed, and since when: its state, or what it was seen to be blocked on
  * in that. */

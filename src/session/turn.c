@@ -194,7 +194,14 @@ static void after_turn(struct ws_machine *m, const struct ws_rec_turn *r, bool s
 {
 	struct ws_session *s = &m->s;
 
+	bool was_full = m->wait == WS_WAIT_SOCKET;
+
 	ws_machine_set_wait(m, r->wait);
+	/* New WAL wakes it, and it finds the socket as full as it was. */
+	if (m->wait != WS_WAIT_SOCKET)
+		m->full_since_ns = 0;
+	else if (!was_full || !m->full_since_ns || r->lsn_to != r->lsn_from)
+		m->full_since_ns = s->accounted_ns;
 	if (m->wait != WS_WAIT_NONE)
 		s->state = wait_state(m);
 	else if (spin)

@@ -7,6 +7,7 @@
 #include "target/memory.h"
 
 #define FIRST_NORMAL_XID 3
+#define EXPORTERS_MAX	 256
 #define PREPARED_MAX	 262143 /* MAX_BACKENDS bounds max_prepared_transactions (guc.c) */
 #define GXACT_MAX	 512	/* bytes of an entry; 10 to 17 have 256 */
 #define EPOCH_US	 946684800000000LL
@@ -99,9 +100,9 @@ static bool look_at(const struct ws_shmem *process, uint32_t ns_pid, struct look
 }
 
 static void offer_process(struct ws_horizon *h, const struct ws_process *child,
-			  const struct look *look)
+			  const struct look *look, bool exported)
 {
-	struct ws_hold hold = { .kind = WS_HOLDS_TRANSACTION,
+	struct ws_hold hold = { .kind = exported ? WS_HOLDS_EXPORTED : WS_HOLDS_TRANSACTION,
 				.xid = look->xid,
 				.pid = child->pid,
 				.ns_pid = child->ns_pid,
@@ -216,9 +217,21 @@ static int by_age(const void *a, const void *b)
 					  : (int)x->kind - (int)y->kind;
 }
 
-void ws_horizon_read(const struct ws_shmem *shmem, const struct ws_postmaster *postmaster,
-		     const struct ws_slot_list *list, struct ws_horizon *horizon)
+static bool is_among(const uint32_t *pids, size_t count, uint32_t pid)
 {
+	for (size_t i = 0; i < count; i++)
+		if (pids[i] == pid)
+			return true;
+	return false;
+}
+
+void ws_horizon_read(const struct ws_shmem *shmem, const struct ws_proc *proc,
+		     const struct ws_postmaster *postmaster, const struct ws_slot_list *list,
+		     struct ws_horizon *horizon)
+{
+	uint32_t exporters[EXPORTERS_MAX];
+	size_t count = ws_proc_exporters(proc, postmaster->process.pid, exporters, EXPORTERS_MAX);
+
 	*horizon = (struct ws_horizon){ 0 };
 	for (size_t i = 0; i < postmaster->child_count; i++) {
 		struct ws_shmem process = *shmem;
@@ -226,7 +239,8 @@ void ws_horizon_read(const struct ws_shmem *shmem, const struct ws_postmaster *p
 
 		process.pid = postmaster->children[i].pid;
 		if (look_at(&process, postmaster->children[i].ns_pid, &look))
-			offer_process(horizon, &postmaster->children[i], &look);
+			offer_process(horizon, &postmaster->children[i], &look,
+				      is_among(exporters, count, postmaster->children[i].ns_pid));
 	}
 	offer_prepared(shmem, horizon);
 	offer_slots(horizon, list);
@@ -271,7 +285,8 @@ const char *ws_holds_name(enum ws_holds kind)
 					     [WS_HOLDS_SLOT_CATALOG] = "slot_catalog",
 					     [WS_HOLDS_FEEDBACK] = "hot_standby_feedback",
 					     [WS_HOLDS_TRANSACTION] = "transaction",
-					     [WS_HOLDS_PREPARED] = "prepared_transaction" };
+					     [WS_HOLDS_PREPARED] = "prepared_transaction",
+					     [WS_HOLDS_EXPORTED] = "exported_snapshot" };
 
 	return names[kind];
 }

@@ -16,6 +16,7 @@ enum ws_holds {
 				  hot_standby_feedback, without a slot */
 	WS_HOLDS_TRANSACTION,  /* of a process: its own xid or the oldest its snapshot sees */
 	WS_HOLDS_PREPARED,     /* a prepared transaction */
+	WS_HOLDS_EXPORTED,     /* of a process that has exported its snapshot: others may use it */
 };
 
 struct ws_hold {
@@ -30,7 +31,7 @@ struct ws_hold {
 };
 
 /* The oldest of each kind; those that nothing holds are WS_HOLDS_NOTHING. Sorted, oldest first. */
-#define WS_HOLDS_MAX 5
+#define WS_HOLDS_MAX 6
 struct ws_horizon {
 	struct ws_hold holds[WS_HOLDS_MAX];
 	size_t count;
@@ -40,8 +41,9 @@ struct ws_horizon {
  * Reads the processes of a server. They go on meanwhile: it is a look, not a snapshot. `list` is
  * what ws_slots_read read, and outlives the horizon.
  */
-void ws_horizon_read(const struct ws_shmem *shmem, const struct ws_postmaster *postmaster,
-		     const struct ws_slot_list *list, struct ws_horizon *horizon);
+void ws_horizon_read(const struct ws_shmem *shmem, const struct ws_proc *proc,
+		     const struct ws_postmaster *postmaster, const struct ws_slot_list *list,
+		     struct ws_horizon *horizon);
 
 /* Does this process, or a prepared transaction, have that xid? */
 bool ws_horizon_process(const struct ws_shmem *shmem, const struct ws_process *child, uint32_t xid,

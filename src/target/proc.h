@@ -95,6 +95,11 @@ int ws_proc_each_child(const struct ws_proc *proc, uint32_t parent, ws_child_fn 
 int ws_proc_walreceiver(const struct ws_proc *proc, uint32_t postmaster,
 			struct ws_process *process);
 
+/* Which processes of a server, by the server's own pids, have exported a snapshot: at most `max`,
+ * as often as they have. Returns how many. */
+size_t ws_proc_exporters(const struct ws_proc *proc, uint32_t postmaster, uint32_t *ns_pids,
+			 size_t max);
+
 /* The mapping that holds an address; false if there is none, or the process may not be examined. */
 bool ws_proc_mapping_at(const struct ws_proc *proc, uint32_t pid, uint64_t address, uint64_t *start,
 			uint64_t *end);

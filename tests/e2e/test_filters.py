@@ -2,7 +2,6 @@
 """Filters, on running servers with sessions of every kind and on a recording: what each lets through is known
 from the clients, and what those asked for from the servers' logs."""
 
-import datetime
 import os
 import signal
 import time
@@ -93,10 +92,6 @@ class Watcher:
         return Recording(self.record, self.file), walscope.parse_lines(self.trace.out, "trace")
 
 
-def now_text(seconds):
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat(timespec="microseconds")
-
-
 class Filters(LiveTest):
     def watch(self, filters):
         """`filters`: options, servers' processes that are to be traced, names of the sessions wanted."""
@@ -168,7 +163,7 @@ class Filters(LiveTest):
             """A moment in which no session begins or ends, by a tick of the kernel's clock and more."""
             before = time.time()
             wait_for("a while to pass", lambda: time.time() > before + 0.03)
-            marks.append(now_text(time.time()))
+            marks.append(walscope.rfc3339(time.time()))
             after = time.time()
             wait_for("a while to pass", lambda: time.time() > after + 0.03)
 

@@ -213,6 +213,31 @@ class SlotsTest(LiveTest):
             "select count(*) from pg_stat_activity where application_name in ('slots_open', 'slots_reader')") == "0")
         self.assertNotIn("transaction", holders(made)[0])
 
+    def test_an_exported_snapshot_is_named_as_what_holds_xmin_back(self):
+        made = server()
+        with connect(made, "slots_exporter") as session, \
+                Connection(host="127.0.0.1", port=made.port, user="postgres", dbname="postgres",
+                           password=made.password, application_name="slots_maker", replication="database") as maker:
+            session.run(b"begin isolation level repeatable read")
+            session.run(b"select pg_export_snapshot()")
+            made.sql("create table if not exists exported(a int)")  # its xid is ahead of the snapshot
+            xmin, since = made.sql("select backend_xmin, extract(epoch from xact_start) from pg_stat_activity "
+                                   f"where pid = {session.pid}")[0]
+            found = holders(made)[0]["exported_snapshot"]
+            self.assertEqual((found["ns_pid"], found["xid"], found["snapshot"]), (session.pid, int(xmin), True))
+            if made.major >= 14:
+                self.assertAlmostEqual(walscope.seconds(found["since"]), float(since), 5)
+            session.run(b"commit")
+            self.assertNotIn("exported_snapshot", holders(made)[0])
+
+            maker.run(b"CREATE_REPLICATION_SLOT t_exports TEMPORARY LOGICAL test_decoding EXPORT_SNAPSHOT")
+            found = holders(made)[0]["exported_snapshot"]
+            self.assertEqual(found["ns_pid"], maker.pid)
+            self.assertEqual(made.value(f"select backend_xmin from pg_stat_activity where pid = {maker.pid}"),
+                             str(found["xid"]))
+            maker.run(b"IDENTIFY_SYSTEM")  # whatever comes next ends its transaction
+            self.assertNotIn("exported_snapshot", holders(made)[0])
+
     def test_the_slot_of_a_standby_and_that_of_logical_decoding_are_named_as_what_holds_xmin_back(self):
         made, copy = server(), standby()
         with connect(copy, "slots_far") as reader:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A standby that feeds another one is promoted in the midst of the stream."""
 
-import datetime
 import time
 
 import lab
+import walscope
 from cluster import Server
 from lab import LabTest, primary, scene
 from live import once, space
@@ -44,8 +44,7 @@ class Cascade(LabTest):
                 seen.record.end()
         finally:
             lower.stop()
-        until = datetime.datetime.fromtimestamp(promoted, datetime.timezone.utc).isoformat()
-        before, = (entry for entry in seen.record.view("explain", "--to", until)
+        before, = (entry for entry in seen.record.view("explain", "--to", walscope.rfc3339(promoted))
                    if entry["scope"] == "session" and entry["pid"] == pid)
         self.assertIn("a standby itself", before["text"], lab.figures(before))
         self.assertNotIn("promoted", before["text"], lab.figures(before))

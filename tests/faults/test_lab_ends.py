@@ -69,6 +69,24 @@ class Ends(LabTest):
         lab.drop_slot(server, slot)
         self.check(seen, "reconnect_loop", "l_comer", "55006")
 
+    def test_a_subscription_in_conflict_is_reconnect_loop(self):
+        server, subscriber = primary(), lab_server("l_subscriber", wal_retrieve_retry_interval="'1s'").start()
+        for made in (server, subscriber):
+            made.sql("create table l_conflict (id int primary key)")
+        server.sql("create publication l_conflict for table l_conflict")
+        where = server.conninfo(database="postgres", password=server.password)
+        subscriber.sql(f"create subscription l_conflict connection '{where}' publication l_conflict "
+                       "with (copy_data = false)")
+        server.wait_walsender("l_conflict")
+        with scene(server) as seen:
+            subscriber.sql("insert into l_conflict values (1)")
+            server.sql("insert into l_conflict values (1)")
+            sessions_of(seen, "l_conflict", 5)
+            seen.record.end()
+        subscriber.stop()
+        lab.drop_slot(server, "l_conflict")
+        self.check(seen, "reconnect_loop", "l_conflict", "restart at")
+
     def test_a_client_given_up_again_and_again_is_timeout_loop(self):
         server = primary()
         start = f"START_REPLICATION {lab.end_of_wal(server)}"

@@ -115,6 +115,11 @@ def position(entry, field):
     return None if entry[field] is None else lsn(entry[field])
 
 
+def rfc3339(when):
+    """Seconds since the epoch as walscope's options take them."""
+    return datetime.datetime.fromtimestamp(when, datetime.timezone.utc).isoformat(timespec="microseconds")
+
+
 def timestamp(text):
     """RFC 3339 with nanoseconds as (seconds, nanoseconds) since the epoch."""
     match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{9})(Z|[+-]\d\d:\d\d)", text)

@@ -88,7 +88,7 @@ static void a_session_that_ends_behind_the_window_has_not_ended(void **state)
 	};
 	struct lab *lab = *state;
 
-	lab_window(lab, 11 * SECOND);
+	lab_window(lab, 0, 11 * SECOND);
 	hold_back(lab, &holder);
 	ws_tape_exit(&lab->tape, 0, 0);
 	assert_verdict(lab, SESSION, "healthy_idle");

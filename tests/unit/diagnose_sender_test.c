@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Rules about the walsender's own work, about backups, groups and servers. */
+/* Rules about the walsender's own work and about backups. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,8 +11,6 @@
 #include "../lib/diagnosed.h"
 
 #define SESSION WS_SCOPE_SESSION
-#define GROUP	WS_SCOPE_GROUP
-#define CLUSTER WS_SCOPE_CLUSTER
 
 /* `behind` MB of WAL are not sent in the first second, `more` MB more in each that follows. */
 static void play_behind(struct lab *lab, uint64_t behind, int64_t more, struct step step)
@@ -440,205 +438,6 @@ static void without_an_estimate_no_time_is_claimed(void **state)
 		strstr(lab_find(lab, WS_SCOPE_SESSION)->finding.text, "--no-estimate-size"));
 }
 
-/* -- groups */
-
-static void play_end(struct lab *lab, uint32_t pid, const char *sqlstate, const char *function,
-		     const char *message, unsigned int seconds)
-{
-	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
-	lab->sent = LSN;
-	ws_tape_session(&lab->tape, 0);
-	ws_tape_ready(&lab->tape);
-	ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
-	if (seconds) {
-		ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
-		lab->tape.mark_ns = lab->tape.now_ns;
-		lab_play(lab, &(struct step){ .seconds = seconds, .wait = WS_WAIT_WAL });
-	}
-	if (message)
-		ws_tape_error(&lab->tape, seconds ? WS_ELEVEL_COMMERROR : WS_ELEVEL_ERROR, sqlstate,
-			      function, message);
-	ws_tape_exit(&lab->tape, 0, 0);
-}
-
-static void play_timeout(struct lab *lab, uint32_t pid)
-{
-	play_end(lab, pid, "XX000", "WalSndCheckTimeOut",
-		 "terminating walsender process due to replication timeout", 5);
-}
-
-static void two_timeouts_from_one_position_are_a_loop(void **state)
-{
-	struct lab *lab = *state;
-
-	play_timeout(lab, 1);
-	play_timeout(lab, 2);
-	assert_verdict(lab, GROUP, "timeout_loop");
-	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "0/10000000"));
-}
-
-static void the_restarts_of_a_loop_are_counted(void **state)
-{
-	struct lab *lab = *state;
-
-	for (uint32_t pid = 1; pid <= 4; pid++)
-		play_timeout(lab, pid);
-	assert_verdict(lab, GROUP, "timeout_loop");
-	assert_non_null(
-		strstr(lab_find(lab, GROUP)->finding.text, "the 3rd restart at 0/10000000"));
-}
-
-/* Of a long recording: the client has come further since. */
-static void a_loop_that_is_over_says_so(void **state)
-{
-	struct lab *lab = *state;
-	const struct ws_explained *row;
-
-	play_timeout(lab, 1);
-	play_timeout(lab, 2);
-	lab->tape = ws_tape_new(lab->tape.sink, 3, lab->tape.now_ns + SECOND);
-	ws_tape_session(&lab->tape, 0);
-	ws_tape_ready(&lab->tape);
-	ws_tape_command(&lab->tape, "START_REPLICATION 0/11000000 TIMELINE 1");
-	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
-	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab, &(struct step){ .seconds = 99, .wait = WS_WAIT_WAL, .reply = true });
-	assert_verdict(lab, GROUP, "timeout_loop");
-	row = lab_find(lab, GROUP);
-	assert_non_null(row);
-	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text,
-			       "; the last of them ended 1m 40s ago, and walsender 3 goes on "
-			       "since, for 99.0 s: it seems to be over."));
-	assert_true(row->finding.confidence < 0.5);
-}
-
-static void one_timeout_is_no_loop(void **state)
-{
-	play_timeout(*state, 1);
-	assert_verdict(*state, GROUP, "none");
-}
-
-static void three_short_sessions_that_fail_are_a_reconnect_loop(void **state)
-{
-	for (uint32_t pid = 1; pid <= 3; pid++)
-		play_end(*state, pid, "55006", "ReplicationSlotAcquire",
-			 "replication slot \"s\" is active for PID 5", 0);
-	assert_verdict(*state, GROUP, "reconnect_loop");
-	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "55006"));
-}
-
-static void three_short_sessions_that_end_well_are_no_loop(void **state)
-{
-	struct lab *lab = *state;
-
-	for (uint32_t pid = 1; pid <= 5; pid++) {
-		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
-		ws_tape_session(&lab->tape, 0);
-		ws_tape_ready(&lab->tape);
-		ws_tape_command(&lab->tape, "IDENTIFY_SYSTEM");
-		ws_tape_end(&lab->tape, WS_COMMAND_DONE);
-		ws_tape_exit(&lab->tape, 0, 0);
-	}
-	assert_verdict(lab, GROUP, "none");
-}
-
-static void a_segment_that_is_gone_is_named(void **state)
-{
-	play_end(*state, 1, "58P01", "XLogSendPhysical",
-		 "requested WAL segment 000000010000000000000010 has already been removed", 0);
-	assert_verdict(*state, GROUP, "wal_removed");
-	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "000000010000000000000010"));
-}
-
-static void a_history_file_that_is_missing_is_no_wal_removed(void **state)
-{
-	struct lab *lab = *state;
-
-	ws_tape_session(&lab->tape, 0);
-	ws_tape_ready(&lab->tape);
-	ws_tape_command(&lab->tape, "TIMELINE_HISTORY 9");
-	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "58P01", "SendTimeLineHistory",
-		      "could not open file \"pg_wal/00000009.history\"");
-	ws_tape_exit(&lab->tape, 0, 0);
-	assert_verdict(lab, GROUP, "none");
-}
-
-static void a_session_told_to_give_its_slot_up_is_told(void **state)
-{
-	struct lab *lab = *state;
-
-	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_SOCKET });
-	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_CHECKPOINTER, 77);
-	lab->tape.now_ns += 5 * SECOND;
-	ws_tape_clock(&lab->tape, 1, 1);
-	assert_verdict(lab, SESSION, "slot_invalidated");
-	assert_verdict(lab, GROUP, "slot_invalidated");
-}
-
-/* -- servers */
-
-static void send_cluster(struct lab *lab, uint32_t waiters, uint32_t walsenders, uint32_t state)
-{
-	struct ws_rec_cluster r = { .sync_waiters = waiters,
-				    .sync_walsenders = walsenders,
-				    .db_state = state,
-				    .valid = WS_CLUSTER_SYNC | WS_CLUSTER_NAMES | WS_CLUSTER_STATE,
-				    .sync_names = "nobody" };
-
-	r.h = (struct ws_rec){ .size = sizeof(r),
-			       .kind = WS_KIND_CLUSTER,
-			       .pid = POSTMASTER_PID,
-			       .time_ns = lab->tape.now_ns,
-			       .server = 1 };
-	lab_feed(lab, &r.h);
-}
-
-static void commits_that_nobody_can_confirm_miss_their_standby(void **state)
-{
-	struct lab *lab = *state;
-
-	lab_stream(lab, 0);
-	send_cluster(lab, 3, 0, WS_DB_IN_PRODUCTION);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
-	assert_verdict(lab, CLUSTER, "sync_standby_missing");
-	assert_string_equal(lab_find(lab, CLUSTER)->finding.facts[3].text, "nobody");
-}
-
-static void commits_that_wait_for_a_connected_standby_miss_none(void **state)
-{
-	struct lab *lab = *state;
-
-	lab_stream(lab, 0);
-	send_cluster(lab, 3, 1, WS_DB_IN_PRODUCTION);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
-	assert_verdict(lab, CLUSTER, "none");
-}
-
-static void play_shutdown(struct lab *lab, uint32_t db_state, const char *phase)
-{
-	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
-	lab_stream(lab, 0);
-	lab_play(lab,
-		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
-	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
-	send_cluster(lab, 0, 0, db_state);
-	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
-	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
-	assert_string_equal(lab_find(lab, CLUSTER)->finding.facts[0].text, phase);
-}
-
-static void a_shutdown_waits_in_front_of_its_checkpoint(void **state)
-{
-	play_shutdown(*state, WS_DB_IN_PRODUCTION, "before the shutdown checkpoint");
-}
-
-static void a_shutdown_waits_behind_its_checkpoint(void **state)
-{
-	play_shutdown(*state, WS_DB_SHUTDOWNED, "after the shutdown checkpoint");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -671,19 +470,6 @@ int main(void)
 		LAB(a_backup_that_sleeps_is_throttled),
 		LAB(a_backup_says_how_fast_it_is_and_how_long_it_takes),
 		LAB(without_an_estimate_no_time_is_claimed),
-		LAB(two_timeouts_from_one_position_are_a_loop),
-		LAB(the_restarts_of_a_loop_are_counted),
-		LAB(a_loop_that_is_over_says_so),
-		LAB(one_timeout_is_no_loop),
-		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
-		LAB(three_short_sessions_that_end_well_are_no_loop),
-		LAB(a_segment_that_is_gone_is_named),
-		LAB(a_history_file_that_is_missing_is_no_wal_removed),
-		LAB(a_session_told_to_give_its_slot_up_is_told),
-		LAB(commits_that_nobody_can_confirm_miss_their_standby),
-		LAB(commits_that_wait_for_a_connected_standby_miss_none),
-		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
-		LAB(a_shutdown_waits_behind_its_checkpoint),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -746,6 +746,57 @@ static void a_backup_whose_client_takes_nothing_has_a_slow_one(void **state)
 	assert_verdict(*state, SESSION, "backup_client_slow");
 }
 
+/* Found waiting, `ahead` bytes behind what there is to send, and not heard of any more. */
+static void find_waiting(struct lab *lab, uint64_t ahead)
+{
+	static const char text[] = "START_REPLICATION 0/10000000 TIMELINE 1";
+	struct ws_rec_sample sample = at_end;
+
+	sample.target_lsn = ahead;
+	ws_tape_found(&lab->tape, WS_FOUND_STREAM_WAL, lab->sent);
+	ws_tape_command_head(&lab->tape, WS_COMMAND_RUNNING);
+	ws_tape_text(&lab->tape, WS_TEXT_COMMAND, 0, text, sizeof(text) - 1, WS_TEXT_LAST);
+	for (unsigned int i = 0; i < 10; i++) {
+		lab->tape.now_ns += SECOND;
+		lab_outside(lab, &(struct step){ .sample = &sample });
+	}
+}
+
+static void one_that_was_found_waiting_and_has_nothing_to_send_idles(void **state)
+{
+	find_waiting(*state, 0);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void one_that_has_sent_all_that_the_server_has_flushed_idles(void **state)
+{
+	struct ws_rec_cluster cluster = { .flush_lsn = LSN,
+					  .db_state = WS_DB_IN_PRODUCTION,
+					  .valid = WS_CLUSTER_FLUSH | WS_CLUSTER_STATE };
+	struct lab *lab = *state;
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	ws_tape_found(&lab->tape, WS_FOUND_STREAM_WAL, LSN);
+	ws_tape_command_head(&lab->tape, WS_COMMAND_RUNNING);
+	ws_tape_text(&lab->tape, WS_TEXT_COMMAND, 0, "START_REPLICATION 0/1", 21, WS_TEXT_LAST);
+	cluster.h = (struct ws_rec){ .size = sizeof(cluster),
+				     .kind = WS_KIND_CLUSTER,
+				     .pid = POSTMASTER_PID,
+				     .time_ns = lab->tape.now_ns,
+				     .server = 1 };
+	lab_feed(lab, &cluster.h);
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+/* Of level 1: what it sends is not told. */
+static void one_that_was_found_waiting_and_has_something_to_send_is_not_guessed_at(void **state)
+{
+	find_waiting(*state, MB);
+	assert_verdict(*state, SESSION, "insufficient_data");
+}
+
 /* -- the standby */
 
 static void slow_flushes_are_told_from_slow_writes(void **state)
@@ -974,6 +1025,9 @@ int main(void)
 		LAB(a_full_socket_that_nothing_explains_is_not_guessed_at),
 		LAB(a_backup_that_copies_as_fast_as_it_can_has_no_slow_client),
 		LAB(a_backup_whose_client_takes_nothing_has_a_slow_one),
+		LAB(one_that_was_found_waiting_and_has_nothing_to_send_idles),
+		LAB(one_that_has_sent_all_that_the_server_has_flushed_idles),
+		LAB(one_that_was_found_waiting_and_has_something_to_send_is_not_guessed_at),
 		LAB(slow_flushes_are_told_from_slow_writes),
 		LAB(a_standby_that_flushes_after_300_ms_is_slow),
 		LAB(an_apply_worker_that_flushes_after_300_ms_is_healthy),

@@ -24,7 +24,7 @@ static void one_that_is_not_read_at_the_end_is_not_read_though_it_is_later(void 
 {
 	struct lab *lab = *state;
 
-	lab_window(lab, 12 * SECOND);
+	lab_window(lab, 0, 12 * SECOND);
 	lab_stream(lab, 0);
 	lab_play(lab, &(struct step){ .seconds = 15, .wait = WS_WAIT_SOCKET, .socket = &shut });
 	lab_play(lab, &(struct step){
@@ -36,7 +36,7 @@ static void one_that_is_stopped_at_the_end_is_stopped_though_it_goes_on_later(vo
 {
 	struct lab *lab = *state;
 
-	lab_window(lab, 41 * SECOND);
+	lab_window(lab, 0, 41 * SECOND);
 	lab_stream(lab, 0);
 	lab_play(lab, &(struct step){ .seconds = 35, .wait = WS_WAIT_WAL, .reply = true });
 	ws_tape_signal(&lab->tape, 0, SIGSTOP, WS_ROLE_OTHER, 5);
@@ -51,7 +51,7 @@ static void one_that_a_timeout_ends_later_has_not_ended(void **state)
 {
 	struct lab *lab = *state;
 
-	lab_window(lab, 7 * SECOND);
+	lab_window(lab, 0, 7 * SECOND);
 	lab_stream(lab, 0);
 	lab_play(lab, &(struct step){ .seconds = 4, .wait = WS_WAIT_WAL, .reply = true });
 	lab_play(lab, &(struct step){
@@ -67,7 +67,7 @@ static void a_slot_that_is_made_later_waits(void **state)
 {
 	struct lab *lab = *state;
 
-	lab_window(lab, 8 * SECOND);
+	lab_window(lab, 0, 8 * SECOND);
 	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
 	ws_tape_ready(&lab->tape);
 	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"s\" LOGICAL \"pgoutput\"");
@@ -84,7 +84,7 @@ static void a_shutdown_that_is_over_later_waits(void **state)
 {
 	struct lab *lab = *state;
 
-	lab_window(lab, 12 * SECOND);
+	lab_window(lab, 0, 12 * SECOND);
 	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
 	lab_stream(lab, 0);
 	lab_play(lab,

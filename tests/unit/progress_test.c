@@ -176,7 +176,7 @@ static void files_that_the_server_compresses_go_at_the_rate_of_files(void **stat
 static void how_far_a_backup_is_is_as_of_the_end_of_the_window(void **state)
 {
 	struct stage *stage = *state;
-	struct ws_backup b;
+	const struct ws_standing *then;
 
 	ws_tape_command(&stage->tape, "BASE_BACKUP");
 	step(stage, WS_BACKUP_BEGIN, 0);
@@ -187,10 +187,11 @@ static void how_far_a_backup_is_is_as_of_the_end_of_the_window(void **state)
 	step(stage, WS_BACKUP_STREAM, 50 * MB);
 	say_progress(stage, 60 * MB, 60 * MB);
 	ws_tape_end(&stage->tape, WS_COMMAND_DONE);
-	assert_true(ws_session_backup(only(stage), &b));
-	assert_int_equal(b.streamed_bytes, 10 * MB);
-	assert_true(b.has_left);
-	assert_int_equal(b.left_ns, 5 * SECOND);
+	then = &only(stage)->standing;
+	assert_true(then->has_backup);
+	assert_int_equal(then->backup.streamed_bytes, 10 * MB);
+	assert_true(then->backup.has_left);
+	assert_int_equal(then->backup.left_ns, 5 * SECOND);
 }
 
 static void an_uploaded_manifest_is_no_part_of_what_is_sent(void **state)

@@ -287,7 +287,8 @@ static void read_horizon(struct ws_horizon *horizon)
 	struct ws_error err;
 
 	assert_int_equal(ws_shmem_open(&shmem, (uint32_t)getpid(), 0, 18, &off, &var, &err), 0);
-	ws_horizon_read(&shmem, &postmaster, &none, horizon);
+	ws_horizon_read(&shmem, &(struct ws_proc){ .root = "/nonexistent" }, &postmaster, &none,
+			horizon);
 }
 
 static void the_oldest_prepared_transaction_is_named(void **state)

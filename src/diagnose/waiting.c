@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Whom synchronous commits wait for, of standbys that are connected. One with which something is
+ * wrong is it; or one that was sent what it has to confirm and has not confirmed it: nobody need
+ * have asked it for a reply, as commits that wait do ask. What is wrong with it is what is wrong
+ * with the server.
+ */
+#include "base/util.h"
+#include "diagnose/evidence.h"
+
+enum fit {
+	WELL,
+	SUSPECT, /* nothing was heard of it since it is watched */
+	SICK,
+};
+
+/* Commits wait for replay with remote_apply only. */
+static bool for_replay(const struct ws_case *c)
+{
+	const struct ws_rec_cluster *r = &c->server->cluster;
+
+	return (r->valid & WS_CLUSTER_SYNC_APPLY) && r->sync_apply;
+}
+
+static bool is_well(const struct ws_case *c, const struct ws_explained *e)
+{
+	switch (e->verdict) {
+	case WS_VERDICT_HEALTHY_IDLE:
+	case WS_VERDICT_HEALTHY_STREAMING:
+	case WS_VERDICT_INSUFFICIENT_DATA:
+		return true;
+	case WS_VERDICT_STANDBY_APPLY_PAUSED:
+	case WS_VERDICT_STANDBY_APPLY_DELAYED:
+	case WS_VERDICT_STANDBY_APPLY_SLOW:
+		return !for_replay(c);
+	default:
+		return false;
+	}
+}
+
+static uint64_t since(uint64_t to_ns, uint64_t from_ns)
+{
+	return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+/* Of one that looks well by itself. */
+static enum fit look_at_replies(const struct ws_case *c, const struct ws_track *t,
+				struct ws_explained *e)
+{
+	bool replay = for_replay(c);
+	const struct ws_watch *confirmed = &t->watch[replay ? WS_APPLY : WS_FLUSH];
+	uint64_t silent =
+		since(e->to_ns, t->last_reply_ns > e->from_ns ? t->last_reply_ns : e->from_ns);
+	uint64_t moved = confirmed->moved_ns > e->from_ns ? confirmed->moved_ns : e->from_ns;
+	uint64_t limit = ws_limit_ns(WS_LIMIT_SILENT_PING);
+	bool owes = confirmed->known && confirmed->last < t->standing->sent_lsn;
+	char lsn[WS_LSN_TEXT], text[WS_DURATION_TEXT];
+	struct ws_finding *f = &e->finding;
+
+	if (confirmed->known ? !owes || since(e->to_ns, moved) < limit : silent < limit)
+		return WELL;
+	e->verdict = silent >= limit ? WS_VERDICT_RECEIVER_SILENT
+		     : replay	     ? WS_VERDICT_STANDBY_APPLY_PAUSED
+				     : WS_VERDICT_CONSUMER_NOT_CONFIRMING;
+	*f = (struct ws_finding){ .confidence = owes ? 0.85 : 0.6,
+				  .advice = ws_verdict_advice(e->verdict) };
+	ws_fact_lsn(f, "sent", t->standing->sent_lsn);
+	ws_fact_lsn(f, replay ? "apply" : "flush", confirmed->last);
+	ws_fact(f, "since_last_reply", silent, "ns");
+	ws_say(f, "It was sent WAL up to %s", ws_lsn_format(t->standing->sent_lsn, lsn));
+	if (owes)
+		ws_say(f, ", has %s it up to %s", replay ? "replayed" : "flushed",
+		       ws_lsn_format(confirmed->last, lsn));
+	ws_say(f, silent >= limit ? ", and has not replied for %s." : ", and replied last %s ago.",
+	       ws_duration_format(silent, text));
+	return owes ? SICK : SUSPECT;
+}
+
+/* How many connected synchronous standbys are named in front of this place. */
+static size_t in_front(const struct ws_case *c, uint32_t place)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_track *t = c->members[i];
+		uint32_t other = ws_track_streams(t)
+					 ? ws_sync_place(c->server->names, t->s->application)
+					 : 0;
+
+		n += other && other < place;
+	}
+	return n;
+}
+
+static bool has_to_confirm(const struct ws_case *c, const struct ws_sync *sync,
+			   const struct ws_track *t)
+{
+	uint32_t place;
+
+	if (!ws_track_streams(t))
+		return false;
+	place = ws_sync_place(c->server->names, t->s->application);
+	return place && (sync->any || in_front(c, place) < sync->needed);
+}
+
+/* NULL: that is not known, or enough of them are well. */
+static const struct ws_track *kept_waiting_by(struct ws_diagnosis *d, const struct ws_case *c,
+					      struct ws_explained *why)
+{
+	const struct ws_track *found = NULL;
+	size_t well = 0, suspects = 0;
+	enum fit worst = WELL, fit;
+	struct ws_explained e;
+	struct ws_sync sync;
+
+	ws_sync_read(c->server->names, &sync);
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_track *t = c->members[i];
+
+		if (!has_to_confirm(c, &sync, t))
+			continue;
+		ws_diagnosis_look_at(d, &t->s, &e);
+		fit = is_well(c, &e) ? look_at_replies(c, t, &e) : SICK;
+		well += fit == WELL;
+		suspects += fit == SUSPECT;
+		if (fit < worst || fit == WELL ||
+		    (fit == worst && !ws_verdict_outranks(e.verdict, why->verdict)))
+			continue;
+		worst = fit;
+		found = t;
+		*why = e;
+	}
+	return well >= sync.needed || (worst == SUSPECT && suspects > 1) ? NULL : found;
+}
+
+bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool judged,
+			  struct ws_explained *e)
+{
+	const struct ws_server_track *server = c->server;
+	uint64_t from = server->waiting_since_ns, lasts;
+	char id[WS_SESSION_ID_TEXT], text[WS_DURATION_TEXT];
+	struct ws_finding finding = { 0 };
+	const struct ws_track *t;
+	struct ws_explained why;
+
+	if (!from || server->missing_since_ns)
+		return judged;
+	lasts = since(c->to_ns, from > c->from_ns ? from : c->from_ns);
+	t = lasts >= ws_limit_ns(WS_LIMIT_SYNC) ? kept_waiting_by(d, c, &why) : NULL;
+	if (!t)
+		return judged;
+	if (judged) {
+		e->also[e->also_count++] = why.verdict;
+		return true;
+	}
+	finding.confidence = why.finding.confidence;
+	finding.advice = why.finding.advice;
+	ws_fact(&finding, "commits_waiting", server->cluster.sync_waiters, "backends");
+	ws_fact(&finding, "for", lasts, "ns");
+	ws_fact_text(&finding, "synchronous_standby_names", server->names);
+	ws_fact_text(&finding, "synchronous_standby", t->s->application);
+	ws_fact_text(&finding, "session", ws_session_id(t->s, id));
+	for (size_t i = 0; i < why.finding.fact_count && finding.fact_count < WS_FACTS_MAX; i++)
+		finding.facts[finding.fact_count++] = why.finding.facts[i];
+	ws_say(&finding,
+	       "For %s commits have waited, %u now, for synchronous standby %s (walsender %u). %s",
+	       ws_duration_format(lasts, text), server->cluster.sync_waiters, t->s->application,
+	       t->s->pid, why.finding.text);
+	e->verdict = why.verdict;
+	e->finding = finding;
+	return true;
+}

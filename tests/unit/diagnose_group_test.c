@@ -1,0 +1,738 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the sessions of a group and of a server say together, and what the window has to do with it.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "../lib/diagnosed.h"
+
+#define SESSION WS_SCOPE_SESSION
+#define GROUP	WS_SCOPE_GROUP
+#define CLUSTER WS_SCOPE_CLUSTER
+
+static void assert_said_of(struct lab *lab, enum ws_scope scope, const char *part)
+{
+	const char *text = lab_find(lab, scope)->finding.text;
+
+	if (!strstr(text, part))
+		print_error("%s\n", text);
+	assert_non_null(strstr(text, part));
+}
+
+/* -- groups */
+
+static void play_end(struct lab *lab, uint32_t pid, const char *sqlstate, const char *function,
+		     const char *message, unsigned int seconds)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	lab->sent = LSN;
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+	if (seconds) {
+		ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+		lab->tape.mark_ns = lab->tape.now_ns;
+		lab_play(lab, &(struct step){ .seconds = seconds, .wait = WS_WAIT_WAL });
+	}
+	if (message)
+		ws_tape_error(&lab->tape, seconds ? WS_ELEVEL_COMMERROR : WS_ELEVEL_ERROR, sqlstate,
+			      function, message);
+	ws_tape_exit(&lab->tape, 0, 0);
+}
+
+static void play_timeout(struct lab *lab, uint32_t pid)
+{
+	play_end(lab, pid, "XX000", "WalSndCheckTimeOut",
+		 "terminating walsender process due to replication timeout", 5);
+}
+
+static void two_timeouts_from_one_position_are_a_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	play_timeout(lab, 1);
+	play_timeout(lab, 2);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "0/10000000"));
+}
+
+static void the_restarts_of_a_loop_are_counted(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 4; pid++)
+		play_timeout(lab, pid);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(
+		strstr(lab_find(lab, GROUP)->finding.text, "the 3rd restart at 0/10000000"));
+}
+
+static void how_one_stood_when_it_was_given_up_is_said(void **state)
+{
+	static const struct ws_rec_socket full = { .in_flight_bytes = 1000,
+						   .unsent_bytes = 4000,
+						   .mss_bytes = 1448 };
+	struct lab *lab = *state;
+
+	play_timeout(lab, 1);
+	lab->tape = ws_tape_new(lab->tape.sink, 2, lab->tape.now_ns + SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .reply = true });
+	lab_play(lab,
+		 &(struct step){
+			 .seconds = 4, .wait = WS_WAIT_SOCKET, .ping = true, .socket = &full });
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_said_of(lab, GROUP,
+		       "when the last one was given up it had not replied for 4.00 s, had been "
+		       "asked to 3.00 s before, and 4.88 kB were on their way to it.");
+}
+
+/* Of a long recording: the client has come further since. */
+static void a_loop_that_is_over_says_so(void **state)
+{
+	struct lab *lab = *state;
+	const struct ws_explained *row;
+
+	play_timeout(lab, 1);
+	play_timeout(lab, 2);
+	lab->tape = ws_tape_new(lab->tape.sink, 3, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/11000000 TIMELINE 1");
+	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = 99, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, GROUP, "timeout_loop");
+	row = lab_find(lab, GROUP);
+	assert_non_null(row);
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text,
+			       "; the last of them ended 1m 40s ago, and walsender 3 goes on "
+			       "since, for 99.0 s: it seems to be over."));
+	assert_true(row->finding.confidence < 0.5);
+}
+
+static void a_group_is_looked_at_from_the_first_record_to_the_last(void **state)
+{
+	struct lab *lab = *state;
+
+	play_timeout(lab, 1);
+	play_timeout(lab, 2);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_int_equal(lab_find(lab, GROUP)->from_ns, lab->told[0]->first_seen_ns);
+	assert_int_equal(lab_find(lab, GROUP)->to_ns, lab->end_ns);
+}
+
+static void one_timeout_is_no_loop(void **state)
+{
+	play_timeout(*state, 1);
+	assert_verdict(*state, GROUP, "none");
+}
+
+static void three_short_sessions_that_fail_are_a_reconnect_loop(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_end(*state, pid, "55006", "ReplicationSlotAcquire",
+			 "replication slot \"s\" is active for PID 5", 0);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "55006"));
+}
+
+static void three_short_sessions_that_end_well_are_no_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 5; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+		ws_tape_session(&lab->tape, 0);
+		ws_tape_ready(&lab->tape);
+		ws_tape_command(&lab->tape, "IDENTIFY_SYSTEM");
+		ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_verdict(lab, GROUP, "none");
+}
+
+/* Each streams for two seconds, and its client takes leave. */
+static void stream_and_leave(struct lab *lab, const char *command, uint64_t sent)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+		lab->sent = sent;
+		ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+		ws_tape_ready(&lab->tape);
+		ws_tape_command(&lab->tape,
+				"SELECT pg_catalog.set_config('search_path', '', false);");
+		ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+		ws_tape_command(&lab->tape, "IDENTIFY_SYSTEM");
+		ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+		ws_tape_command(&lab->tape, command);
+		ws_tape_stream(&lab->tape, WS_STREAM_LOGICAL | WS_STREAM_SLOT, sent, "sub");
+		lab->tape.mark_ns = lab->tape.now_ns;
+		lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .reply = true });
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+}
+
+/* Whatever it meets, it takes leave in good order (logicalrep_worker_onexit). */
+static void an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	stream_and_leave(lab,
+			 "START_REPLICATION SLOT \"sub\" LOGICAL 0/10000000 (proto_version '3', "
+			 "publication_names '\"p\"')",
+			 LSN);
+	assert_int_equal(lab->told[0]->exit_reason, WS_END_CLIENT_TERMINATED);
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP,
+		       "it is the client that ends them: its own log says why; the last is the 2nd "
+		       "restart at 0/10000000");
+}
+
+static void a_consumer_that_comes_now_and_then_is_no_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	stream_and_leave(lab, "START_REPLICATION SLOT \"sub\" LOGICAL 0/0", LSN);
+	assert_int_equal(lab->told[0]->exit_reason, WS_END_CLIENT_TERMINATED);
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_segment_that_is_gone_is_named(void **state)
+{
+	play_end(*state, 1, "58P01", "XLogSendPhysical",
+		 "requested WAL segment 000000010000000000000010 has already been removed", 0);
+	assert_verdict(*state, GROUP, "wal_removed");
+	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "000000010000000000000010"));
+}
+
+static void a_history_file_that_is_missing_is_no_wal_removed(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "TIMELINE_HISTORY 9");
+	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "58P01", "SendTimeLineHistory",
+		      "could not open file \"pg_wal/00000009.history\"");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_session_told_to_give_its_slot_up_is_told(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_SOCKET });
+	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_CHECKPOINTER, 77);
+	lab->tape.now_ns += 5 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "slot_invalidated");
+	assert_verdict(lab, GROUP, "slot_invalidated");
+}
+
+/* -- servers */
+
+static void feed_cluster(struct lab *lab, const struct ws_rec_cluster *cluster)
+{
+	struct ws_rec_cluster r = *cluster;
+
+	r.h = (struct ws_rec){ .size = sizeof(r),
+			       .kind = WS_KIND_CLUSTER,
+			       .pid = POSTMASTER_PID,
+			       .time_ns = lab->tape.now_ns,
+			       .server = 1 };
+	lab_feed(lab, &r.h);
+}
+
+#define SYNC_VALID (WS_CLUSTER_SYNC | WS_CLUSTER_NAMES | WS_CLUSTER_STATE | WS_CLUSTER_SYNC_APPLY)
+
+static void send_cluster(struct lab *lab, uint32_t waiters, uint32_t walsenders, uint32_t state)
+{
+	feed_cluster(lab, &(struct ws_rec_cluster){ .sync_waiters = waiters,
+						    .sync_walsenders = walsenders,
+						    .db_state = state,
+						    .valid = SYNC_VALID,
+						    .sync_names = "nobody" });
+}
+
+/* Three commits wait for those of `names` that are connected. */
+static void send_waiting(struct lab *lab, const char *names, uint32_t walsenders, uint32_t apply)
+{
+	struct ws_rec_cluster r = { .sync_waiters = 3,
+				    .sync_apply = apply,
+				    .sync_walsenders = walsenders,
+				    .db_state = WS_DB_IN_PRODUCTION,
+				    .valid = SYNC_VALID };
+
+	strcpy(r.sync_names, names);
+	feed_cluster(lab, &r);
+}
+
+static void commits_that_nobody_can_confirm_miss_their_standby(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_cluster(lab, 3, 0, WS_DB_IN_PRODUCTION);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "sync_standby_missing");
+	assert_string_equal(lab_find(lab, CLUSTER)->finding.facts[3].text, "nobody");
+}
+
+static void commits_that_wait_for_a_connected_standby_miss_none(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_cluster(lab, 3, 1, WS_DB_IN_PRODUCTION);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void begin_shutdown(struct lab *lab, uint32_t db_state)
+{
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
+	send_cluster(lab, 0, 0, db_state);
+	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+}
+
+static void a_shutdown_waits_behind_its_checkpoint(void **state)
+{
+	struct lab *lab = *state;
+
+	begin_shutdown(lab, WS_DB_SHUTDOWNED);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER,
+		       "after the shutdown checkpoint, for walsender 4711 (standby1)");
+}
+
+static void ask_to_shut_down(struct lab *lab, int signal)
+{
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	send_cluster(lab, 0, 0, WS_DB_IN_PRODUCTION);
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, (uint32_t)signal, WS_ROLE_OTHER, 5);
+}
+
+/* With its socket full it does not hear that it is to stop. */
+static void a_shutdown_waits_in_front_of_its_checkpoint(void **state)
+{
+	struct lab *lab = *state;
+
+	ask_to_shut_down(lab, SIGINT);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER, "before the shutdown checkpoint, for walsender 4711");
+}
+
+static void a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender(void **state)
+{
+	struct lab *lab = *state;
+
+	begin_shutdown(lab, WS_DB_SHUTDOWNING);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void a_smart_shutdown_that_other_clients_hold_up_waits_for_no_walsender(void **state)
+{
+	struct lab *lab = *state;
+
+	ask_to_shut_down(lab, SIGTERM);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void of_a_smart_shutdown_nobody_knows_whether_a_full_socket_is_all_it_waits_for(void **state)
+{
+	struct lab *lab = *state;
+
+	ask_to_shut_down(lab, SIGTERM);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER, "other clients, if there are any, are waited for first");
+	assert_true(lab_find(lab, CLUSTER)->finding.confidence <= 0.5);
+}
+
+static void of_a_client_that_never_flushes_what_it_wrote_is_what_it_confirmed(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5,
+				      .wait = WS_WAIT_WAL,
+				      .reply = true,
+				      .no_flush = true,
+				      .no_apply = true });
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
+	send_cluster(lab, 0, 0, WS_DB_SHUTDOWNED);
+	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .bytes = MB });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER, "the client has confirmed 0/10000000.");
+}
+
+/* -- synchronous commits */
+
+static void fewer_connected_than_a_quorum_needs_is_one_missing(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_waiting(lab, "ANY 2 (standby1, standby2)", 1, 0);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, CLUSTER, "sync_standby_missing");
+	assert_said_of(lab, CLUSTER, "1 of the 2 that have to confirm");
+}
+
+static void one_that_matches_and_never_flushes_is_as_good_as_missing(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_waiting(lab, "\"standby1\"", 1, 0);
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_WAL,
+				      .reply = true,
+				      .no_flush = true,
+				      .no_apply = true });
+	assert_verdict(lab, CLUSTER, "sync_standby_missing");
+	assert_said_of(lab, CLUSTER, "Walsender 4711 (standby1) matches and confirms no flush");
+}
+
+static const struct ws_rec_socket taken = { .window_bytes = 65536, .mss_bytes = 1448 };
+
+static void fall_silent(struct lab *lab)
+{
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){
+			      .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &taken });
+	lab_play(lab, &(struct step){
+			      .seconds = 8, .wait = WS_WAIT_WAL, .ping = true, .socket = &taken });
+}
+
+static void commits_that_wait_for_a_silent_standby_say_for_whom_and_why(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "FIRST 1 (other, Standby1)", 1, 0);
+	fall_silent(lab);
+	assert_verdict(lab, CLUSTER, "receiver_silent");
+	assert_said_of(lab, CLUSTER,
+		       "commits have waited, 3 now, for synchronous standby standby1 "
+		       "(walsender 4711). The client has not replied");
+}
+
+/* Nobody pings it: for a wal_sender_timeout of an hour that takes half of one. */
+static void one_that_was_sent_the_commits_and_does_not_reply_keeps_them_waiting(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "standby1", 1, 0);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = 1000 });
+	lab_play(lab, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_verdict(lab, CLUSTER, "receiver_silent");
+	assert_said_of(lab, CLUSTER,
+		       "It was sent WAL up to 0/100003E8, has flushed it up to 0/10000000, and has "
+		       "not replied for");
+}
+
+static void one_that_replies_and_does_not_flush_keeps_commits_waiting(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "standby1", 1, 0);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = 1000 });
+	lab_play(lab,
+		 &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL, .reply = true, .flush = LSN });
+	assert_verdict(lab, CLUSTER, "consumer_not_confirming");
+}
+
+/* Under load some commit always waits. */
+static void commits_that_are_confirmed_one_after_the_other_are_kept_by_nobody(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "standby1", 1, 0);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .reply = true });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void commits_do_not_wait_for_a_silent_one_that_is_not_synchronous(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "other", 1, 0);
+	fall_silent(lab);
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+/* Two of one name: any one of them is enough. */
+static void a_quorum_that_others_make_does_not_wait_for_a_silent_one(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "ANY 1 (standby1)", 2, 0);
+	fall_silent(lab);
+	lab->tape = ws_tape_new(lab->tape.sink, 4712, 8 * SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void pause_replay(struct lab *lab)
+{
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 15,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .reply = true,
+				      .apply = LSN });
+}
+
+static void commits_that_wait_for_replay_wait_for_paused_replay(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "*", 1, 3);
+	pause_replay(lab);
+	assert_verdict(lab, CLUSTER, "standby_apply_paused");
+}
+
+static void commits_that_wait_for_flush_do_not_wait_for_paused_replay(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "*", 1, 0);
+	pause_replay(lab);
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+static void when_the_server_is_gone_nobody_waits(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	send_cluster(lab, 3, 0, WS_DB_IN_PRODUCTION);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_exit(&lab->tape, 2, 0);
+	feed_cluster(lab, &(struct ws_rec_cluster){ 0 });
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+/* -- the end of the window: what came behind it was not known there */
+
+/* One of a loop that lasts 6 s and more, of which the window has the first ones. */
+static void play_timeouts(struct lab *lab, uint32_t from_pid, uint32_t to_pid)
+{
+	for (uint32_t pid = from_pid; pid <= to_pid; pid++)
+		play_timeout(lab, pid);
+}
+
+static void a_timeout_behind_the_window_makes_no_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 10 * SECOND);
+	play_timeouts(lab, 1, 2);
+	assert_true(lab->told[0]->end_ns < 10 * SECOND && lab->told[1]->end_ns > 10 * SECOND);
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void restarts_behind_the_window_are_not_counted(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 15 * SECOND);
+	play_timeouts(lab, 1, 5);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "2 sessions in a row"));
+}
+
+static void one_that_goes_on_at_the_end_of_the_window_tells_that_a_loop_is_over(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 100 * SECOND);
+	play_timeouts(lab, 1, 2);
+	play_end(lab, 3, NULL, NULL, NULL, 120);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "it seems to be over"));
+}
+
+static void a_refusal_behind_the_window_is_no_wal_removed(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 8 * SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "58P01", "XLogSendPhysical",
+		      "requested WAL segment 000000010000000000000010 has already been removed");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_slot_lost_behind_the_window_is_not_lost_yet(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 8 * SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_CHECKPOINTER, 77);
+	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
+		      "terminating connection due to administrator command");
+	ws_tape_exit(&lab->tape, 1, 0);
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_shutdown_that_ends_behind_the_window_waits_in_it(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 14 * SECOND);
+	begin_shutdown(lab, WS_DB_SHUTDOWNED);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+}
+
+static void a_shutdown_behind_the_window_has_not_begun(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 0, 6 * SECOND);
+	begin_shutdown(lab, WS_DB_SHUTDOWNED);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, CLUSTER, "none");
+}
+
+/* What it did last in the window is what it does: here for less than half of it. */
+static void a_state_that_lasts_where_the_window_ends_counts_though_it_ends_behind(void **state)
+{
+	struct lab *lab = *state;
+
+	static const struct ws_rec_sample full = { .valid = WS_SAMPLE_UNIX,
+						   .unix_queued_bytes = 200000,
+						   .unix_sndbuf_bytes = 212992 };
+
+	lab_window(lab, 0, 30 * SECOND);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 20, .wait = WS_WAIT_WAL, .reply = true });
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_SOCKET, .sample = &full });
+	lab->tape.now_ns += 7 * SECOND;
+	lab_outside(lab, &(struct step){ .sample = &full });
+	ws_tape_turn(&lab->tape,
+		     &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_WAIT] = 10 * SECOND },
+					     .wait = WS_WAIT_WAL });
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+}
+
+/* -- its beginning: what ended in front of it counts for nothing */
+
+static void sessions_that_ended_in_front_of_the_window_are_of_no_loop_in_it(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 14 * SECOND, UINT64_MAX);
+	play_timeouts(lab, 1, 3);
+	assert_int_equal(lab->told_count, 1);
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 10 * SECOND, UINT64_MAX);
+	play_timeouts(lab, 1, 3);
+	assert_int_equal(lab->told_count, 2);
+	assert_true(lab->told[0]->begin_ns < 10 * SECOND);
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "2 sessions in a row"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB(two_timeouts_from_one_position_are_a_loop),
+		LAB(the_restarts_of_a_loop_are_counted),
+		LAB(how_one_stood_when_it_was_given_up_is_said),
+		LAB(a_loop_that_is_over_says_so),
+		LAB(a_group_is_looked_at_from_the_first_record_to_the_last),
+		LAB(one_timeout_is_no_loop),
+		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
+		LAB(three_short_sessions_that_end_well_are_no_loop),
+		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
+		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
+		LAB(a_segment_that_is_gone_is_named),
+		LAB(a_history_file_that_is_missing_is_no_wal_removed),
+		LAB(a_session_told_to_give_its_slot_up_is_told),
+		LAB(commits_that_nobody_can_confirm_miss_their_standby),
+		LAB(commits_that_wait_for_a_connected_standby_miss_none),
+		LAB(a_shutdown_waits_behind_its_checkpoint),
+		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
+		LAB(a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender),
+		LAB(a_smart_shutdown_that_other_clients_hold_up_waits_for_no_walsender),
+		LAB(of_a_smart_shutdown_nobody_knows_whether_a_full_socket_is_all_it_waits_for),
+		LAB(of_a_client_that_never_flushes_what_it_wrote_is_what_it_confirmed),
+		LAB(fewer_connected_than_a_quorum_needs_is_one_missing),
+		LAB(one_that_matches_and_never_flushes_is_as_good_as_missing),
+		LAB(commits_that_wait_for_a_silent_standby_say_for_whom_and_why),
+		LAB(one_that_was_sent_the_commits_and_does_not_reply_keeps_them_waiting),
+		LAB(one_that_replies_and_does_not_flush_keeps_commits_waiting),
+		LAB(commits_that_are_confirmed_one_after_the_other_are_kept_by_nobody),
+		LAB(commits_do_not_wait_for_a_silent_one_that_is_not_synchronous),
+		LAB(a_quorum_that_others_make_does_not_wait_for_a_silent_one),
+		LAB(commits_that_wait_for_replay_wait_for_paused_replay),
+		LAB(commits_that_wait_for_flush_do_not_wait_for_paused_replay),
+		LAB(when_the_server_is_gone_nobody_waits),
+		LAB(a_timeout_behind_the_window_makes_no_loop),
+		LAB(restarts_behind_the_window_are_not_counted),
+		LAB(one_that_goes_on_at_the_end_of_the_window_tells_that_a_loop_is_over),
+		LAB(a_refusal_behind_the_window_is_no_wal_removed),
+		LAB(a_slot_lost_behind_the_window_is_not_lost_yet),
+		LAB(a_shutdown_that_ends_behind_the_window_waits_in_it),
+		LAB(a_shutdown_behind_the_window_has_not_begun),
+		LAB(a_state_that_lasts_where_the_window_ends_counts_though_it_ends_behind),
+		LAB(sessions_that_ended_in_front_of_the_window_are_of_no_loop_in_it),
+		LAB(one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
