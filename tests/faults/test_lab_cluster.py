@@ -50,24 +50,6 @@ class Cluster(LabTest):
             "select 1 from pg_stat_activity where wait_event = 'SyncRep'")) == count)
         return clients
 
-    def test_names_that_nobody_has_are_sync_standby_missing(self):
-        client = lab.synchronous_receivewal(self.server, "l_other")
-        clients = []
-        try:
-            with scene(self.server) as seen, synchronous(self.server, "nobody"):
-                pid = seen.pid("l_other")
-                clients = self.commits(3)
-                seen.hold(7, pid)
-                seen.record.end()
-            for committer in clients:
-                committer.expect()
-        finally:
-            for process in (client, *clients):
-                process.stop()
-        self.assert_account(seen, pid)
-        self.assert_other(seen, "cluster", "sync_standby_missing", [pid], ("shutdown_waits_for_standby",))
-        self.assert_says(seen.session(pid), lab.HEALTHY)
-
     def check_waiting(self, names, application, verdict, stop=False):
         """Commits of which a client of this name has to confirm each, and which wait."""
         client = lab.synchronous_receivewal(self.server, application)
@@ -85,15 +67,19 @@ class Cluster(LabTest):
             for process in (client, *clients):
                 process.stop()
         self.assert_account(seen, pid)
-        return pid, self.assert_other(seen, "cluster", verdict, [pid], ("shutdown_waits_for_standby",))
+        return seen, pid, self.assert_other(seen, "cluster", verdict, [pid], ("shutdown_waits_for_standby",))
+
+    def test_names_that_nobody_has_are_sync_standby_missing(self):
+        seen, pid, _ = self.check_waiting("nobody", "l_other", "sync_standby_missing")
+        self.assert_says(seen.session(pid), lab.HEALTHY)
 
     def test_a_quorum_of_which_one_is_not_there_is_sync_standby_missing(self):
-        _, entry = self.check_waiting("ANY 2 (l_there, l_gone)", "l_there", "sync_standby_missing")
+        _, _, entry = self.check_waiting("ANY 2 (l_there, l_gone)", "l_there", "sync_standby_missing")
         self.assertIn("1 of the 2", entry["text"])
 
     def test_commits_that_wait_for_a_stopped_standby_say_for_which(self):
         # Nobody pings it: half of wal_sender_timeout is longer than this takes.
-        pid, entry = self.check_waiting("l_held", "l_held", "receiver_silent", stop=True)
+        _, pid, entry = self.check_waiting("l_held", "l_held", "receiver_silent", stop=True)
         self.assertIn(f"synchronous standby l_held (walsender {pid})", entry["text"])
 
     def test_commits_that_a_standby_confirms_are_not_sync_standby_missing(self):

@@ -4,14 +4,12 @@
 import contextlib
 import itertools
 import os
-import time
 
 import lab
 from far import Far
 from lab import LabTest, lab_server, pulse, scene
 from live import once, space
 from players import Player
-from processes import wait_for
 
 NOT_THE_NETWORK = (*lab.RECEIVER, *lab.STANDBY, *lab.OWN_WORK, *lab.HEALTHY, "connection_dead")
 NET = "198.19"
@@ -58,11 +56,7 @@ class LongWay(LabTest):
     def blocked(self, application, verdict, never, way, **options):
         with scene(server()) as seen, self.client(application, way, **options):
             pid = seen.pid(application)
-            lab.write(server(), 40)
-            wait_for("the socket to be full", lambda: server().sql(
-                "select 1 from pg_stat_replication where sent_lsn < pg_current_wal_flush_lsn() and "
-                f"application_name = '{application}' and state in ('catchup', 'streaming')"))
-            time.sleep(2)
+            lab.fill(server(), application)
             seen.hold(7, pid)
             seen.record.end()
         return self.assert_session(seen, pid, verdict, never, state="send_blocked")

@@ -11,7 +11,6 @@ from lab import LabTest, lab_server, pulse, scene
 from live import once, space
 from load import Network
 from players import Player
-from processes import wait_for
 
 NOT_THE_NETWORK = (*lab.RECEIVER, *lab.STANDBY, *lab.OWN_WORK, *lab.HEALTHY)
 FAST = 1 << 30
@@ -71,11 +70,7 @@ class Slow(LabTest):
     def check(self, application, **options):
         with scene(server()) as seen, far(application, **options):
             pid = seen.pid(application)
-            lab.write(server(), 40)
-            wait_for("the socket to be full", lambda: server().sql(
-                "select 1 from pg_stat_replication where sent_lsn < pg_current_wal_flush_lsn() and "
-                f"application_name = '{application}' and state in ('catchup', 'streaming')"))
-            time.sleep(2)
+            lab.fill(server(), application)
             seen.hold(8, pid)
             seen.record.end()
         self.assert_session(seen, pid, "network_slow",

@@ -55,6 +55,15 @@ def write(server, megabytes):
     return lsn(server.value("select pg_current_wal_flush_lsn()"))
 
 
+def fill(server, application):
+    """Writes more WAL than fits into a client's socket, and lets it be full for a while."""
+    write(server, 40)
+    wait_for("the socket to be full", lambda: server.sql(
+        "select 1 from pg_stat_replication where sent_lsn < pg_current_wal_flush_lsn() and "
+        f"application_name = '{application}' and state in ('catchup', 'streaming')"))
+    time.sleep(2)
+
+
 def caught_up(server, application, column="write_lsn"):
     """Waits until a client has said that it has all there is."""
     wait_for(f"{application} to have all WAL", lambda: server.sql(
