@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the rules say of a session whose client or connection takes long, or does not answer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "../lib/diagnosed.h"
+
+#define SESSION WS_SCOPE_SESSION
+
+static const struct ws_rec_socket calm = { .acked_bytes = 1000,
+					   .window_bytes = 65536,
+					   .mss_bytes = 1448 };
+
+/* -- the connection */
+
+static struct ws_rec_socket dead(void)
+{
+	return (struct ws_rec_socket){ .timer = WS_TCP_TIMER_RETRANSMIT,
+				       .backoff = 4,
+				       .retransmits = 4,
+				       .in_flight_bytes = 5000,
+				       .rto_us = 16 * 200000,
+				       .ack_age_us = 6000000,
+				       .window_bytes = 65536,
+				       .mss_bytes = 1448 };
+}
+
+static void unanswered_retransmissions_are_a_dead_connection(void **state)
+{
+	const struct ws_rec_socket socket = dead();
+
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	assert_verdict(*state, SESSION, "connection_dead");
+}
+
+static void probes_of_a_closed_window_are_no_dead_connection(void **state)
+{
+	struct ws_rec_socket socket = dead();
+
+	socket.timer = WS_TCP_TIMER_PERSIST;
+	socket.window_bytes = 0;
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	assert_verdict(*state, SESSION, "receiver_not_reading");
+}
+
+static void one_that_is_asked_and_does_not_reply_is_silent(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .ping = true, .socket = &calm });
+	assert_verdict(*state, SESSION, "receiver_silent");
+}
+
+static void one_that_a_short_timeout_ended_was_silent(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){
+			      .seconds = 3, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
+	lab_play(lab, &(struct step){
+			      .seconds = 2, .wait = WS_WAIT_WAL, .ping = true, .socket = &calm });
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, SESSION, "receiver_silent");
+}
+
+static void one_that_reports_rarely_and_is_not_asked_is_not_silent(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 2, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
+	lab_play(*state, &(struct step){ .seconds = 60, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void without_a_word_of_the_socket_nobody_is_silent(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .ping = true });
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void time_out(struct lab *lab)
+{
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+}
+
+static void one_that_was_full_until_the_timeout_was_not_read(void **state)
+{
+	static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
+						   .mss_bytes = 1448,
+						   .unsent_bytes = 100000 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 60,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &calm });
+	lab_play(lab, &(struct step){ .seconds = 6, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	time_out(lab);
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text, "has ended the session"));
+}
+
+static void one_that_was_full_and_read_on_before_the_timeout_is_not_blamed(void **state)
+{
+	static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
+						   .mss_bytes = 1448,
+						   .unsent_bytes = 100000 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 6, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_play(lab, &(struct step){ .seconds = 60,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &calm });
+	time_out(lab);
+	assert_verdict(lab, SESSION, "healthy_streaming");
+}
+
+static void a_dead_connection_stays_one_when_the_timeout_has_ended_it(void **state)
+{
+	const struct ws_rec_socket socket = dead();
+
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	time_out(*state);
+	assert_verdict(*state, SESSION, "connection_dead");
+}
+
+static void one_that_was_stopped_for_a_moment_is_healthy(void **state)
+{
+	static const struct ws_rec_sample running = { .task_state = 'S' };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .sample = &running });
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_STOPPED, 0);
+	lab->tape.now_ns += SECOND / 2;
+	lab->tape.mark_ns = lab->tape.now_ns;
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_NOTHING, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .sample = &running });
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+/* -- the client */
+
+static void a_message_that_comes_whole_in_time_is_no_stall(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL });
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_CLIENT_READ, 0);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void a_moment_of_spinning_is_no_wait_for_copydone(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 10; i++)
+		ws_tape_turn(&lab->tape,
+			     &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_SEND] = SECOND / 50 },
+						     .turns = 1000,
+						     .sends = 1000,
+						     .lsn_from = LSN,
+						     .lsn_to = LSN,
+						     .wait = WS_WAIT_NONE });
+	lab_play(lab, &(struct step){ .seconds = 60, .wait = WS_WAIT_WAL, .reply = true });
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void a_unix_socket_that_is_read_is_healthy(void **state)
+{
+	static const struct ws_rec_sample some = { .valid = WS_SAMPLE_UNIX,
+						   .unix_queued_bytes = 20000,
+						   .unix_sndbuf_bytes = 212992 };
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 10,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 300,
+					 .bytes = MB,
+					 .reply = true,
+					 .sample = &some });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void half_a_message_is_a_stall(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL });
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_CLIENT_READ, 0);
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "client_protocol_stall");
+}
+
+static void one_that_spins_waits_for_copydone(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 500; i++)
+		ws_tape_turn(&lab->tape,
+			     &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_SEND] = SECOND / 50 },
+						     .turns = 1000,
+						     .sends = 1000,
+						     .lsn_from = LSN,
+						     .lsn_to = LSN,
+						     .wait = WS_WAIT_NONE });
+	assert_verdict(lab, SESSION, "waits_for_copydone");
+}
+
+static void a_unix_socket_that_stays_full_is_not_read(void **state)
+{
+	static const struct ws_rec_sample full = { .valid = WS_SAMPLE_UNIX,
+						   .unix_queued_bytes = 200000,
+						   .unix_sndbuf_bytes = 212992 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_SOCKET, .sample = &full });
+	lab->tape.now_ns += 10 * SECOND;
+	lab_outside(lab, &(struct step){ .sample = &full });
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+}
+
+/* WAL goes on being written, and wakes it ten times a second: it finds no room each time. */
+static void a_unix_socket_that_stays_full_while_wal_comes_is_not_read(void **state)
+{
+	static const struct ws_rec_sample full = { .valid = WS_SAMPLE_UNIX,
+						   .unix_queued_bytes = 239000,
+						   .unix_sndbuf_bytes = 212992 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){ .seconds = 20, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	for (unsigned int i = 0; i < 70; i++) {
+		struct ws_tape_turn woken = {
+			.stage_ns = { [WS_STAGE_WAIT] = SECOND / 10 - 20000,
+				      [WS_STAGE_SEND] = 20000 },
+			.wait = WS_WAIT_SOCKET,
+			.flags = WS_TURN_PENDING,
+			.lsn_from = lab->sent,
+			.lsn_to = lab->sent,
+		};
+
+		ws_tape_turn(&lab->tape, &woken);
+		if (i == 5)
+			lab_outside(lab, &(struct step){ .sample = &full });
+	}
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+}
+
+static void a_window_that_limits_is_a_slow_receiver(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = MB,
+						     .rwnd_limited_us = 90,
+						     .timer = WS_TCP_TIMER_PERSIST,
+						     .mss_bytes = 1448 };
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 10,
+					 .wait = WS_WAIT_SOCKET,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .socket = &socket });
+	assert_verdict(*state, SESSION, "receiver_slow");
+}
+
+static void full_queues_under_way_are_a_slow_network(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = MB,
+						     .rwnd_limited_us = 5,
+						     .window_bytes = 1000000,
+						     .mss_bytes = 1448,
+						     .unsent_bytes = 800000,
+						     .cwnd = 20,
+						     .in_flight_packets = 10,
+						     .in_flight_bytes = 14480,
+						     .srtt_us = 80000,
+						     .min_rtt_us = 1000 };
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 10,
+					 .wait = WS_WAIT_SOCKET,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .socket = &socket });
+	assert_verdict(*state, SESSION, "network_slow");
+}
+
+/* It stopped for some seconds, and the last look at its socket was in these. */
+static void one_that_has_just_read_on_is_slow(void **state)
+{
+	static const struct ws_rec_socket reads = { .acked_bytes = MB,
+						    .rwnd_limited_us = 95,
+						    .mss_bytes = 1448,
+						    .timer = WS_TCP_TIMER_PERSIST };
+	static const struct ws_rec_socket shut = { .rwnd_limited_us = 95,
+						   .mss_bytes = 1448,
+						   .timer = WS_TCP_TIMER_PERSIST,
+						   .unsent_bytes = 100000 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){
+			 .seconds = 5, .wait = WS_WAIT_SOCKET, .bytes = MB, .socket = &reads });
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = MB });
+	assert_verdict(lab, SESSION, "receiver_slow");
+}
+
+static void play_far(struct lab *lab, const struct ws_rec_socket *socket)
+{
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_SOCKET,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .socket = socket });
+}
+
+/* 8 Mbit/s, 20 ms away, with queues too short to be seen in the round trip. */
+static void a_link_that_is_full_is_a_slow_network_without_queues(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = MB,
+						     .window_bytes = 450000,
+						     .mss_bytes = 1448,
+						     .unsent_bytes = 600000,
+						     .cwnd = 68,
+						     .in_flight_packets = 35,
+						     .in_flight_bytes = 50680,
+						     .srtt_us = 44800,
+						     .min_rtt_us = 40200 };
+
+	play_far(*state, &socket);
+	assert_verdict(*state, SESSION, "network_slow");
+}
+
+/* 20 kB on a way of 100 ms: the congestion control (bbr) has slowed down to it. */
+static void a_window_too_small_for_the_way_is_a_slow_receiver(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = 195000,
+						     .rwnd_limited_us = 43,
+						     .window_bytes = 20480,
+						     .mss_bytes = 1448,
+						     .unsent_bytes = 540000,
+						     .cwnd = 42,
+						     .in_flight_packets = 14,
+						     .in_flight_bytes = 20272,
+						     .srtt_us = 100300,
+						     .min_rtt_us = 100100 };
+
+	play_far(*state, &socket);
+	assert_verdict(*state, SESSION, "receiver_slow");
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.text,
+			       "what its window of 20.0 kB lets pass"));
+}
+
+/* Neither window is full: data is still on its way from the send queue. */
+static void a_window_with_room_is_no_slow_receiver(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = MB,
+						     .rwnd_limited_us = 30,
+						     .window_bytes = 900000,
+						     .mss_bytes = 1448,
+						     .unsent_bytes = 540000,
+						     .cwnd = 400,
+						     .in_flight_packets = 14,
+						     .in_flight_bytes = 20272,
+						     .srtt_us = 300,
+						     .min_rtt_us = 200 };
+
+	play_far(*state, &socket);
+	assert_verdict(*state, SESSION, "insufficient_data");
+}
+
+/* 64 kB on a way of 60 ms: 1 MB/s, whatever the client and the network would take. */
+static void a_send_buffer_that_limits_is_a_slow_network_and_named(void **state)
+{
+	static const struct ws_rec_socket socket = { .acked_bytes = MB,
+						     .rwnd_limited_us = 2,
+						     .sndbuf_limited_us = 90,
+						     .window_bytes = 1000000,
+						     .mss_bytes = 1448,
+						     .cwnd = 400,
+						     .in_flight_packets = 40,
+						     .in_flight_bytes = 57920,
+						     .sndbuf_bytes = 65536,
+						     .srtt_us = 60000,
+						     .min_rtt_us = 59000 };
+
+	play_far(*state, &socket);
+	assert_verdict(*state, SESSION, "network_slow");
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.text, "send buffer"));
+}
+
+static void a_full_socket_that_nothing_explains_is_not_guessed_at(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 10, .wait = WS_WAIT_SOCKET, .busy_ms = 100, .bytes = MB });
+	assert_verdict(*state, SESSION, "insufficient_data");
+}
+
+/* A backup that hands over what it reads for `send_ms` of each second, and cannot for `blocked_ms`.
+ */
+static void play_backup(struct lab *lab, uint64_t send_ms, uint64_t blocked_ms)
+{
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "BASE_BACKUP");
+	ws_tape_backup(&lab->tape, WS_BACKUP_BEGIN, 0, 0);
+	ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, 0, 0);
+	for (unsigned int i = 0; i < 8; i++) {
+		if (blocked_ms)
+			ws_tape_blocked(&lab->tape, WS_BLOCKED_CLIENT_WRITE, 0);
+		lab->tape.now_ns += blocked_ms * 1000000;
+		if (blocked_ms)
+			ws_tape_blocked(&lab->tape, WS_BLOCKED_NOTHING, 0);
+		lab->tape.now_ns += SECOND - blocked_ms * 1000000;
+		ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, 400 * MB, send_ms * 1000000);
+	}
+}
+
+static void a_backup_that_copies_as_fast_as_it_can_has_no_slow_client(void **state)
+{
+	play_backup(*state, 700, 0);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void a_backup_whose_client_takes_nothing_has_a_slow_one(void **state)
+{
+	play_backup(*state, 100, 800);
+	assert_verdict(*state, SESSION, "backup_client_slow");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB(one_that_was_full_until_the_timeout_was_not_read),
+		LAB(one_that_was_full_and_read_on_before_the_timeout_is_not_blamed),
+		LAB(a_dead_connection_stays_one_when_the_timeout_has_ended_it),
+		LAB(one_that_was_stopped_for_a_moment_is_healthy),
+		LAB(a_message_that_comes_whole_in_time_is_no_stall),
+		LAB(a_moment_of_spinning_is_no_wait_for_copydone),
+		LAB(a_unix_socket_that_is_read_is_healthy),
+		LAB(unanswered_retransmissions_are_a_dead_connection),
+		LAB(probes_of_a_closed_window_are_no_dead_connection),
+		LAB(one_that_is_asked_and_does_not_reply_is_silent),
+		LAB(one_that_a_short_timeout_ended_was_silent),
+		LAB(one_that_reports_rarely_and_is_not_asked_is_not_silent),
+		LAB(without_a_word_of_the_socket_nobody_is_silent),
+		LAB(half_a_message_is_a_stall),
+		LAB(one_that_spins_waits_for_copydone),
+		LAB(a_unix_socket_that_stays_full_is_not_read),
+		LAB(a_unix_socket_that_stays_full_while_wal_comes_is_not_read),
+		LAB(a_window_that_limits_is_a_slow_receiver),
+		LAB(full_queues_under_way_are_a_slow_network),
+		LAB(one_that_has_just_read_on_is_slow),
+		LAB(a_link_that_is_full_is_a_slow_network_without_queues),
+		LAB(a_window_too_small_for_the_way_is_a_slow_receiver),
+		LAB(a_window_with_room_is_no_slow_receiver),
+		LAB(a_send_buffer_that_limits_is_a_slow_network_and_named),
+		LAB(a_full_socket_that_nothing_explains_is_not_guessed_at),
+		LAB(a_backup_that_copies_as_fast_as_it_can_has_no_slow_client),
+		LAB(a_backup_whose_client_takes_nothing_has_a_slow_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the rules say of a session whose standby flushes, applies or confirms late. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "../lib/diagnosed.h"
+
+#define SESSION WS_SCOPE_SESSION
+
+static void slow_flushes_are_told_from_slow_writes(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 20; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 10,
+					      .bytes = MB,
+					      .reply = true,
+					      .flush = lab->sent - (i ? MB : 0),
+					      .no_apply = true });
+	assert_verdict(lab, SESSION, "standby_flush_slow");
+}
+
+/* Ten changes a second, each flushed so many tenths of a second after it was sent. */
+static void play_changes(struct lab *lab, uint16_t stream, uint16_t turn, uint64_t lag)
+{
+	const uint64_t each = 1000;
+
+	lab_stream(lab, stream);
+	for (uint64_t i = 0; i < 100; i++) {
+		struct ws_tape_turn t = {
+			.stage_ns = { [WS_STAGE_WAIT] = SECOND / 10 },
+			.wait = WS_WAIT_WAL,
+			.flags = turn | WS_TURN_REPLY,
+			.lsn_from = lab->sent,
+			.lsn_to = lab->sent + each,
+			.write_lsn = lab->sent,
+			.flush_lsn = lab->sent - (i < lag ? i : lag - 1) * each,
+			.write_lag_us = -1,
+			.flush_lag_us = -1,
+			.apply_lag_us = -1,
+		};
+
+		lab->sent += each;
+		ws_tape_turn(&lab->tape, &t);
+	}
+}
+
+static void a_standby_that_flushes_after_300_ms_is_slow(void **state)
+{
+	play_changes(*state, 0, 0, 3);
+	assert_verdict(*state, SESSION, "standby_flush_slow");
+}
+
+/* Its commits are asynchronous: the WAL writer flushes them. */
+static void an_apply_worker_that_flushes_after_300_ms_is_healthy(void **state)
+{
+	play_changes(*state, WS_STREAM_LOGICAL, WS_TURN_LOGICAL, 3);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void an_apply_worker_that_flushes_after_a_second_is_slow(void **state)
+{
+	play_changes(*state, WS_STREAM_LOGICAL, WS_TURN_LOGICAL, 10);
+	assert_verdict(*state, SESSION, "standby_flush_slow");
+}
+
+static void a_client_that_never_flushes_is_not_slow(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 60,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .reply = true,
+					 .no_flush = true,
+					 .no_apply = true });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void replay_that_stands_while_flush_goes_on_is_paused(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 15,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .reply = true,
+					 .apply = LSN });
+	assert_verdict(*state, SESSION, "standby_apply_paused");
+}
+
+static void a_burst_and_silence_with_an_old_apply_position_is_no_pause(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .reply = true,
+				      .apply = LSN });
+	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "healthy_streaming");
+}
+
+/* `n` seconds behind in apply. */
+static void play_lagging(struct lab *lab, unsigned int seconds,
+			 unsigned int (*behind)(unsigned int))
+{
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < seconds; i++) {
+		uint64_t n = behind(i) < i ? behind(i) : i;
+
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 10,
+					      .bytes = MB,
+					      .reply = true,
+					      .apply = lab->sent - n * MB });
+	}
+}
+
+static unsigned int always_three(unsigned int i)
+{
+	(void)i;
+	return 3;
+}
+
+static unsigned int half(unsigned int i)
+{
+	return i / 2;
+}
+
+static void a_constant_apply_lag_is_a_delay(void **state)
+{
+	play_lagging(*state, 40, always_three);
+	assert_verdict(*state, SESSION, "standby_apply_delayed");
+}
+
+static void a_growing_backlog_is_slow_replay(void **state)
+{
+	play_lagging(*state, 40, half);
+	assert_verdict(*state, SESSION, "standby_apply_slow");
+}
+
+static void one_that_receives_and_does_not_confirm_is_told(void **state)
+{
+	lab_stream(*state, WS_STREAM_LOGICAL);
+	lab_play(*state, &(struct step){ .seconds = 45,
+					 .flags = WS_TURN_LOGICAL,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 100,
+					 .bytes = MB,
+					 .reply = true,
+					 .flush = LSN,
+					 .no_apply = true });
+	assert_verdict(*state, SESSION, "consumer_not_confirming");
+}
+
+static void confirming_ten_seconds_late_is_healthy(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t confirmed = LSN;
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 45; i++) {
+		if (i % 10 == 0)
+			confirmed = lab->sent;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .flags = WS_TURN_LOGICAL,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 100,
+					      .bytes = MB,
+					      .reply = true,
+					      .flush = confirmed,
+					      .no_apply = true });
+	}
+	assert_false(lab->row_count);
+	lab_judge(lab);
+	assert_false(lab_also(lab, "consumer_not_confirming"));
+	assert_int_not_equal(lab_find(lab, SESSION)->verdict, WS_VERDICT_CONSUMER_NOT_CONFIRMING);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB(slow_flushes_are_told_from_slow_writes),
+		LAB(a_standby_that_flushes_after_300_ms_is_slow),
+		LAB(an_apply_worker_that_flushes_after_300_ms_is_healthy),
+		LAB(an_apply_worker_that_flushes_after_a_second_is_slow),
+		LAB(a_client_that_never_flushes_is_not_slow),
+		LAB(replay_that_stands_while_flush_goes_on_is_paused),
+		LAB(a_burst_and_silence_with_an_old_apply_position_is_no_pause),
+		LAB(a_constant_apply_lag_is_a_delay),
+		LAB(a_growing_backlog_is_slow_replay),
+		LAB(one_that_receives_and_does_not_confirm_is_told),
+		LAB(confirming_ten_seconds_late_is_healthy),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
