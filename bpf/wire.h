@@ -309,11 +309,10 @@ struct ws_rec_stream {
  * stage current, so that the sums of a record add up to time_ns - begin_ns.
  */
 enum ws_stage {
-	WS_STAGE_OTHER = 0, /* inside a command, but in none of the stages below */
-	WS_STAGE_WAIT = 1,  /* in WalSndWait: for what, the record before says (`wait`) */
-	WS_STAGE_REPLY = 2, /* ProcessRepliesIfAny */
-	WS_STAGE_SEND =
-		3, /* building, copying and pushing bytes; below level 3 to the turn's end */
+	WS_STAGE_OTHER = 0,  /* inside a command, but in none of the stages below */
+	WS_STAGE_WAIT = 1,   /* in WalSndWait: for what, the record before says (`wait`) */
+	WS_STAGE_REPLY = 2,  /* ProcessRepliesIfAny */
+	WS_STAGE_SEND = 3,   /* building and pushing bytes; below level 3 to the turn's end */
 	WS_STAGE_READ = 4,   /* reading WAL (level 3; else part of SEND or DECODE) */
 	WS_STAGE_DECODE = 5, /* XLogSendLogical */
 	WS_STAGE_PLUGIN = 6, /* output plugin formatting a message (level 3; else part of DECODE) */

@@ -12,9 +12,9 @@
 static uint64_t exported(const struct ws_known_postmaster *item, const struct ws_binary *binary,
 			 const char *name)
 {
-	const struct ws_image_symbol *symbol = ws_image_symbol(binary->image, name);
+	uint64_t address = ws_image_variable(binary->image, name);
 
-	return symbol && !symbol->is_function ? item->base + symbol->address : 0;
+	return address ? item->base + address : 0;
 }
 
 static int emit(struct ws_live *live, const struct ws_known_postmaster *item)

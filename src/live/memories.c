@@ -38,13 +38,6 @@ static struct ws_memory_told *told_of(struct ws_live *live, uint32_t pid, uint64
 	return told;
 }
 
-static uint64_t address_of(const struct ws_binary *binary, const char *name)
-{
-	const struct ws_image_symbol *symbol = ws_image_symbol(binary->image, name);
-
-	return symbol && !symbol->is_function ? symbol->address : 0;
-}
-
 static bool is_same(const struct ws_rec_memory *last, const struct ws_rec_memory *now)
 {
 	const size_t values = offsetof(struct ws_rec_memory, total_bytes);
@@ -106,8 +99,8 @@ static void take(void *arg, uint32_t pid, const struct ws_entry *entry)
 	place = (struct ws_contexts_place){
 		.pid = pid,
 		.base = entry->base,
-		.top = address_of(binary, "TopMemoryContext"),
-		.work_mem = address_of(binary, "logical_decoding_work_mem"),
+		.top = ws_image_variable(binary->image, "TopMemoryContext"),
+		.work_mem = ws_image_variable(binary->image, "logical_decoding_work_mem"),
 		.off = &binary->plan.config.off,
 		.no_idents = live->redact != NULL,
 	};

@@ -46,20 +46,13 @@ static const struct {
 #undef VARIABLE
 };
 
-static uint64_t address_of(const struct ws_image *image, const char *name)
-{
-	const struct ws_image_symbol *symbol = name ? ws_image_symbol(image, name) : NULL;
-
-	return symbol && !symbol->is_function ? symbol->address : 0;
-}
-
 void ws_shmem_variables_find(const struct ws_image *image, struct ws_shmem_variables *var)
 {
 	for (size_t i = 0; i < WS_ARRAY_SIZE(variables); i++) {
-		uint64_t address = address_of(image, variables[i].name);
+		uint64_t address = ws_image_variable(image, variables[i].name);
 
-		if (!address)
-			address = address_of(image, variables[i].former);
+		if (!address && variables[i].former)
+			address = ws_image_variable(image, variables[i].former);
 		memcpy((char *)var + variables[i].slot, &address, sizeof(address));
 	}
 }

@@ -92,6 +92,8 @@ const struct ws_range *ws_image_code_ranges(const struct ws_image *image, size_t
 
 /* Exact names; NULL if there is none. Undefined symbols are not found. */
 const struct ws_image_symbol *ws_image_symbol(const struct ws_image *image, const char *name);
+/* Where a variable of this name is, 0 if the file names none. */
+uint64_t ws_image_variable(const struct ws_image *image, const char *name);
 /* The defined symbol that starts exactly at this address (functions first), or NULL. */
 const struct ws_image_symbol *ws_image_symbol_at(const struct ws_image *image, uint64_t vaddr);
 /* The nth symbol, in order of names, of those whose name begins with `prefix`; NULL behind the

@@ -228,6 +228,13 @@ const struct ws_image_symbol *ws_image_symbol(const struct ws_image *image, cons
 	return symbol && strcmp(symbol->name, name) == 0 ? symbol : NULL;
 }
 
+uint64_t ws_image_variable(const struct ws_image *image, const char *name)
+{
+	const struct ws_image_symbol *symbol = ws_image_symbol(image, name);
+
+	return symbol && !symbol->is_function ? symbol->address : 0;
+}
+
 const struct ws_image_symbol *ws_image_symbol_at(const struct ws_image *image, uint64_t vaddr)
 {
 	return ws_symtab_at(&image->names, vaddr);
