@@ -180,12 +180,13 @@ static void add_timeline(const struct ws_case *c, struct ws_finding *f)
 
 /* Where what is known of a session ends: what is lost up to the end, as of a recording that was cut
  * off, says nothing of how long anything has lasted. */
-static uint64_t known_end(const struct ws_track *t, uint64_t to_ns)
+static uint64_t known_end(const struct ws_track *t, const struct ws_explained *e)
 {
-	uint64_t lost_ns = t->s && t->s->state == WS_STATE_LOST ? t->s->state_since_ns : to_ns;
+	uint64_t lost_ns = t->s && t->s->state == WS_STATE_LOST ? t->s->state_since_ns : e->to_ns;
 
 	lost_ns = lost_ns > t->last_ns ? lost_ns : t->last_ns;
-	return lost_ns < to_ns ? lost_ns : to_ns;
+	lost_ns = lost_ns > e->from_ns ? lost_ns : e->from_ns;
+	return lost_ns < e->to_ns ? lost_ns : e->to_ns;
 }
 
 void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const *s_at,
@@ -208,8 +209,9 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 	e->from_ns = s->begin_ns > d->from_ns ? s->begin_ns : d->from_ns;
 	e->to_ns = end_of(d, s);
 	set_times(d, e, &c);
-	c.to_ns = known_end(c.t, e->to_ns);
+	c.to_ns = known_end(c.t, e);
 	judge(&c, e);
+	c.to_ns = e->to_ns;
 	add_memory(&c, &e->finding);
 	add_holder(&c, &e->finding);
 	add_timeline(&c, &e->finding);
