@@ -22,7 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from walscope_gdb import server, text, tracer  # noqa: E402
 
-EVERY = 0.001  # s between looks for new children
+EVERY = 0.0002  # s between looks for new children
 CLOSELY = 0.00002  # s between looks at what the new ones are; on a single processor they need that to become something
 LOOKS = 20  # of those between two looks at titles, and for more children
 
