@@ -113,7 +113,8 @@ static int begin(struct run *run, struct ws_sink sink, const char *line, size_t 
 		run->events = ws_events_new(sink);
 		return run->events ? 0 : -1;
 	}
-	run->log = ws_log_reader_new(result->format, sink);
+	/* A server may have changed its log_destination in between. */
+	run->log = ws_log_reader_new(run->options->format, sink);
 	return run->log ? 0 : -1;
 }
 

@@ -33,7 +33,7 @@ struct ws_import_options {
 };
 
 struct ws_import_result {
-	enum ws_import_format format; /* that it was */
+	enum ws_import_format format; /* that it was, of its first line */
 	uint64_t lines;		      /* lines, or entries of a log, that were taken */
 	uint64_t bad;		      /* that could not be understood */
 	uint64_t records;	      /* made of them */

@@ -30,7 +30,7 @@ enum place {
 };
 
 struct ws_log_reader {
-	enum ws_import_format format;
+	enum ws_import_format format; /* AUTO: each entry's own */
 	struct ws_log_story *story;
 	struct ws_buf row;
 	char zone[32];
@@ -298,6 +298,14 @@ static bool take_object(struct ws_log_reader *reader, const json_t *object,
 	return true;
 }
 
+/* An object begins with a brace; so does no row (lines.h). */
+static bool is_row(const struct ws_log_reader *reader, const char *text, size_t len)
+{
+	if (reader->format)
+		return reader->format == WS_IMPORT_CSVLOG;
+	return !len || *text != '{';
+}
+
 static int take(struct ws_log_reader *reader, const char *text, size_t len, char why[WS_IMPORT_WHY])
 {
 	struct ws_log_entry entry = { 0 };
@@ -306,7 +314,7 @@ static int take(struct ws_log_reader *reader, const char *text, size_t len, char
 	json_t *object = NULL;
 	int rc = 0;
 
-	if (reader->format == WS_IMPORT_CSVLOG) {
+	if (is_row(reader, text, len)) {
 		if (take_csv(reader, text, len, &entry, why))
 			rc = ws_log_story_entry(reader->story, &entry) ? -1 : 1;
 		return rc;

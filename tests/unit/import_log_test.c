@@ -354,6 +354,27 @@ static void test_the_formats_of_other_versions_are_read(void **state)
 	}
 }
 
+/* The server's log_destination was changed. */
+static void test_a_log_may_go_on_in_the_other_format(void **state)
+{
+	struct told told = tell(BEGIN COMMAND(
+		"003", "3",
+		"IDENTIFY_SYSTEM") "{\"timestamp\":\"2026-03-01 12:00:00.004 "
+				   "UTC\",\"user\":\"repl\",\"pid\":4001,"
+				   "\"session_id\":\"69a42bc0.fa1\",\"line_num\":4,\"error_"
+				   "severity\":\"LOG\","
+				   "\"message\":\"received replication command: SHOW x\","
+				   "\"application_name\":\"s1\",\"backend_type\":\"walsender\"}"
+				   "\n" END("008", "5"));
+
+	(void)state;
+	assert_int_equal(told.result.format, WS_IMPORT_CSVLOG);
+	assert_int_equal(told.result.bad, 0);
+	assert_int_equal(told.o->command_count, 2);
+	assert_string_equal(told.o->commands[1].c.text, "SHOW x");
+	release(&told);
+}
+
 static void test_a_row_whose_quote_stays_open_costs_no_other(void **state)
 {
 	struct told told = tell("2026-03-01 12:00:00.001 UTC,\"torn\n" BEGIN COMMAND(
@@ -381,6 +402,7 @@ int main(void)
 		cmocka_unit_test(test_other_backends_are_no_sessions),
 		cmocka_unit_test(test_a_session_that_began_before_the_log_is_told_so),
 		cmocka_unit_test(test_the_formats_of_other_versions_are_read),
+		cmocka_unit_test(test_a_log_may_go_on_in_the_other_format),
 		cmocka_unit_test(test_a_row_whose_quote_stays_open_costs_no_other),
 	};
 
