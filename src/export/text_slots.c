@@ -224,8 +224,9 @@ static int put_horizon(const struct ws_export *ex, const struct ws_slots_report 
 		if (rc == 0 && ws_wal_age(&r->wal, hold->xid, &age))
 			rc = ws_buf_addf(buf, ", %s back", ws_count_format(age, count));
 		if (rc == 0 && hold->since_ns)
-			rc = ws_buf_addf(buf, ", since %.19s",
-					 ws_time_format(hold->since_ns, time));
+			rc = ws_buf_addf(buf, ", since %.19s%s",
+					 ws_time_format(hold->since_ns, time),
+					 hold->slot ? " at the latest" : "");
 		rc = rc || ws_buf_addstr(buf, ")");
 	}
 	return rc || (r->horizon.count && ws_buf_addstr(buf, "\n")) ? -1 : 0;

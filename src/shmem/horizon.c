@@ -11,6 +11,9 @@
 #define PREPARED_MAX	 262143 /* MAX_BACKENDS bounds max_prepared_transactions (guc.c) */
 #define GXACT_MAX	 512	/* bytes of an entry; 10 to 17 have 256 */
 #define EPOCH_US	 946684800000000LL
+/* slot.c: SLOT_MAGIC, and what stands in front of slotdata in ReplicationSlotOnDisk; 10 to 18. */
+#define SLOT_FILE_MAGIC 0x1051CA1
+#define SLOT_FILE_DATA	16
 /* PGPROC.statusFlags, up to 13 PGXACT.vacuumFlags (proc.h): whose xmin ComputeXidHorizons, up to 13
  * GetOldestXmin, does not look at: a lazy VACUUM's, and that of logical decoding, for which the
  * slot stands. */
@@ -138,6 +141,35 @@ static void offer_slots(struct ws_horizon *h, const struct ws_slot_list *list)
 	}
 }
 
+/*
+ * Since when a slot has its xid nothing in memory tells. But its file has it, too, in a copy of the
+ * slot's `data` behind four numbers (slot.c, ReplicationSlotOnDisk): so it had it when that was
+ * written. And one that nobody holds changes no more, if it is not synchronized.
+ */
+static int64_t slot_since(const struct ws_shmem *shmem, const struct ws_proc *proc,
+			  uint32_t postmaster, const struct ws_hold *hold)
+{
+	const struct ws_offsets *off = shmem->off;
+	const struct ws_slot *slot = hold->slot;
+	uint32_t field = hold->kind == WS_HOLDS_SLOT ? off->slot_xmin : off->slot_catalog_xmin;
+	int64_t since = slot->synced == WS_YES ? 0 : slot->inactive_since_ns, written;
+	uint32_t magic = 0, xid = 0;
+	uint8_t head[512];
+	size_t len, at;
+
+	if (field == WS_UNKNOWN || off->slot_name == WS_UNKNOWN || field < off->slot_name)
+		return since;
+	at = SLOT_FILE_DATA + field - off->slot_name;
+	len = ws_proc_slot_file(proc, postmaster, slot->name, head, sizeof(head), &written);
+	if (len < at + sizeof(xid))
+		return since;
+	memcpy(&magic, head, sizeof(magic));
+	memcpy(&xid, head + at, sizeof(xid));
+	if (magic == SLOT_FILE_MAGIC && xid == hold->xid && (!since || written < since))
+		since = written;
+	return since;
+}
+
 /* TwoPhaseShmemSize, twophase.c: pointers to entries, and the entries behind them. */
 static bool find_prepared(const struct ws_shmem *shmem, uint64_t *table, int32_t *count)
 {
@@ -244,6 +276,10 @@ void ws_horizon_read(const struct ws_shmem *shmem, const struct ws_proc *proc,
 	}
 	offer_prepared(shmem, horizon);
 	offer_slots(horizon, list);
+	for (size_t i = 0; i < horizon->count; i++)
+		if (horizon->holds[i].slot)
+			horizon->holds[i].since_ns = slot_since(
+				shmem, proc, postmaster->process.pid, &horizon->holds[i]);
 	qsort(horizon->holds, horizon->count, sizeof(horizon->holds[0]), by_age);
 }
 

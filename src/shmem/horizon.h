@@ -24,8 +24,8 @@ struct ws_hold {
 	uint32_t xid;
 	bool snapshot;	      /* the xid is another's, whose end the process does not see yet */
 	uint32_t pid, ns_pid; /* of a process */
-	int64_t since_ns;     /* wall clock of its transaction's start (14+), or of PREPARE; 0: not
-				 known */
+	int64_t since_ns;     /* wall clock of its transaction's start (14+), or of PREPARE; of a
+				 slot a time by which it had that xid already; 0: not known */
 	const struct ws_slot *slot;
 	char gid[200]; /* of a prepared transaction, with its NUL */
 };

@@ -100,6 +100,11 @@ int ws_proc_walreceiver(const struct ws_proc *proc, uint32_t postmaster,
 size_t ws_proc_exporters(const struct ws_proc *proc, uint32_t postmaster, uint32_t *ns_pids,
 			 size_t max);
 
+/* The first `size` bytes of the file in which a server keeps the slot of that name, and when it was
+ * written, ns since 1970. Returns how many there are, 0 if it cannot be read. */
+size_t ws_proc_slot_file(const struct ws_proc *proc, uint32_t postmaster, const char *name,
+			 void *head, size_t size, int64_t *written_ns);
+
 /* The mapping that holds an address; false if there is none, or the process may not be examined. */
 bool ws_proc_mapping_at(const struct ws_proc *proc, uint32_t pid, uint64_t address, uint64_t *start,
 			uint64_t *end);

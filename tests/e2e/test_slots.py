@@ -4,6 +4,7 @@
 import os
 import pwd
 import signal
+import time
 
 import walscope
 from cluster import Server
@@ -247,14 +248,19 @@ class SlotsTest(LiveTest):
             made.sql("create table if not exists moved(a int)")  # its xid is ahead of what the standby keeps
             wait_for("the standby's feedback", lambda: made.sql(
                 f"select 1 from pg_replication_slots where slot_name = 'p_standby' and xmin = '{oldest}'"))
+            asked = time.time()
+            made.sql("checkpoint")  # which writes the slots that have changed to their files
             found, _ = holders(made)
             self.assertEqual((found["slot"]["slot"], found["slot"]["xid"]), ("p_standby", oldest))
+            self.assertTrue(asked - 1 <= walscope.seconds(found["slot"]["since"]) <= time.time(), found)
             self.assertNotIn("hot_standby_feedback", found)
             name, xmin = made.sql("select slot_name, catalog_xmin from pg_replication_slots where catalog_xmin is "
                                   "not null order by age(catalog_xmin) desc limit 1")[0]
             self.assertEqual(found["slot_catalog"]["xid"], int(xmin))
             self.assertEqual(made.value("select catalog_xmin from pg_replication_slots where slot_name = "
                                         f"'{found['slot_catalog']['slot']}'"), xmin, name)
+            written = os.stat(os.path.join(made.data, "pg_replslot", found["slot_catalog"]["slot"], "state")).st_mtime
+            self.assertLessEqual(walscope.seconds(found["slot_catalog"]["since"]), written + 0.001)
 
     def test_on_a_standby_retained_bytes_reach_to_where_it_has_replayed(self):
         made = standby()
