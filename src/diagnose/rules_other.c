@@ -137,29 +137,55 @@ WS_RULE(healthy_idle)
 	return true;
 }
 
-/* Percent of the time that a socket was full for which are worth a word, if it is no more. */
-#define FULL_SAID 20
+/* Percent of the time that something held it up for which are worth a word, if it is no more. */
+#define HELD_SAID 20
+
+static const struct holdup {
+	enum ws_state state;
+	const char *what;
+} holdups[] = {
+	{ WS_STATE_SEND_BLOCKED, "Its socket was full" },
+	{ WS_STATE_WAIT_LOCK, "It waited for a lock" },
+	{ WS_STATE_RECV_BLOCKED, "It waited for the rest of a message" },
+	{ WS_STATE_STOPPED, "It was stopped" },
+};
+
+/* The longest of them, NULL if none is worth a word. */
+static const struct holdup *longest_holdup(const struct ws_case *c, double *percent)
+{
+	const struct holdup *longest = NULL;
+
+	*percent = 0;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(holdups); i++) {
+		double share = 100 * ws_case_share(c, holdups[i].state);
+
+		if (share < HELD_SAID || share <= *percent)
+			continue;
+		longest = &holdups[i];
+		*percent = share;
+	}
+	return longest;
+}
 
 WS_RULE(healthy_streaming)
 {
-	double full = 100 * ws_case_share(c, WS_STATE_SEND_BLOCKED);
+	double held;
+	const struct holdup *holdup = longest_holdup(c, &held);
 	uint64_t behind;
 	char bytes[WS_BYTES_TEXT];
 
 	f->confidence = 0.8;
 	ws_fact_share(c, f, WS_STATE_WAIT_WAL);
-	if (full >= FULL_SAID)
-		ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
+	if (holdup)
+		ws_fact_share(c, f, holdup->state);
 	ws_fact(f, "working", (uint64_t)(100 * work(c) + 0.5), "%");
 	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
 	if (ws_case_behind(c, WS_TARGET, WS_SENT, &behind))
 		ws_fact(f, "not_sent", behind, "bytes");
-	if (ws_case_streams(c) && full >= FULL_SAID)
-		ws_say(f,
-		       "The session keeps up%s: it sent %s. Its socket was full for %.0f %% of the "
-		       "time.",
+	if (ws_case_streams(c) && holdup)
+		ws_say(f, "The session keeps up%s: it sent %s. %s for %.0f %% of the time.",
 		       c->s->cascading ? " with what this server, a standby itself, is given" : "",
-		       ws_bytes_format(c->s->wal_bytes, bytes), full);
+		       ws_bytes_format(c->s->wal_bytes, bytes), holdup->what, held);
 	else if (ws_case_streams(c))
 		ws_say(f, "The session keeps up%s: it sent %s, and nothing held it up for long.",
 		       c->s->cascading ? " with what this server, a standby itself, is given" : "",

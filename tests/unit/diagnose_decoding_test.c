@@ -340,6 +340,32 @@ static void transactions_that_follow_each_other_are_none(void **state)
 	assert_verdict(lab, SESSION, "healthy_streaming");
 }
 
+static void health_says_what_held_it_up_for_a_while(void **state)
+{
+	struct step step = { .seconds = 4,
+			     .wait = WS_WAIT_WAL,
+			     .busy_ms = 700,
+			     .stage = WS_STAGE_DECODE,
+			     .flags = WS_TURN_LOGICAL,
+			     .bytes = MB };
+	struct lab *lab = *state;
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_play(lab, &step);
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_LOCK, 0);
+	lab->tape.now_ns += 3 * SECOND;
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_NOTHING, 0);
+	lab->tape.now_ns -= 3 * SECOND;
+	ws_tape_turn(&lab->tape,
+		     &(struct ws_tape_turn){ .flags = WS_TURN_LOGICAL,
+					     .lsn_from = lab->sent,
+					     .lsn_to = lab->sent,
+					     .stage_ns = { [WS_STAGE_DECODE] = 3 * SECOND } });
+	lab_play(lab, &step);
+	assert_verdict(lab, SESSION, "healthy_streaming");
+	assert_said(lab, "It waited for a lock for 27 % of the time.");
+}
+
 /* Each second so much time goes into the files of spilled changes, and so many bytes. */
 static void spill(struct lab *lab, uint64_t write_ms, uint64_t read_ms, uint64_t bytes,
 		  uint32_t valid)
@@ -641,6 +667,7 @@ int main(void)
 		LAB(a_transaction_that_is_streamed_while_it_runs_is_none),
 		LAB(a_prepared_transaction_that_waits_is_none),
 		LAB(transactions_that_follow_each_other_are_none),
+		LAB(health_says_what_held_it_up_for_a_while),
 		LAB(a_fifth_of_the_time_spent_on_files_is_spilling),
 		LAB(much_that_is_spilled_in_little_time_is_not),
 		LAB(where_no_time_is_known_the_bytes_count),
