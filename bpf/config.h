@@ -27,61 +27,59 @@ enum ws_site {
 	WS_SITE_FLUSH_END = 12,
 	WS_SITE_WAIT_START = 13,
 	WS_SITE_WAIT_END = 14,
-	WS_SITE_REPLIES = 15,
-	WS_SITE_REPLIES_END = 16, /* in logical_read_xlog_page: decoding goes on */
-	WS_SITE_KEEPALIVE = 17,
-	WS_SITE_READ_START = 18,
-	WS_SITE_READ_END = 19,
-	WS_SITE_DECODE_START = 20,
-	WS_SITE_DECODE_END = 21,
-	WS_SITE_MESSAGE_PREPARE = 22,
-	WS_SITE_MESSAGE_WRITE = 23,
-	WS_SITE_MESSAGE_FLUSHED = 24,
-	WS_SITE_BACKUP_BEGIN = 25,
-	WS_SITE_BACKUP_CHECKPOINT = 26,
-	WS_SITE_BACKUP_ESTIMATE = 27,
-	WS_SITE_BACKUP_CHUNK = 28,
-	WS_SITE_BACKUP_CHUNK_END = 29,
-	WS_SITE_BACKUP_WAIT_ARCHIVE = 30,
-	WS_SITE_BACKUP_WAL = 31,
-	WS_SITE_BACKUP_DONE = 32,
-	WS_SITE_WRITE_REPLIES_END = 33, /* in ProcessPendingWrites: pushing bytes goes on */
-	WS_SITE_AUTH_BEGIN = 34,
-	WS_SITE_AUTH_END = 35,
-	WS_SITE_INITIALIZED = 36,
-	WS_SITE_MESSAGE_REFUSED = 37,
-	WS_SITE_ENDING = 38, /* WalSndKill */
+	WS_SITE_REPLIES_END = 15, /* in logical_read_xlog_page: decoding goes on */
+	WS_SITE_KEEPALIVE = 16,
+	WS_SITE_READ_START = 17,
+	WS_SITE_READ_END = 18,
+	WS_SITE_DECODE_START = 19,
+	WS_SITE_DECODE_END = 20,
+	WS_SITE_MESSAGE_PREPARE = 21,
+	WS_SITE_MESSAGE_WRITE = 22,
+	WS_SITE_MESSAGE_FLUSHED = 23,
+	WS_SITE_BACKUP_BEGIN = 24,
+	WS_SITE_BACKUP_CHECKPOINT = 25,
+	WS_SITE_BACKUP_ESTIMATE = 26,
+	WS_SITE_BACKUP_CHUNK = 27,
+	WS_SITE_BACKUP_CHUNK_END = 28,
+	WS_SITE_BACKUP_WAIT_ARCHIVE = 29,
+	WS_SITE_BACKUP_WAL = 30,
+	WS_SITE_BACKUP_DONE = 31,
+	WS_SITE_AUTH_BEGIN = 32,
+	WS_SITE_AUTH_END = 33,
+	WS_SITE_INITIALIZED = 34,
+	WS_SITE_MESSAGE_REFUSED = 35,
+	WS_SITE_ENDING = 36, /* WalSndKill */
 	/* up to 13 the three waits of a walsender are calls of their own */
-	WS_SITE_LOOP_WAIT_START = 39, /* WalSndLoop */
-	WS_SITE_LOOP_WAIT_END = 40,
-	WS_SITE_WRITE_WAIT_START = 41, /* ProcessPendingWrites */
-	WS_SITE_WRITE_WAIT_END = 42,
-	WS_SITE_WAL_WAIT_START = 43, /* WalSndWaitForWal */
-	WS_SITE_WAL_WAIT_END = 44,
+	WS_SITE_LOOP_WAIT_START = 37, /* WalSndLoop */
+	WS_SITE_LOOP_WAIT_END = 38,
+	WS_SITE_WRITE_WAIT_START = 39, /* ProcessPendingWrites */
+	WS_SITE_WRITE_WAIT_END = 40,
+	WS_SITE_WAL_WAIT_START = 41, /* WalSndWaitForWal */
+	WS_SITE_WAL_WAIT_END = 42,
 	/* up to 14 */
-	WS_SITE_BACKUP_PUT = 45, /* in sendFile: a piece of a file to the client */
-	WS_SITE_BACKUP_PUT_END = 46,
-	WS_SITE_BACKUP_PROGRESS = 47,  /* update_basebackup_progress: it was handed over */
-	WS_SITE_REPLIES_COPY_END = 48, /* the compiler's second copy of REPLIES_END */
-	WS_SITE_BACKUP_MANIFEST = 49,  /* SendBackupManifest */
+	WS_SITE_BACKUP_PUT = 43, /* in sendFile: a piece of a file to the client */
+	WS_SITE_BACKUP_PUT_END = 44,
+	WS_SITE_BACKUP_PROGRESS = 45,  /* update_basebackup_progress: it was handed over */
+	WS_SITE_REPLIES_COPY_END = 46, /* the compiler's second copy of REPLIES_END */
+	WS_SITE_BACKUP_MANIFEST = 47,  /* SendBackupManifest */
 	/* logical decoding: what the server counts when it has spilled or streamed, and what it
 	 * writes to disk and reads back */
-	WS_SITE_SLOT_CONTEXT = 50,
-	WS_SITE_SPILL_STATS = 51,
-	WS_SITE_SPILL_START = 52,
-	WS_SITE_SPILL_END = 53,
-	WS_SITE_RESTORE_START = 54,
-	WS_SITE_RESTORE_END = 55, /* three calls */
-	WS_SITE_RESTORE_SECOND_END = 56,
-	WS_SITE_RESTORE_THIRD_END = 57,
-	WS_SITE_TXN_START = 58,
-	WS_SITE_BACKUP_UPLOAD = 59, /* AppendIncrementalManifestData, 17 and later */
-	WS_SITE_STREAM_STATS = 60,
-	WS_SITE_TXN_PROCESS = 61,
-	WS_SITE_TXN_PREPARE = 62,
-	WS_SITE_TXN_FINISH = 63,
-	WS_SITE_TXN_ABORT = 64,
-	WS_SITE_COUNT = 65,
+	WS_SITE_SLOT_CONTEXT = 48,
+	WS_SITE_SPILL_STATS = 49,
+	WS_SITE_SPILL_START = 50,
+	WS_SITE_SPILL_END = 51,
+	WS_SITE_RESTORE_START = 52,
+	WS_SITE_RESTORE_END = 53, /* three calls */
+	WS_SITE_RESTORE_SECOND_END = 54,
+	WS_SITE_RESTORE_THIRD_END = 55,
+	WS_SITE_TXN_START = 56,
+	WS_SITE_BACKUP_UPLOAD = 57, /* AppendIncrementalManifestData, 17 and later */
+	WS_SITE_STREAM_STATS = 58,
+	WS_SITE_TXN_PROCESS = 59,
+	WS_SITE_TXN_PREPARE = 60,
+	WS_SITE_TXN_FINISH = 61,
+	WS_SITE_TXN_ABORT = 62,
+	WS_SITE_COUNT = 63,
 };
 
 #define WS_UNKNOWN \
@@ -276,7 +274,8 @@ struct ws_variables {
 	__u64 am_cascading_walsender;
 	__u64 session_end_cause; /* pgStatSessionEndCause */
 	__u64 log_min_messages;
-	__u64 my_proc; /* MyProc */
+	__u64 my_proc;
+	__u64 my_wait_event_info; /* 14 and later */
 	/* Strings: the __func__ that errors of these functions carry. */
 	__u64 startup_packet_name;  /* ProcessStartupPacket */
 	__u64 slot_invalidate_name; /* InvalidatePossiblyObsoleteSlot, ReportSlotInvalidation */
@@ -312,10 +311,20 @@ enum ws_entry_flags {
 	WS_ENTRY_IN_LOOP = 1 << 1,
 	WS_ENTRY_IN_COMMAND = 1 << 2,
 	WS_ENTRY_IN_BACKUP = 1 << 3,
-	WS_ENTRY_DEAD = 1 << 4,	  /* exited: user space reads the counters and deletes the entry */
-	WS_ENTRY_TURNS = 1 << 5,  /* the time of this command goes into turn records */
-	WS_ENTRY_BASE = 1 << 6,	  /* `base` is known */
-	WS_ENTRY_NESTED = 1 << 7, /* found waiting inside XLogSendLogical, not seen outside */
+	WS_ENTRY_DEAD = 1 << 4,	 /* exited: user space reads the counters and deletes the entry */
+	WS_ENTRY_TURNS = 1 << 5, /* the time of this command goes into turn records */
+	WS_ENTRY_BASE = 1 << 6,	 /* `base` is known */
+};
+
+/*
+ * What the scheduler saw of the wait that was announced last. No site is behind it below level 3:
+ * a wait lasts while the process sleeps. What woke it may not have ended the wait; when it sleeps
+ * again its wait_event_info tells.
+ */
+enum ws_nap {
+	WS_NAP_NONE = 0, /* it has not slept */
+	WS_NAP_ASLEEP = 1,
+	WS_NAP_AWAKE = 2, /* and has passed no site since */
 };
 
 /* Counters of struct ReorderBuffer, in their order: those that change once for a piece, none that
@@ -354,7 +363,8 @@ struct ws_decoding {
 };
 
 /*
- * One walsender's entry in the map `sessions`, keyed by tgid. The process is single-threaded, so
+ * One walsender's entry in the map `sessions`, keyed by tgid. The process is single-threaded, and
+ * the scheduler's programs advance it only where it goes to sleep or wakes, in no program, so
  * the programs are its only writer while it lives; user space writes it once before attaching (a
  * walsender that already runs) and deletes it once it is dead.
  */
@@ -365,11 +375,14 @@ struct ws_entry {
 	__u32 lost;
 	__u32 unreadable;
 	__u16 server;
-	__u8 flags;	/* enum ws_entry_flags */
-	__u8 stage;	/* enum ws_stage */
-	__u8 resume;	/* the stage that goes on after a wait or a write */
-	__u8 wait_mask; /* of the last wait */
-	__u8 reserved[6];
+	__u8 flags;  /* enum ws_entry_flags */
+	__u8 stage;  /* enum ws_stage */
+	__u8 resume; /* the stage that goes on after a write, or a wait and the replies behind it */
+	__u8 after_wait; /* the stage that follows the wait */
+	__u8 nap;	 /* enum ws_nap: of the last wait */
+	__u8 reserved;
+	__u32 wait_event;    /* PostgreSQL's, of the last wait ... */
+	__u64 wait_info;     /* ... and where the process tells it, 0: not known */
 	__u64 mark_ns;	     /* when `stage` began, 0 if nothing is being accounted */
 	__u64 reply_time_us; /* as last seen, to tell a new reply */
 	__u64 write_lsn, flush_lsn, apply_lsn;
@@ -379,9 +392,8 @@ struct ws_entry {
 	__u64 walsnd;		     /* MyWalSnd's value once it was seen, 0 before */
 	__s32 sock;		     /* Port.sock; -1: not known */
 	__u32 postmaster_pid;	     /* its parent */
-	__u64 loop_sp;		     /* the stack at the loop's look for replies, 0: not seen yet */
-	/* Level 3: written by the scheduler's programs, which may interrupt the session's own ...
-	 */
+	/* Level 3: written by the scheduler's programs also where they interrupt the session's own
+	 * ... */
 	__u64 runnable_ns; /* since when it waits for a CPU, 0: it does not */
 	__u64 off_cpu_ns[WS_STAGE_COUNT];
 	__u64 off_cpu_sum_ns;

@@ -112,16 +112,23 @@ static __always_inline bool began_at(const struct ws_entry *e, __u64 start)
 	return e->start_ns / WS_TICK_NS == start / WS_TICK_NS;
 }
 
-/* Makes `next` the current stage; the time since the last change is the stage's that ends. */
+/* Makes `next` the current stage; the time since the last change is the stage's that ends. A wait
+ * in which it did not sleep was none. */
 static __always_inline void advance(struct ws_entry *e, __u64 now, __u8 next)
 {
 	if (!e->mark_ns) {
 		e->turn.begin_ns = now;
 		e->mark_ns = now;
 	}
+	if (e->stage == WS_STAGE_WAIT && e->nap == WS_NAP_NONE)
+		e->stage = e->after_wait;
+	/* The scheduler may have come between `now` and here. */
+	if (now < e->mark_ns)
+		now = e->mark_ns;
 	e->turn.stage_ns[e->stage & (WS_STAGE_COUNT - 1)] += now - e->mark_ns;
 	e->mark_ns = now;
 	e->stage = next;
+	e->nap = WS_NAP_NONE;
 }
 
 /* Begins an empty turn record where the one before ended. */

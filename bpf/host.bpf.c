@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * host.bpf.c: loaded once. Owns the maps, and sees sessions end: whatever kills a walsender, its
- * exit passes here, and who sends it the signal that does. At level 3 it sees them wait for a CPU.
+ * exit passes here, and who sends it the signal that does. From level 2 on it sees them sleep and
+ * wake, at level 3 wait for a CPU.
  */
 #include "emit.h"
 #include "socket.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Level 3: how long sessions wait for a CPU is told. */
+const volatile bool tells_off_cpu;
 
 /* Postmasters whose servers are traced: pid to start_boottime in whole clock ticks (ns). The
  * collector fills it; signals to them are reported. */
@@ -184,13 +188,14 @@ int on_signal(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The session of a thread, NULL for any other: only the main thread is the walsender. */
-static __always_inline struct ws_entry *session_of_task(struct task_struct *task)
+/* The session of a thread, NULL for any other: only the main thread is the walsender. Nearly all
+ * that the scheduler switches is none: it leaves at once. */
+static __always_inline struct ws_entry *session_of_task(struct task_struct *task, __u32 pid,
+							__u32 tgid)
 {
-	__u32 pid = BPF_CORE_READ(task, pid);
 	struct ws_entry *e;
 
-	if (!pid || pid != (__u32)BPF_CORE_READ(task, tgid))
+	if (!pid || pid != tgid)
 		return NULL;
 	e = bpf_map_lookup_elem(&sessions, &pid);
 	if (!e || e->flags & WS_ENTRY_DEAD || !began_at(e, BPF_CORE_READ(task, start_boottime)))
@@ -211,11 +216,55 @@ static __always_inline bool is_runnable(struct task_struct *task)
 SEC("raw_tp/sched_wakeup")
 int on_wakeup(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct ws_entry *e = session_of_task((struct task_struct *)ctx->args[0]);
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	struct ws_entry *e =
+		session_of_task(task, BPF_CORE_READ(task, pid), BPF_CORE_READ(task, tgid));
 
 	if (e)
 		e->runnable_ns = bpf_ktime_get_ns();
 	return 0;
+}
+
+/* Is the current process in the wait that was announced last? */
+static __always_inline bool is_in_wait(const struct ws_entry *e, bool otherwise)
+{
+	__u32 wait_event;
+
+	if (!e->wait_info ||
+	    bpf_probe_read_user(&wait_event, sizeof(wait_event), (const void *)e->wait_info))
+		return otherwise;
+	return wait_event == e->wait_event;
+}
+
+/* A wait goes on if it sleeps in it again: a signal woke it. But it may as well sleep elsewhere
+ * before it comes to a site: on a lock, or on the disk. */
+static __always_inline void switched_off(struct ws_entry *e, bool is_runnable, __u64 now)
+{
+	bool waits = e->stage == WS_STAGE_WAIT;
+
+	e->runnable_ns = tells_off_cpu && is_runnable ? now : 0;
+	if (is_runnable || !(waits || e->nap == WS_NAP_AWAKE))
+		return;
+	if (is_in_wait(e, waits)) {
+		if (!waits)
+			advance(e, now, WS_STAGE_WAIT);
+		e->nap = WS_NAP_ASLEEP;
+	} else {
+		advance(e, now, waits ? e->after_wait : e->stage);
+	}
+}
+
+static __always_inline void switched_on(struct ws_entry *e, __u64 now)
+{
+	if (e->runnable_ns) {
+		e->off_cpu_ns[e->stage & (WS_STAGE_COUNT - 1)] += now - e->runnable_ns;
+		e->off_cpu_sum_ns += now - e->runnable_ns;
+		e->runnable_ns = 0;
+	}
+	if (e->nap == WS_NAP_ASLEEP) {
+		advance(e, now, e->after_wait);
+		e->nap = WS_NAP_AWAKE;
+	}
 }
 
 /* (preempt, prev, next): the first one is true if prev was to go on, whatever its state says. */
@@ -223,17 +272,14 @@ SEC("raw_tp/sched_switch")
 int on_switch(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *prev = (struct task_struct *)ctx->args[1];
-	struct ws_entry *e = session_of_task(prev);
-	__u64 ns;
+	struct task_struct *next = (struct task_struct *)ctx->args[2];
+	__u64 id = bpf_get_current_pid_tgid(); /* of `prev` */
+	struct ws_entry *e = session_of_task(prev, (__u32)id, id >> 32);
 
 	if (e)
-		e->runnable_ns = ctx->args[0] || is_runnable(prev) ? bpf_ktime_get_ns() : 0;
-	e = session_of_task((struct task_struct *)ctx->args[2]);
-	if (!e || !e->runnable_ns)
-		return 0;
-	ns = bpf_ktime_get_ns() - e->runnable_ns;
-	e->runnable_ns = 0;
-	e->off_cpu_ns[e->stage & (WS_STAGE_COUNT - 1)] += ns;
-	e->off_cpu_sum_ns += ns;
+		switched_off(e, ctx->args[0] || is_runnable(prev), bpf_ktime_get_ns());
+	e = session_of_task(next, BPF_CORE_READ(next, pid), BPF_CORE_READ(next, tgid));
+	if (e)
+		switched_on(e, bpf_ktime_get_ns());
 	return 0;
 }

@@ -4,16 +4,20 @@
  * the sums leave the kernel as one record per wait, or per turn that moved something without
  * waiting.
  *
- *   physical: REPLIES, SEND_PHYSICAL, (FLUSH_END), [WAIT_START, WAIT_END]
- *   logical:  REPLIES, (SEND_LOGICAL) { REPLIES, [WAIT_START, WAIT_END], REPLIES_END }, (FLUSH_END)
+ *   physical: [SEND_PHYSICAL], (FLUSH_END), WAIT_START, (WAIT_END)
+ *   logical:  SEND_LOGICAL { WAIT_START, (WAIT_END), REPLIES_END }, (FLUSH_END),
+ *             [WAIT_START, (WAIT_END)]
  *
- * What is in brackets is planted from level 3 on. Below, a send lasts until the turn ends or waits:
- * what lies behind the flush (timeout check, keepalive) takes less time than a site there would. A
- * logical turn sends one record of the WAL; it decodes from its beginning on, and a look at the
- * socket that finds no reply, or one in between two records, counts as decoding.
+ * What is in square brackets is passed only by a turn that has something to do there, what is in
+ * parentheses is planted from level 3 on. Below, the scheduler says when a wait is over
+ * (host.bpf.c), and a send lasts until the turn ends or waits: what lies behind the flush (timeout
+ * check, keepalive) takes less time than a site there would.
+ *
+ * No site is at ProcessRepliesIfAny either. It is what comes behind a wait, so that this time is
+ * the replies', up to the next site; in turns that do not wait they count as what was done before.
  *
  * In logical replication XLogSendLogical waits for WAL and for the socket itself, and handles
- * replies meanwhile: that is "nested", and does not begin a turn.
+ * replies meanwhile: that does not begin a turn. A turn of it sends one record of the WAL.
  */
 #ifndef WS_ON_LOOP_H
 #define WS_ON_LOOP_H
@@ -36,28 +40,6 @@ static __always_inline bool is_physical(struct ws_entry *e)
 	return (e->flags & (WS_ENTRY_IN_LOOP | WS_ENTRY_LOGICAL)) == WS_ENTRY_IN_LOOP;
 }
 
-/*
- * Does what called this go on afterwards? WalSndLoop calls ProcessRepliesIfAny at one depth of the
- * stack (it grows downwards), XLogSendLogical below it. Of a stream that was found running the
- * depth is not known: what is seen first counts as the loop's, unless it was found in a wait
- * inside. Then what lies above it does; or it itself, when the next comes and it had no end.
- */
-static __always_inline bool is_nested(struct ws_entry *e, __u64 sp)
-{
-	if (!(e->flags & WS_ENTRY_IN_LOOP))
-		return true;
-	if (!(e->flags & WS_ENTRY_LOGICAL))
-		return false;
-	if (sp > e->loop_sp) {
-		if (e->loop_sp)
-			e->flags &= ~WS_ENTRY_NESTED;
-		e->loop_sp = sp;
-	}
-	if (sp == e->loop_sp && e->stage == WS_STAGE_REPLY)
-		e->flags &= ~WS_ENTRY_NESTED;
-	return sp < e->loop_sp || e->flags & WS_ENTRY_NESTED;
-}
-
 /* A long decode or a long message handled inside a send: the record must not wait for its end. */
 static __always_inline void turn_emit_if_long(struct ws_entry *e, __u32 pid, __u64 now)
 {
@@ -67,43 +49,10 @@ static __always_inline void turn_emit_if_long(struct ws_entry *e, __u32 pid, __u
 	}
 }
 
-/*
- * Nested ProcessRepliesIfAny has two callers: the wait for WAL and ProcessPendingWrites. If the end
- * of the second is not planted, nothing says when decoding goes on; so behind a wait for the socket
- * the time stays with the send.
- */
-static __always_inline void replies_nested(struct ws_entry *e, __u32 pid, __u64 now)
+/* There is WAL to send. If the record has a send already, the turn of that one did not wait, or
+ * WalSndDone sends once more in the same one. */
+static __always_inline void on_SEND_PHYSICAL(struct pt_regs *ctx)
 {
-	turn_emit_if_long(e, pid, now);
-	if (e->stage == WS_STAGE_REPLY)
-		return;
-	if (!cfg.site_addr[WS_SITE_WRITE_REPLIES_END] && e->wait_mask & WS_WL_SOCKET_WRITEABLE)
-		return;
-	e->resume = e->stage;
-	advance(e, now, WS_STAGE_REPLY);
-}
-
-/* FLUSH_END looks how far a turn came. What it has not seen: all, where it is not planted, and what
- * WalSndDone has sent behind it while the server shuts down. */
-static __always_inline void fold_late(struct ws_entry *e)
-{
-	if (!cfg.site_addr[WS_SITE_FLUSH_END] || e->stage == WS_STAGE_SEND)
-		turn_fold(e);
-}
-
-/* XLogSendLogical is called. */
-static __always_inline void send_logical(struct ws_entry *e, __u64 now)
-{
-	if (!e->turn.lsn_from)
-		e->turn.lsn_from = sent_lsn(e);
-	e->turn.sends++;
-	advance(e, now, cfg.site_addr[WS_SITE_DECODE_START] ? WS_STAGE_READ : WS_STAGE_DECODE);
-}
-
-/* ProcessRepliesIfAny's entry: in the loop, a turn begins. */
-static __always_inline void on_REPLIES(struct pt_regs *ctx)
-{
-	__u64 sp = REGISTER(WS_SP(ctx));
 	__u32 pid = current_tgid();
 	struct ws_entry *e = session_of(pid);
 	struct ws_rec_turn *t;
@@ -113,53 +62,33 @@ static __always_inline void on_REPLIES(struct pt_regs *ctx)
 		return;
 	now = bpf_ktime_get_ns();
 	t = &e->turn;
-	if (is_nested(e, sp)) {
-		replies_nested(e, pid, now);
-		return;
-	}
-	fold_late(e);
-	advance(e, now, WS_STAGE_REPLY);
-	/* A record has room for one reply, and the next one may come in this turn. */
-	if (t->turns &&
-	    (t->h.flags & WS_TURN_REPLY ||
-	     (!(e->flags & WS_ENTRY_LOGICAL) && t->lsn_to != t->lsn_from) || fold_is_long(e, now)))
+	turn_fold(e, pid, now);
+	advance(e, now, WS_STAGE_SEND);
+	if (t->sends && (t->lsn_to != t->lsn_from || fold_is_long(e, now)))
 		turn_emit(e, pid, now);
 	t->turns++;
-	if (e->flags & WS_ENTRY_LOGICAL && !cfg.site_addr[WS_SITE_SEND_LOGICAL])
-		send_logical(e, now);
+	t->sends++;
 }
 
-static __always_inline void on_SEND_PHYSICAL(struct pt_regs *ctx)
+/* XLogSendLogical's entry: a turn begins. */
+static __always_inline void on_SEND_LOGICAL(struct pt_regs *ctx)
 {
 	__u32 pid = current_tgid();
 	struct ws_entry *e = session_of(pid);
+	struct ws_rec_turn *t;
 	__u64 now;
 
 	if (!e)
 		return;
 	now = bpf_ktime_get_ns();
-	/* Only in a session found running: else the stream's start has set it. */
-	if (!e->turn.lsn_from)
-		e->turn.lsn_from = sent_lsn(e);
-	/* WalSndDone sends once more in the same turn. A record holds no more than one call that
-	 * moved, so that these can be counted. */
-	if (e->stage == WS_STAGE_SEND || e->stage == WS_STAGE_TAIL) {
-		fold_late(e);
-		if (e->turn.lsn_to != e->turn.lsn_from) {
-			advance(e, now, e->stage);
-			turn_emit(e, pid, now);
-		}
-	}
-	e->turn.sends++;
-	advance(e, now, WS_STAGE_SEND);
-}
-
-static __always_inline void on_SEND_LOGICAL(struct pt_regs *ctx)
-{
-	struct ws_entry *e = session_of(current_tgid());
-
-	if (e)
-		send_logical(e, bpf_ktime_get_ns());
+	t = &e->turn;
+	turn_fold(e, pid, now);
+	advance(e, now, cfg.site_addr[WS_SITE_DECODE_START] ? WS_STAGE_READ : WS_STAGE_DECODE);
+	/* A record has room for one reply, and the next one may come in this turn. */
+	if (t->turns && (t->h.flags & WS_TURN_REPLY || fold_is_long(e, now)))
+		turn_emit(e, pid, now);
+	t->turns++;
+	t->sends++;
 }
 
 /* Behind the flush in WalSndLoop. */
@@ -167,11 +96,20 @@ static __always_inline void on_FLUSH_END(struct pt_regs *ctx)
 {
 	struct ws_entry *e = session_of(current_tgid());
 
-	if (!e)
-		return;
-	e->flags &= ~WS_ENTRY_NESTED;
-	turn_fold(e);
-	advance(e, bpf_ktime_get_ns(), WS_STAGE_TAIL);
+	/* A turn that did nothing goes on with what was before. */
+	if (e && e->stage != WS_STAGE_REPLY && e->stage != WS_STAGE_TAIL)
+		advance(e, bpf_ktime_get_ns(), WS_STAGE_TAIL);
+}
+
+/* Where it tells what it waits for (wait_event.h; up to 13 pgstat.h, in its PGPROC). */
+static __always_inline __u64 wait_info(struct ws_entry *e)
+{
+	__u64 proc;
+
+	if (cfg.var.my_wait_event_info)
+		return read_pointer(e, cfg.var.my_wait_event_info);
+	proc = cfg.off.proc_wait_event == WS_UNKNOWN ? 0 : read_pointer(e, cfg.var.my_proc);
+	return proc ? proc + cfg.off.proc_wait_event : 0;
 }
 
 static __always_inline void wait_start(struct pt_regs *ctx)
@@ -190,6 +128,7 @@ static __always_inline void wait_start(struct pt_regs *ctx)
 		return;
 	now = bpf_ktime_get_ns();
 	t = &e->turn;
+	turn_fold(e, pid, now);
 	if (cfg.wait_style == WS_WAIT_STYLE_LATCH) {
 		t->wait_mask = arg2;
 		t->timeout_ms = arg4;
@@ -208,14 +147,19 @@ static __always_inline void wait_start(struct pt_regs *ctx)
 	} else {
 		t->wait = WS_WAIT_WAL;
 	}
-	e->wait_mask = t->wait_mask;
+	e->wait_event = t->wait_event;
+	if (!e->wait_info)
+		e->wait_info = wait_info(e);
 	if (is_physical(e)) {
-		fold_late(e);
-		e->resume = WS_STAGE_TAIL;
+		if (!t->sends)
+			t->turns++;
+		e->after_wait = WS_STAGE_REPLY;
 	} else {
-		turn_fold(e);
-		if (e->stage != WS_STAGE_REPLY)
+		if (e->stage != WS_STAGE_REPLY && e->stage != WS_STAGE_WAIT)
 			e->resume = e->stage;
+		e->after_wait = t->wait == WS_WAIT_SOCKET || !cfg.site_addr[WS_SITE_REPLIES_END]
+					? e->resume
+					: WS_STAGE_REPLY;
 	}
 	e->flags |= WS_ENTRY_TURNS;
 	advance(e, now, WS_STAGE_WAIT);
@@ -249,9 +193,9 @@ static __always_inline void wait_end(struct pt_regs *ctx)
 	__u32 pid = current_tgid(), events = 0;
 	struct ws_entry *e = session_of(pid);
 
-	if (!e || e->stage != WS_STAGE_WAIT)
+	if (!e || (e->stage != WS_STAGE_WAIT && e->nap != WS_NAP_AWAKE))
 		return;
-	advance(e, bpf_ktime_get_ns(), e->resume);
+	advance(e, bpf_ktime_get_ns(), e->after_wait);
 	if (wait_result(ctx, e, &events)) {
 		e->turn.woke = events;
 		e->turn.h.flags |= WS_TURN_WOKE;
@@ -305,7 +249,11 @@ static __always_inline void replies_end(void)
 	__u32 pid = current_tgid();
 	struct ws_entry *e = session_of(pid);
 
-	if (e && e->stage == WS_STAGE_REPLY)
+	if (!e)
+		return;
+	/* Also behind a wait that it did not sleep in. */
+	if (e->stage == WS_STAGE_REPLY ||
+	    (e->stage == WS_STAGE_WAIT && e->nap == WS_NAP_NONE && e->after_wait == WS_STAGE_REPLY))
 		advance(e, bpf_ktime_get_ns(), e->resume);
 }
 
@@ -317,12 +265,6 @@ static __always_inline void on_REPLIES_END(struct pt_regs *ctx)
 
 /* The same, in the turn that has read the configuration anew. */
 static __always_inline void on_REPLIES_COPY_END(struct pt_regs *ctx)
-{
-	replies_end();
-}
-
-/* In ProcessPendingWrites. */
-static __always_inline void on_WRITE_REPLIES_END(struct pt_regs *ctx)
 {
 	replies_end();
 }

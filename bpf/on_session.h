@@ -183,7 +183,7 @@ static __always_inline void on_SESSION_READY(struct pt_regs *ctx)
 
 #define WS_ENTRY_OF_COMMAND                                                               \
 	(WS_ENTRY_LOGICAL | WS_ENTRY_IN_LOOP | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_BACKUP | \
-	 WS_ENTRY_TURNS | WS_ENTRY_NESTED)
+	 WS_ENTRY_TURNS)
 
 static __always_inline void on_COMMAND_START(struct pt_regs *ctx)
 {
@@ -269,7 +269,7 @@ static __always_inline void on_STREAM_START(struct pt_regs *ctx)
 	if (!e)
 		return;
 	now = bpf_ktime_get_ns();
-	e->flags &= ~(WS_ENTRY_LOGICAL | WS_ENTRY_NESTED);
+	e->flags &= ~WS_ENTRY_LOGICAL;
 	e->flags |= WS_ENTRY_IN_LOOP;
 	if (cfg.level >= 2)
 		e->flags |= WS_ENTRY_TURNS;
@@ -289,7 +289,6 @@ static __always_inline void on_STREAM_START(struct pt_regs *ctx)
 			rec.h.flags |= WS_STREAM_SLOT;
 	}
 	e->turn.lsn_to = rec.sent_lsn;
-	e->loop_sp = 0;
 	decoding_reset(e);
 	turn_reset(e, now);
 	e->stage = WS_STAGE_OTHER;

@@ -67,43 +67,69 @@ static __always_inline __u64 sent_lsn(struct ws_entry *e)
 #define WALSND_FIELD(copy, offset, otherwise) \
 	((offset) <= WALSND_COPY - sizeof(__u64) ? *(__u64 *)((copy) + (offset)) : (otherwise))
 
-/*
- * Brings the turn up to date with WalSnd: how far has been sent, and whether a reply came in since
- * the last look (ProcessStandbyReplyMessage stores its positions and, from 12 on, the standby's
- * time).
- */
-static __always_inline void turn_fold(struct ws_entry *e)
+static __always_inline bool read_walsnd(struct ws_entry *e, char copy[WALSND_COPY])
 {
-	struct ws_rec_turn *t = &e->turn;
-	char copy[WALSND_COPY] __attribute__((aligned(8)));
-	__u64 walsnd = walsnd_of(e), sent, write, flush, apply, time;
+	__u64 walsnd = walsnd_of(e);
 
-	if (!walsnd || !read_user(e, copy, sizeof(copy), walsnd))
-		return;
-	sent = WALSND_FIELD(copy, cfg.off.walsnd_sent, 0);
+	return walsnd && read_user(e, copy, WALSND_COPY, walsnd);
+}
+
+static __always_inline void fold_sent(struct ws_rec_turn *t, const char *copy)
+{
+	__u64 sent = WALSND_FIELD(copy, cfg.off.walsnd_sent, 0);
+
 	if (sent)
 		t->lsn_to = sent;
 	if (!t->lsn_from) /* a session found running: what was sent before is not this turn's */
 		t->lsn_from = sent;
-	write = WALSND_FIELD(copy, cfg.off.walsnd_write, 0);
-	flush = WALSND_FIELD(copy, cfg.off.walsnd_flush, 0);
-	apply = WALSND_FIELD(copy, cfg.off.walsnd_apply, 0);
-	time = WALSND_FIELD(copy, cfg.off.walsnd_reply_time, 0);
-	if (time == e->reply_time_us && write == e->write_lsn && flush == e->flush_lsn &&
-	    apply == e->apply_lsn)
-		return;
-	e->reply_time_us = time;
-	e->write_lsn = write;
-	e->flush_lsn = flush;
-	e->apply_lsn = apply;
-	t->write_lsn = write;
-	t->flush_lsn = flush;
-	t->apply_lsn = apply;
+}
+
+/* Since the last look: ProcessStandbyReplyMessage stores its positions and, from 12 on, the
+ * standby's time. */
+static __always_inline bool is_new_reply(const struct ws_entry *e, const char *copy)
+{
+	return WALSND_FIELD(copy, cfg.off.walsnd_reply_time, 0) != e->reply_time_us ||
+	       WALSND_FIELD(copy, cfg.off.walsnd_write, 0) != e->write_lsn ||
+	       WALSND_FIELD(copy, cfg.off.walsnd_flush, 0) != e->flush_lsn ||
+	       WALSND_FIELD(copy, cfg.off.walsnd_apply, 0) != e->apply_lsn;
+}
+
+static __always_inline void fold_reply(struct ws_entry *e, const char *copy)
+{
+	struct ws_rec_turn *t = &e->turn;
+
+	t->write_lsn = e->write_lsn = WALSND_FIELD(copy, cfg.off.walsnd_write, 0);
+	t->flush_lsn = e->flush_lsn = WALSND_FIELD(copy, cfg.off.walsnd_flush, 0);
+	t->apply_lsn = e->apply_lsn = WALSND_FIELD(copy, cfg.off.walsnd_apply, 0);
+	t->reply_time_us = e->reply_time_us = WALSND_FIELD(copy, cfg.off.walsnd_reply_time, 0);
 	t->write_lag_us = WALSND_FIELD(copy, cfg.off.walsnd_write_lag, (__u64)-1);
 	t->flush_lag_us = WALSND_FIELD(copy, cfg.off.walsnd_flush_lag, (__u64)-1);
 	t->apply_lag_us = WALSND_FIELD(copy, cfg.off.walsnd_apply_lag, (__u64)-1);
-	t->reply_time_us = time;
 	t->h.flags |= WS_TURN_REPLY;
+}
+
+/*
+ * Brings the turn up to date with WalSnd: how far has been sent, and whether a reply came in. A
+ * record has room for one reply, and in physical replication for one send that moved, behind that
+ * reply: what does not fit ends the record.
+ */
+static __always_inline void turn_fold(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	char copy[WALSND_COPY] __attribute__((aligned(8)));
+	struct ws_rec_turn *t = &e->turn;
+	bool moved;
+
+	if (!read_walsnd(e, copy))
+		return;
+	fold_sent(t, copy);
+	if (!is_new_reply(e, copy))
+		return;
+	moved = !(e->flags & WS_ENTRY_LOGICAL) && t->lsn_to != t->lsn_from;
+	if (moved || t->h.flags & WS_TURN_REPLY) {
+		advance(e, now, e->stage);
+		turn_emit(e, pid, now);
+	}
+	fold_reply(e, copy);
 }
 
 /* A stream begins, or a slot is being made. */
@@ -125,7 +151,7 @@ static __always_inline void decoding_leave(struct ws_entry *e)
 static __always_inline void finish_turns(struct ws_entry *e, __u32 pid, __u64 now)
 {
 	if (e->flags & WS_ENTRY_TURNS) {
-		turn_fold(e);
+		turn_fold(e, pid, now);
 		advance(e, now, WS_STAGE_OTHER);
 		turn_emit(e, pid, now);
 	}

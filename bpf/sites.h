@@ -49,21 +49,19 @@
 	X(RESTORE_THIRD_END)
 
 /* The send loop: tens of thousands of hits a second. */
-#define WS_SITES_LOOP(X)     \
-	X(REPLIES)           \
-	X(SEND_PHYSICAL)     \
-	X(SEND_LOGICAL)      \
-	X(FLUSH_END)         \
-	X(WAIT_START)        \
-	X(WAIT_END)          \
-	X(REPLIES_END)       \
-	X(REPLIES_COPY_END)  \
-	X(WRITE_REPLIES_END) \
-	X(LOOP_WAIT_START)   \
-	X(LOOP_WAIT_END)     \
-	X(WRITE_WAIT_START)  \
-	X(WRITE_WAIT_END)    \
-	X(WAL_WAIT_START)    \
+#define WS_SITES_LOOP(X)    \
+	X(SEND_PHYSICAL)    \
+	X(SEND_LOGICAL)     \
+	X(FLUSH_END)        \
+	X(WAIT_START)       \
+	X(WAIT_END)         \
+	X(REPLIES_END)      \
+	X(REPLIES_COPY_END) \
+	X(LOOP_WAIT_START)  \
+	X(LOOP_WAIT_END)    \
+	X(WRITE_WAIT_START) \
+	X(WRITE_WAIT_END)   \
+	X(WAL_WAIT_START)   \
 	X(WAL_WAIT_END)
 
 /* Level 3: each WAL read and each logical message. */

@@ -311,12 +311,12 @@ struct ws_rec_stream {
 enum ws_stage {
 	WS_STAGE_OTHER = 0,  /* inside a command, but in none of the stages below */
 	WS_STAGE_WAIT = 1,   /* in WalSndWait: for what, the record before says (`wait`) */
-	WS_STAGE_REPLY = 2,  /* ProcessRepliesIfAny */
+	WS_STAGE_REPLY = 2,  /* ProcessRepliesIfAny, from the end of a wait on */
 	WS_STAGE_SEND = 3,   /* building and pushing bytes; below level 3 to the turn's end */
 	WS_STAGE_READ = 4,   /* reading WAL (level 3; else part of SEND or DECODE) */
 	WS_STAGE_DECODE = 5, /* XLogSendLogical */
 	WS_STAGE_PLUGIN = 6, /* output plugin formatting a message (level 3; else part of DECODE) */
-	WS_STAGE_TAIL = 7,   /* behind the wait; level 3: behind the flush, up to the next turn */
+	WS_STAGE_TAIL = 7,   /* behind the flush, up to the next turn (level 3) */
 	WS_STAGE_COUNT = 8,
 };
 
@@ -339,11 +339,11 @@ enum ws_turn_flags {
 };
 
 /*
- * A turn's record is made when the turn ends: at the entry of the wait, or at the start of the next
- * turn if it did not wait. It holds the time since the record before: first the wait that one
- * announced, then this turn. Physical turns that moved nothing, and logical turns, are folded into
- * one record until one waits, a reply has come in, or 10 ms have passed (`turns` counts them). So
- * at most one of the physical `sends` of a record moved sentPtr, and is a message.
+ * A turn's record is made when the turn ends: at the entry of the wait, or when the next turn does
+ * something if it did not wait. It holds the time since the record before: first the wait that one
+ * announced, then this turn. Logical turns are folded into one record until one waits, a reply has
+ * come in, or 10 ms have passed (`turns` counts them). At most one of the physical `sends` of a
+ * record moved sentPtr, and is a message.
  */
 struct ws_rec_turn {
 	struct ws_rec h;
@@ -622,6 +622,7 @@ enum ws_blocked_on {
 	WS_BLOCKED_THROTTLE = 4,     /* BASE_BACKUP sleeps for MAX_RATE */
 	WS_BLOCKED_STOPPED = 5,	     /* SIGSTOP, or a debugger */
 	WS_BLOCKED_SYNC_REP = 6,     /* waits for a synchronous standby itself */
+	WS_BLOCKED_COPYDONE = 7,     /* spins, all sent, until the client's CopyDone comes */
 };
 
 /*

@@ -297,7 +297,7 @@ static int finish(struct ws_live *live, struct ws_live_result *result)
 static int set_up(struct ws_live *live, struct ws_error *err)
 {
 	struct ws_tracer_options tracer_options = {
-		.scheduler = live->options->level >= 3,
+		.level = live->options->level,
 		.ring_bytes = live->options->ring_bytes,
 		.method = live->options->method,
 		.log = live->options->log,

@@ -7,6 +7,7 @@
  * behind the session's last own record, and nothing if one came behind the sample.
  */
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/util.h"
 #include "live/private.h"
@@ -19,8 +20,9 @@
 
 /* What a session was seen to wait for. */
 struct seen {
-	uint64_t time_ns; /* 0: not looked at yet */
-	uint32_t on;	  /* enum ws_blocked_on */
+	uint64_t time_ns;  /* 0: not looked at yet */
+	uint64_t since_ns; /* not before this: for most the sample before */
+	uint32_t on;	   /* enum ws_blocked_on */
 	uint32_t wait;
 	struct ws_wait_lock lock;
 };
@@ -30,9 +32,10 @@ struct waiter {
 	struct ws_wait_place place;
 	uint16_t server;
 	uint32_t postmaster;
-	uint64_t round;	    /* of the look in which the session was there last */
-	uint64_t before_ns; /* when the sample before `now` was taken */
-	uint64_t own_ns;    /* the session's last own record when it was told last */
+	uint64_t round;	  /* of the look in which the session was there last */
+	uint64_t run_ns;  /* by the last sample: CPU time ... */
+	uint64_t site_ns; /* ... and when it had passed its last site */
+	uint64_t own_ns;  /* the session's last own record when it was told last */
 	struct seen now, told;
 	bool stopped; /* by a signal, or a debugger: it waits for what it waited for before */
 	uint64_t stop_ns, resumed_ns;
@@ -79,6 +82,38 @@ static struct waiter *add(struct ws_live *live, uint32_t pid, const struct ws_en
 	return w;
 }
 
+static uint64_t cpu_ns(uint32_t pid)
+{
+	struct timespec ts;
+	clockid_t clock;
+
+	if (clock_getcpuclockid((pid_t)pid, &clock) || clock_gettime(clock, &ts))
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* Whatever a physical walsender computes between two sites takes less, if it does not spin. */
+#define SPIN_RUN_NS 1000000ULL
+
+/*
+ * With CopyDone sent and not answered WalSndLoop neither sends nor waits (walsender.c: the sleep
+ * asks for !streamingDoneSending). It looks for replies again and again, for which it passes no
+ * site. On a busy host it gets little of a CPU for that.
+ */
+static bool spins(struct waiter *w, const struct ws_entry *entry, const struct seen *now)
+{
+	const uint32_t mask = WS_ENTRY_IN_LOOP | WS_ENTRY_LOGICAL | WS_ENTRY_TURNS;
+	uint64_t run_ns, ran;
+	bool may = !now->wait && (entry->flags & mask) == (WS_ENTRY_IN_LOOP | WS_ENTRY_TURNS);
+	bool still = w->now.time_ns && may && entry->mark_ns == w->site_ns && w->run_ns;
+
+	run_ns = may ? cpu_ns(w->id.pid) : 0;
+	ran = run_ns - w->run_ns;
+	w->run_ns = run_ns;
+	w->site_ns = entry->mark_ns;
+	return still && run_ns && (ran > SPIN_RUN_NS || w->now.on == WS_BLOCKED_COPYDONE);
+}
+
 static void look_at(void *arg, uint32_t pid, const struct ws_entry *entry)
 {
 	struct ws_live *live = arg;
@@ -95,10 +130,12 @@ static void look_at(void *arg, uint32_t pid, const struct ws_entry *entry)
 	w->round = live->waits->round;
 	now.time_ns = ws_clock_mono_ns();
 	if (ws_wait_read(&w->place, &now.wait))
-		now.on = ws_wait_judge(&w->place, now.wait, entry->flags & WS_ENTRY_IN_LOOP);
+		now.on = spins(w, entry, &now) ? WS_BLOCKED_COPYDONE
+					       : ws_wait_judge(&w->place, now.wait,
+							       entry->flags & WS_ENTRY_IN_LOOP);
+	now.since_ns = now.on == WS_BLOCKED_COPYDONE ? entry->mark_ns : w->now.time_ns;
 	if (now.on == WS_BLOCKED_LOCK)
 		ws_wait_lock_read(&w->place, &now.lock);
-	w->before_ns = w->now.time_ns;
 	w->now = now;
 }
 
@@ -147,7 +184,7 @@ static int emit(struct ws_live *live, const struct waiter *w, uint64_t own_ns)
 		},
 		.on = w->now.on,
 		.wait_event = w->now.wait,
-		.since_ns = w->before_ns > own_ns ? w->before_ns : own_ns,
+		.since_ns = w->now.since_ns > own_ns ? w->now.since_ns : own_ns,
 	};
 
 	if (rec.since_ns < w->resumed_ns)

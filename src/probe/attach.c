@@ -134,22 +134,7 @@ static void attach_signals(struct ws_tracer *t)
 		       strerror(errno));
 }
 
-/* One without the other tells nothing. */
-static void attach_scheduler(struct ws_tracer *t)
-{
-	struct bpf_link *wakeup = bpf_program__attach(t->host->progs.on_wakeup);
-	struct bpf_link *change = wakeup ? bpf_program__attach(t->host->progs.on_switch) : NULL;
-
-	t->host->links.on_wakeup = wakeup;
-	t->host->links.on_switch = change;
-	if (!change)
-		ws_log(t->log, WS_LOG_WARN,
-		       "cannot attach to the scheduler (raw tracepoints sched_wakeup and "
-		       "sched_switch): %s; time spent waiting for a CPU is not told apart",
-		       strerror(errno));
-}
-
-static int load_host(struct ws_tracer *t, size_t ring_bytes, bool scheduler, struct ws_error *err)
+static int load_host(struct ws_tracer *t, size_t ring_bytes, int level, struct ws_error *err)
 {
 	ws_autofree char *log = calloc(1, VERIFIER_LOG_BYTES);
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .kernel_log_buf = log,
@@ -165,21 +150,19 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, bool scheduler, str
 	if (ret < 0)
 		return ws_error_errno(err, -ret, "cannot size the ring buffer", NULL);
 	t->host->rodata->ring_watermark = ring_bytes / 4;
+	t->host->rodata->tells_off_cpu = level >= 3;
 	bpf_program__set_autoattach(t->host->progs.on_signal, false);
-	bpf_program__set_autoattach(t->host->progs.on_wakeup, false);
-	bpf_program__set_autoattach(t->host->progs.on_switch, false);
-	bpf_program__set_autoload(t->host->progs.on_wakeup, scheduler);
-	bpf_program__set_autoload(t->host->progs.on_switch, scheduler);
+	bpf_program__set_autoload(t->host->progs.on_switch, level >= 2);
+	bpf_program__set_autoload(t->host->progs.on_wakeup, level >= 3);
 	ret = host_bpf__load(t->host);
 	if (ret < 0)
 		return load_error(err, "host", -ret, log);
 	ret = host_bpf__attach(t->host);
 	if (ret < 0)
-		return ws_error_errno(err, -ret, "cannot attach to the end of processes",
-				      "raw tracepoint sched_process_exit");
+		return ws_error_errno(err, -ret, "cannot attach to the scheduler",
+				      "raw tracepoints sched_process_exit, sched_switch and "
+				      "sched_wakeup");
 	attach_signals(t);
-	if (scheduler)
-		attach_scheduler(t);
 	return 0;
 }
 
@@ -285,7 +268,7 @@ int ws_tracer_new(struct ws_tracer **tracer, const struct ws_tracer_options *opt
 	libbpf_set_print(NULL);
 	t->log = options->log;
 	if (choose_method(t, options->method, err) < 0 || raise_descriptors(t->method, err) < 0 ||
-	    load_host(t, ring_bytes, options->scheduler, err) < 0) {
+	    load_host(t, ring_bytes, options->level, err) < 0) {
 		ws_tracer_free(t);
 		return -1;
 	}

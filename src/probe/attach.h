@@ -27,7 +27,9 @@ enum ws_attach_method {
 struct ws_tracer_options {
 	size_t ring_bytes; /* a power of two, a multiple of the page size; 0: 16 MiB */
 	enum ws_attach_method method;
-	bool scheduler; /* sees walsenders wait for a CPU: costs each switch of the host a little */
+	/* The highest level of its servers. From 2 on walsenders are seen to sleep and wake, which
+	 * costs each switch of the host a little, at 3 to wait for a CPU. */
+	int level;
 	const struct ws_log *log;
 };
 

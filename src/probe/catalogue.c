@@ -41,6 +41,9 @@
  * output plugin. Where they are not there are fewer ends than beginnings, the programs see that,
  * and no time is told.
  *
+ * send_physical: the first that is done once there is WAL to send, so that a turn that finds none
+ * passes no site. XLogSendPhysical empties its second buffer later.
+ *
  * message_refused: every backend runs forbidden_in_wal_sender for each message of the extended
  * protocol. The part of it that gcc splits off is reached only if am_walsender is set; where there
  * is none, there is no place for this row.
@@ -143,7 +146,10 @@ static const struct ws_probe catalogue[] = {
 		.site = WS_SITE_SEND_PHYSICAL,
 		.name = "send_physical",
 		.function = "XLogSendPhysical",
-		.kind = WS_SITE_ENTRY,
+		.kind = WS_SITE_CALL,
+		.callee = "resetStringInfo",
+		.pick = WS_PICK_FIRST,
+		.or_entry = true,
 		.captures = "MyWalSnd",
 		.level = 2,
 		.walsender_only = true,
@@ -154,7 +160,7 @@ static const struct ws_probe catalogue[] = {
 		.function = "XLogSendLogical",
 		.kind = WS_SITE_ENTRY,
 		.captures = "MyWalSnd",
-		.level = 3,
+		.level = 2,
 		.walsender_only = true,
 	},
 	{
@@ -187,7 +193,7 @@ static const struct ws_probe catalogue[] = {
 		.callee = "WaitEventSetWait",
 		.captures = "result, WaitEvent.events",
 		.wants_result = true,
-		.level = 2,
+		.level = 3,
 		.first_major = 14,
 		.walsender_only = true,
 	},
@@ -211,7 +217,7 @@ static const struct ws_probe catalogue[] = {
 		.may_join = true,
 		.captures = "result: events",
 		.wants_result = true,
-		.level = 2,
+		.level = 3,
 		.last_major = 13,
 		.walsender_only = true,
 	},
@@ -235,7 +241,7 @@ static const struct ws_probe catalogue[] = {
 		.may_join = true,
 		.captures = "result: events",
 		.wants_result = true,
-		.level = 2,
+		.level = 3,
 		.last_major = 13,
 		.walsender_only = true,
 	},
@@ -259,17 +265,8 @@ static const struct ws_probe catalogue[] = {
 		.may_join = true,
 		.captures = "result: events",
 		.wants_result = true,
-		.level = 2,
+		.level = 3,
 		.last_major = 13,
-		.walsender_only = true,
-	},
-	{
-		.site = WS_SITE_REPLIES,
-		.name = "replies",
-		.function = "ProcessRepliesIfAny",
-		.kind = WS_SITE_ENTRY,
-		.captures = "MyWalSnd",
-		.level = 2,
 		.walsender_only = true,
 	},
 	{
@@ -290,16 +287,6 @@ static const struct ws_probe catalogue[] = {
 		.kind = WS_SITE_AFTER_CALL,
 		.callee = "ProcessRepliesIfAny",
 		.pick = WS_PICK_COPY,
-		.captures = "",
-		.level = 2,
-		.walsender_only = true,
-	},
-	{
-		.site = WS_SITE_WRITE_REPLIES_END,
-		.name = "write_replies_end",
-		.function = "ProcessPendingWrites",
-		.kind = WS_SITE_AFTER_CALL,
-		.callee = "ProcessRepliesIfAny",
 		.captures = "",
 		.level = 2,
 		.walsender_only = true,

@@ -35,6 +35,7 @@ static const struct {
 	{ "pgStatSessionEndCause", offsetof(struct ws_variables, session_end_cause) },
 	{ "log_min_messages", offsetof(struct ws_variables, log_min_messages) },
 	{ "MyProc", offsetof(struct ws_variables, my_proc) },
+	{ "my_wait_event_info", offsetof(struct ws_variables, my_wait_event_info) },
 };
 
 /* Names of functions, whose errors the programs tell by them. Of two for a slot the later one

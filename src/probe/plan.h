@@ -46,7 +46,8 @@ struct ws_probe {
 	 * call through a slot of an exported table of function pointers. */
 	const char *callee;
 	enum ws_call_pick pick;
-	unsigned int nth;      /* of WS_PICK_NTH, from 1 on */
+	unsigned int nth; /* of WS_PICK_NTH, from 1 on */
+	bool or_entry;	  /* the function's entry will do where there is no such call (inlined) */
 	const char *condition; /* of WS_PICK_BEHIND_FALSE: a function of the same caller */
 	/* After a call: the site may be where a path around the call joins, as the programs tell
 	 * the two by the session's stage. */

@@ -261,7 +261,6 @@ static void fill_session(const struct ws_seed_view *view, struct ws_seed *seed, 
 static void fill_stream(const struct ws_seed_view *view, struct ws_entry *entry)
 {
 	const __u64 *site = view->config->site_addr;
-	bool nested = view->logical && !view->wait_in_loop;
 
 	entry->flags |= WS_ENTRY_IN_LOOP;
 	if (view->config->level >= 2)
@@ -270,21 +269,15 @@ static void fill_stream(const struct ws_seed_view *view, struct ws_entry *entry)
 		entry->flags |= WS_ENTRY_LOGICAL;
 		entry->turn.h.flags |= WS_TURN_LOGICAL;
 	}
-	if (!nested)
-		entry->resume = WS_STAGE_TAIL;
-	else if (view->found == WS_FOUND_STREAM_SOCKET && site[WS_SITE_MESSAGE_WRITE])
+	if (view->found == WS_FOUND_STREAM_SOCKET && site[WS_SITE_MESSAGE_WRITE])
 		entry->resume = WS_STAGE_SEND;
 	else
 		entry->resume = site[WS_SITE_DECODE_START] ? WS_STAGE_READ : WS_STAGE_DECODE;
 	switch (view->found) {
 	case WS_FOUND_STREAM_SOCKET:
-		entry->wait_mask = WS_WL_SOCKET_READABLE | WS_WL_SOCKET_WRITEABLE;
-		entry->stage = WS_STAGE_WAIT;
-		break;
 	case WS_FOUND_STREAM_WAL:
 	case WS_FOUND_STREAM_STANDBY:
 	case WS_FOUND_COMMAND: /* it waits, for one of these */
-		entry->wait_mask = WS_WL_SOCKET_READABLE;
 		entry->stage = WS_STAGE_WAIT;
 		break;
 	case WS_FOUND_STREAM_RECV:
@@ -295,9 +288,15 @@ static void fill_stream(const struct ws_seed_view *view, struct ws_entry *entry)
 		entry->stage = view->logical ? WS_STAGE_DECODE : WS_STAGE_SEND;
 		break;
 	}
-	/* Behind the wait it looks for replies. */
-	if (nested && entry->stage == WS_STAGE_WAIT)
-		entry->flags |= WS_ENTRY_NESTED;
+	entry->after_wait = entry->resume;
+	if (!view->logical || (site[WS_SITE_REPLIES_END] && view->found != WS_FOUND_STREAM_SOCKET))
+		entry->after_wait = WS_STAGE_REPLY;
+	if (entry->stage == WS_STAGE_WAIT)
+		entry->nap = WS_NAP_ASLEEP;
+	if (view->has_wait) {
+		entry->wait_event = view->wait;
+		entry->wait_info = view->wait_info;
+	}
 }
 
 static void fill_entry(const struct ws_seed_view *view, struct ws_seed *seed, uint64_t now)

@@ -128,10 +128,9 @@ void ws_seed_view_wait(struct ws_seed_view *view)
 {
 	const struct ws_variables *var = &view->config->var;
 	uint32_t pointer, start;
-	uint64_t info;
 
-	if (find_wait(view, &info))
-		view->has_wait = read_at(view, info, &view->wait, sizeof(view->wait));
+	if (find_wait(view, &view->wait_info))
+		view->has_wait = read_at(view, view->wait_info, &view->wait, sizeof(view->wait));
 	if (!var->pq_send_pointer || !var->pq_send_start ||
 	    !ws_seed_view_variable(view, var->pq_send_start, &start, sizeof(start)) ||
 	    !ws_seed_view_variable(view, var->pq_send_pointer, &pointer, sizeof(pointer)))
@@ -475,5 +474,4 @@ void ws_seed_view_judge(struct ws_seed_view *view)
 	view->in_backup = !view->in_stream && view->walsnd.address && view->walsnd.has_state &&
 			  view->walsnd.state == WS_WALSND_BACKUP;
 	view->found = view->in_stream ? judge_stream(view) : judge_other(view);
-	view->wait_in_loop = view->has_wait && WAIT_CLASS(view->wait) == CLASS_ACTIVITY;
 }

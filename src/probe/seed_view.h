@@ -42,7 +42,8 @@ struct ws_seed_view {
 	uint8_t database; /* am_db_walsender */
 	bool cascading;	  /* am_cascading_walsender; false also if that is not known */
 	bool has_wait;
-	uint32_t wait; /* wait_event_info */
+	uint32_t wait;	    /* wait_event_info ... */
+	uint64_t wait_info; /* ... and its address */
 	bool has_pending, pending;
 	bool has_slot, slot_logical;
 	bool sleeping;	/* as the scheduler sees it */
@@ -60,7 +61,6 @@ struct ws_seed_view {
 	/* judged */
 	enum ws_found found;
 	bool in_stream, in_backup, logical;
-	bool wait_in_loop; /* it waits in WalSndLoop itself, not inside XLogSendLogical */
 };
 
 void ws_seed_view_init(struct ws_seed_view *view, const struct ws_process *process, uint64_t base,

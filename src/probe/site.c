@@ -415,7 +415,7 @@ bool ws_site_find(const struct ws_body *body, const struct ws_site_query *query,
 	case WS_SITE_ENTRY:
 		return find_entry(&s);
 	case WS_SITE_CALL:
-		return find_call(&s) && at_call(&s);
+		return (find_call(&s) && at_call(&s)) || (query->probe->or_entry && find_entry(&s));
 	case WS_SITE_AFTER_CALL:
 		return find_call(&s) && after_call(&s);
 	default:

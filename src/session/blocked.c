@@ -44,6 +44,10 @@ static const struct {
 	[WS_BLOCKED_CLIENT_READ] = { WS_STATE_RECV_BLOCKED,
 				     BIT(REPLY) | BIT(SEND_BLOCKED) | BIT(STOPPING) | STREAM },
 	[WS_BLOCKED_THROTTLE] = { WS_STATE_BACKUP_THROTTLED, BACKUP },
+	/* It looks for replies meanwhile; the last record may have announced a wait. */
+	[WS_BLOCKED_COPYDONE] = { WS_STATE_WAIT_COPYDONE, BIT(REPLY) | BIT(SEND_BLOCKED) |
+								  BIT(STOPPING) | BIT(WAIT_WAL) |
+								  BIT(READ_WAL) | BIT(SEND) },
 	[WS_BLOCKED_STOPPED] = { WS_STATE_STOPPED, ~(BIT(LOST) | BIT(STOPPED)) },
 };
 

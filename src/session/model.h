@@ -73,7 +73,7 @@ struct ws_metric_info {
 	const char *name;	 /* "send_ns" */
 	const char *unit;	 /* "ns", "bytes" */
 	int level;		 /* needs at least this recording level */
-	const char *begin, *end; /* sites, by name */
+	const char *begin, *end; /* sites, by name, or the tracepoint of the scheduler */
 	const char *help;
 };
 const struct ws_metric_info *ws_metric_info(enum ws_metric metric);

@@ -240,9 +240,9 @@ void ws_turn_feed(struct ws_machine *m, const struct ws_rec_turn *r)
 		ws_client_listens(m, r->apply_lsn);
 	}
 	ws_lag_sent(m, r);
-	/* XLogSend* runs in the loop only; other turns come from decoding in
-	 * CREATE_REPLICATION_SLOT. */
-	if (!m->in_loop && r->sends) {
+	/* XLogSend* runs in the loop only, and no client replies elsewhere; other turns come from
+	 * decoding in CREATE_REPLICATION_SLOT. */
+	if (!m->in_loop && (r->sends || reply)) {
 		m->in_loop = true;
 		ws_command_streams(m);
 	}

@@ -52,7 +52,6 @@ static void hit(uint32_t site)
 		fake_MESSAGE_WRITE((long)&decoding, 0, 0, 0, 0);
 		break;
 	case WS_SITE_COUNT:
-		fake_REPLIES(0, 0, 0, 0, 0);
 		fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
 		walsnd.sent += 128;
 		fake_WAIT_START(WS_WL_SOCKET_READABLE, 30000, 0x500000a, 0, 0);
@@ -152,7 +151,6 @@ static const struct {
 	{ WS_SITE_STATE, "state, no change" },
 	{ WS_SITE_COMMAND_START, "command_start" },
 	{ WS_SITE_KEEPALIVE, "keepalive" },
-	{ WS_SITE_REPLIES, "replies" },
 	{ WS_SITE_SEND_PHYSICAL, "send_physical" },
 	{ WS_SITE_FLUSH_END, "flush_end" },
 	{ WS_SITE_WAIT_START, "wait_start" },
@@ -160,7 +158,7 @@ static const struct {
 	{ WS_SITE_READ_START, "read_start" },
 	{ WS_SITE_MESSAGE_WRITE, "message_write" },
 	{ WS_SITE_BACKUP_CHUNK, "backup_chunk" },
-	{ WS_SITE_COUNT, "a turn with a wait (4 sites)" },
+	{ WS_SITE_COUNT, "a turn with a wait (level 3)" },
 };
 
 static void print(const char *name, double none, double empty, double ours)
@@ -227,7 +225,7 @@ static void measure_others(const int fds[2], const struct ws_plan *plan, uint32_
 
 int main(int argc, char **argv)
 {
-	struct ws_tracer_options options = { 0 };
+	struct ws_tracer_options options = { .level = 3 };
 	double none[WS_ARRAY_SIZE(rows)], empty[WS_ARRAY_SIZE(rows)];
 	uint64_t t0, counters[WS_COUNTER_COUNT];
 	struct ws_entry entry = { .start_ns = 1 };
@@ -261,7 +259,7 @@ int main(int argc, char **argv)
 	if (ws_tracer_seed(tracer, pid, &entry, &err) < 0)
 		return fail(&err);
 	for (i = 1; i < WS_ARRAY_SIZE(rows); i++) {
-		if (rows[i].site == WS_SITE_REPLIES) /* the commands have ended the stream */
+		if (rows[i].site == WS_SITE_SEND_PHYSICAL) /* the commands have ended the stream */
 			measure(fds, ring, WS_SITE_STREAM_START, 1);
 		print(rows[i].name, none[i], empty[i], measure(fds, ring, rows[i].site, hits));
 	}

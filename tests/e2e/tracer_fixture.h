@@ -41,7 +41,10 @@ static int keep(void *arg, const void *data, size_t size)
 
 static struct fixture *setup_at_level(int level, enum ws_attach_method method, size_t ring_bytes)
 {
-	struct ws_tracer_options options = { .method = method, .ring_bytes = ring_bytes };
+	/* No records of waiting for a CPU, which would come in between. */
+	struct ws_tracer_options options = { .level = 2,
+					     .method = method,
+					     .ring_bytes = ring_bytes };
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct ws_error err = { 0 };
 	struct ws_plan plan;

@@ -11,6 +11,21 @@
 static struct fake_walsnd walsnd;
 static struct fake_slot slot = { "slot_1" };
 
+static void spend(uint64_t ns)
+{
+	uint64_t until = ws_clock_mono_ns() + ns;
+
+	while (ws_clock_mono_ns() < until)
+		;
+}
+
+/* A wait begins; the server says which until the next site. */
+static void fake_wait(long mask, long timeout_ms, uint32_t event)
+{
+	fake_WAIT_START(mask, timeout_ms, event, 0, 0);
+	fake.wait_event = event;
+}
+
 static void stream_physically(void)
 {
 	fake.my_walsnd = &walsnd;
@@ -23,18 +38,18 @@ static void stream_physically(void)
 	fake_STATE(WS_WALSND_CATCHUP, 0, 0, 0, 0); /* no change */
 	fake_STREAM_START((long)fake_SEND_PHYSICAL, 0, 0, 0, 0);
 	/* a turn that sends and does not wait */
-	fake_REPLIES(0, 0, 0, 0, 0);
 	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
 	walsnd.sent = 0x2000;
 	fake_FLUSH_END(0, 0, 0, 0, 0);
 	/* one that waits for the socket */
-	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
+	walsnd.sent = 0x2800;
 	fake_FLUSH_END(0, 0, 0, 0, 0);
-	fake_WAIT_START(WS_WL_SOCKET_READABLE | WS_WL_SOCKET_WRITEABLE, 1234, 0x500000a, 0, 0);
+	fake_wait(WS_WL_SOCKET_READABLE | WS_WL_SOCKET_WRITEABLE, 1234, 0x500000a);
 	usleep(20000);
 	fake_WAIT_END(1, WS_WL_SOCKET_WRITEABLE, 0, 0, 0);
 	/* a reply came in; then caught up */
-	fake_REPLIES(0, 0, 0, 0, 0);
+	spend(1000000);
 	walsnd.write = 0x1800;
 	walsnd.flush = 0x1400;
 	walsnd.apply = 0x1000;
@@ -44,10 +59,9 @@ static void stream_physically(void)
 	walsnd.reply_time = 777;
 	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
 	fake_FLUSH_END(0, 0, 0, 0, 0);
-	fake_WAIT_START(WS_WL_SOCKET_READABLE, 30000, 0x500000a, 0, 0);
+	fake_wait(WS_WL_SOCKET_READABLE, 30000, 0x500000a);
 	fake_WAIT_END(0, 0, 0, 0, 0); /* timeout */
 	/* the client ends the stream */
-	fake_REPLIES(0, 0, 0, 0, 0);
 	fake_COMMAND_END(1, 0, 0, 0, 0);
 }
 
@@ -86,12 +100,15 @@ static void check_physical_turns(int level)
 	assert_int_equal(blocked->wait_mask, 6);
 	assert_int_equal(blocked->timeout_ms, 1234);
 	assert_int_equal(blocked->wait_event, 0x500000a);
-	assert_int_equal(blocked->sends, 0);
+	assert_int_equal(blocked->turns, 1);
+	assert_int_equal(blocked->sends, 1);
 	reply = turn(f, 8);
 	assert_int_equal(reply->begin_ns, blocked->h.time_ns);
 	assert_true(reply->stage_ns[WS_STAGE_WAIT] >= 20000000);
-	assert_int_equal(reply->h.flags, WS_TURN_REPLY | WS_TURN_WOKE);
-	assert_int_equal(reply->woke, WS_WL_SOCKET_WRITEABLE);
+	assert_true(reply->stage_ns[WS_STAGE_REPLY] >= 1000000);
+	/* below level 3 nothing says what ended a wait */
+	assert_int_equal(reply->h.flags, WS_TURN_REPLY | (level == 3 ? WS_TURN_WOKE : 0));
+	assert_int_equal(reply->woke, level == 3 ? WS_WL_SOCKET_WRITEABLE : 0);
 	assert_int_equal(reply->wait, WS_WAIT_WAL);
 	assert_int_equal(reply->write_lsn, 0x1800);
 	assert_int_equal(reply->flush_lsn, 0x1400);
@@ -104,7 +121,7 @@ static void check_physical_turns(int level)
 	last = turn(f, 9);
 	assert_int_equal(last->begin_ns, reply->h.time_ns);
 	assert_int_equal(last->woke, 0);
-	assert_int_equal(last->h.flags, WS_TURN_WOKE);
+	assert_int_equal(last->h.flags, level == 3 ? WS_TURN_WOKE : 0);
 	record(f, 10, WS_KIND_COMMAND_END);
 	record(f, 11, WS_KIND_EXIT);
 	assert_int_equal(f->count, 12);
@@ -130,13 +147,12 @@ static void send_twice(void)
 	walsnd = (struct fake_walsnd){ .sent = 0x1000 };
 	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
 	fake_STREAM_START((long)fake_SEND_PHYSICAL, 0, 0, 0, 0);
-	fake_REPLIES(0, 0, 0, 0, 0);
 	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
 	walsnd.sent = 0x2000;
 	fake_FLUSH_END(0, 0, 0, 0, 0);
 	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
 	walsnd.sent = 0x3000;
-	fake_WAIT_START(WS_WL_SOCKET_READABLE, 30000, 0x500000a, 0, 0);
+	fake_wait(WS_WL_SOCKET_READABLE, 30000, 0x500000a);
 	_exit(0);
 }
 
@@ -158,14 +174,92 @@ static void each_of_two_sends_in_a_turn_has_its_record(void **state)
 	}
 }
 
-/* What XLogSendLogical calls has its frame above it. */
-static __attribute__((noinline)) void nested_replies(void)
+/* Turns that do not wait: of two replies one comes in front of what is sent, one behind it. */
+static void reply_around_a_send(void)
 {
-	volatile char frame[32];
+	fake.my_walsnd = &walsnd;
+	walsnd = (struct fake_walsnd){ .sent = 0x2000 };
+	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
+	fake_STREAM_START((long)fake_SEND_PHYSICAL, 0, 0, 0, 0);
+	walsnd.flush = 0x1000;
+	walsnd.reply_time = 1;
+	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
+	walsnd.sent = 0x3000;
+	walsnd.flush = 0x3000;
+	walsnd.reply_time = 2;
+	fake_wait(WS_WL_SOCKET_READABLE, 30000, 0x500000a);
+	_exit(0);
+}
 
-	frame[0] = 0;
-	fake_REPLIES(0, 0, 0, 0, 0);
-	frame[31] = frame[0];
+static void a_reply_behind_a_send_is_not_of_its_record(void **state)
+{
+	for (int level = 2; level <= 3; level++) {
+		struct fixture *f = setup_at_level(level, WS_ATTACH_AUTO, 0);
+		const struct ws_rec_turn *t;
+
+		(void)state;
+		run(f, reply_around_a_send, true);
+		check_numbers(f);
+		t = turn(f, 4);
+		assert_int_equal(t->flush_lsn, 0x1000);
+		assert_int_equal(t->lsn_to, 0x3000);
+		assert_int_equal(t->turns, 1);
+		assert_int_equal(t->wait, WS_WAIT_NONE);
+		t = turn(f, 5);
+		assert_int_equal(t->flush_lsn, 0x3000);
+		assert_int_equal(t->lsn_from, 0x3000);
+		assert_int_equal(t->turns, 1);
+		assert_int_equal(t->wait, WS_WAIT_WAL);
+		teardown(f);
+	}
+}
+
+/* Waits that end at once, that something interrupts, and that end in a wait for something else. */
+static void wait_in_three_ways(void)
+{
+	fake.my_walsnd = &walsnd;
+	walsnd = (struct fake_walsnd){ .sent = 0x1000 };
+	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
+	fake_STREAM_START((long)fake_SEND_PHYSICAL, 0, 0, 0, 0);
+	fake_wait(WS_WL_SOCKET_READABLE, 30000, 0x500000a);
+	fake.wait_event = 0;
+	spend(300000);
+	usleep(300);
+	fake_wait(WS_WL_SOCKET_READABLE, 30000, 0x500000a);
+	usleep(10000);
+	spend(100000);
+	usleep(10000);
+	spend(500000);
+	fake_wait(WS_WL_SOCKET_READABLE, 30000, 0x500000a);
+	usleep(10000);
+	fake.wait_event = 0x3000000;
+	usleep(500);
+	usleep(500);
+	fake_SEND_PHYSICAL(0, 0, 0, 0, 0);
+	usleep(1000);
+	walsnd.sent = 0x2000;
+	_exit(0);
+}
+
+static void a_wait_lasts_while_it_sleeps(void **state)
+{
+	struct fixture *f = setup_at_level(2, WS_ATTACH_AUTO, 0);
+	const struct ws_rec_turn *t;
+
+	(void)state;
+	run(f, wait_in_three_ways, true);
+	check_numbers(f);
+	t = turn(f, 5);
+	assert_int_equal(t->stage_ns[WS_STAGE_WAIT], 0);
+	assert_true(t->stage_ns[WS_STAGE_REPLY] >= 600000);
+	t = turn(f, 6);
+	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 20000000);
+	assert_true(t->stage_ns[WS_STAGE_REPLY] >= 500000);
+	t = turn(f, 7);
+	assert_in_range(t->stage_ns[WS_STAGE_WAIT], 10000000, t->h.time_ns - t->begin_ns - 2000000);
+	assert_true(t->stage_ns[WS_STAGE_REPLY] >= 1000000);
+	assert_true(t->stage_ns[WS_STAGE_SEND] >= 1000000);
+	teardown(f);
 }
 
 static void stream_logically(void)
@@ -176,15 +270,12 @@ static void stream_logically(void)
 	walsnd = (struct fake_walsnd){ .state = WS_WALSND_STREAMING, .sent = 0x1000 };
 	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
 	fake_STREAM_START((long)fake_SEND_LOGICAL, 0, 0, 0, 0);
-	fake_REPLIES(0, 0, 0, 0, 0);
 	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
 	/* the wait for WAL inside */
-	nested_replies();
-	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000006, 0, 0);
+	fake_wait(WS_WL_SOCKET_READABLE, 100, 0x6000006);
 	usleep(15000);
 	fake_WAIT_END(1, WS_WL_LATCH_SET, 0, 0, 0);
 	walsnd.reply_time = 5;
-	nested_replies();
 	usleep(2000); /* counts as handling replies */
 	fake_REPLIES_END(0, 0, 0, 0, 0);
 	fake_DECODE_START(0, 0, 0, 0, 0);
@@ -193,19 +284,14 @@ static void stream_logically(void)
 	fake_MESSAGE_WRITE((long)&ctx, 0, 0, 0, 0);
 	fake_MESSAGE_FLUSHED(0, 0, 0, 0, 0);
 	/* ProcessPendingWrites */
-	nested_replies();
-	fake_WRITE_REPLIES_END(0, 0, 0, 0, 0);
-	fake_WAIT_START(6, 100, 0x6000007, 0, 0);
+	fake_wait(6, 100, 0x6000007);
 	fake_WAIT_END(1, WS_WL_SOCKET_WRITEABLE, 0, 0, 0);
-	nested_replies();
-	fake_WRITE_REPLIES_END(0, 0, 0, 0, 0);
 	usleep(3000); /* decoding goes on */
 	fake_DECODE_END(0, 0, 0, 0, 0);
 	walsnd.sent = 0x3000;
 	fake_FLUSH_END(0, 0, 0, 0, 0);
-	fake_REPLIES(0, 0, 0, 0, 0);
 	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
-	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000099, 0, 0);
+	fake_wait(WS_WL_SOCKET_READABLE, 100, 0x6000099);
 	_exit(1);
 }
 
@@ -252,7 +338,6 @@ static void stream_logically_with_replies(void)
 	fake_COMMAND_START((long)"START_REPLICATION SLOT s LOGICAL 0/0", 0, 0, 0, 0);
 	fake_STREAM_START((long)fake_SEND_LOGICAL, 0, 0, 0, 0);
 	for (int i = 0; i < 3; i++) {
-		fake_REPLIES(0, 0, 0, 0, 0);
 		if (i < 2) {
 			walsnd.write = 0x100 * (i + 1);
 			walsnd.write_lag = 10 * (i + 1);
@@ -261,9 +346,8 @@ static void stream_logically_with_replies(void)
 		fake_SEND_LOGICAL(0, 0, 0, 0, 0);
 		fake_FLUSH_END(0, 0, 0, 0, 0);
 	}
-	fake_REPLIES(0, 0, 0, 0, 0);
 	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
-	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000007, 0, 0);
+	fake_wait(WS_WL_SOCKET_READABLE, 100, 0x6000007);
 	_exit(0);
 }
 
@@ -289,7 +373,7 @@ static void each_reply_while_decoding_has_its_record(void **state)
 	teardown(f);
 }
 
-/* Level 2 has no site at XLogSendLogical, and none behind the flush. */
+/* Level 2 has no site in it, and none behind the flush. */
 static void stream_logically_at_level_2(void)
 {
 	fake.my_walsnd = &walsnd;
@@ -297,18 +381,17 @@ static void stream_logically_at_level_2(void)
 	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
 	fake_STREAM_START((long)fake_SEND_LOGICAL, 0, 0, 0, 0);
 	for (int i = 0; i < 3; i++) {
-		fake_REPLIES(0, 0, 0, 0, 0);
+		fake_SEND_LOGICAL(0, 0, 0, 0, 0);
 		usleep(1000); /* reads, and decodes */
 		walsnd.sent += 0x100;
 		fake_FLUSH_END(0, 0, 0, 0, 0);
 	}
-	fake_REPLIES(0, 0, 0, 0, 0);
+	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
 	/* the wait for WAL inside */
-	nested_replies();
-	usleep(1000);
-	fake_WAIT_START(WS_WL_SOCKET_READABLE, 100, 0x6000006, 0, 0);
+	fake_wait(WS_WL_SOCKET_READABLE, 100, 0x6000006);
 	usleep(2000);
-	fake_WAIT_END(1, WS_WL_LATCH_SET, 0, 0, 0);
+	spend(1000000);
+	fake_REPLIES_END(0, 0, 0, 0, 0);
 	usleep(1000);
 	fake_FLUSH_END(0, 0, 0, 0, 0);
 	_exit(0);
@@ -317,7 +400,7 @@ static void stream_logically_at_level_2(void)
 static void at_level_2_a_logical_turn_decodes_all_along(void **state)
 {
 	struct fixture *f = setup_at_level(2, WS_ATTACH_AUTO, 0);
-	uint64_t turns = 0, sends = 0, decode_ns = 0, reply_ns = 0;
+	uint64_t turns = 0, sends = 0, decode_ns = 0;
 	const struct ws_rec_turn *t;
 	unsigned int at = 4;
 
@@ -331,16 +414,15 @@ static void at_level_2_a_logical_turn_decodes_all_along(void **state)
 		turns += t->turns;
 		sends += t->sends;
 		decode_ns += t->stage_ns[WS_STAGE_DECODE];
-		reply_ns += t->stage_ns[WS_STAGE_REPLY];
 	} while (t->wait == WS_WAIT_NONE);
 	assert_int_equal(turns, 4);
 	assert_int_equal(sends, 4);
 	assert_int_equal(t->lsn_to, 0x1300);
 	assert_int_equal(t->wait, WS_WAIT_WAL);
 	assert_true(decode_ns >= 3000000);
-	assert_true(reply_ns >= 1000000); /* what was nested */
 	t = turn(f, at);
 	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 2000000);
+	assert_true(t->stage_ns[WS_STAGE_REPLY] >= 1000000);
 	assert_true(t->stage_ns[WS_STAGE_DECODE] >= 1000000);
 	teardown(f);
 }
@@ -360,7 +442,6 @@ static void fail_in_the_loop(void)
 	fake.errordata_stack_depth = 0;
 	fake_COMMAND_START((long)"", 0, 0, 0, 0);
 	fake_STREAM_START((long)fake_SEND_PHYSICAL, 0, 0, 0, 0);
-	fake_REPLIES(0, 0, 0, 0, 0);
 	fake_FATAL(0, 0, 0, 0, 0); /* EmitErrorReport of an ERROR: left to the next */
 	fake_ERROR(0, 0, 0, 0, 0);
 	fake.errordata_stack_depth = 1;
@@ -422,7 +503,7 @@ static void two_objects_on_one_binary_make_no_duplicates(void **state)
 	assert_int_equal(f->count, 12);
 	ws_tracer_remove_server(f->tracer, f->server);
 	ws_tracer_remove_server(f->tracer, second);
-	assert_true(ws_tracer_site_hit(f->tracer, second, WS_SITE_REPLIES));
+	assert_true(ws_tracer_site_hit(f->tracer, second, WS_SITE_SEND_PHYSICAL));
 	run(f, do_nothing, true);
 	assert_int_equal(f->count, 12);
 	teardown(f);
@@ -453,6 +534,8 @@ int main(void)
 		cmocka_unit_test(physical_turns_add_up_and_tell_waits_apart),
 		cmocka_unit_test(without_a_site_behind_the_flush_they_do_too),
 		cmocka_unit_test(each_of_two_sends_in_a_turn_has_its_record),
+		cmocka_unit_test(a_reply_behind_a_send_is_not_of_its_record),
+		cmocka_unit_test(a_wait_lasts_while_it_sleeps),
 		cmocka_unit_test(logical_waits_nest_in_the_send),
 		cmocka_unit_test(at_level_2_a_logical_turn_decodes_all_along),
 		cmocka_unit_test(each_reply_while_decoding_has_its_record),

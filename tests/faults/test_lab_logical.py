@@ -438,10 +438,10 @@ def promoted():
 
 
 class Ends(LabTest):
-    def test_a_copydone_that_is_never_answered_is_waits_for_copydone(self):
+    def copydone(self, level):
         made = promoted()
-        with scene(made) as seen, Player(made, "copydone", f"START_REPLICATION {made.start_at} TIMELINE 1",
-                                         "l_copydone") as client:
+        with scene(made, level=level) as seen, Player(made, "copydone", f"START_REPLICATION {made.start_at} TIMELINE 1",
+                                                      "l_copydone") as client:
             wait_for("the server's CopyDone", lambda: client.said("copydone"))
             pid = seen.pid("l_copydone")
             time.sleep(0.5)
@@ -451,3 +451,9 @@ class Ends(LabTest):
         for of, window in seen.windows:
             times = seen.record.time_in(of, window.begin, window.end)
             self.assertGreaterEqual(times.get("wait_copydone", 0), 0.9 * window.seconds, times)
+
+    def test_a_copydone_that_is_never_answered_is_waits_for_copydone(self):
+        self.copydone(2)
+
+    def test_at_level_3_too(self):
+        self.copydone(3)

@@ -108,7 +108,9 @@ static struct {
 	struct fake_slot *volatile my_replication_slot;
 	volatile struct fake_error errordata[5];
 	volatile int32_t errordata_stack_depth;
-} fake;
+	volatile uint32_t wait_event;
+	volatile uint32_t *volatile my_wait_event_info;
+} fake = { .my_wait_event_info = &fake.wait_event };
 
 /* As a compiler makes the __func__ of that function. */
 static const char fake_startup_packet_name[] = "ProcessStartupPacket";
@@ -235,6 +237,7 @@ static inline void fake_plan(struct ws_plan *plan, int level)
 		.errordata = fake_vaddr(fake.errordata),
 		.errordata_stack_depth = fake_vaddr(&fake.errordata_stack_depth),
 		.xlog_send_logical = fake_vaddr((const void *)fake_SEND_LOGICAL),
+		.my_wait_event_info = fake_vaddr(&fake.my_wait_event_info),
 		.startup_packet_name = fake_vaddr(fake_startup_packet_name),
 	};
 }

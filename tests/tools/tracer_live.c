@@ -309,12 +309,14 @@ static bool parse(int argc, char **argv, struct arguments *a)
 static int start(const struct arguments *a, int exe, struct check *check, struct ws_tracer **tracer,
 		 struct ws_ring **ring, uint16_t *server, struct ws_error *err)
 {
+	struct ws_tracer_options options = a->tracer;
 	uint64_t t0 = ws_clock_mono_ns(), t1, t2;
 	struct ws_plan plan;
 	int i;
 
 	plan_1518(&plan, a->level);
-	if (ws_tracer_new(tracer, &a->tracer, err) < 0 ||
+	options.level = a->level;
+	if (ws_tracer_new(tracer, &options, err) < 0 ||
 	    ws_tracer_add_server(*tracer, &plan, exe, server, err) < 0 ||
 	    ws_ring_new(ring, ws_tracer_ring_fd(*tracer), on_record, check, err) < 0)
 		return -1;

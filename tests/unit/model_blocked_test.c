@@ -62,6 +62,27 @@ static void half_a_message_is_cut_out_of_the_turn_that_tells_of_it(void **state)
 			       "reply 1, recv_blocked 50, reply 9"));
 }
 
+/* All was sent, the client has not said CopyDone: the loop passes no site until it does. */
+static void spinning_for_copydone_is_cut_out_of_the_turn_that_tells_of_it(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t since_ns;
+
+	start_streaming(f, 0, 1000);
+	turn(f, 0, WS_WAIT_WAL);
+	after(f, 6);
+	ws_tape_blocked(&f->tape, WS_BLOCKED_COPYDONE, f->tape.now_ns - 4);
+	after(f, 50);
+	assert_int_equal(ws_session_doing(session_of(f), &since_ns), WS_STATE_WAIT_COPYDONE);
+	f->tape.now_ns -= 56;
+	ws_tape_turn(&f->tape,
+		     &(struct ws_tape_turn){
+			     .stage_ns = { [WS_STAGE_WAIT] = 2, [WS_STAGE_REPLY] = 60 } });
+	ws_tape_exit(&f->tape, 0, 0);
+	assert_non_null(
+		strstr(ws_observed_timeline(f->o, f->tape.pid), "wait_wal 2, wait_copydone 60"));
+}
+
 static void a_message_still_not_whole_at_the_end_is_no_wait_for_wal(void **state)
 {
 	struct fixture *f = *state;
@@ -152,6 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_lock_waited_for_is_cut_out_of_the_sql_around_it),
 		TEST(a_record_of_the_session_itself_ends_a_stretch),
+		TEST(spinning_for_copydone_is_cut_out_of_the_turn_that_tells_of_it),
 		TEST(half_a_message_is_cut_out_of_the_turn_that_tells_of_it),
 		TEST(a_message_still_not_whole_at_the_end_is_no_wait_for_wal),
 		TEST(sigstop_and_sigcont_bound_the_time_stopped),

@@ -42,6 +42,7 @@ FUNCTION("SendBaseBackup",
 FUNCTION("WaitEventSetWait", "ret");
 FUNCTION("WalSndWait", "push %rbp\n lea -0x30(%rbp), %rdx\n call WaitEventSetWait\n cmp $1, %eax\n"
 		       "je 1f\n nop\n1: pop %rbp\n ret");
+FUNCTION("XLogSendPhysical", "push %rbp\n pop %rbp\n ret");
 /* A linker that folds equal code gives two names one address: as if by that. */
 FUNCTION("basebackup_progress_wait_checkpoint", "push %rbp\n pop %rbp\n ret");
 
@@ -56,7 +57,7 @@ static const char *const present[] = {
 	"PostgresMain",	     "exec_replication_command",
 	"exec_simple_query", "SendBaseBackup",
 	"WalSndWait",	     "basebackup_progress_wait_checkpoint",
-	"WaitEventSetWait",
+	"WaitEventSetWait",  "XLogSendPhysical",
 };
 
 static struct ws_symbol *symbol_of(struct fixture *f, const char *name)
@@ -227,8 +228,8 @@ static void the_configuration_holds_layout_variables_and_the_wait_event(void **s
 
 	symbol_of(f, "MyWalSnd")->status = WS_SYMBOL_FOUND;
 	symbol_of(f, "MyWalSnd")->address = 0x1234;
-	assert_int_equal(make(f, 15, 2, &err), 0);
-	assert_int_equal(f->plan.config.level, 2);
+	assert_int_equal(make(f, 15, 3, &err), 0);
+	assert_int_equal(f->plan.config.level, 3);
 	assert_int_equal(f->plan.config.off.walsnd_sent, 4711);
 	assert_int_equal(f->plan.config.var.my_walsnd, 0x1234);
 	assert_int_equal(f->plan.config.var.errordata, 0);
@@ -333,6 +334,19 @@ static void an_exported_callee_need_not_be_looked_for(void **state)
 	p = planned(&f->plan, WS_SITE_BACKUP_DONE);
 	assert_int_equal(p->status, WS_PLAN_PLANTED);
 	assert_memory_equal(p->instruction, "je ", 3);
+}
+
+static void where_the_call_is_inlined_the_entry_serves_and_says_so(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_error err = { 0 };
+	const struct ws_planned *p;
+
+	assert_int_equal(make(f, 15, 2, &err), 0);
+	p = planned(&f->plan, WS_SITE_SEND_PHYSICAL);
+	assert_int_equal(p->status, WS_PLAN_PLANTED);
+	assert_int_equal(p->address, symbol_of(f, "XLogSendPhysical")->address);
+	assert_string_equal(p->reason, "no call of resetStringInfo in it");
 }
 
 static void functions_folded_into_one_get_one_site(void **state)
@@ -553,6 +567,7 @@ int main(void)
 		unit(a_missing_site_says_why),
 		unit(a_stand_in_serves_and_says_so),
 		unit(an_exported_callee_need_not_be_looked_for),
+		unit(where_the_call_is_inlined_the_entry_serves_and_says_so),
 		unit(functions_folded_into_one_get_one_site),
 		unit(an_address_without_a_function_has_no_site),
 		unit(a_missing_required_site_fails_with_a_plan_to_print),

@@ -55,8 +55,10 @@ static void a_streaming_walsender_is_read_whole(void **state)
 	assert_int_equal(entry->flags,
 			 WS_ENTRY_BASE | WS_ENTRY_IN_LOOP | WS_ENTRY_IN_COMMAND | WS_ENTRY_TURNS);
 	assert_int_equal(entry->stage, WS_STAGE_WAIT);
-	assert_int_equal(entry->resume, WS_STAGE_TAIL);
-	assert_int_equal(entry->wait_mask, WS_WL_SOCKET_READABLE);
+	assert_int_equal(entry->after_wait, WS_STAGE_REPLY);
+	assert_int_equal(entry->nap, WS_NAP_ASLEEP);
+	assert_int_equal(entry->wait_event, play->server.wait);
+	assert_int_equal(entry->wait_info, play_address(&play->server.wait));
 	assert_int_equal(entry->seq, 3);
 	assert_int_equal(entry->sock, 9);
 	assert_int_equal(entry->walsnd, play_address(&play->server.walsnd));
@@ -107,7 +109,6 @@ static void what_it_waits_for_is_told_by_meaning(void **state)
 	server->send_pointer = 4000;
 	play_found(play, WS_FOUND_STREAM_SOCKET);
 	assert_int_equal(play->seed.entry.stage, WS_STAGE_WAIT);
-	assert_true(play->seed.entry.wait_mask & WS_WL_SOCKET_WRITEABLE);
 	server->wait = 0;
 	play_found(play, WS_FOUND_STREAM_BUSY);
 	assert_int_equal(play->seed.entry.stage, WS_STAGE_SEND);
@@ -177,17 +178,20 @@ static void a_logical_walsender_waits_inside_the_decoding(void **state)
 	assert_true(play->seed.session.h.flags & WS_SESSION_DATABASE);
 	assert_string_equal(play->seed.session.database, "shop");
 	assert_true(play->seed.entry.flags & WS_ENTRY_LOGICAL);
-	assert_true(play->seed.entry.flags & WS_ENTRY_NESTED);
 	assert_int_equal(play->seed.entry.resume, WS_STAGE_DECODE);
+	assert_int_equal(play->seed.entry.after_wait, WS_STAGE_DECODE);
 	assert_int_equal(play->seed.entry.turn.h.flags, WS_TURN_ATTACHED | WS_TURN_LOGICAL);
 	/* at level 3 the wait is inside the reading */
 	play->config.site_addr[WS_SITE_DECODE_START] = 1;
 	play_found(play, WS_FOUND_STREAM_WAL);
 	assert_int_equal(play->seed.entry.resume, WS_STAGE_READ);
+	/* where the end of handling replies is known, they come first */
+	play->config.site_addr[WS_SITE_REPLIES_END] = 1;
+	play_found(play, WS_FOUND_STREAM_WAL);
+	assert_int_equal(play->seed.entry.after_wait, WS_STAGE_REPLY);
 	/* in WalSndLoop itself */
 	server->wait = WAIT_MAIN;
 	play_found(play, WS_FOUND_STREAM_WAL);
-	assert_false(play->seed.entry.flags & WS_ENTRY_NESTED);
 	/* a server that does not tell its command: the slot says */
 	server->query = NULL;
 	play_found(play, WS_FOUND_STREAM_WAL);
