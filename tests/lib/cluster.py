@@ -405,9 +405,9 @@ class Server:
         return rows[0]
 
     def wait_event(self, pid):
-        """wait_event of pg_stat_activity for a backend, None if there is no such backend."""
+        """wait_event of pg_stat_activity for a backend, None if it has none, or there is no such backend."""
         rows = self.sql(f"select coalesce(wait_event, '') from pg_stat_activity where pid = {pid}")
-        return rows[0][0] if rows else None
+        return rows[0][0] if rows and rows[0] else None
 
     def write_wal(self, megabytes):
         """Writes about this much WAL, and returns its end."""
