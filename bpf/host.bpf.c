@@ -188,37 +188,38 @@ int on_signal(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The session of a thread, NULL for any other: only the main thread is the walsender. Nearly all
- * that the scheduler switches is none: it leaves at once. */
-static __always_inline struct ws_entry *session_of_task(struct task_struct *task, __u32 pid,
-							__u32 tgid)
+/*
+ * The scheduler's programs see every switch of the host, and nearly none is a session's: they read
+ * the tasks directly, as tp_btf lets them, where a raw tracepoint's would call a helper for each
+ * field. Only the main thread is the walsender.
+ */
+static __always_inline struct ws_entry *session_of_task(const struct task_struct *task)
 {
+	__u32 pid = task->pid;
 	struct ws_entry *e;
 
-	if (!pid || pid != tgid)
+	if (!pid || task->pid != task->tgid)
 		return NULL;
 	e = bpf_map_lookup_elem(&sessions, &pid);
-	if (!e || e->flags & WS_ENTRY_DEAD || !began_at(e, BPF_CORE_READ(task, start_boottime)))
+	if (!e || e->flags & WS_ENTRY_DEAD || !began_at(e, task->start_boottime))
 		return NULL;
 	return e;
 }
 
 /* Its state when it was switched off: 0 is TASK_RUNNING (task_struct.state up to 5.13). */
-static __always_inline bool is_runnable(struct task_struct *task)
+static __always_inline bool is_runnable(const struct task_struct *task)
 {
-	const struct task_struct___before_5_14 *old = (void *)task;
+	const struct task_struct___before_5_14 *old = (const void *)task;
 
 	if (bpf_core_field_exists(task->__state))
-		return !BPF_CORE_READ(task, __state);
-	return !BPF_CORE_READ(old, state);
+		return !task->__state;
+	return !old->state;
 }
 
-SEC("raw_tp/sched_wakeup")
-int on_wakeup(struct bpf_raw_tracepoint_args *ctx)
+SEC("tp_btf/sched_wakeup")
+int on_wakeup(__u64 *ctx)
 {
-	struct task_struct *task = (struct task_struct *)ctx->args[0];
-	struct ws_entry *e =
-		session_of_task(task, BPF_CORE_READ(task, pid), BPF_CORE_READ(task, tgid));
+	struct ws_entry *e = session_of_task((const struct task_struct *)ctx[0]);
 
 	if (e)
 		e->runnable_ns = bpf_ktime_get_ns();
@@ -268,17 +269,16 @@ static __always_inline void switched_on(struct ws_entry *e, __u64 now)
 }
 
 /* (preempt, prev, next): the first one is true if prev was to go on, whatever its state says. */
-SEC("raw_tp/sched_switch")
-int on_switch(struct bpf_raw_tracepoint_args *ctx)
+SEC("tp_btf/sched_switch")
+int on_switch(__u64 *ctx)
 {
-	struct task_struct *prev = (struct task_struct *)ctx->args[1];
-	struct task_struct *next = (struct task_struct *)ctx->args[2];
-	__u64 id = bpf_get_current_pid_tgid(); /* of `prev` */
-	struct ws_entry *e = session_of_task(prev, (__u32)id, id >> 32);
+	const struct task_struct *prev = (const struct task_struct *)ctx[1];
+	const struct task_struct *next = (const struct task_struct *)ctx[2];
+	struct ws_entry *e = session_of_task(prev);
 
 	if (e)
-		switched_off(e, ctx->args[0] || is_runnable(prev), bpf_ktime_get_ns());
-	e = session_of_task(next, BPF_CORE_READ(next, pid), BPF_CORE_READ(next, tgid));
+		switched_off(e, ctx[0] || is_runnable(prev), bpf_ktime_get_ns());
+	e = session_of_task(next);
 	if (e)
 		switched_on(e, bpf_ktime_get_ns());
 	return 0;
