@@ -62,7 +62,7 @@ help:
 	@echo 'make faults       long live tests: load, loss, kills, upgrades, faults and their verdicts (root); no part of make check'
 	@echo 'make matrix       the live tests with Debian'"'"'s 13, 15, 17 and 18 (root); no part of make check'
 	@echo 'make truth        recovery of names against servers built for it (hours); the last part of make matrix'
-	@echo 'make kernels      the programs on Debian'"'"'s 5.10, 6.1 and 6.12 under qemu, and losses of power (root); no part of make check'
+	@echo 'make kernels      the programs on Debian'"'"'s 5.10, 6.1 and 6.12 under qemu, losses of power, a quota of control groups v2 (root); no part of make check'
 	@echo 'make fuzz         hostile binaries and recordings, FUZZ_SECONDS=30 a target; no part of make check'
 	@echo 'make bench        attach and detach times, cost per hit of each program'
 	@echo 'make install      into $$(DESTDIR)$$(PREFIX) (now: $(DESTDIR)$(PREFIX))'

@@ -13,9 +13,8 @@ import shutil
 import signal
 import time
 
-import cluster
 import flights
-import installation
+import guest
 import machine
 import segments
 import walscope
@@ -36,29 +35,6 @@ PROMISED_S, SLOW_S = 6, 2
 RECORDERS = (("keeps", "64M", 0), ("changes", "16M,60s", 20))
 
 
-def new_cluster():
-    """An empty cluster, as initdb makes it, whose clients are trusted."""
-    data, user = space().file("power-data"), cluster.server_user()
-    parent = space().folder("power-cluster", user)
-    found = installation.selected()
-    space().run([f"{found.bin}/initdb", "-D", os.path.join(parent, "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                 "--locale=C", "--no-sync"], name="initdb", user=user, cwd=parent, timeout=120)
-    shutil.copytree(os.path.join(parent, "data"), data)
-    with open(os.path.join(data, "postgresql.conf"), "a", encoding="ascii") as conf:
-        conf.write("fsync = off\nlisten_addresses = ''\nunix_socket_directories = '/tmp'\nshared_buffers = '32MB'\n"
-                   "autovacuum = off\nmin_wal_size = '80MB'\nmax_wal_size = '160MB'\ntimezone = 'GMT'\n"
-                   "log_timezone = 'GMT'\n")
-    return data
-
-
-def folder_with(name, files):
-    folder = space().folder(name)
-    for file, text in files.items():
-        with open(os.path.join(folder, file), "w", encoding="ascii") as out:
-            out.write(text)
-    return folder
-
-
 @once
 def kernel():
     return machine.Kernel(space(), "bookworm", "6.1")
@@ -66,28 +42,14 @@ def kernel():
 
 @once
 def initramfs():
-    found = installation.selected()
-    share = f"/usr/share/postgresql/{found.major}"
-    tree = machine.Tree(space(), "power", INIT)
-    tree.copy(folder_with("power-etc", {"passwd": "root:x:0:0::/:/bin/sh\npostgres:x:70:70::/tmp:/bin/sh\n",
-                                        "group": "root:x:0:\npostgres:x:70:\n"}), "/etc")
+    tree = guest.tree(space(), INIT)
     os.makedirs(tree.root + "/disk")
-    os.makedirs(tree.root + "/usr/share/zoneinfo")
     modules = kernel().modules(*MODULES)
-    order = folder_with("power-modules", {"order": "".join(f"{os.path.basename(path)}\n" for path in modules)})
+    order = guest.folder_with(space(), "power-modules",
+                              {"order": "".join(f"{os.path.basename(path)}\n" for path in modules)})
     for path in modules:
         shutil.copy(path, order)
     tree.copy(order, "/modules")
-    tree.program(walscope.binary(), "/bin/walscope")
-    for name in ("postgres", "psql", "pg_receivewal"):
-        tree.program(f"{found.bin}/{name}")
-    tree.copy(f"/usr/lib/postgresql/{found.major}/lib/libpqwalreceiver.so")
-    for name in ("timezonesets", "postgresql.conf.sample"):
-        tree.copy(f"{share}/{name}")
-    # What is known of the server's symbols, found there in a minute, is found here in a second.
-    space().run([walscope.binary(), "symbols", f"{found.bin}/postgres"], name="symbols")
-    tree.copy(os.path.join(os.environ["XDG_CACHE_HOME"], "walscope"), "/cache/walscope")
-    os.chmod(tree.copy(new_cluster(), "/data"), 0o700)
     return tree.pack()
 
 
@@ -111,8 +73,7 @@ class Boot:
         self.number, (self.name, size, writeback) = number, RECORDERS[number % len(RECORDERS)]
         runs = machine.start(space(), kernel(), initramfs(), f"power-{number}",
                              "-drive", f"file={disk.uri},format=raw,if=virtio,cache=writeback",
-                             words=f"BIN={installation.selected().bin} BOOT={number} FLIGHT={self.name} SIZE={size} "
-                                   f"WRITEBACK={writeback}")
+                             words=f"{guest.words()} BOOT={number} FLIGHT={self.name} SIZE={size} WRITEBACK={writeback}")
         wait_for(lambda: f"machine {number} to record and its clients to work; it said:\n"
                          f"{machine.console(runs)[-1000:]}",
                  lambda: recorded_from(machine.console(runs)), BOOT_LIMIT_S, every=0.2)
