@@ -835,6 +835,7 @@ enum ws_cluster_valid {
 	WS_CLUSTER_FLUSH = 1 << 3,
 	WS_CLUSTER_STANDBY_SLOT = 1 << 4, /* standby_slot and what follows it */
 	WS_CLUSTER_SYNC_APPLY = 1 << 5,	  /* sync_apply: recordings of before have none */
+	WS_CLUSTER_SYNC_WRITE = 1 << 6,	  /* sync_write: likewise */
 };
 
 /* What a standby's walreceiver does, by /proc. */
@@ -882,7 +883,7 @@ struct ws_rec_cluster {
 	 * behind. Recordings of before have no such fields. */
 	__u64 standby_lsn; /* its restart_lsn: what its standby has confirmed; 0: none */
 	__u32 standby_why; /* enum ws_standby_why */
-	__u32 reserved2;
+	__u32 sync_write;  /* of sync_waiters those that wait for a write (remote_write) */
 	char standby_slot[WS_NAME_LEN];
 };
 #define WS_CLUSTER_SHORT_SIZE offsetof(struct ws_rec_cluster, standby_lsn)

@@ -14,14 +14,32 @@ enum fit {
 	SICK,
 };
 
-/* Commits wait for replay with remote_apply only. */
-static bool for_replay(const struct ws_case *c)
+/* The position that the commits wait for, by synchronous_commit: of several the one that comes
+ * last, which is what all of them get. */
+static enum ws_watched awaited(const struct ws_case *c)
 {
 	const struct ws_rec_cluster *r = &c->server->cluster;
 
-	return (r->valid & WS_CLUSTER_SYNC_APPLY) && r->sync_apply;
+	if ((r->valid & WS_CLUSTER_SYNC_APPLY) && r->sync_apply)
+		return WS_APPLY;
+	if ((r->valid & WS_CLUSTER_SYNC_WRITE) && r->sync_write == r->sync_waiters)
+		return WS_WRITE;
+	return WS_FLUSH;
 }
 
+static const char *const awaited_name[] = {
+	[WS_WRITE] = "write",
+	[WS_FLUSH] = "flush",
+	[WS_APPLY] = "apply",
+};
+static const char *const awaited_done[] = {
+	[WS_WRITE] = "written",
+	[WS_FLUSH] = "flushed",
+	[WS_APPLY] = "replayed",
+};
+
+/* One that writes and does not flush is slow to write, too, if it is the flush that is slow: one
+ * process does both. */
 static bool is_well(const struct ws_case *c, const struct ws_explained *e)
 {
 	switch (e->verdict) {
@@ -32,7 +50,9 @@ static bool is_well(const struct ws_case *c, const struct ws_explained *e)
 	case WS_VERDICT_STANDBY_APPLY_PAUSED:
 	case WS_VERDICT_STANDBY_APPLY_DELAYED:
 	case WS_VERDICT_STANDBY_APPLY_SLOW:
-		return !for_replay(c);
+		return awaited(c) != WS_APPLY;
+	case WS_VERDICT_CONSUMER_NOT_CONFIRMING:
+		return awaited(c) == WS_WRITE;
 	default:
 		return false;
 	}
@@ -47,8 +67,8 @@ static uint64_t since(uint64_t to_ns, uint64_t from_ns)
 static enum fit look_at_replies(const struct ws_case *c, const struct ws_track *t,
 				struct ws_explained *e)
 {
-	bool replay = for_replay(c);
-	const struct ws_watch *confirmed = &t->watch[replay ? WS_APPLY : WS_FLUSH];
+	enum ws_watched which = awaited(c);
+	const struct ws_watch *confirmed = &t->watch[which];
 	uint64_t silent =
 		since(e->to_ns, t->last_reply_ns > e->from_ns ? t->last_reply_ns : e->from_ns);
 	uint64_t moved = confirmed->moved_ns > e->from_ns ? confirmed->moved_ns : e->from_ns;
@@ -59,17 +79,17 @@ static enum fit look_at_replies(const struct ws_case *c, const struct ws_track *
 
 	if (confirmed->known ? !owes || since(e->to_ns, moved) < limit : silent < limit)
 		return WELL;
-	e->verdict = silent >= limit ? WS_VERDICT_RECEIVER_SILENT
-		     : replay	     ? WS_VERDICT_STANDBY_APPLY_PAUSED
-				     : WS_VERDICT_CONSUMER_NOT_CONFIRMING;
+	e->verdict = silent >= limit	 ? WS_VERDICT_RECEIVER_SILENT
+		     : which == WS_APPLY ? WS_VERDICT_STANDBY_APPLY_PAUSED
+					 : WS_VERDICT_CONSUMER_NOT_CONFIRMING;
 	*f = (struct ws_finding){ .confidence = owes ? 0.85 : 0.6,
 				  .advice = ws_verdict_advice(e->verdict) };
 	ws_fact_lsn(f, "sent", t->standing->sent_lsn);
-	ws_fact_lsn(f, replay ? "apply" : "flush", confirmed->last);
+	ws_fact_lsn(f, awaited_name[which], confirmed->last);
 	ws_fact(f, "since_last_reply", silent, "ns");
 	ws_say(f, "It was sent WAL up to %s", ws_lsn_format(t->standing->sent_lsn, lsn));
 	if (owes)
-		ws_say(f, ", has %s it up to %s", replay ? "replayed" : "flushed",
+		ws_say(f, ", has %s it up to %s", awaited_done[which],
 		       ws_lsn_format(confirmed->last, lsn));
 	ws_say(f, silent >= limit ? ", and has not replied for %s." : ", and replied last %s ago.",
 	       ws_duration_format(silent, text));

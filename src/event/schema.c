@@ -483,8 +483,8 @@ static const char *const blocked_names[] = {
 	"throttle", "stopped", "sync_rep",     "copydone",
 };
 static const char *const decoding_valid[] = { "read", "slot", "buffer", "stats", "times", "txns" };
-static const char *const cluster_valid[] = { "state", "sync",	 "names",
-					     "flush", "standby", "sync_apply" };
+static const char *const cluster_valid[] = { "state",	"sync",	      "names",	   "flush",
+					     "standby", "sync_apply", "sync_write" };
 static const char *const standby_why_names[] = { NULL, "missing", "logical", "invalid",
 						 "inactive" };
 static const char *const db_state_names[] = {
@@ -655,7 +655,8 @@ static const struct ws_field cluster_fields[] = {
 	  .names = standby_why_names,
 	  .name_count = WS_ARRAY_SIZE(standby_why_names),
 	  .unknown = WS_UNKNOWN_ZERO },
-	RESERVED(ws_rec_cluster, reserved2),
+	NUMBER_IF(UINT, ws_rec_cluster, sync_write, "sync_write_waiters", valid,
+		  WS_CLUSTER_SYNC_WRITE),
 	NUMBER_IF(STRING, ws_rec_cluster, standby_slot, "standby_slot", valid,
 		  WS_CLUSTER_STANDBY_SLOT),
 };

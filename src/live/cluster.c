@@ -32,6 +32,7 @@ static int emit(struct ws_live *live, const struct ws_known_postmaster *item)
 		.db_state = cluster->db_state,
 		.sync_waiters = cluster->sync_waiters,
 		.sync_apply = cluster->sync_apply,
+		.sync_write = cluster->sync_write,
 		.sync_walsenders = cluster->sync_walsenders,
 		.valid = cluster->valid,
 		.walreceiver = cluster->walreceiver,

@@ -10,7 +10,12 @@
 
 /* syncrep.h: SYNC_REP_WAIT_WRITE, _FLUSH, _APPLY. A queue of each stands first in WalSndCtlData (10
  * to 18): the head of a ring of PGPROC.syncRepLinks, a pair of pointers each. */
-#define QUEUES	    3
+enum {
+	QUEUE_WRITE = 0,
+	QUEUE_APPLY = 2,
+	QUEUES,
+};
+
 #define WAITERS_MAX 4096
 /* How often a queue is looked at that changes under our eyes. */
 #define LOOKS 3
@@ -79,6 +84,8 @@ static int count_queue(const struct ws_cluster_place *place, uint64_t head)
 static bool count_waiters(const struct ws_cluster_place *place, uint64_t control,
 			  struct ws_cluster *cluster)
 {
+	uint32_t waiters[QUEUES];
+
 	cluster->sync_waiters = 0;
 	for (int q = 0; q < QUEUES; q++) {
 		int found = -1;
@@ -87,9 +94,11 @@ static bool count_waiters(const struct ws_cluster_place *place, uint64_t control
 			found = count_queue(place, control + (uint64_t)q * sizeof(struct links));
 		if (found < 0)
 			return false;
-		cluster->sync_waiters += (uint32_t)found;
-		cluster->sync_apply = (uint32_t)found; /* the last queue */
+		waiters[q] = (uint32_t)found;
+		cluster->sync_waiters += waiters[q];
 	}
+	cluster->sync_write = waiters[QUEUE_WRITE];
+	cluster->sync_apply = waiters[QUEUE_APPLY];
 	return true;
 }
 
@@ -148,7 +157,8 @@ void ws_cluster_read(const struct ws_cluster_place *place, struct ws_cluster *cl
 		return;
 	if (count_waiters(place, control, cluster) &&
 	    count_walsenders(place, control, &cluster->sync_walsenders))
-		cluster->valid |= WS_CLUSTER_SYNC | WS_CLUSTER_SYNC_APPLY;
+		cluster->valid |= WS_CLUSTER_SYNC | WS_CLUSTER_SYNC_APPLY | WS_CLUSTER_SYNC_WRITE;
 	else
-		cluster->sync_waiters = cluster->sync_apply = cluster->sync_walsenders = 0;
+		cluster->sync_waiters = cluster->sync_write = cluster->sync_apply =
+			cluster->sync_walsenders = 0;
 }

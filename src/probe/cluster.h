@@ -24,7 +24,7 @@ struct ws_cluster_place {
 /* As in struct ws_rec_cluster. */
 struct ws_cluster {
 	uint32_t db_state; /* enum ws_db_state */
-	uint32_t sync_waiters, sync_apply;
+	uint32_t sync_waiters, sync_write, sync_apply;
 	uint32_t sync_walsenders;
 	uint32_t valid;	      /* enum ws_cluster_valid */
 	uint64_t flush_lsn;   /* who knows its shared memory fills it */

@@ -175,28 +175,39 @@ class Waits(LiveTest):
             client.leave()
         self.assert_mostly(record, pid, window, "idle", 0.99)
 
-    def test_a_synchronous_commit_without_a_standby_is_a_sync_waiter(self):
+    def test_synchronous_commits_without_a_standby_are_sync_waiters_of_their_kind(self):
         server = primary_with_table()
+
+        def commit(name, level):
+            return server.start_program(
+                ["psql", "-X", "-q", "-c", f"set synchronous_commit = {level}", "-c", f"create table {name} (i int)",
+                 "-d", server.conninfo(application=name, database="postgres")], name=name)
+
+        def waiting():
+            rows = server.sql("select pid from pg_stat_activity where wait_event = 'SyncRep'")
+            return rows if len(rows) == 4 else None
+
         server.sql("alter system set synchronous_standby_names = 'w_nobody'")
         try:
             with recording(server) as record:
                 server.sql("select pg_reload_conf()")
                 wait_for("the server to know", lambda: server.value("show synchronous_standby_names") == "w_nobody")
-                psql = server.start_program(
-                    ["psql", "-X", "-q", "-c", "create table w_sync (i int)", "-d",
-                     server.conninfo(application="w_sync", database="postgres")], name="w_sync")
-                pid = wait_for("the commit to wait", lambda: server.sql(
-                    "select pid from pg_stat_activity where wait_event = 'SyncRep'"))[0][0]
+                clients = [commit("w_flush", "on"), commit("w_write", "remote_write"), commit("w_second", "remote_write"),
+                           commit("w_apply", "remote_apply")]
+                pids = wait_for("the commits to wait", waiting)
                 time.sleep(HOLD + 1)
-                server.sql(f"select pg_cancel_backend({pid})")
-                psql.wait(30)
+                for pid, in pids:
+                    server.sql(f"select pg_cancel_backend({pid})")
+                for client in clients:
+                    client.wait(30)
                 time.sleep(HOLD + 1)
         finally:
             server.sql("alter system reset synchronous_standby_names")
             server.sql("select pg_reload_conf()")
         seen = [event for event in record.view("trace") if event["event"] == "cluster"]
-        self.assertEqual([event["sync_waiters"] for event in seen if event["sync_waiters"]], [1])
-        self.assertEqual(seen[-1]["sync_waiters"], 0)
+        most = max(seen, key=lambda event: event["sync_waiters"])
+        self.assertEqual([most[f"sync_{kind}waiters"] for kind in ("", "write_", "apply_")], [4, 2, 1])
+        self.assertEqual([seen[-1][f"sync_{kind}waiters"] for kind in ("", "write_", "apply_")], [0, 0, 0])
         self.assertEqual(seen[-1]["sync_names"], "w_nobody")
         # The privilege to open the control file is given up by then; it was opened before.
         self.assertEqual({event["db_state"] for event in seen}, {"in_production"})

@@ -536,6 +536,39 @@ static void commits_that_wait_for_flush_do_not_wait_for_paused_replay(void **sta
 	assert_verdict(lab, CLUSTER, "none");
 }
 
+/* It writes, and flushes nothing. */
+static void write_only(struct lab *lab, uint32_t for_write)
+{
+	struct ws_rec_cluster r = { .sync_waiters = 3,
+				    .sync_write = for_write,
+				    .sync_walsenders = 1,
+				    .db_state = WS_DB_IN_PRODUCTION,
+				    .valid = SYNC_VALID | WS_CLUSTER_SYNC_WRITE,
+				    .sync_names = "*" };
+
+	feed_cluster(lab, &r);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 15,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 100,
+				      .bytes = MB,
+				      .reply = true,
+				      .flush = LSN,
+				      .apply = LSN });
+}
+
+static void commits_that_wait_for_a_write_do_not_wait_for_a_flush(void **state)
+{
+	write_only(*state, 3);
+	assert_verdict(*state, CLUSTER, "none");
+}
+
+static void commits_of_which_one_waits_for_a_flush_wait_for_it(void **state)
+{
+	write_only(*state, 2);
+	assert_verdict(*state, CLUSTER, "consumer_not_confirming");
+}
+
 static void when_the_server_is_gone_nobody_waits(void **state)
 {
 	struct lab *lab = *state;
@@ -721,6 +754,8 @@ int main(void)
 		LAB(a_quorum_that_others_make_does_not_wait_for_a_silent_one),
 		LAB(commits_that_wait_for_replay_wait_for_paused_replay),
 		LAB(commits_that_wait_for_flush_do_not_wait_for_paused_replay),
+		LAB(commits_that_wait_for_a_write_do_not_wait_for_a_flush),
+		LAB(commits_of_which_one_waits_for_a_flush_wait_for_it),
 		LAB(when_the_server_is_gone_nobody_waits),
 		LAB(a_timeout_behind_the_window_makes_no_loop),
 		LAB(restarts_behind_the_window_are_not_counted),
