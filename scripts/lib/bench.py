@@ -113,13 +113,21 @@ def traced(space, server, level, work):
     return seen
 
 
-def in_pairs(space, server, rounds, work):
+def cpu_of_host():
+    """Nanoseconds all its processors have run (man 5 proc_stat: in ticks; what it waits for the disk is idle)."""
+    with open("/proc/stat", encoding="ascii") as file:
+        ticks = [int(word) for word in file.readline().split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) * 10**9 // os.sysconf("SC_CLK_TCK")
+
+
+def in_pairs(space, server, options, work):
     """work() with a recording and without one, beside each other and in another order each time: machines
     get slower and faster meanwhile, and a server with them. Returns pairs (without, with) by level."""
-    pairs = {level: [] for level in LEVELS}
-    for number in range(rounds):
-        turn = number % len(LEVELS)
-        for level in LEVELS[turn:] + LEVELS[:turn]:
+    levels = sorted(set(options.level or LEVELS))
+    pairs = {level: [] for level in levels}
+    for number in range(options.rounds):
+        turn = number % len(levels)
+        for level in levels[turn:] + levels[:turn]:
             order = (0, level) if (number + level) % 2 else (level, 0)
             seen = {which: traced(space, server, which, work) for which in order}
             pairs[level].append((seen[0], seen[level]))
@@ -135,25 +143,28 @@ def ratios(what, pairs):
               f"from {each[quarter]:.3f} to {each[-1 - quarter]:.3f}", flush=True)
 
 
-def load(space, server, rounds, seconds):
-    """pgbench with a synchronous standby: transactions per second, and what its walsender runs for one."""
+def load(space, server, options):
+    """pgbench with a synchronous standby: transactions per second, and what its walsender and the host run for
+    one. The host's is the less noisy figure of the two that are about all of it: its processors are busy."""
     sender = int(server.wait_walsender("standby")["pid"])
 
     def work():
-        before = cpu_of(sender)
-        rate = transactions(server, seconds)
-        return rate, (cpu_of(sender) - before) / (rate * seconds)
+        before, host = cpu_of(sender), cpu_of_host()
+        rate = transactions(server, options.seconds)
+        count = rate * options.seconds
+        return rate, (cpu_of(sender) - before) / count, (cpu_of_host() - host) / count
 
     work()
-    pairs = in_pairs(space, server, rounds, work)
-    for name, unit, which in (("transactions", "tps", 0), ("CPU of the walsender", "ns a transaction", 1)):
+    pairs = in_pairs(space, server, options, work)
+    for name, unit, which in (("transactions", "tps", 0), ("CPU of the walsender", "ns a transaction", 1),
+                              ("CPU of the host", "ns a transaction", 2)):
         some = {level: [(a[which], b[which]) for a, b in seen] for level, seen in pairs.items()}
         print(f"{f'not traced, {name}':<44} "
               f"{statistics.median(a for seen in some.values() for a, b in seen):.0f} {unit}")
         ratios(name, some)
 
 
-def decoding(space, server, rounds):
+def decoding(space, server, options):
     """A logical walsender that has much to decode and a client that takes it at once: it always runs, so that
     its throughput is what it runs for a transaction."""
     server.sql("create table one_row (number int)")
@@ -179,7 +190,7 @@ def decoding(space, server, rounds):
         return run / DECODED
 
     work()
-    pairs = in_pairs(space, server, rounds, work)
+    pairs = in_pairs(space, server, options, work)
     print(f"{'not traced, CPU of the walsender':<44} "
           f"{statistics.median(a for seen in pairs.values() for a, b in seen):.0f} ns a transaction")
     ratios("CPU of the walsender", pairs)
@@ -221,13 +232,13 @@ def servers(options, parts):
             server.sql("alter system set synchronous_standby_names = 'standby'")
             server.sql("select pg_reload_conf()")
             heading(f"load: pgbench -N -c 4, {options.seconds} s, with a synchronous standby")
-            load(space, server, options.rounds, options.seconds)
+            load(space, server, options)
             server.sql("alter system reset synchronous_standby_names")
             server.sql("select pg_reload_conf()")
         standby.stop()
         if "decoding" in parts:
             heading(f"logical decoding: {DECODED} transactions of one row, test_decoding to pg_recvlogical")
-            decoding(space, server, options.rounds)
+            decoding(space, server, options)
 
 
 def main():
@@ -235,6 +246,8 @@ def main():
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them unless told")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=4, help="length of a run of pgbench")
+    parser.add_argument("--level", type=int, choices=LEVELS, action="append",
+                        help="of load and decoding: this level (and others told so), else all")
     options = parser.parse_args()
     parts = options.parts or PARTS
     if not set(parts) <= set(PARTS):
