@@ -328,6 +328,39 @@ static void logical_waits_nest_in_the_send(void **state)
 	teardown(f);
 }
 
+/* The latch is set already: the wait is none, and what follows it is the same. */
+static void wait_and_not_sleep(void)
+{
+	fake.my_walsnd = &walsnd;
+	walsnd = (struct fake_walsnd){ .state = WS_WALSND_STREAMING, .sent = 0x1000 };
+	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
+	fake_STREAM_START((long)fake_SEND_LOGICAL, 0, 0, 0, 0);
+	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
+	fake_wait(WS_WL_SOCKET_READABLE, 100, 0x6000006);
+	fake.wait_event = 0;
+	spend(1000000);
+	fake_REPLIES_END(0, 0, 0, 0, 0);
+	spend(3000000);
+	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
+	_exit(0);
+}
+
+static void replies_end_behind_a_wait_that_did_not_sleep(void **state)
+{
+	struct fixture *f = setup_at_level(2, WS_ATTACH_AUTO, 0);
+	const struct ws_rec_turn *t;
+
+	(void)state;
+	run(f, wait_and_not_sleep, true);
+	check_numbers(f);
+	assert_int_equal(turn(f, 4)->wait, WS_WAIT_WAL);
+	t = turn(f, 5);
+	assert_int_equal(t->stage_ns[WS_STAGE_WAIT], 0);
+	assert_true(t->stage_ns[WS_STAGE_REPLY] >= 1000000);
+	assert_true(t->stage_ns[WS_STAGE_DECODE] >= 3000000);
+	teardown(f);
+}
+
 /* Turns that do not wait, of which each takes in a reply. */
 static void stream_logically_with_replies(void)
 {
@@ -537,6 +570,7 @@ int main(void)
 		cmocka_unit_test(a_reply_behind_a_send_is_not_of_its_record),
 		cmocka_unit_test(a_wait_lasts_while_it_sleeps),
 		cmocka_unit_test(logical_waits_nest_in_the_send),
+		cmocka_unit_test(replies_end_behind_a_wait_that_did_not_sleep),
 		cmocka_unit_test(at_level_2_a_logical_turn_decodes_all_along),
 		cmocka_unit_test(each_reply_while_decoding_has_its_record),
 		cmocka_unit_test(errors_close_what_is_open),
