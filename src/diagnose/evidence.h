@@ -104,6 +104,7 @@ struct ws_track {
 	struct ws_rec_socket socket; /* the last */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
+	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t full_sockets, window_full, cwnd_full;
 	bool has_sample;
 	struct ws_rec_sample sample; /* the last */

@@ -119,9 +119,20 @@ WS_RULE(waits_for_copydone)
 	return true;
 }
 
+/* For most of the time, or for most of a good while that it has had something to send. */
 static bool blocked(const struct ws_case *c)
 {
-	return ws_case_dominates(c, WS_STATE_SEND_BLOCKED);
+	uint64_t ns = c->s->work_blocked_ns;
+
+	return ws_case_dominates(c, WS_STATE_SEND_BLOCKED) ||
+	       (ns >= ws_limit_ns(WS_LIMIT_LASTING) &&
+		(double)ns >= ws_limit(WS_LIMIT_DOMINANT) * (double)c->s->work_ns);
+}
+
+/* Probes of a closed window do get an answer: the host is alive. */
+static bool window_closed(const struct ws_rec_socket *tcp)
+{
+	return tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes;
 }
 
 /* The client's side takes nothing at all. */
@@ -131,9 +142,7 @@ static bool takes_nothing(const struct ws_case *c)
 	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN);
 
 	if (tcp)
-		/* Probes of a closed window do get an answer: the host is alive. */
-		return (tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes) &&
-		       ws_case_still(c, WS_ACKED) >= frozen;
+		return window_closed(tcp) && ws_case_still(c, WS_ACKED) >= frozen;
 	/* Of one that reads now and then the queue changes; where it streams, the position too. */
 	return ws_case_unix_full(c) == 1 && ws_case_still(c, WS_UNIX_QUEUE) >= frozen &&
 	       (ws_case_known(c, WS_SENT) ? ws_case_still(c, WS_SENT) : ws_case_since(c)) >= frozen;
@@ -151,17 +160,31 @@ static bool ended_full(const struct ws_case *c)
 	       (ws_case_tcp(c) ? takes_nothing(c) : ws_case_unix_full(c) == 1);
 }
 
+/* The client's buffer is full and was so for as long as one looks; little is sent to it, and the
+ * server's own buffer has room for that as yet. */
+static bool fills_up(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	const struct ws_watch *acked = ws_case_watch(c, WS_ACKED);
+	uint64_t moved = acked->moved_ns > c->from_ns ? acked->moved_ns : c->from_ns;
+
+	return tcp && !c->t->ended_ns && !c->t->socket_awaited && tcp->unsent_bytes &&
+	       window_closed(tcp) && acked->last_ns >= moved + ws_limit_ns(WS_LIMIT_LASTING);
+}
+
 WS_RULE(receiver_not_reading)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	bool ended = ended_full(c);
+	bool ended = ended_full(c), waits, fills;
 	uint64_t still;
 	char text[WS_DURATION_TEXT];
 
 	if (c->s->kind == WS_SESSION_KIND_BACKUP)
 		return false;
-	if (!ended && (c->t->ended_ns || c->t->standing->state != WS_STATE_SEND_BLOCKED ||
-		       !blocked(c) || !takes_nothing(c)))
+	waits = !c->t->ended_ns && c->t->standing->state == WS_STATE_SEND_BLOCKED && blocked(c) &&
+		takes_nothing(c);
+	fills = !waits && fills_up(c);
+	if (!ended && !waits && !fills)
 		return false;
 	still = ws_case_still(c, tcp ? WS_ACKED : WS_UNIX_QUEUE);
 	f->confidence = 0.9;
@@ -177,8 +200,14 @@ WS_RULE(receiver_not_reading)
 	}
 	ws_say(f,
 	       "The client (or a proxy between) has read nothing for %s: its receive buffer is "
-	       "full, and the walsender %s for room.",
-	       ws_duration_format(still, text), ended ? "waited" : "waits");
+	       "full, and the walsender %s",
+	       ws_duration_format(still, text),
+	       fills   ? "has as yet room in the server's own for what it sends"
+	       : ended ? "waited for room"
+		       : "waits for room");
+	if (fills)
+		ws_say(f, ": %s wait there", ws_bytes_format(tcp->unsent_bytes, text));
+	ws_say(f, ".");
 	if (ended)
 		ws_say(f, " wal_sender_timeout has ended the session.");
 	return true;
@@ -243,8 +272,10 @@ WS_RULE(receiver_slow)
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	if (local) {
 		ws_fact(f, "unix_queue", c->t->sample.unix_queued_bytes, "bytes");
-		ws_say(f, "The client on this host reads more slowly than WAL is sent: its socket "
-			  "was full for most of the time.");
+		ws_say(f,
+		       "The client on this host reads more slowly than WAL is sent: its socket "
+		       "was full for %.0f %% of the time.",
+		       100 * ws_case_share(c, WS_STATE_SEND_BLOCKED));
 		return true;
 	}
 	ws_fact(f, "receive_window_limited", (uint64_t)(100 * rwnd), "%");

@@ -238,6 +238,7 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 		return;
 	t->has_socket = true;
 	t->has_tcp = rec->size >= sizeof(*r);
+	t->socket_awaited = t->s->state == WS_STATE_SEND_BLOCKED;
 	t->socket = (struct ws_rec_socket){ 0 };
 	memcpy(&t->socket, r, t->has_tcp ? sizeof(*r) : WS_SOCKET_SHORT_SIZE);
 	watch(d, &t->watch[WS_WIRE], r->wire_bytes, now);

@@ -296,6 +296,13 @@ static inline uint64_t ws_timeline_spend(struct ws_machine *m, enum ws_state sta
 	if (from >= to)
 		return 0;
 	m->s.state_ns[state] += to - from;
+	if (state == WS_STATE_WAIT_WAL || state == WS_STATE_IDLE) {
+		m->s.work_ns = 0;
+		m->s.work_blocked_ns = 0;
+	} else {
+		m->s.work_ns += to - from;
+		m->s.work_blocked_ns += state == WS_STATE_SEND_BLOCKED ? to - from : 0;
+	}
 	return to - from;
 }
 /* Does anybody want to read details? */

@@ -344,6 +344,73 @@ static void one_that_has_just_read_on_is_slow(void **state)
 	assert_verdict(lab, SESSION, "receiver_slow");
 }
 
+/* Little is sent: the client's buffer is full, the server's own has room for a good while. */
+static void a_client_that_reads_nothing_is_seen_before_the_socket_is_full(void **state)
+{
+	static const struct ws_rec_socket shut = { .mss_bytes = 1448,
+						   .timer = WS_TCP_TIMER_PERSIST,
+						   .unsent_bytes = 100000 };
+
+	lab_stream(*state, 0);
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &calm });
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &shut });
+	assert_verdict(*state, SESSION, "receiver_not_reading");
+	assert_non_null(
+		strstr(lab_find(*state, SESSION)->finding.text,
+		       "as yet room in the server's own for what it sends: 97.7 kB wait there"));
+}
+
+static void one_whose_buffer_is_full_for_a_moment_is_not_blamed(void **state)
+{
+	static const struct ws_rec_socket shut = { .mss_bytes = 1448,
+						   .timer = WS_TCP_TIMER_PERSIST,
+						   .unsent_bytes = 100000 };
+
+	lab_stream(*state, 0);
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &calm });
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 4, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &shut });
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+/* It had little to do for long; since there is much, the client is what it waits for. */
+static void play_little_then_slow(struct lab *lab)
+{
+	static const struct ws_rec_socket slow = { .acked_bytes = MB,
+						   .rwnd_limited_us = 95,
+						   .mss_bytes = 1448,
+						   .unsent_bytes = 100000,
+						   .timer = WS_TCP_TIMER_PERSIST };
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_SOCKET,
+				      .busy_ms = 300,
+				      .bytes = MB,
+				      .socket = &slow });
+}
+
+static void a_client_that_is_slow_when_there_is_much_is_slow(void **state)
+{
+	play_little_then_slow(*state);
+	assert_verdict(*state, SESSION, "receiver_slow");
+}
+
+static void one_that_has_got_it_all_meanwhile_is_not(void **state)
+{
+	play_little_then_slow(*state);
+	lab_play(*state, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
 static void play_far(struct lab *lab, const struct ws_rec_socket *socket)
 {
 	lab_stream(lab, 0);
@@ -493,6 +560,10 @@ int main(void)
 		LAB(a_window_that_limits_is_a_slow_receiver),
 		LAB(full_queues_under_way_are_a_slow_network),
 		LAB(one_that_has_just_read_on_is_slow),
+		LAB(a_client_that_reads_nothing_is_seen_before_the_socket_is_full),
+		LAB(one_whose_buffer_is_full_for_a_moment_is_not_blamed),
+		LAB(a_client_that_is_slow_when_there_is_much_is_slow),
+		LAB(one_that_has_got_it_all_meanwhile_is_not),
 		LAB(a_link_that_is_full_is_a_slow_network_without_queues),
 		LAB(a_window_too_small_for_the_way_is_a_slow_receiver),
 		LAB(a_window_with_room_is_no_slow_receiver),
