@@ -128,6 +128,7 @@ struct ws_track {
 	struct ws_last_command command;
 	struct ws_last_error error;
 	uint64_t starts;   /* START_REPLICATION commands, by their texts */
+	struct ws_last_command making; /* the last CREATE_REPLICATION_SLOT */
 	uint32_t timeline; /* of the last of them that names one; 0: none did */
 	/* One of them that named a later one than the one before; from 0: from one not known. */
 	uint32_t switched_from;

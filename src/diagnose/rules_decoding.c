@@ -32,11 +32,11 @@ static const char *snapshot_name(enum ws_snapshot snapshot)
 }
 
 /* "it waits for transaction 700 of process 4711 (postgres, psql) to end" */
-static void say_awaited(const struct ws_track *t, struct ws_finding *f)
+static void say_awaited(const struct ws_track *t, bool over, struct ws_finding *f)
 {
 	const struct ws_rec_holder *h = &t->awaited;
 
-	ws_say(f, "it waits for transaction %u", t->lock_xid);
+	ws_say(f, "it %s for transaction %u", over ? "waited" : "waits", t->lock_xid);
 	if (h->what == WS_HELD_PREPARED) {
 		ws_fact_text(f, "holder_prepared", h->gid);
 		ws_say(f, ", prepared as %s,", h->gid);
@@ -53,15 +53,17 @@ static void say_awaited(const struct ws_track *t, struct ws_finding *f)
 
 WS_RULE(slot_waits_for_transaction)
 {
-	const struct ws_last_command *cmd = &c->t->command;
+	const struct ws_last_command *cmd = &c->t->making;
 	uint64_t from = cmd->start_ns > c->from_ns ? cmd->start_ns : c->from_ns;
 	uint64_t to = cmd->end_ns && cmd->end_ns < c->to_ns ? cmd->end_ns : c->to_ns;
 	uint64_t lasted = to > from ? to - from : 0, wait;
 	enum ws_snapshot snapshot = WS_SNAPSHOT_UNKNOWN;
+	bool over = cmd->end_ns || c->t->ended_ns;
 	char text[WS_DURATION_TEXT];
 
-	if (strcmp(cmd->kind, "CREATE_REPLICATION_SLOT") != 0 ||
-	    lasted < ws_limit_ns(WS_LIMIT_SLOT_WAIT) || c->t->ended_ns)
+	/* What is over is told if it was most of what the session did. */
+	if (!cmd->kind[0] || lasted < ws_limit_ns(WS_LIMIT_SLOT_WAIT) ||
+	    (over && (double)lasted < ws_limit(WS_LIMIT_DOMINANT) * (double)c->wall_ns))
 		return false;
 	wait = c->state_ns[WS_STATE_WAIT_LOCK];
 	f->confidence = wait ? 0.95 : 0.75;
@@ -71,14 +73,17 @@ WS_RULE(slot_waits_for_transaction)
 		ws_fact(f, "xid", c->t->lock_xid, "");
 	if (c->t->lock_holder)
 		ws_fact(f, "holder_pid", c->t->lock_holder, "");
-	if (c->t->has_decoding) {
+	if (c->t->has_decoding && !over) {
 		snapshot = (enum ws_snapshot)c->t->decoding.snapshot;
 		ws_fact_text(f, "snapshot", snapshot_name(snapshot));
 		ws_fact_lsn(f, "decoded", c->t->decoding.read_lsn);
 	}
-	ws_say(f, "CREATE_REPLICATION_SLOT has taken %s: ", ws_duration_format(lasted, text));
+	ws_say(f, "CREATE_REPLICATION_SLOT %s %s: ", over ? "took" : "has taken",
+	       ws_duration_format(lasted, text));
 	if (c->t->lock_xid)
-		say_awaited(c->t, f);
+		say_awaited(c->t, over, f);
+	else if (over)
+		ws_say(f, "it waited for transactions that ran before it.");
 	else
 		ws_say(f, "%s", snapshot_wait(snapshot));
 	return true;

@@ -68,7 +68,8 @@ WS_RULE(unexplained)
 	/* One that only made a slot is logical, too; and of one that was found waiting there is
 	 * nothing to tell while nothing comes. */
 	bool untold = ws_case_streams(c) && (c->t->streams || c->s->was_running) &&
-		      !c->s->has_wal_bytes && !nothing_came(c);
+		      c->t->standing->state != WS_STATE_IDLE && !c->s->has_wal_bytes &&
+		      !nothing_came(c);
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(states); i++) {
 		if (!ws_case_dominates(c, states[i]))
@@ -129,7 +130,7 @@ WS_RULE(healthy_idle)
 	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
 	if (say_cascade(c, f))
 		return true;
-	if (c->s->kind == WS_SESSION_KIND_PHYSICAL || c->s->kind == WS_SESSION_KIND_LOGICAL)
+	if (ws_case_streams(c) && c->t->standing->state != WS_STATE_IDLE)
 		ws_say(f, "All there is to send is sent, and there is little of it: nothing holds "
 			  "this session up.");
 	else

@@ -637,6 +637,8 @@ static void take_command(struct ws_track *t, const struct ws_command *c, bool en
 		take_timeline(t, c);
 	}
 	if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
+	if (strcmp(t->command.kind, "CREATE_REPLICATION_SLOT") == 0)
+		t->making = t->command;
 	    strncasecmp(c->text, "COPY", 4) == 0) {
 		snprintf(t->command.kind, sizeof(t->command.kind), "COPY");
 		copied_table(c->text, c->text_len, t->command.table, sizeof(t->command.table));

@@ -487,6 +487,39 @@ static void who_runs_a_transaction_that_a_slot_waits_for_is_said(void **state)
 	assert_said(*state, "it waits for transaction 700 of process 4712 (alice, psql) to end.");
 }
 
+/* It waited for ten seconds, which are over for so long. */
+static void made_before(struct lab *lab, unsigned int seconds)
+{
+	struct ws_rec_blocked blocked = { .on = WS_BLOCKED_LOCK, .xid = 700, .holder_pid = 4712 };
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"s\" LOGICAL \"pgoutput\"");
+	lab_sampled(lab, &blocked.h, WS_KIND_BLOCKED, sizeof(blocked));
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+	ws_tape_command(&lab->tape, "COPY public.t TO STDOUT");
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	ws_tape_end(&lab->tape, WS_COMMAND_SQL_DONE);
+	lab->tape.now_ns += seconds * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+}
+
+static void a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over(void **state)
+{
+	made_before(*state, 2);
+	assert_verdict(*state, SESSION, "slot_waits_for_transaction");
+	assert_said(*state, "CREATE_REPLICATION_SLOT took 10.0 s: it waited for transaction 700 of "
+			    "process 4712 to end.");
+}
+
+static void a_slot_that_was_made_long_ago_waits_for_nothing(void **state)
+{
+	made_before(*state, 60);
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_said(*state, "waits for its client's next command");
+}
+
 static void begin_copy(struct lab *lab, uint32_t pid)
 {
 	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
@@ -670,6 +703,8 @@ int main(void)
 		LAB(health_says_what_held_it_up_for_a_while),
 		LAB(a_fifth_of_the_time_spent_on_files_is_spilling),
 		LAB(much_that_is_spilled_in_little_time_is_not),
+		LAB(a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over),
+		LAB(a_slot_that_was_made_long_ago_waits_for_nothing),
 		LAB(where_no_time_is_known_the_bytes_count),
 		LAB(what_a_server_has_flushed_is_what_a_logical_session_is_behind),
 		LAB(a_slot_that_waits_for_a_record_of_running_transactions_says_so),
