@@ -55,6 +55,7 @@ enum ws_watched {
 	WS_DECODED,    /* of decoding: read_lsn, then counters */
 	WS_CONFIRMED,
 	WS_SPILLED,
+	WS_SPILLS, /* how often */
 	WS_STREAMED,
 	WS_SPILL_TIME, /* of writing changes to disk and of reading them back */
 	WS_RESTORE_TIME,
@@ -304,6 +305,7 @@ enum ws_limit {
 	WS_LIMIT_MEMORY,
 	WS_LIMIT_OVERRUN,
 	WS_LIMIT_KEPT,
+	WS_LIMIT_SPILL_PIECE,
 	WS_LIMIT_COPY,
 	WS_LIMIT_COUNT,
 };

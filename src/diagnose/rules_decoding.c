@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What logical decoding does: big transactions, spilling, the output plugin, making a slot. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -57,8 +58,8 @@ WS_RULE(slot_waits_for_transaction)
 	uint64_t from = cmd->start_ns > c->from_ns ? cmd->start_ns : c->from_ns;
 	uint64_t to = cmd->end_ns && cmd->end_ns < c->to_ns ? cmd->end_ns : c->to_ns;
 	uint64_t lasted = to > from ? to - from : 0, wait;
-	enum ws_snapshot snapshot = WS_SNAPSHOT_UNKNOWN;
 	bool over = cmd->end_ns || c->t->ended_ns;
+	enum ws_snapshot snapshot = WS_SNAPSHOT_UNKNOWN;
 	char text[WS_DURATION_TEXT];
 
 	/* What is over is told if it was most of what the session did. */
@@ -279,6 +280,45 @@ static double spill_share(const struct ws_case *c)
 	return (double)ns / (double)known;
 }
 
+/*
+ * What is written is the largest of the transactions gathered, and if these are subtransactions, a
+ * little of it: so it is written again and again, and each time all of them are looked at
+ * (ReorderBufferLargestTXN, reorderbuffer.c; they are kept in order from 17 on).
+ */
+static bool spills_crumbs(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t spilled = ws_case_grown(c, WS_SPILLED), spills = ws_case_grown(c, WS_SPILLS);
+	char bytes[WS_BYTES_TEXT], behind[WS_BYTES_TEXT];
+	struct ws_trend trend;
+
+	if (!spills || decoding(c) < ws_limit(WS_LIMIT_DOMINANT) ||
+	    !(ws_case_falls_behind(c, &trend) || ws_case_comes_nearer(c, &trend)) ||
+	    (double)spilled >= ws_limit(WS_LIMIT_SPILL_PIECE) * (double)spills)
+		return false;
+	f->confidence = 0.8;
+	f->advice = "Raise logical_decoding_work_mem; do with fewer subtransactions (savepoints, "
+		    "blocks with an EXCEPTION clause, in a loop) at a time.";
+	ws_fact(f, "spilled", spilled, "bytes");
+	ws_fact(f, "spills", spills, "");
+	if (c->t->decoding.txn_subtxns)
+		ws_fact(f, "subtransactions", c->t->decoding.txn_subtxns, "");
+	ws_fact_share(c, f, WS_STATE_DECODE);
+	ws_fact(f, "not_sent", (uint64_t)trend.after, "bytes");
+	ws_say(f,
+	       "Changes do not fit into logical_decoding_work_mem, and go to disk in crumbs: %s in "
+	       "%" PRIu64 " pieces, each of one of many small transactions",
+	       ws_bytes_format(spilled, bytes), spills);
+	if (c->t->decoding.txn_subtxns)
+		ws_say(f, " (%u subtransactions of transaction %u)", c->t->decoding.txn_subtxns,
+		       c->t->decoding.txn_xid);
+	ws_say(f,
+	       ". Choosing it takes longer than writing it: decoding takes %.0f %% of the time, "
+	       "and the session is %s behind.",
+	       100 * decoding(c), ws_bytes_format((uint64_t)trend.after, behind));
+	tell_buffer(c, f);
+	return true;
+}
+
 WS_RULE(spilling)
 {
 	uint64_t spilled = ws_case_grown(c, WS_SPILLED), decoded = ws_case_grown(c, WS_DECODED);
@@ -289,6 +329,8 @@ WS_RULE(spilling)
 
 	if (!is_logical(c) || !c->t->has_decoding)
 		return false;
+	if (spills_crumbs(c, f))
+		return true;
 	if (share >= 0 ? share < ws_limit(WS_LIMIT_SPILL_TIME)
 		       : !spilled || decoding(c) < ws_limit(WS_LIMIT_SPILL_TIME) ||
 				 (double)spilled < ws_limit(WS_LIMIT_SPILL_BYTES) * (double)decoded)

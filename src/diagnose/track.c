@@ -395,6 +395,7 @@ static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const stru
 	if (!(r->valid & WS_DECODING_STATS))
 		return;
 	watch(d, &t->watch[WS_SPILLED], r->spill_bytes, now);
+	watch(d, &t->watch[WS_SPILLS], r->spill_count, now);
 	watch(d, &t->watch[WS_STREAMED], r->stream_bytes, now);
 }
 

@@ -398,6 +398,47 @@ static void much_that_is_spilled_in_little_time_is_not(void **state)
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
+/* Each second so many bytes are written in so many pieces, and all is taken up by decoding. */
+static void spill_pieces(struct lab *lab, uint64_t bytes, uint64_t pieces)
+{
+	struct ws_rec_decoding r = { .valid = ALL_VALID,
+				     .txn_xid = 700,
+				     .txn_subtxns = 20000,
+				     .txn_first_lsn = LSN,
+				     .open_txns = 1 };
+	struct ws_rec_sample seen = { .valid = WS_SAMPLE_TARGET };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		seen.target_lsn = (i + 1) * 8 * MB;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .flags = WS_TURN_LOGICAL,
+					      .busy_ms = 950,
+					      .stage = WS_STAGE_DECODE,
+					      .bytes = 100000,
+					      .sample = &seen });
+		r.read_lsn = lab->sent;
+		r.spill_ns += 50000000;
+		r.spill_bytes += bytes;
+		r.spill_count += pieces;
+		lab_sampled(lab, &r.h, WS_KIND_DECODING, sizeof(r));
+	}
+}
+
+static void changes_that_are_spilled_one_by_one_are_spilling(void **state)
+{
+	spill_pieces(*state, 300000, 900);
+	assert_verdict(*state, SESSION, "spilling");
+	assert_said(*state, "(20000 subtransactions of transaction 700)");
+}
+
+static void changes_that_are_spilled_in_large_pieces_are_not(void **state)
+{
+	spill_pieces(*state, 900000, 1);
+	assert_verdict(*state, SESSION, "decode_bound");
+}
+
 static void where_no_time_is_known_the_bytes_count(void **state)
 {
 	spill(*state, 0, 0, 4 * MB, ALL_VALID & ~WS_DECODING_TIMES);
@@ -703,6 +744,8 @@ int main(void)
 		LAB(health_says_what_held_it_up_for_a_while),
 		LAB(a_fifth_of_the_time_spent_on_files_is_spilling),
 		LAB(much_that_is_spilled_in_little_time_is_not),
+		LAB(changes_that_are_spilled_one_by_one_are_spilling),
+		LAB(changes_that_are_spilled_in_large_pieces_are_not),
 		LAB(a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over),
 		LAB(a_slot_that_was_made_long_ago_waits_for_nothing),
 		LAB(where_no_time_is_known_the_bytes_count),
