@@ -75,6 +75,7 @@ struct ws_last_error {
 	char kind[32]; /* of its command */
 	char sqlstate[6];
 	char message[WS_MESSAGE_KEPT];
+	bool about_slot; /* it names the slot that the command names */
 };
 
 struct ws_track {

@@ -637,13 +637,33 @@ static void take_command(struct ws_track *t, const struct ws_command *c, bool en
 		t->command.start_lsn = lsn_in(c->text, c->text_len);
 		take_timeline(t, c);
 	}
-	if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
 	if (strcmp(t->command.kind, "CREATE_REPLICATION_SLOT") == 0)
 		t->making = t->command;
+	if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
 	    strncasecmp(c->text, "COPY", 4) == 0) {
 		snprintf(t->command.kind, sizeof(t->command.kind), "COPY");
 		copied_table(c->text, c->text_len, t->command.table, sizeof(t->command.table));
 	}
+}
+
+/* Does the message name the slot behind the word SLOT? */
+static bool names_slot(const struct ws_command *c)
+{
+	static const char word[] = " SLOT ", letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+	const char *at = c->text ? memmem(c->text, c->text_len, word, sizeof(word) - 1) : NULL,
+		   *end;
+	char name[WS_NAME_LEN];
+	size_t n = 0;
+
+	if (!at || !c->message)
+		return false;
+	end = c->text + c->text_len;
+	at += sizeof(word) - 1;
+	at += at < end && *at == '"';
+	while (at < end && *at && strchr(letters, *at) && n < sizeof(name) - 1)
+		name[n++] = *at++;
+	name[n] = '\0';
+	return n && strstr(c->message, name);
 }
 
 int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *session,
@@ -667,5 +687,6 @@ int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *sessio
 	snprintf(t->error.kind, sizeof(t->error.kind), "%s", c->kind ? c->kind : "");
 	snprintf(t->error.sqlstate, sizeof(t->error.sqlstate), "%s", c->sqlstate);
 	snprintf(t->error.message, sizeof(t->error.message), "%s", c->message ? c->message : "");
+	t->error.about_slot = names_slot(c);
 	return 0;
 }

@@ -214,6 +214,16 @@ static void a_segment_that_is_gone_is_named(void **state)
 	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "000000010000000000000010"));
 }
 
+static void play_refused(struct lab *lab, uint32_t pid, const char *sqlstate, const char *message)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION SLOT \"lost_one\" LOGICAL 0/10000000");
+	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, sqlstate, "StartLogicalReplication", message);
+	ws_tape_exit(&lab->tape, 0, 0);
+}
+
 static void a_history_file_that_is_missing_is_no_wal_removed(void **state)
 {
 	struct lab *lab = *state;
@@ -225,6 +235,24 @@ static void a_history_file_that_is_missing_is_no_wal_removed(void **state)
 		      "could not open file \"pg_wal/00000009.history\"");
 	ws_tape_exit(&lab->tape, 0, 0);
 	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_slot_that_nobody_can_stream_from_is_invalidated(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_refused(*state, pid, "55000",
+			     "cannot read from logical replication slot \"lost_one\"");
+	assert_verdict(*state, GROUP, "slot_invalidated");
+	assert_non_null(
+		strstr(lab_find(*state, GROUP)->finding.text, "3 sessions of it were refused"));
+}
+
+static void one_that_is_refused_for_the_server_s_sake_says_nothing_of_its_slot(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_refused(*state, pid, "55000",
+			     "logical decoding requires wal_level >= logical");
+	assert_verdict(*state, GROUP, "reconnect_loop");
 }
 
 static void a_session_told_to_give_its_slot_up_is_told(void **state)
@@ -702,6 +730,8 @@ int main(void)
 		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
 		LAB(a_segment_that_is_gone_is_named),
 		LAB(a_history_file_that_is_missing_is_no_wal_removed),
+		LAB(a_slot_that_nobody_can_stream_from_is_invalidated),
+		LAB(one_that_is_refused_for_the_server_s_sake_says_nothing_of_its_slot),
 		LAB(a_session_told_to_give_its_slot_up_is_told),
 		LAB(commits_that_nobody_can_confirm_miss_their_standby),
 		LAB(commits_that_wait_for_a_connected_standby_miss_none),
