@@ -104,9 +104,9 @@ struct ws_track {
 
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
 	struct ws_rec_socket socket; /* the last */
+	bool socket_awaited;	     /* the session waited for it then */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
-	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t full_sockets, window_full, cwnd_full;
 	bool has_sample;
 	struct ws_rec_sample sample; /* the last */
@@ -128,9 +128,9 @@ struct ws_track {
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
 
 	struct ws_last_command command;
+	struct ws_last_command making; /* the last CREATE_REPLICATION_SLOT */
 	struct ws_last_error error;
 	uint64_t starts;   /* START_REPLICATION commands, by their texts */
-	struct ws_last_command making; /* the last CREATE_REPLICATION_SLOT */
 	uint32_t timeline; /* of the last of them that names one; 0: none did */
 	/* One of them that named a later one than the one before; from 0: from one not known. */
 	uint32_t switched_from;
@@ -224,6 +224,9 @@ bool ws_case_moves(const struct ws_case *c, enum ws_watched which, uint64_t with
 uint64_t ws_case_still(const struct ws_case *c, enum ws_watched which);
 bool ws_track_streams(const struct ws_track *t);	    /* still, where the window ends */
 uint64_t ws_track_usual_interval(const struct ws_track *t); /* median; 0: not known */
+/* A logical walsender that has sent all and does not wait for more: it was told to stop, and turns
+ * without rest until all is confirmed (WalSndWaitForWal and WalSndLoop, walsender.c). */
+bool ws_track_spins(const struct ws_track *t, uint64_t now);
 /* How far the first position is ahead of the second now: false if that is not known. */
 bool ws_case_behind(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
 		    uint64_t *bytes);
@@ -302,11 +305,11 @@ enum ws_limit {
 	WS_LIMIT_TXN_TIME,
 	WS_LIMIT_SPILL_TIME,
 	WS_LIMIT_SPILL_BYTES,
+	WS_LIMIT_SPILL_PIECE,
 	WS_LIMIT_IDLE,
 	WS_LIMIT_MEMORY,
 	WS_LIMIT_OVERRUN,
 	WS_LIMIT_KEPT,
-	WS_LIMIT_SPILL_PIECE,
 	WS_LIMIT_COPY,
 	WS_LIMIT_COUNT,
 };

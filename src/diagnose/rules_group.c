@@ -434,6 +434,11 @@ static void look_at_shutdown(const struct ws_case *c, struct shutdown *down)
 		const struct ws_track *m = c->members[i];
 
 		streaming += ws_track_streams(m);
+		if (ws_track_spins(m, c->to_ns)) {
+			down->told = true;
+			if (!down->since_ns)
+				down->since_ns = c->to_ns - m->s->work_ns;
+		}
 		if (!ws_track_streams(m) || !is_stopping(m))
 			continue;
 		down->stopping++;
@@ -444,14 +449,16 @@ static void look_at_shutdown(const struct ws_case *c, struct shutdown *down)
 	down->after = down->known ? r->db_state == WS_DB_SHUTDOWNED ||
 					    r->db_state == WS_DB_SHUTDOWNED_IN_RECOVERY
 				  : streaming && down->stopping == streaming;
-	down->told = c->server->asked_fast_ns || down->stopping || down->after;
+	down->told |= c->server->asked_fast_ns || down->stopping || down->after;
 }
 
 /* Up to where it is confirmed: by flush, or by write where the client never flushes (WalSndDone).
- */
+ * Of one whose replies were before it was watched its slot may know. */
 static uint64_t confirmed(const struct ws_track *t)
 {
-	return t->standing->flush_lsn ? t->standing->flush_lsn : t->standing->write_lsn;
+	uint64_t lsn = t->standing->flush_lsn ? t->standing->flush_lsn : t->standing->write_lsn;
+
+	return lsn ? lsn : t->watch[WS_CONFIRMED].last;
 }
 
 static bool holds_up(const struct shutdown *down, const struct ws_track *t)

@@ -233,7 +233,10 @@ WS_RULE(healthy_streaming)
 		say_sent(c, f);
 	else
 		ws_say(f, "The session works on what its client asked for");
-	if (ws_case_streams(c) && holdup)
+	if (ws_track_spins(c->t, c->to_ns))
+		ws_say(f, ". It was told to stop, as at a shutdown, and turns without rest until "
+			  "its client has confirmed all.");
+	else if (ws_case_streams(c) && holdup)
 		ws_say(f, ". %s for %.0f %% of the time.", holdup->what, held);
 	else
 		ws_say(f, ", and nothing held it up for long.");

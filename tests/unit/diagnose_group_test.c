@@ -715,6 +715,42 @@ static void one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop
 	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "2 sessions in a row"));
 }
 
+/* A logical walsender that turns and does not wait, with so much still to be decoded. */
+static void play_turning(struct lab *lab, uint64_t not_sent)
+{
+	const struct ws_rec_sample seen = { .valid = WS_SAMPLE_TARGET, .target_lsn = not_sent };
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_play(lab, &(struct step){ .seconds = 5,
+				      .wait = WS_WAIT_WAL,
+				      .flags = WS_TURN_LOGICAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .sample = &seen });
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGTERM, WS_ROLE_OTHER, 5);
+	lab_play(lab, &(struct step){ .seconds = 4,
+				      .busy_ms = 999,
+				      .stage = WS_STAGE_DECODE,
+				      .flags = WS_TURN_LOGICAL,
+				      .sample = &seen });
+}
+
+static void one_that_turns_without_rest_holds_up_a_shutdown(void **state)
+{
+	play_turning(*state, 0);
+	assert_verdict(*state, CLUSTER, "shutdown_waits_for_standby");
+	assert_verdict(*state, WS_SCOPE_SESSION, "healthy_streaming");
+	assert_non_null(strstr(lab_find(*state, WS_SCOPE_SESSION)->finding.text,
+			       "was told to stop, as at a shutdown"));
+}
+
+static void one_that_has_much_to_decode_is_not_blamed_for_a_shutdown(void **state)
+{
+	play_turning(*state, 8 * MB);
+	assert_verdict(*state, CLUSTER, "none");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -761,6 +797,8 @@ int main(void)
 		LAB(a_shutdown_behind_the_window_has_not_begun),
 		LAB(a_state_that_lasts_where_the_window_ends_counts_though_it_ends_behind),
 		LAB(sessions_that_ended_in_front_of_the_window_are_of_no_loop_in_it),
+		LAB(one_that_turns_without_rest_holds_up_a_shutdown),
+		LAB(one_that_has_much_to_decode_is_not_blamed_for_a_shutdown),
 		LAB(one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop),
 	};
 
