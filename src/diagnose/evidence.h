@@ -210,6 +210,10 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 			  struct ws_explained *e);
 
 /* evidence.c */
+/* rules_receiver.c: what a backup that nothing holds up does most of the time; false: another thing
+ * than to read. */
+bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f);
+
 double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what is not lost */
 /* It takes half of the time, or has lasted for some seconds when the window ends. */
 bool ws_case_dominates(const struct ws_case *c, enum ws_state state);

@@ -229,6 +229,8 @@ WS_RULE(healthy_streaming)
 	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
 	if (ws_case_behind(c, WS_TARGET, WS_SENT, &behind))
 		ws_fact(f, "not_sent", behind, "bytes");
+	if (ws_backup_reads(c, f))
+		return true;
 	if (ws_case_streams(c))
 		say_sent(c, f);
 	else

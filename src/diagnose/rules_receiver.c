@@ -448,6 +448,25 @@ static bool copies(const struct ws_case *c)
 	       (double)c->s->backup_bytes >= ws_limit(WS_LIMIT_COPY) * (double)ns / 1e9;
 }
 
+bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t ns = c->state_ns[WS_STATE_BACKUP_READ];
+	double share = backup_share(c, ns);
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT], more[256];
+
+	if (share < ws_limit(WS_LIMIT_DOMINANT))
+		return false;
+	ws_fact(f, "share_of_backup", (uint64_t)(100 * share + 0.5), "%");
+	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
+	progress(c, f, more, sizeof(more));
+	ws_say(f,
+	       "The backup goes as fast as the server reads its files, and compresses them if it "
+	       "was asked to: that took %s, %.0f %% of its time, and it sent %s meanwhile.%s",
+	       ws_duration_format(ns, text), 100 * share,
+	       ws_bytes_format(c->s->backup_bytes, bytes), more);
+	return true;
+}
+
 WS_RULE(backup_client_slow)
 {
 	double retrans;

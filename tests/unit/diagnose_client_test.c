@@ -557,6 +557,15 @@ int main(void)
 		LAB(one_that_spins_waits_for_copydone),
 		LAB(a_unix_socket_that_stays_full_is_not_read),
 		LAB(a_unix_socket_that_stays_full_while_wal_comes_is_not_read),
+static void a_backup_that_reads_most_of_the_time_says_so(void **state)
+{
+	play_backup(*state, 100, 0);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.text,
+			       "goes as fast as the server reads its files"));
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.text, "90 % of its time"));
+}
+
 		LAB(a_window_that_limits_is_a_slow_receiver),
 		LAB(full_queues_under_way_are_a_slow_network),
 		LAB(one_that_has_just_read_on_is_slow),
@@ -566,6 +575,7 @@ int main(void)
 		LAB(one_that_has_got_it_all_meanwhile_is_not),
 		LAB(a_link_that_is_full_is_a_slow_network_without_queues),
 		LAB(a_window_too_small_for_the_way_is_a_slow_receiver),
+		LAB(a_backup_that_reads_most_of_the_time_says_so),
 		LAB(a_window_with_room_is_no_slow_receiver),
 		LAB(a_send_buffer_that_limits_is_a_slow_network_and_named),
 		LAB(a_full_socket_that_nothing_explains_is_not_guessed_at),
