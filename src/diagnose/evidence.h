@@ -105,6 +105,7 @@ struct ws_track {
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
 	struct ws_rec_socket socket; /* the last */
 	bool socket_awaited;	     /* the session waited for it then */
+	uint64_t longest_pause_ns;   /* without a byte acknowledged, until one was */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
 	uint64_t full_sockets, window_full, cwnd_full;
@@ -209,11 +210,11 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool judged,
 			  struct ws_explained *e);
 
-/* evidence.c */
 /* rules_receiver.c: what a backup that nothing holds up does most of the time; false: another thing
  * than to read. */
 bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f);
 
+/* evidence.c */
 double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what is not lost */
 /* It takes half of the time, or has lasted for some seconds when the window ends. */
 bool ws_case_dominates(const struct ws_case *c, enum ws_state state);

@@ -135,14 +135,21 @@ static bool window_closed(const struct ws_rec_socket *tcp)
 	return tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes;
 }
 
+/* A window opens by a good piece at a time: one that reads slowly takes nothing for a while, and
+ * then again. */
+static bool is_longer_pause(const struct ws_case *c, uint64_t pause_ns)
+{
+	return pause_ns >= 2 * c->t->longest_pause_ns;
+}
+
 /* The client's side takes nothing at all. */
 static bool takes_nothing(const struct ws_case *c)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN);
+	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN), still = ws_case_still(c, WS_ACKED);
 
 	if (tcp)
-		return window_closed(tcp) && ws_case_still(c, WS_ACKED) >= frozen;
+		return window_closed(tcp) && still >= frozen && is_longer_pause(c, still);
 	/* Of one that reads now and then the queue changes; where it streams, the position too. */
 	return ws_case_unix_full(c) == 1 && ws_case_still(c, WS_UNIX_QUEUE) >= frozen &&
 	       (ws_case_known(c, WS_SENT) ? ws_case_still(c, WS_SENT) : ws_case_since(c)) >= frozen;
@@ -167,9 +174,11 @@ static bool fills_up(const struct ws_case *c)
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
 	const struct ws_watch *acked = ws_case_watch(c, WS_ACKED);
 	uint64_t moved = acked->moved_ns > c->from_ns ? acked->moved_ns : c->from_ns;
+	uint64_t still = acked->last_ns > moved ? acked->last_ns - moved : 0;
 
 	return tcp && !c->t->ended_ns && !c->t->socket_awaited && tcp->unsent_bytes &&
-	       window_closed(tcp) && acked->last_ns >= moved + ws_limit_ns(WS_LIMIT_LASTING);
+	       window_closed(tcp) && still >= ws_limit_ns(WS_LIMIT_LASTING) &&
+	       is_longer_pause(c, still);
 }
 
 WS_RULE(receiver_not_reading)
@@ -199,7 +208,7 @@ WS_RULE(receiver_not_reading)
 		ws_fact(f, "unix_send_buffer", c->t->sample.unix_sndbuf_bytes, "bytes");
 	}
 	ws_say(f,
-	       "The client (or a proxy between) has read nothing for %s: its receive buffer is "
+	       "The client (or a proxy between) has taken nothing for %s: its receive buffer is "
 	       "full, and the walsender %s",
 	       ws_duration_format(still, text),
 	       fills   ? "has as yet room in the server's own for what it sends"
@@ -439,15 +448,6 @@ static bool backup(const struct ws_case *c, struct ws_finding *f, enum ws_state 
 	return true;
 }
 
-/* It was seldom seen to wait, and handing over takes no longer than copying does. */
-static bool copies(const struct ws_case *c)
-{
-	uint64_t ns = c->state_ns[WS_STATE_BACKUP_SEND];
-
-	return c->state_ns[WS_STATE_SEND_BLOCKED] < ns &&
-	       (double)c->s->backup_bytes >= ws_limit(WS_LIMIT_COPY) * (double)ns / 1e9;
-}
-
 bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f)
 {
 	uint64_t ns = c->state_ns[WS_STATE_BACKUP_READ];
@@ -465,6 +465,15 @@ bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f)
 	       ws_duration_format(ns, text), 100 * share,
 	       ws_bytes_format(c->s->backup_bytes, bytes), more);
 	return true;
+}
+
+/* It was seldom seen to wait, and handing over takes no longer than copying does. */
+static bool copies(const struct ws_case *c)
+{
+	uint64_t ns = c->state_ns[WS_STATE_BACKUP_SEND];
+
+	return c->state_ns[WS_STATE_SEND_BLOCKED] < ns &&
+	       (double)c->s->backup_bytes >= ws_limit(WS_LIMIT_COPY) * (double)ns / 1e9;
 }
 
 WS_RULE(backup_client_slow)

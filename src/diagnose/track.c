@@ -229,6 +229,17 @@ static void count_full(struct ws_track *t)
 		t->cwnd_full++;
 }
 
+/* How long the peer took nothing, though there was something for it. */
+static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
+{
+	const struct ws_watch *acked = &t->watch[WS_ACKED];
+	uint64_t now = r->h.time_ns;
+
+	if (acked->known && acked->last != r->acked_bytes && t->socket.unsent_bytes &&
+	    now > acked->moved_ns && now - acked->moved_ns > t->longest_pause_ns)
+		t->longest_pause_ns = now - acked->moved_ns;
+}
+
 static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_socket *r = (const struct ws_rec_socket *)rec;
@@ -236,6 +247,7 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 
 	if (rec->size < WS_SOCKET_SHORT_SIZE)
 		return;
+	feed_pause(t, r);
 	t->has_socket = true;
 	t->has_tcp = rec->size >= sizeof(*r);
 	t->socket_awaited = t->s->state == WS_STATE_SEND_BLOCKED;
