@@ -729,11 +729,9 @@ static void play_turning(struct lab *lab, uint64_t not_sent)
 				      .reply = true,
 				      .sample = &seen });
 	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGTERM, WS_ROLE_OTHER, 5);
-	lab_play(lab, &(struct step){ .seconds = 4,
-				      .busy_ms = 999,
-				      .stage = WS_STAGE_DECODE,
-				      .flags = WS_TURN_LOGICAL,
-				      .sample = &seen });
+	lab_play(lab, &(struct step){ .seconds = 1, .flags = WS_TURN_LOGICAL, .sample = &seen });
+	lab->tape.now_ns += 4 * SECOND; /* in which no turn ends */
+	ws_tape_clock(&lab->tape, 1, 1);
 }
 
 static void one_that_turns_without_rest_holds_up_a_shutdown(void **state)
@@ -749,6 +747,27 @@ static void one_that_has_much_to_decode_is_not_blamed_for_a_shutdown(void **stat
 {
 	play_turning(*state, 8 * MB);
 	assert_verdict(*state, CLUSTER, "none");
+}
+
+/* Something stops it, and nobody the server. */
+static void one_that_is_stopped_was_not_told_to_stop(void **state)
+{
+	const struct ws_rec_sample seen = { .valid = WS_SAMPLE_TARGET };
+	struct lab *lab = *state;
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_play(lab, &(struct step){ .seconds = 5,
+				      .wait = WS_WAIT_WAL,
+				      .flags = WS_TURN_LOGICAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .sample = &seen });
+	ws_tape_signal(&lab->tape, 0, SIGSTOP, WS_ROLE_OTHER, 5);
+	lab->tape.now_ns += 5 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, WS_SCOPE_SESSION, "sender_stopped");
+	assert_verdict(lab, CLUSTER, "none");
 }
 
 int main(void)
@@ -798,6 +817,7 @@ int main(void)
 		LAB(a_state_that_lasts_where_the_window_ends_counts_though_it_ends_behind),
 		LAB(sessions_that_ended_in_front_of_the_window_are_of_no_loop_in_it),
 		LAB(one_that_turns_without_rest_holds_up_a_shutdown),
+		LAB(one_that_is_stopped_was_not_told_to_stop),
 		LAB(one_that_has_much_to_decode_is_not_blamed_for_a_shutdown),
 		LAB(one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop),
 	};
