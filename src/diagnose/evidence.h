@@ -210,6 +210,8 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool judged,
 			  struct ws_explained *e);
 
+/* rules_sender.c: for whose lock it waits or waited, and what to do. */
+void ws_say_lock(const struct ws_case *c, struct ws_finding *f);
 /* rules_receiver.c: what a backup that nothing holds up does most of the time; false: another thing
  * than to read. */
 bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f);

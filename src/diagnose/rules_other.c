@@ -76,6 +76,11 @@ WS_RULE(unexplained)
 			continue;
 		f->confidence = 0.5;
 		ws_fact_share(c, f, states[i]);
+		if (states[i] == WS_STATE_WAIT_LOCK && c->t->lock_holder) {
+			ws_say(f, "What its client asked for is held up.");
+			ws_say_lock(c, f);
+			return true;
+		}
 		ws_say(f,
 		       "Most of the time the session was in state %s, and nothing that was "
 		       "recorded says why.",

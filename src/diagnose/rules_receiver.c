@@ -263,6 +263,7 @@ static void say_window(const struct ws_case *c, struct ws_finding *f)
 
 WS_RULE(receiver_slow)
 {
+	const char *what = ws_case_streams(c) ? "WAL" : "data";
 	double rwnd = ws_case_rwnd_share(c);
 	bool local = ws_case_unix_full(c) == 1;
 	char text[WS_BYTES_TEXT];
@@ -282,19 +283,19 @@ WS_RULE(receiver_slow)
 	if (local) {
 		ws_fact(f, "unix_queue", c->t->sample.unix_queued_bytes, "bytes");
 		ws_say(f,
-		       "The client on this host reads more slowly than WAL is sent: its socket "
+		       "The client on this host reads more slowly than %s is sent: its socket "
 		       "was full for %.0f %% of the time.",
-		       100 * ws_case_share(c, WS_STATE_SEND_BLOCKED));
+		       what, 100 * ws_case_share(c, WS_STATE_SEND_BLOCKED));
 		return true;
 	}
 	ws_fact(f, "receive_window_limited", (uint64_t)(100 * rwnd), "%");
 	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
 	ws_fact(f, "acknowledged_for", ws_case_span(c, WS_ACKED), "ns");
 	ws_say(f,
-	       "The client, or a proxy between, reads more slowly than WAL is sent: it took %s in "
+	       "The client, or a proxy between, reads more slowly than %s is sent: it took %s in "
 	       "the time looked at, and its receive window was the limit for %.0f %% of the time "
 	       "that data was under way.",
-	       ws_bytes_format(ws_case_grown(c, WS_ACKED), text), 100 * rwnd);
+	       what, ws_bytes_format(ws_case_grown(c, WS_ACKED), text), 100 * rwnd);
 	say_window(c, f);
 	return true;
 }

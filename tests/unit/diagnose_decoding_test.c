@@ -592,6 +592,34 @@ static void the_table_of_a_copy_is_named(void **state)
 	assert_said(*state, "copies table public.\"odd (name\" (COPY)");
 }
 
+/* Something that is run for a client waits for a table that another session has locked. */
+static void wait_for_table(struct lab *lab, const char *text)
+{
+	struct ws_rec_blocked blocked = { .on = WS_BLOCKED_LOCK, .holder_pid = 4712 };
+
+	begin_copy(lab, 1);
+	ws_tape_command(&lab->tape, text);
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	lab_sampled(lab, &blocked.h, WS_KIND_BLOCKED, sizeof(blocked));
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+}
+
+static void a_copy_that_waits_for_a_lock_names_its_holder(void **state)
+{
+	wait_for_table(*state, "COPY public.t TO STDOUT");
+	assert_verdict(*state, SESSION, "table_copy");
+	assert_said(*state, "It waits for a lock of process 4712.");
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.advice, "pg_blocking_pids"));
+}
+
+static void a_query_that_waits_for_a_lock_names_its_holder(void **state)
+{
+	wait_for_table(*state, "SELECT * FROM public.t");
+	assert_verdict(*state, SESSION, "insufficient_data");
+	assert_said(*state, "It waits for a lock of process 4712.");
+}
+
 static void the_rows_of_a_copy_are_told(void **state)
 {
 	struct ws_rec_copy r = { .rows = 12345, .bytes = 4 * MB };
@@ -744,6 +772,8 @@ int main(void)
 		LAB(health_says_what_held_it_up_for_a_while),
 		LAB(a_fifth_of_the_time_spent_on_files_is_spilling),
 		LAB(much_that_is_spilled_in_little_time_is_not),
+		LAB(a_copy_that_waits_for_a_lock_names_its_holder),
+		LAB(a_query_that_waits_for_a_lock_names_its_holder),
 		LAB(changes_that_are_spilled_one_by_one_are_spilling),
 		LAB(changes_that_are_spilled_in_large_pieces_are_not),
 		LAB(a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over),
