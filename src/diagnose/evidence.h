@@ -105,7 +105,8 @@ struct ws_track {
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
 	struct ws_rec_socket socket; /* the last */
 	bool socket_awaited;	     /* the session waited for it then */
-	uint64_t longest_pause_ns;   /* without a byte acknowledged, until one was */
+	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
+	uint64_t longest_pause_ns;   /* that ended */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
 	uint64_t full_sockets, window_full, cwnd_full;

@@ -172,9 +172,9 @@ static bool ended_full(const struct ws_case *c)
 static bool fills_up(const struct ws_case *c)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	const struct ws_watch *acked = ws_case_watch(c, WS_ACKED);
-	uint64_t moved = acked->moved_ns > c->from_ns ? acked->moved_ns : c->from_ns;
-	uint64_t still = acked->last_ns > moved ? acked->last_ns - moved : 0;
+	uint64_t since = c->t->pause_since_ns > c->from_ns ? c->t->pause_since_ns : c->from_ns;
+	uint64_t last = ws_case_watch(c, WS_ACKED)->last_ns,
+		 still = last > since ? last - since : 0;
 
 	return tcp && !c->t->ended_ns && !c->t->socket_awaited && tcp->unsent_bytes &&
 	       window_closed(tcp) && still >= ws_limit_ns(WS_LIMIT_LASTING) &&

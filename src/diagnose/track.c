@@ -229,15 +229,19 @@ static void count_full(struct ws_track *t)
 		t->cwnd_full++;
 }
 
-/* How long the peer took nothing, though there was something for it. */
+/* Since when the peer takes nothing though there is something for it, and for how long it did. */
 static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
 {
 	const struct ws_watch *acked = &t->watch[WS_ACKED];
-	uint64_t now = r->h.time_ns;
+	bool moved = acked->known && acked->last != r->acked_bytes;
+	uint64_t now = r->h.time_ns, since = t->pause_since_ns;
 
-	if (acked->known && acked->last != r->acked_bytes && t->socket.unsent_bytes &&
-	    now > acked->moved_ns && now - acked->moved_ns > t->longest_pause_ns)
-		t->longest_pause_ns = now - acked->moved_ns;
+	if (moved && since && now > since && now - since > t->longest_pause_ns)
+		t->longest_pause_ns = now - since;
+	if (!r->unsent_bytes)
+		t->pause_since_ns = 0;
+	else if (moved || !since)
+		t->pause_since_ns = now;
 }
 
 static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
