@@ -57,7 +57,7 @@ WS_RULE(slot_waits_for_transaction)
 	const struct ws_last_command *cmd = &c->t->making;
 	uint64_t from = cmd->start_ns > c->from_ns ? cmd->start_ns : c->from_ns;
 	uint64_t to = cmd->end_ns && cmd->end_ns < c->to_ns ? cmd->end_ns : c->to_ns;
-	uint64_t lasted = to > from ? to - from : 0, wait;
+	uint64_t lasted = to > from ? to - from : 0, whole = lasted, wait;
 	bool over = cmd->end_ns || c->t->ended_ns;
 	enum ws_snapshot snapshot = WS_SNAPSHOT_UNKNOWN;
 	char text[WS_DURATION_TEXT];
@@ -66,9 +66,11 @@ WS_RULE(slot_waits_for_transaction)
 	if (!cmd->kind[0] || lasted < ws_limit_ns(WS_LIMIT_SLOT_WAIT) ||
 	    (over && (double)lasted < ws_limit(WS_LIMIT_DOMINANT) * (double)c->wall_ns))
 		return false;
+	if (cmd->start_ns) /* before the window, too */
+		whole = to - cmd->start_ns;
 	wait = c->state_ns[WS_STATE_WAIT_LOCK];
 	f->confidence = wait ? 0.95 : 0.75;
-	ws_fact(f, "command_time", lasted, "ns");
+	ws_fact(f, "command_time", whole, "ns");
 	ws_fact(f, "wait_lock", wait, "ns");
 	if (c->t->lock_xid)
 		ws_fact(f, "xid", c->t->lock_xid, "");
@@ -79,8 +81,8 @@ WS_RULE(slot_waits_for_transaction)
 		ws_fact_text(f, "snapshot", snapshot_name(snapshot));
 		ws_fact_lsn(f, "decoded", c->t->decoding.read_lsn);
 	}
-	ws_say(f, "CREATE_REPLICATION_SLOT %s %s: ", over ? "took" : "has taken",
-	       ws_duration_format(lasted, text));
+	ws_say(f, "CREATE_REPLICATION_SLOT %s%s %s: ", over ? "took" : "has taken",
+	       cmd->start_ns ? "" : " more than", ws_duration_format(whole, text));
 	if (c->t->lock_xid)
 		say_awaited(c->t, over, f);
 	else if (over)
