@@ -70,7 +70,7 @@ class Ends(LabTest):
         self.check(seen, "reconnect_loop", "l_comer", "55006")
 
     def test_a_subscription_in_conflict_is_reconnect_loop(self):
-        server, subscriber = primary(), lab_server("l_subscriber", wal_retrieve_retry_interval="'1s'").start()
+        server, subscriber = primary(), lab_server("l_conflicting", wal_retrieve_retry_interval="'1s'").start()
         for made in (server, subscriber):
             made.sql("create table l_conflict (id int primary key)")
         server.sql("create publication l_conflict for table l_conflict")
