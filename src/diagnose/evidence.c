@@ -84,6 +84,16 @@ bool ws_track_streams(const struct ws_track *t)
 	return !t->ended_ns && (t->streams || t->standing->sent_lsn);
 }
 
+bool ws_track_spins(const struct ws_track *t, uint64_t now)
+{
+	const struct ws_watch *target = &t->watch[WS_TARGET], *sent = &t->watch[WS_SENT];
+	uint64_t least = ws_limit_ns(WS_LIMIT_SHUTDOWN);
+
+	return ws_track_streams(t) && t->s->kind == WS_SESSION_KIND_LOGICAL &&
+	       t->s->work_ns >= least && !t->s->work_blocked_ns && target->known &&
+	       target->last <= t->standing->sent_lsn && now >= sent->moved_ns + least;
+}
+
 uint64_t ws_track_usual_interval(const struct ws_track *t)
 {
 	size_t n = t->interval_count < WS_INTERVALS ? t->interval_count : WS_INTERVALS;

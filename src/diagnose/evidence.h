@@ -55,6 +55,7 @@ enum ws_watched {
 	WS_DECODED,    /* of decoding: read_lsn, then counters */
 	WS_CONFIRMED,
 	WS_SPILLED,
+	WS_SPILLS, /* how often */
 	WS_STREAMED,
 	WS_SPILL_TIME, /* of writing changes to disk and of reading them back */
 	WS_RESTORE_TIME,
@@ -74,6 +75,7 @@ struct ws_last_error {
 	char kind[32]; /* of its command */
 	char sqlstate[6];
 	char message[WS_MESSAGE_KEPT];
+	bool about_slot; /* it names the slot that the command names */
 };
 
 struct ws_track {
@@ -102,6 +104,9 @@ struct ws_track {
 
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
 	struct ws_rec_socket socket; /* the last */
+	bool socket_awaited;	     /* the session waited for it then */
+	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
+	uint64_t longest_pause_ns;   /* that ended */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
 	uint64_t full_sockets, window_full, cwnd_full;
@@ -125,6 +130,7 @@ struct ws_track {
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
 
 	struct ws_last_command command;
+	struct ws_last_command making; /* the last CREATE_REPLICATION_SLOT */
 	struct ws_last_error error;
 	uint64_t starts;   /* START_REPLICATION commands, by their texts */
 	uint32_t timeline; /* of the last of them that names one; 0: none did */
@@ -205,6 +211,12 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool judged,
 			  struct ws_explained *e);
 
+/* rules_sender.c: for whose lock it waits or waited, and what to do. */
+void ws_say_lock(const struct ws_case *c, struct ws_finding *f);
+/* rules_receiver.c: what a backup that nothing holds up does most of the time; false: another thing
+ * than to read. */
+bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f);
+
 /* evidence.c */
 double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what is not lost */
 /* It takes half of the time, or has lasted for some seconds when the window ends. */
@@ -220,6 +232,9 @@ bool ws_case_moves(const struct ws_case *c, enum ws_watched which, uint64_t with
 uint64_t ws_case_still(const struct ws_case *c, enum ws_watched which);
 bool ws_track_streams(const struct ws_track *t);	    /* still, where the window ends */
 uint64_t ws_track_usual_interval(const struct ws_track *t); /* median; 0: not known */
+/* A logical walsender that has sent all and does not wait for more: it was told to stop, and turns
+ * without rest until all is confirmed (WalSndWaitForWal and WalSndLoop, walsender.c). */
+bool ws_track_spins(const struct ws_track *t, uint64_t now);
 /* How far the first position is ahead of the second now: false if that is not known. */
 bool ws_case_behind(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
 		    uint64_t *bytes);
@@ -298,6 +313,7 @@ enum ws_limit {
 	WS_LIMIT_TXN_TIME,
 	WS_LIMIT_SPILL_TIME,
 	WS_LIMIT_SPILL_BYTES,
+	WS_LIMIT_SPILL_PIECE,
 	WS_LIMIT_IDLE,
 	WS_LIMIT_MEMORY,
 	WS_LIMIT_OVERRUN,

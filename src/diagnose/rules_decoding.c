@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What logical decoding does: big transactions, spilling, the output plugin, making a slot. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -32,11 +33,11 @@ static const char *snapshot_name(enum ws_snapshot snapshot)
 }
 
 /* "it waits for transaction 700 of process 4711 (postgres, psql) to end" */
-static void say_awaited(const struct ws_track *t, struct ws_finding *f)
+static void say_awaited(const struct ws_track *t, bool over, struct ws_finding *f)
 {
 	const struct ws_rec_holder *h = &t->awaited;
 
-	ws_say(f, "it waits for transaction %u", t->lock_xid);
+	ws_say(f, "it %s for transaction %u", over ? "waited" : "waits", t->lock_xid);
 	if (h->what == WS_HELD_PREPARED) {
 		ws_fact_text(f, "holder_prepared", h->gid);
 		ws_say(f, ", prepared as %s,", h->gid);
@@ -53,32 +54,39 @@ static void say_awaited(const struct ws_track *t, struct ws_finding *f)
 
 WS_RULE(slot_waits_for_transaction)
 {
-	const struct ws_last_command *cmd = &c->t->command;
+	const struct ws_last_command *cmd = &c->t->making;
 	uint64_t from = cmd->start_ns > c->from_ns ? cmd->start_ns : c->from_ns;
 	uint64_t to = cmd->end_ns && cmd->end_ns < c->to_ns ? cmd->end_ns : c->to_ns;
-	uint64_t lasted = to > from ? to - from : 0, wait;
+	uint64_t lasted = to > from ? to - from : 0, whole = lasted, wait;
+	bool over = cmd->end_ns || c->t->ended_ns;
 	enum ws_snapshot snapshot = WS_SNAPSHOT_UNKNOWN;
 	char text[WS_DURATION_TEXT];
 
-	if (strcmp(cmd->kind, "CREATE_REPLICATION_SLOT") != 0 ||
-	    lasted < ws_limit_ns(WS_LIMIT_SLOT_WAIT) || c->t->ended_ns)
+	/* What is over is told if it was most of what the session did. */
+	if (!cmd->kind[0] || lasted < ws_limit_ns(WS_LIMIT_SLOT_WAIT) ||
+	    (over && (double)lasted < ws_limit(WS_LIMIT_DOMINANT) * (double)c->wall_ns))
 		return false;
+	if (cmd->start_ns) /* before the window, too */
+		whole = to - cmd->start_ns;
 	wait = c->state_ns[WS_STATE_WAIT_LOCK];
 	f->confidence = wait ? 0.95 : 0.75;
-	ws_fact(f, "command_time", lasted, "ns");
+	ws_fact(f, "command_time", whole, "ns");
 	ws_fact(f, "wait_lock", wait, "ns");
 	if (c->t->lock_xid)
 		ws_fact(f, "xid", c->t->lock_xid, "");
 	if (c->t->lock_holder)
 		ws_fact(f, "holder_pid", c->t->lock_holder, "");
-	if (c->t->has_decoding) {
+	if (c->t->has_decoding && !over) {
 		snapshot = (enum ws_snapshot)c->t->decoding.snapshot;
 		ws_fact_text(f, "snapshot", snapshot_name(snapshot));
 		ws_fact_lsn(f, "decoded", c->t->decoding.read_lsn);
 	}
-	ws_say(f, "CREATE_REPLICATION_SLOT has taken %s: ", ws_duration_format(lasted, text));
+	ws_say(f, "CREATE_REPLICATION_SLOT %s%s %s: ", over ? "took" : "has taken",
+	       cmd->start_ns ? "" : " more than", ws_duration_format(whole, text));
 	if (c->t->lock_xid)
-		say_awaited(c->t, f);
+		say_awaited(c->t, over, f);
+	else if (over)
+		ws_say(f, "it waited for transactions that ran before it.");
 	else
 		ws_say(f, "%s", snapshot_wait(snapshot));
 	return true;
@@ -274,6 +282,45 @@ static double spill_share(const struct ws_case *c)
 	return (double)ns / (double)known;
 }
 
+/*
+ * What is written is the largest of the transactions gathered, and if these are subtransactions, a
+ * little of it: so it is written again and again, and each time all of them are looked at
+ * (ReorderBufferLargestTXN, reorderbuffer.c; they are kept in order from 17 on).
+ */
+static bool spills_crumbs(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t spilled = ws_case_grown(c, WS_SPILLED), spills = ws_case_grown(c, WS_SPILLS);
+	char bytes[WS_BYTES_TEXT], behind[WS_BYTES_TEXT];
+	struct ws_trend trend;
+
+	if (!spills || decoding(c) < ws_limit(WS_LIMIT_DOMINANT) ||
+	    !(ws_case_falls_behind(c, &trend) || ws_case_comes_nearer(c, &trend)) ||
+	    (double)spilled >= ws_limit(WS_LIMIT_SPILL_PIECE) * (double)spills)
+		return false;
+	f->confidence = 0.8;
+	f->advice = "Raise logical_decoding_work_mem; do with fewer subtransactions (savepoints, "
+		    "blocks with an EXCEPTION clause, in a loop) at a time.";
+	ws_fact(f, "spilled", spilled, "bytes");
+	ws_fact(f, "spills", spills, "");
+	if (c->t->decoding.txn_subtxns)
+		ws_fact(f, "subtransactions", c->t->decoding.txn_subtxns, "");
+	ws_fact_share(c, f, WS_STATE_DECODE);
+	ws_fact(f, "not_sent", (uint64_t)trend.after, "bytes");
+	ws_say(f,
+	       "Changes do not fit into logical_decoding_work_mem, and go to disk in crumbs: %s in "
+	       "%" PRIu64 " pieces, each of one of many small transactions",
+	       ws_bytes_format(spilled, bytes), spills);
+	if (c->t->decoding.txn_subtxns)
+		ws_say(f, " (%u subtransactions of transaction %u)", c->t->decoding.txn_subtxns,
+		       c->t->decoding.txn_xid);
+	ws_say(f,
+	       ". Choosing it takes longer than writing it: decoding takes %.0f %% of the time, "
+	       "and the session is %s behind.",
+	       100 * decoding(c), ws_bytes_format((uint64_t)trend.after, behind));
+	tell_buffer(c, f);
+	return true;
+}
+
 WS_RULE(spilling)
 {
 	uint64_t spilled = ws_case_grown(c, WS_SPILLED), decoded = ws_case_grown(c, WS_DECODED);
@@ -284,6 +331,8 @@ WS_RULE(spilling)
 
 	if (!is_logical(c) || !c->t->has_decoding)
 		return false;
+	if (spills_crumbs(c, f))
+		return true;
 	if (share >= 0 ? share < ws_limit(WS_LIMIT_SPILL_TIME)
 		       : !spilled || decoding(c) < ws_limit(WS_LIMIT_SPILL_TIME) ||
 				 (double)spilled < ws_limit(WS_LIMIT_SPILL_BYTES) * (double)decoded)

@@ -268,6 +268,42 @@ static bool invalidated(const struct ws_track *t, const struct ws_case *c, struc
 	return true;
 }
 
+/* The server has refused to stream from the slot, which it would if it were good
+ * (CreateDecodingContext, logical.c; StartLogicalReplication, walsender.c, up to 15). On a standby
+ * it may be one that is being synchronised. */
+static bool refused_for_good(const struct ws_track *t)
+{
+	return strcmp(t->error.sqlstate, "55000") == 0 && t->error.about_slot &&
+	       strcmp(t->error.kind, "START_REPLICATION") == 0 && !t->s->cascading;
+}
+
+static bool refused(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_track *t = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->member_count; i++) {
+		if (!refused_for_good(c->members[i]))
+			continue;
+		n++;
+		t = c->members[i];
+	}
+	if (!n)
+		return false;
+	f->confidence = 0.85;
+	ws_fact(f, "refused", n, "sessions");
+	ws_fact_text(f, "sqlstate", t->error.sqlstate);
+	ws_fact_text(f, "message", t->error.message);
+	ws_fact_lsn(f, "start", start_lsn(t));
+	ws_say(f,
+	       "The slot that the client asks for is invalidated: %zu session%s of it %s refused "
+	       "(SQLSTATE %s)",
+	       n, n == 1 ? "" : "s", n == 1 ? "was" : "were", t->error.sqlstate);
+	say_when(c, t, f);
+	ws_say(f, ".");
+	return true;
+}
+
 WS_RULE(slot_invalidated)
 {
 	if (c->scope == WS_SCOPE_SESSION)
@@ -275,7 +311,7 @@ WS_RULE(slot_invalidated)
 	for (size_t i = c->member_count; i--;)
 		if (invalidated(c->members[i], c, f))
 			return true;
-	return false;
+	return refused(c, f);
 }
 
 /* It matches synchronous_standby_names, and never confirms a flush: it counts for nobody
@@ -398,6 +434,11 @@ static void look_at_shutdown(const struct ws_case *c, struct shutdown *down)
 		const struct ws_track *m = c->members[i];
 
 		streaming += ws_track_streams(m);
+		if (ws_track_spins(m, c->to_ns)) {
+			down->told = true;
+			if (!down->since_ns)
+				down->since_ns = c->to_ns - m->s->work_ns;
+		}
 		if (!ws_track_streams(m) || !is_stopping(m))
 			continue;
 		down->stopping++;
@@ -408,14 +449,16 @@ static void look_at_shutdown(const struct ws_case *c, struct shutdown *down)
 	down->after = down->known ? r->db_state == WS_DB_SHUTDOWNED ||
 					    r->db_state == WS_DB_SHUTDOWNED_IN_RECOVERY
 				  : streaming && down->stopping == streaming;
-	down->told = c->server->asked_fast_ns || down->stopping || down->after;
+	down->told |= c->server->asked_fast_ns || down->stopping || down->after;
 }
 
 /* Up to where it is confirmed: by flush, or by write where the client never flushes (WalSndDone).
- */
+ * Of one whose replies were before it was watched its slot may know. */
 static uint64_t confirmed(const struct ws_track *t)
 {
-	return t->standing->flush_lsn ? t->standing->flush_lsn : t->standing->write_lsn;
+	uint64_t lsn = t->standing->flush_lsn ? t->standing->flush_lsn : t->standing->write_lsn;
+
+	return lsn ? lsn : t->watch[WS_CONFIRMED].last;
 }
 
 static bool holds_up(const struct shutdown *down, const struct ws_track *t)

@@ -68,13 +68,19 @@ WS_RULE(unexplained)
 	/* One that only made a slot is logical, too; and of one that was found waiting there is
 	 * nothing to tell while nothing comes. */
 	bool untold = ws_case_streams(c) && (c->t->streams || c->s->was_running) &&
-		      !c->s->has_wal_bytes && !nothing_came(c);
+		      c->t->standing->state != WS_STATE_IDLE && !c->s->has_wal_bytes &&
+		      !nothing_came(c);
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(states); i++) {
 		if (!ws_case_dominates(c, states[i]))
 			continue;
 		f->confidence = 0.5;
 		ws_fact_share(c, f, states[i]);
+		if (states[i] == WS_STATE_WAIT_LOCK && c->t->lock_holder) {
+			ws_say(f, "What its client asked for is held up.");
+			ws_say_lock(c, f);
+			return true;
+		}
 		ws_say(f,
 		       "Most of the time the session was in state %s, and nothing that was "
 		       "recorded says why.",
@@ -116,6 +122,34 @@ static bool say_cascade(const struct ws_case *c, struct ws_finding *f)
 	return true;
 }
 
+/* Its replies stay away, and not all that was sent is confirmed: the server has done its part, of
+ * the client's nothing is known. */
+static void say_unconfirmed(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t sent = c->t->standing->sent_lsn, confirmed = c->t->standing->flush_lsn;
+	uint64_t usual = ws_track_usual_interval(c->t);
+	uint64_t since = c->t->last_reply_ns > c->from_ns ? c->t->last_reply_ns : c->from_ns;
+	uint64_t silent = c->to_ns > since ? c->to_ns - since : 0;
+	char bytes[WS_BYTES_TEXT], text[WS_DURATION_TEXT];
+
+	if (!confirmed)
+		confirmed = ws_case_watch(c, WS_CONFIRMED)->last; /* of its slot */
+	if (!ws_case_streams(c) || c->t->ended_ns || !confirmed || confirmed >= sent ||
+	    silent < ws_limit_ns(WS_LIMIT_STATUS_INTERVAL) ||
+	    (double)silent < ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)usual)
+		return;
+	f->confidence = 0.6;
+	f->advice = "If this client is to be further, look at it: of a subscription, what its "
+		    "apply worker does (pg_stat_activity there): a lock, a trigger, an index that "
+		    "is missing.";
+	ws_fact(f, "not_confirmed", sent - confirmed, "bytes");
+	ws_fact(f, "since_last_reply", silent, "ns");
+	ws_say(f,
+	       " Of what was sent the client has not confirmed %s, and it has not replied for %s: "
+	       "what it does meanwhile cannot be seen from here.",
+	       ws_bytes_format(sent - confirmed, bytes), ws_duration_format(silent, text));
+}
+
 WS_RULE(healthy_idle)
 {
 	bool rests = ws_case_share(c, WS_STATE_WAIT_WAL) + ws_case_share(c, WS_STATE_IDLE) >=
@@ -129,11 +163,12 @@ WS_RULE(healthy_idle)
 	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
 	if (say_cascade(c, f))
 		return true;
-	if (c->s->kind == WS_SESSION_KIND_PHYSICAL || c->s->kind == WS_SESSION_KIND_LOGICAL)
+	if (ws_case_streams(c) && c->t->standing->state != WS_STATE_IDLE)
 		ws_say(f, "All there is to send is sent, and there is little of it: nothing holds "
 			  "this session up.");
 	else
 		ws_say(f, "The session waits for its client's next command.");
+	say_unconfirmed(c, f);
 	return true;
 }
 
@@ -167,12 +202,29 @@ static const struct holdup *longest_holdup(const struct ws_case *c, double *perc
 	return longest;
 }
 
+/* A logical one gets through WAL of which its client may want nothing. */
+static void say_sent(const struct ws_case *c, struct ws_finding *f)
+{
+	char bytes[WS_BYTES_TEXT];
+
+	ws_say(f, "The session keeps up%s: it ",
+	       c->s->cascading ? " with what this server, a standby itself, is given" : "");
+	if (c->s->kind == WS_SESSION_KIND_PHYSICAL) {
+		ws_say(f, "sent %s", ws_bytes_format(c->s->wal_bytes, bytes));
+		return;
+	}
+	ws_say(f, "decoded %s of WAL", ws_bytes_format(c->s->wal_bytes, bytes));
+	if (!ws_case_span(c, WS_WIRE))
+		return;
+	ws_fact(f, "handed_out", ws_case_grown(c, WS_WIRE), "bytes");
+	ws_say(f, " and handed out %s", ws_bytes_format(ws_case_grown(c, WS_WIRE), bytes));
+}
+
 WS_RULE(healthy_streaming)
 {
 	double held;
 	const struct holdup *holdup = longest_holdup(c, &held);
 	uint64_t behind;
-	char bytes[WS_BYTES_TEXT];
 
 	f->confidence = 0.8;
 	ws_fact_share(c, f, WS_STATE_WAIT_WAL);
@@ -182,16 +234,19 @@ WS_RULE(healthy_streaming)
 	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
 	if (ws_case_behind(c, WS_TARGET, WS_SENT, &behind))
 		ws_fact(f, "not_sent", behind, "bytes");
-	if (ws_case_streams(c) && holdup)
-		ws_say(f, "The session keeps up%s: it sent %s. %s for %.0f %% of the time.",
-		       c->s->cascading ? " with what this server, a standby itself, is given" : "",
-		       ws_bytes_format(c->s->wal_bytes, bytes), holdup->what, held);
-	else if (ws_case_streams(c))
-		ws_say(f, "The session keeps up%s: it sent %s, and nothing held it up for long.",
-		       c->s->cascading ? " with what this server, a standby itself, is given" : "",
-		       ws_bytes_format(c->s->wal_bytes, bytes));
+	if (ws_backup_reads(c, f))
+		return true;
+	if (ws_case_streams(c))
+		say_sent(c, f);
 	else
-		ws_say(f, "The session works on what its client asked for, and nothing held it up "
-			  "for long.");
+		ws_say(f, "The session works on what its client asked for");
+	if (ws_track_spins(c->t, c->to_ns))
+		ws_say(f, ". It was told to stop, as at a shutdown, and turns without rest until "
+			  "its client has confirmed all.");
+	else if (ws_case_streams(c) && holdup)
+		ws_say(f, ". %s for %.0f %% of the time.", holdup->what, held);
+	else
+		ws_say(f, ", and nothing held it up for long.");
+	say_unconfirmed(c, f);
 	return true;
 }

@@ -119,21 +119,37 @@ WS_RULE(waits_for_copydone)
 	return true;
 }
 
+/* For most of the time, or for most of a good while that it has had something to send. */
 static bool blocked(const struct ws_case *c)
 {
-	return ws_case_dominates(c, WS_STATE_SEND_BLOCKED);
+	uint64_t ns = c->s->work_blocked_ns;
+
+	return ws_case_dominates(c, WS_STATE_SEND_BLOCKED) ||
+	       (ns >= ws_limit_ns(WS_LIMIT_LASTING) &&
+		(double)ns >= ws_limit(WS_LIMIT_DOMINANT) * (double)c->s->work_ns);
+}
+
+/* Probes of a closed window do get an answer: the host is alive. */
+static bool window_closed(const struct ws_rec_socket *tcp)
+{
+	return tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes;
+}
+
+/* A window opens by a good piece at a time: one that reads slowly takes nothing for a while, and
+ * then again. */
+static bool is_longer_pause(const struct ws_case *c, uint64_t pause_ns)
+{
+	return pause_ns >= 2 * c->t->longest_pause_ns;
 }
 
 /* The client's side takes nothing at all. */
 static bool takes_nothing(const struct ws_case *c)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN);
+	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN), still = ws_case_still(c, WS_ACKED);
 
 	if (tcp)
-		/* Probes of a closed window do get an answer: the host is alive. */
-		return (tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes) &&
-		       ws_case_still(c, WS_ACKED) >= frozen;
+		return window_closed(tcp) && still >= frozen && is_longer_pause(c, still);
 	/* Of one that reads now and then the queue changes; where it streams, the position too. */
 	return ws_case_unix_full(c) == 1 && ws_case_still(c, WS_UNIX_QUEUE) >= frozen &&
 	       (ws_case_known(c, WS_SENT) ? ws_case_still(c, WS_SENT) : ws_case_since(c)) >= frozen;
@@ -151,17 +167,33 @@ static bool ended_full(const struct ws_case *c)
 	       (ws_case_tcp(c) ? takes_nothing(c) : ws_case_unix_full(c) == 1);
 }
 
+/* The client's buffer is full and was so for as long as one looks; little is sent to it, and the
+ * server's own buffer has room for that as yet. */
+static bool fills_up(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	uint64_t since = c->t->pause_since_ns > c->from_ns ? c->t->pause_since_ns : c->from_ns;
+	uint64_t last = ws_case_watch(c, WS_ACKED)->last_ns,
+		 still = last > since ? last - since : 0;
+
+	return tcp && !c->t->ended_ns && !c->t->socket_awaited && tcp->unsent_bytes &&
+	       window_closed(tcp) && still >= ws_limit_ns(WS_LIMIT_LASTING) &&
+	       is_longer_pause(c, still);
+}
+
 WS_RULE(receiver_not_reading)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	bool ended = ended_full(c);
+	bool ended = ended_full(c), waits, fills;
 	uint64_t still;
 	char text[WS_DURATION_TEXT];
 
 	if (c->s->kind == WS_SESSION_KIND_BACKUP)
 		return false;
-	if (!ended && (c->t->ended_ns || c->t->standing->state != WS_STATE_SEND_BLOCKED ||
-		       !blocked(c) || !takes_nothing(c)))
+	waits = !c->t->ended_ns && c->t->standing->state == WS_STATE_SEND_BLOCKED && blocked(c) &&
+		takes_nothing(c);
+	fills = !waits && fills_up(c);
+	if (!ended && !waits && !fills)
 		return false;
 	still = ws_case_still(c, tcp ? WS_ACKED : WS_UNIX_QUEUE);
 	f->confidence = 0.9;
@@ -176,9 +208,15 @@ WS_RULE(receiver_not_reading)
 		ws_fact(f, "unix_send_buffer", c->t->sample.unix_sndbuf_bytes, "bytes");
 	}
 	ws_say(f,
-	       "The client (or a proxy between) has read nothing for %s: its receive buffer is "
-	       "full, and the walsender %s for room.",
-	       ws_duration_format(still, text), ended ? "waited" : "waits");
+	       "The client (or a proxy between) has taken nothing for %s: its receive buffer is "
+	       "full, and the walsender %s",
+	       ws_duration_format(still, text),
+	       fills   ? "has as yet room in the server's own for what it sends"
+	       : ended ? "waited for room"
+		       : "waits for room");
+	if (fills)
+		ws_say(f, ": %s wait there", ws_bytes_format(tcp->unsent_bytes, text));
+	ws_say(f, ".");
 	if (ended)
 		ws_say(f, " wal_sender_timeout has ended the session.");
 	return true;
@@ -225,6 +263,7 @@ static void say_window(const struct ws_case *c, struct ws_finding *f)
 
 WS_RULE(receiver_slow)
 {
+	const char *what = ws_case_streams(c) ? "WAL" : "data";
 	double rwnd = ws_case_rwnd_share(c);
 	bool local = ws_case_unix_full(c) == 1;
 	char text[WS_BYTES_TEXT];
@@ -243,18 +282,20 @@ WS_RULE(receiver_slow)
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	if (local) {
 		ws_fact(f, "unix_queue", c->t->sample.unix_queued_bytes, "bytes");
-		ws_say(f, "The client on this host reads more slowly than WAL is sent: its socket "
-			  "was full for most of the time.");
+		ws_say(f,
+		       "The client on this host reads more slowly than %s is sent: its socket "
+		       "was full for %.0f %% of the time.",
+		       what, 100 * ws_case_share(c, WS_STATE_SEND_BLOCKED));
 		return true;
 	}
 	ws_fact(f, "receive_window_limited", (uint64_t)(100 * rwnd), "%");
 	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
 	ws_fact(f, "acknowledged_for", ws_case_span(c, WS_ACKED), "ns");
 	ws_say(f,
-	       "The client, or a proxy between, reads more slowly than WAL is sent: it took %s in "
+	       "The client, or a proxy between, reads more slowly than %s is sent: it took %s in "
 	       "the time looked at, and its receive window was the limit for %.0f %% of the time "
 	       "that data was under way.",
-	       ws_bytes_format(ws_case_grown(c, WS_ACKED), text), 100 * rwnd);
+	       what, ws_bytes_format(ws_case_grown(c, WS_ACKED), text), 100 * rwnd);
 	say_window(c, f);
 	return true;
 }
@@ -403,6 +444,25 @@ static bool backup(const struct ws_case *c, struct ws_finding *f, enum ws_state 
 	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
 	progress(c, f, more, sizeof(more));
 	ws_say(f, "The backup %s for %s, %.0f %% of its time, and sent %s meanwhile.%s", what,
+	       ws_duration_format(ns, text), 100 * share,
+	       ws_bytes_format(c->s->backup_bytes, bytes), more);
+	return true;
+}
+
+bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t ns = c->state_ns[WS_STATE_BACKUP_READ];
+	double share = backup_share(c, ns);
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT], more[256];
+
+	if (share < ws_limit(WS_LIMIT_DOMINANT))
+		return false;
+	ws_fact(f, "share_of_backup", (uint64_t)(100 * share + 0.5), "%");
+	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
+	progress(c, f, more, sizeof(more));
+	ws_say(f,
+	       "The backup goes as fast as the server reads its files, and compresses them if it "
+	       "was asked to: that took %s, %.0f %% of its time, and it sent %s meanwhile.%s",
 	       ws_duration_format(ns, text), 100 * share,
 	       ws_bytes_format(c->s->backup_bytes, bytes), more);
 	return true;

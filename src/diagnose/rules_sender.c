@@ -194,6 +194,20 @@ static void say_rows(const struct ws_case *c, struct ws_finding *f)
 	ws_say(f, "; %" PRIu64 " rows since it began", (uint64_t)r->rows);
 }
 
+void ws_say_lock(const struct ws_case *c, struct ws_finding *f)
+{
+	bool still = c->t->standing->state == WS_STATE_WAIT_LOCK && !c->t->ended_ns;
+
+	f->advice = "See what the session does that holds the lock: pg_blocking_pids() says which "
+		    "one it is, pg_stat_activity what it is at.";
+	ws_say(f, " It %s for a lock", still ? "waits" : "waited");
+	if (c->t->lock_holder) {
+		ws_fact(f, "lock_holder", c->t->lock_holder, "");
+		ws_say(f, " of process %u", c->t->lock_holder);
+	}
+	ws_say(f, ".");
+}
+
 WS_RULE(table_copy)
 {
 	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
@@ -226,7 +240,7 @@ WS_RULE(table_copy)
 	if (ws_case_dominates(c, WS_STATE_SEND_BLOCKED))
 		ws_say(f, " The client, or the way to it, is what it waits for.");
 	if (ws_case_dominates(c, WS_STATE_WAIT_LOCK))
-		ws_say(f, " It waits for a lock.");
+		ws_say_lock(c, f);
 	return true;
 }
 

@@ -66,6 +66,10 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 				  "decoding, where that is not known",
 				  0.2 },
 	[WS_LIMIT_SPILL_BYTES] = { "spill_bytes", "share", "of the WAL decoded", 0.1 },
+	[WS_LIMIT_SPILL_PIECE] = { "spill_piece", "bytes",
+				   "a spill frees more: an eighth of the least "
+				   "logical_decoding_work_mem",
+				   8192 },
 	[WS_LIMIT_MEMORY] = { "memory", "bytes", "of growth; caches take less", 33554432 },
 	[WS_LIMIT_COPY] = { "copy", "bytes/s", "of a backup, beyond which a client is not slow",
 			    268435456 },

@@ -229,6 +229,21 @@ static void count_full(struct ws_track *t)
 		t->cwnd_full++;
 }
 
+/* Since when the peer takes nothing though there is something for it, and for how long it did. */
+static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
+{
+	const struct ws_watch *acked = &t->watch[WS_ACKED];
+	bool moved = acked->known && acked->last != r->acked_bytes;
+	uint64_t now = r->h.time_ns, since = t->pause_since_ns;
+
+	if (moved && since && now > since && now - since > t->longest_pause_ns)
+		t->longest_pause_ns = now - since;
+	if (!r->unsent_bytes)
+		t->pause_since_ns = 0;
+	else if (moved || !since)
+		t->pause_since_ns = now;
+}
+
 static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_socket *r = (const struct ws_rec_socket *)rec;
@@ -236,8 +251,10 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 
 	if (rec->size < WS_SOCKET_SHORT_SIZE)
 		return;
+	feed_pause(t, r);
 	t->has_socket = true;
 	t->has_tcp = rec->size >= sizeof(*r);
+	t->socket_awaited = t->s->state == WS_STATE_SEND_BLOCKED;
 	t->socket = (struct ws_rec_socket){ 0 };
 	memcpy(&t->socket, r, t->has_tcp ? sizeof(*r) : WS_SOCKET_SHORT_SIZE);
 	watch(d, &t->watch[WS_WIRE], r->wire_bytes, now);
@@ -394,6 +411,7 @@ static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const stru
 	if (!(r->valid & WS_DECODING_STATS))
 		return;
 	watch(d, &t->watch[WS_SPILLED], r->spill_bytes, now);
+	watch(d, &t->watch[WS_SPILLS], r->spill_count, now);
 	watch(d, &t->watch[WS_STREAMED], r->stream_bytes, now);
 }
 
@@ -635,11 +653,33 @@ static void take_command(struct ws_track *t, const struct ws_command *c, bool en
 		t->command.start_lsn = lsn_in(c->text, c->text_len);
 		take_timeline(t, c);
 	}
+	if (strcmp(t->command.kind, "CREATE_REPLICATION_SLOT") == 0)
+		t->making = t->command;
 	if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
 	    strncasecmp(c->text, "COPY", 4) == 0) {
 		snprintf(t->command.kind, sizeof(t->command.kind), "COPY");
 		copied_table(c->text, c->text_len, t->command.table, sizeof(t->command.table));
 	}
+}
+
+/* Does the message name the slot behind the word SLOT? */
+static bool names_slot(const struct ws_command *c)
+{
+	static const char word[] = " SLOT ", letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+	const char *at = c->text ? memmem(c->text, c->text_len, word, sizeof(word) - 1) : NULL,
+		   *end;
+	char name[WS_NAME_LEN];
+	size_t n = 0;
+
+	if (!at || !c->message)
+		return false;
+	end = c->text + c->text_len;
+	at += sizeof(word) - 1;
+	at += at < end && *at == '"';
+	while (at < end && *at && strchr(letters, *at) && n < sizeof(name) - 1)
+		name[n++] = *at++;
+	name[n] = '\0';
+	return n && strstr(c->message, name);
 }
 
 int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *session,
@@ -663,5 +703,6 @@ int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *sessio
 	snprintf(t->error.kind, sizeof(t->error.kind), "%s", c->kind ? c->kind : "");
 	snprintf(t->error.sqlstate, sizeof(t->error.sqlstate), "%s", c->sqlstate);
 	snprintf(t->error.message, sizeof(t->error.message), "%s", c->message ? c->message : "");
+	t->error.about_slot = names_slot(c);
 	return 0;
 }

@@ -279,6 +279,12 @@ void ws_timeline_flush(struct ws_machine *m);
 void ws_timeline_fill_off_cpu(struct ws_machine *m, struct ws_slice *slice, uint64_t ns);
 /* All that was announced of it, for a slice that is all of the time since the record before. */
 uint64_t ws_timeline_take_off_cpu(struct ws_machine *m);
+/* In these a session has something to do, and nothing else than a full socket keeps it from that.
+ */
+#define WS_STATES_AT_WORK                                                             \
+	(1U << WS_STATE_COMMAND | 1U << WS_STATE_SQL | 1U << WS_STATE_READ_WAL |      \
+	 1U << WS_STATE_DECODE | 1U << WS_STATE_OUTPUT_PLUGIN | 1U << WS_STATE_SEND | \
+	 1U << WS_STATE_SEND_BLOCKED | 1U << WS_STATE_REPLY | 1U << WS_STATE_OFF_CPU)
 /* The time up to then, as far as it is not accounted for yet, goes to this state. Returns how much
  * of it lies in the window. */
 static inline uint64_t ws_timeline_spend(struct ws_machine *m, enum ws_state state,
@@ -296,6 +302,14 @@ static inline uint64_t ws_timeline_spend(struct ws_machine *m, enum ws_state sta
 	if (from >= to)
 		return 0;
 	m->s.state_ns[state] += to - from;
+	if (!(WS_STATES_AT_WORK >> state & 1)) {
+		m->s.work_ns = 0;
+		m->s.work_blocked_ns = 0;
+		return to - from;
+	}
+	m->s.work_ns += to - from;
+	if (state == WS_STATE_SEND_BLOCKED)
+		m->s.work_blocked_ns += to - from;
 	return to - from;
 }
 /* Does anybody want to read details? */

@@ -275,6 +275,10 @@ struct ws_session {
 	enum ws_state state; /* now */
 	uint64_t state_since_ns;
 	uint64_t state_ns[WS_STATE_COUNT];
+	/* Since it last had nothing to do, or was kept from it by other things than a full socket,
+	 * as far as that lies in the window: how long, and for how much of that the socket was
+	 * full. */
+	uint64_t work_ns, work_blocked_ns;
 	enum ws_walsnd_state walsnd_state;
 	uint64_t sent_lsn, write_lsn, flush_lsn, apply_lsn;
 	/* From sending the position confirmed last to its confirmation; for bits of has_lag. */

@@ -142,6 +142,29 @@ class Cluster(LabTest):
             client.stop()
         self.assert_healthy(seen, pid)
 
+    def test_a_smart_shutdown_waits_for_a_logical_client_that_is_stopped(self):
+        """Nothing but that its walsender turns without rest shows that it was told to stop."""
+        self.server.sql("select pg_create_logical_replication_slot('l_consumer', 'test_decoding')")
+        client = self.server.recvlogical("l_consumer", "-s", "1", application="l_consumer")
+        try:
+            self.server.wait_walsender("l_consumer")
+            with scene(self.server) as seen, Stop(client.pid):
+                pid = seen.pid("l_consumer")
+                lab.write(self.server, 1)
+                time.sleep(1)
+                self.server.process.signal(signal.SIGTERM)
+                seen.hold(6, pid)
+                self.assertTrue(self.server.process.running)
+                seen.record.end()
+            self.assertEqual(self.server.process.wait(30), 0)
+        finally:
+            client.stop()
+        self.server.start()
+        lab.drop_slot(self.server, "l_consumer")
+        self.assert_account(seen, pid)
+        entry = self.assert_other(seen, "cluster", "shutdown_waits_for_standby", [pid])
+        self.assertIn(f"walsender {pid} (l_consumer)", entry["text"], lab.figures(entry))
+
     def test_what_a_shutdown_waited_for_is_told_of_a_recording_that_has_its_end_too(self):
         client = lab.synchronous_receivewal(self.server, "l_late")
         try:

@@ -34,8 +34,8 @@ class Ends(LabTest):
     def check(self, seen, verdict, application, fact=None):
         pids = seen.pids(application)
         self.assert_account(seen, *pids)
-        # Who asks in vain for WAL that is gone does come again and again.
-        fits = {verdict, "reconnect_loop"} if verdict == "wal_removed" else {verdict}
+        # Who asks in vain for WAL, or a slot, that is gone does come again and again.
+        fits = {verdict, "reconnect_loop"} if verdict in ("wal_removed", "slot_invalidated") else {verdict}
         never = [code for code in lab.ENDS if code not in fits]
         entry = self.assert_other(seen, "group", verdict, pids[:-1], never)
         self.assertGreaterEqual(len(entry["sessions"]), len(pids) - 1, lab.figures(entry))
@@ -70,7 +70,7 @@ class Ends(LabTest):
         self.check(seen, "reconnect_loop", "l_comer", "55006")
 
     def test_a_subscription_in_conflict_is_reconnect_loop(self):
-        server, subscriber = primary(), lab_server("l_subscriber", wal_retrieve_retry_interval="'1s'").start()
+        server, subscriber = primary(), lab_server("l_conflicting", wal_retrieve_retry_interval="'1s'").start()
         for made in (server, subscriber):
             made.sql("create table l_conflict (id int primary key)")
         server.sql("create publication l_conflict for table l_conflict")
@@ -119,6 +119,25 @@ class Ends(LabTest):
         self.assertEqual(seen.record.session(pid)["exit"]["reason"], "slot_invalidated")
         self.assert_session(seen, pid, "slot_invalidated", ("receiver_not_reading", *lab.NETWORK, *lab.HEALTHY),
                             cut=None)
+
+    def test_a_slot_that_was_lost_before_is_slot_invalidated(self):
+        """All that is recorded of it is a client that comes in vain."""
+        server, slot = small(), "l_lost_before"
+        server.sql(f"select pg_create_logical_replication_slot('{slot}', 'test_decoding')")
+
+        def lost():
+            lab.write(server, 24)
+            server.sql("checkpoint")
+            return server.value("select wal_status from pg_replication_slots "
+                                f"where slot_name = '{slot}'") == "lost"
+
+        wait_for("the slot to be lost", lost)
+        with scene(server) as seen, Player(server, "slow", f"START_REPLICATION SLOT {slot} LOGICAL 0/0",
+                                           slot, logical=True, rate=1 << 30, times=5, pause=0.7):
+            sessions_of(seen, slot, 5)
+            seen.record.end()
+        lab.drop_slot(server, slot)
+        self.check(seen, "slot_invalidated", slot, "55000")
 
     def test_one_timeout_is_no_loop(self):
         server = primary()

@@ -122,6 +122,21 @@ class Transactions(BusyTest):
         self.assertGreater(facts["changes"], 100000, lab.figures(entry))
         self.assertLessEqual(facts["changes"], 1500001, lab.figures(entry))
 
+    if installation.selected().major < 17:  # the largest of many is found at once
+        def test_subtransactions_that_are_spilled_one_by_one_are_spilling(self):
+            made = server()
+            with slot(made, "l_crumbs") as name, recvlogical(made, name) as client:
+                made.wait_walsender(name)
+                with scene(made) as seen:
+                    pid = undisturbed(seen.pid(name))
+                    made.sql("do $$ begin for i in 1..30000 loop begin insert into filler values (repeat('s', 200)); "
+                             "exception when others then null; end; end loop; end $$")
+                    seen.hold(6, pid)
+                    seen.record.end()
+                client.stop(signal.SIGKILL)
+            entry = self.assert_session(seen, pid, "spilling", (*NOT_THE_CLIENT, "large_transaction"))
+            self.assertIn("subtransactions of transaction", entry["text"], lab.figures(entry))
+
     if installation.selected().major >= 14:
         def test_a_big_transaction_that_is_streamed_while_it_runs_is_healthy(self):
             made = server()

@@ -31,6 +31,13 @@ def receivewal(application, *options, **conninfo):
         process.stop()
 
 
+def send_queue(port):
+    """Bytes that wait in the longest send queue of a port of this host."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        rows = [line.split() for line in file][1:]
+    return max((int(row[4].split(":")[0], 16) for row in rows if int(row[1].split(":")[1], 16) == port), default=0)
+
+
 def player(play, application, **options):
     return Player(primary(), play, f"START_REPLICATION {lab.end_of_wal(primary())}", application, **options)
 
@@ -46,6 +53,17 @@ class Stopped(LabTest):
                     seen.record.end()
         self.assert_session(seen, pid, "sender_stopped",
                             (*lab.RECEIVER, *NOT_THE_RECEIVER), state="stopped")
+
+    def test_a_stopped_client_is_receiver_not_reading_though_little_is_sent_to_it(self):
+        """The server's own buffer takes what is sent meanwhile: its walsender waits for WAL as it should."""
+        with scene(primary()) as seen, receivewal("l_little") as client:
+            pid = seen.pid("l_little")
+            with Stop(client.pid), pulse(primary(), 0.1, megabytes=0.03):
+                wait_for("its buffer to be full", lambda: send_queue(primary().port) > 1000)
+                seen.hold(8, pid)
+                seen.record.end()
+        self.assert_session(seen, pid, "receiver_not_reading", (*NOT_THE_RECEIVER, "receiver_silent"),
+                            state="wait_wal", share=0.8, cut=6)
 
     def test_a_walsender_stopped_while_its_client_is_stopped_is_sender_stopped(self):
         with scene(primary()) as seen, receivewal("l_both") as client:

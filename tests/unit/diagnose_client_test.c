@@ -344,6 +344,99 @@ static void one_that_has_just_read_on_is_slow(void **state)
 	assert_verdict(lab, SESSION, "receiver_slow");
 }
 
+/* Little is sent: the client's buffer is full, the server's own has room for a good while. */
+static void a_client_that_reads_nothing_is_seen_before_the_socket_is_full(void **state)
+{
+	static const struct ws_rec_socket shut = { .mss_bytes = 1448,
+						   .timer = WS_TCP_TIMER_PERSIST,
+						   .unsent_bytes = 100000 };
+
+	lab_stream(*state, 0);
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &calm });
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &shut });
+	assert_verdict(*state, SESSION, "receiver_not_reading");
+	assert_non_null(
+		strstr(lab_find(*state, SESSION)->finding.text,
+		       "as yet room in the server's own for what it sends: 97.7 kB wait there"));
+}
+
+/* Its window opens by a piece at a time, after four seconds and now again. */
+static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
+{
+	static const struct ws_rec_socket shut = { .rwnd_limited_us = 95,
+						   .mss_bytes = 1448,
+						   .timer = WS_TCP_TIMER_PERSIST,
+						   .unsent_bytes = 100000 };
+	static const struct ws_rec_socket piece = { .acked_bytes = 65536,
+						    .rwnd_limited_us = 95,
+						    .mss_bytes = 1448,
+						    .timer = WS_TCP_TIMER_PERSIST,
+						    .unsent_bytes = 100000 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	for (int i = 0; i < 3; i++) {
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_SOCKET,
+					      .bytes = 65536,
+					      .socket = &piece });
+		lab_play(lab,
+			 &(struct step){ .seconds = 4, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	}
+	assert_verdict(lab, SESSION, "receiver_slow");
+}
+
+static void one_whose_buffer_is_full_for_a_moment_is_not_blamed(void **state)
+{
+	static const struct ws_rec_socket shut = { .mss_bytes = 1448,
+						   .timer = WS_TCP_TIMER_PERSIST,
+						   .unsent_bytes = 100000 };
+
+	lab_stream(*state, 0);
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &calm });
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 4, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &shut });
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+/* It had little to do for long; since there is much, the client is what it waits for. */
+static void play_little_then_slow(struct lab *lab)
+{
+	static const struct ws_rec_socket slow = { .acked_bytes = MB,
+						   .rwnd_limited_us = 95,
+						   .mss_bytes = 1448,
+						   .unsent_bytes = 100000,
+						   .timer = WS_TCP_TIMER_PERSIST };
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_SOCKET,
+				      .busy_ms = 300,
+				      .bytes = MB,
+				      .socket = &slow });
+}
+
+static void a_client_that_is_slow_when_there_is_much_is_slow(void **state)
+{
+	play_little_then_slow(*state);
+	assert_verdict(*state, SESSION, "receiver_slow");
+}
+
+static void one_that_has_got_it_all_meanwhile_is_not(void **state)
+{
+	play_little_then_slow(*state);
+	lab_play(*state, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
 static void play_far(struct lab *lab, const struct ws_rec_socket *socket)
 {
 	lab_stream(lab, 0);
@@ -464,6 +557,15 @@ static void a_backup_that_copies_as_fast_as_it_can_has_no_slow_client(void **sta
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
+static void a_backup_that_reads_most_of_the_time_says_so(void **state)
+{
+	play_backup(*state, 100, 0);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.text,
+			       "goes as fast as the server reads its files"));
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.text, "90 % of its time"));
+}
+
 static void a_backup_whose_client_takes_nothing_has_a_slow_one(void **state)
 {
 	play_backup(*state, 100, 800);
@@ -473,6 +575,7 @@ static void a_backup_whose_client_takes_nothing_has_a_slow_one(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LAB(a_backup_that_reads_most_of_the_time_says_so),
 		LAB(one_that_was_full_until_the_timeout_was_not_read),
 		LAB(one_that_was_full_and_read_on_before_the_timeout_is_not_blamed),
 		LAB(a_dead_connection_stays_one_when_the_timeout_has_ended_it),
@@ -493,6 +596,11 @@ int main(void)
 		LAB(a_window_that_limits_is_a_slow_receiver),
 		LAB(full_queues_under_way_are_a_slow_network),
 		LAB(one_that_has_just_read_on_is_slow),
+		LAB(a_client_that_reads_nothing_is_seen_before_the_socket_is_full),
+		LAB(one_that_takes_a_piece_now_and_then_is_slow),
+		LAB(one_whose_buffer_is_full_for_a_moment_is_not_blamed),
+		LAB(a_client_that_is_slow_when_there_is_much_is_slow),
+		LAB(one_that_has_got_it_all_meanwhile_is_not),
 		LAB(a_link_that_is_full_is_a_slow_network_without_queues),
 		LAB(a_window_too_small_for_the_way_is_a_slow_receiver),
 		LAB(a_window_with_room_is_no_slow_receiver),

@@ -398,6 +398,47 @@ static void much_that_is_spilled_in_little_time_is_not(void **state)
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
+/* Each second so many bytes are written in so many pieces, and all is taken up by decoding. */
+static void spill_pieces(struct lab *lab, uint64_t bytes, uint64_t pieces)
+{
+	struct ws_rec_decoding r = { .valid = ALL_VALID,
+				     .txn_xid = 700,
+				     .txn_subtxns = 20000,
+				     .txn_first_lsn = LSN,
+				     .open_txns = 1 };
+	struct ws_rec_sample seen = { .valid = WS_SAMPLE_TARGET };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		seen.target_lsn = (i + 1) * 8 * MB;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .flags = WS_TURN_LOGICAL,
+					      .busy_ms = 950,
+					      .stage = WS_STAGE_DECODE,
+					      .bytes = 100000,
+					      .sample = &seen });
+		r.read_lsn = lab->sent;
+		r.spill_ns += 50000000;
+		r.spill_bytes += bytes;
+		r.spill_count += pieces;
+		lab_sampled(lab, &r.h, WS_KIND_DECODING, sizeof(r));
+	}
+}
+
+static void changes_that_are_spilled_one_by_one_are_spilling(void **state)
+{
+	spill_pieces(*state, 300000, 900);
+	assert_verdict(*state, SESSION, "spilling");
+	assert_said(*state, "(20000 subtransactions of transaction 700)");
+}
+
+static void changes_that_are_spilled_in_large_pieces_are_not(void **state)
+{
+	spill_pieces(*state, 900000, 1);
+	assert_verdict(*state, SESSION, "decode_bound");
+}
+
 static void where_no_time_is_known_the_bytes_count(void **state)
 {
 	spill(*state, 0, 0, 4 * MB, ALL_VALID & ~WS_DECODING_TIMES);
@@ -487,6 +528,39 @@ static void who_runs_a_transaction_that_a_slot_waits_for_is_said(void **state)
 	assert_said(*state, "it waits for transaction 700 of process 4712 (alice, psql) to end.");
 }
 
+/* It waited for ten seconds, which are over for so long. */
+static void made_before(struct lab *lab, unsigned int seconds)
+{
+	struct ws_rec_blocked blocked = { .on = WS_BLOCKED_LOCK, .xid = 700, .holder_pid = 4712 };
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"s\" LOGICAL \"pgoutput\"");
+	lab_sampled(lab, &blocked.h, WS_KIND_BLOCKED, sizeof(blocked));
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+	ws_tape_command(&lab->tape, "COPY public.t TO STDOUT");
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	ws_tape_end(&lab->tape, WS_COMMAND_SQL_DONE);
+	lab->tape.now_ns += seconds * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+}
+
+static void a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over(void **state)
+{
+	made_before(*state, 2);
+	assert_verdict(*state, SESSION, "slot_waits_for_transaction");
+	assert_said(*state, "CREATE_REPLICATION_SLOT took 10.0 s: it waited for transaction 700 of "
+			    "process 4712 to end.");
+}
+
+static void a_slot_that_was_made_long_ago_waits_for_nothing(void **state)
+{
+	made_before(*state, 60);
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_said(*state, "waits for its client's next command");
+}
+
 static void begin_copy(struct lab *lab, uint32_t pid)
 {
 	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
@@ -516,6 +590,34 @@ static void the_table_of_a_copy_is_named(void **state)
 	copy(*state, 1, "COPY public.\"odd (name\" (a, b) TO STDOUT");
 	assert_verdict(*state, SESSION, "table_copy");
 	assert_said(*state, "copies table public.\"odd (name\" (COPY)");
+}
+
+/* Something that is run for a client waits for a table that another session has locked. */
+static void wait_for_table(struct lab *lab, const char *text)
+{
+	struct ws_rec_blocked blocked = { .on = WS_BLOCKED_LOCK, .holder_pid = 4712 };
+
+	begin_copy(lab, 1);
+	ws_tape_command(&lab->tape, text);
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	lab_sampled(lab, &blocked.h, WS_KIND_BLOCKED, sizeof(blocked));
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+}
+
+static void a_copy_that_waits_for_a_lock_names_its_holder(void **state)
+{
+	wait_for_table(*state, "COPY public.t TO STDOUT");
+	assert_verdict(*state, SESSION, "table_copy");
+	assert_said(*state, "It waits for a lock of process 4712.");
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.advice, "pg_blocking_pids"));
+}
+
+static void a_query_that_waits_for_a_lock_names_its_holder(void **state)
+{
+	wait_for_table(*state, "SELECT * FROM public.t");
+	assert_verdict(*state, SESSION, "insufficient_data");
+	assert_said(*state, "It waits for a lock of process 4712.");
 }
 
 static void the_rows_of_a_copy_are_told(void **state)
@@ -670,6 +772,12 @@ int main(void)
 		LAB(health_says_what_held_it_up_for_a_while),
 		LAB(a_fifth_of_the_time_spent_on_files_is_spilling),
 		LAB(much_that_is_spilled_in_little_time_is_not),
+		LAB(a_copy_that_waits_for_a_lock_names_its_holder),
+		LAB(a_query_that_waits_for_a_lock_names_its_holder),
+		LAB(changes_that_are_spilled_one_by_one_are_spilling),
+		LAB(changes_that_are_spilled_in_large_pieces_are_not),
+		LAB(a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over),
+		LAB(a_slot_that_was_made_long_ago_waits_for_nothing),
 		LAB(where_no_time_is_known_the_bytes_count),
 		LAB(what_a_server_has_flushed_is_what_a_logical_session_is_behind),
 		LAB(a_slot_that_waits_for_a_record_of_running_transactions_says_so),

@@ -214,6 +214,16 @@ static void a_segment_that_is_gone_is_named(void **state)
 	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "000000010000000000000010"));
 }
 
+static void play_refused(struct lab *lab, uint32_t pid, const char *sqlstate, const char *message)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION SLOT \"lost_one\" LOGICAL 0/10000000");
+	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, sqlstate, "StartLogicalReplication", message);
+	ws_tape_exit(&lab->tape, 0, 0);
+}
+
 static void a_history_file_that_is_missing_is_no_wal_removed(void **state)
 {
 	struct lab *lab = *state;
@@ -225,6 +235,24 @@ static void a_history_file_that_is_missing_is_no_wal_removed(void **state)
 		      "could not open file \"pg_wal/00000009.history\"");
 	ws_tape_exit(&lab->tape, 0, 0);
 	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_slot_that_nobody_can_stream_from_is_invalidated(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_refused(*state, pid, "55000",
+			     "cannot read from logical replication slot \"lost_one\"");
+	assert_verdict(*state, GROUP, "slot_invalidated");
+	assert_non_null(
+		strstr(lab_find(*state, GROUP)->finding.text, "3 sessions of it were refused"));
+}
+
+static void one_that_is_refused_for_the_server_s_sake_says_nothing_of_its_slot(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_refused(*state, pid, "55000",
+			     "logical decoding requires wal_level >= logical");
+	assert_verdict(*state, GROUP, "reconnect_loop");
 }
 
 static void a_session_told_to_give_its_slot_up_is_told(void **state)
@@ -720,6 +748,61 @@ static void one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop
 	assert_non_null(strstr(lab_find(lab, GROUP)->finding.text, "2 sessions in a row"));
 }
 
+/* A logical walsender that turns and does not wait, with so much still to be decoded. */
+static void play_turning(struct lab *lab, uint64_t not_sent)
+{
+	const struct ws_rec_sample seen = { .valid = WS_SAMPLE_TARGET, .target_lsn = not_sent };
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_play(lab, &(struct step){ .seconds = 5,
+				      .wait = WS_WAIT_WAL,
+				      .flags = WS_TURN_LOGICAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .sample = &seen });
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGTERM, WS_ROLE_OTHER, 5);
+	lab_play(lab, &(struct step){ .seconds = 1, .flags = WS_TURN_LOGICAL, .sample = &seen });
+	lab->tape.now_ns += 4 * SECOND; /* in which no turn ends */
+	ws_tape_clock(&lab->tape, 1, 1);
+}
+
+static void one_that_turns_without_rest_holds_up_a_shutdown(void **state)
+{
+	play_turning(*state, 0);
+	assert_verdict(*state, CLUSTER, "shutdown_waits_for_standby");
+	assert_verdict(*state, WS_SCOPE_SESSION, "healthy_streaming");
+	assert_non_null(strstr(lab_find(*state, WS_SCOPE_SESSION)->finding.text,
+			       "was told to stop, as at a shutdown"));
+}
+
+static void one_that_has_much_to_decode_is_not_blamed_for_a_shutdown(void **state)
+{
+	play_turning(*state, 8 * MB);
+	assert_verdict(*state, CLUSTER, "none");
+}
+
+/* Something stops it, and nobody the server. */
+static void one_that_is_stopped_was_not_told_to_stop(void **state)
+{
+	const struct ws_rec_sample seen = { .valid = WS_SAMPLE_TARGET };
+	struct lab *lab = *state;
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_play(lab, &(struct step){ .seconds = 5,
+				      .wait = WS_WAIT_WAL,
+				      .flags = WS_TURN_LOGICAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .sample = &seen });
+	ws_tape_signal(&lab->tape, 0, SIGSTOP, WS_ROLE_OTHER, 5);
+	lab->tape.now_ns += 5 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, WS_SCOPE_SESSION, "sender_stopped");
+	assert_verdict(lab, CLUSTER, "none");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -735,6 +818,8 @@ int main(void)
 		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
 		LAB(a_segment_that_is_gone_is_named),
 		LAB(a_history_file_that_is_missing_is_no_wal_removed),
+		LAB(a_slot_that_nobody_can_stream_from_is_invalidated),
+		LAB(one_that_is_refused_for_the_server_s_sake_says_nothing_of_its_slot),
 		LAB(a_session_told_to_give_its_slot_up_is_told),
 		LAB(commits_that_nobody_can_confirm_miss_their_standby),
 		LAB(commits_that_wait_for_a_connected_standby_miss_none),
@@ -766,6 +851,9 @@ int main(void)
 		LAB(a_shutdown_behind_the_window_has_not_begun),
 		LAB(a_state_that_lasts_where_the_window_ends_counts_though_it_ends_behind),
 		LAB(sessions_that_ended_in_front_of_the_window_are_of_no_loop_in_it),
+		LAB(one_that_turns_without_rest_holds_up_a_shutdown),
+		LAB(one_that_is_stopped_was_not_told_to_stop),
+		LAB(one_that_has_much_to_decode_is_not_blamed_for_a_shutdown),
 		LAB(one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop),
 	};
 

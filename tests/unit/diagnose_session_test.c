@@ -313,9 +313,40 @@ static void memory_that_stays_is_none(void **state)
 	assert_null(memory_of(*state));
 }
 
+/* What is confirmed stays behind, and the replies stay away. */
+static void play_unconfirmed(struct lab *lab, unsigned int seconds)
+{
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_play(lab, &(struct step){ .seconds = 2,
+				      .wait = WS_WAIT_WAL,
+				      .flags = WS_TURN_LOGICAL,
+				      .bytes = 1000,
+				      .reply = true });
+	lab_play(lab, &(struct step){ .seconds = seconds,
+				      .wait = WS_WAIT_WAL,
+				      .flags = WS_TURN_LOGICAL,
+				      .bytes = 1000 });
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void a_client_that_owes_a_confirmation_for_long_is_told(void **state)
+{
+	play_unconfirmed(*state, 20);
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.text,
+			       "has not confirmed 20.5 kB, and it has not replied for 20.0 s"));
+}
+
+static void one_that_owes_it_for_a_moment_is_not(void **state)
+{
+	play_unconfirmed(*state, 8);
+	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "confirmed"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LAB(a_client_that_owes_a_confirmation_for_long_is_told),
+		LAB(one_that_owes_it_for_a_moment_is_not),
 		LAB(two_seconds_are_too_little),
 		LAB(time_mostly_lost_is_too_little),
 		LAB(without_anything_to_send_it_is_idle),

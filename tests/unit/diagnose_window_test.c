@@ -80,6 +80,20 @@ static void a_slot_that_is_made_later_waits(void **state)
 	assert_verdict(lab, SESSION, "slot_waits_for_transaction");
 }
 
+static void a_slot_that_is_made_since_before_has_taken_all_of_that_time(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_window(lab, 7 * SECOND, UINT64_MAX);
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"s\" LOGICAL \"pgoutput\"");
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "slot_waits_for_transaction");
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text, "has taken 10.0 s"));
+}
+
 static void a_shutdown_that_is_over_later_waits(void **state)
 {
 	struct lab *lab = *state;
@@ -131,6 +145,7 @@ int main(void)
 		LAB(one_that_is_stopped_at_the_end_is_stopped_though_it_goes_on_later),
 		LAB(one_that_a_timeout_ends_later_has_not_ended),
 		LAB(a_slot_that_is_made_later_waits),
+		LAB(a_slot_that_is_made_since_before_has_taken_all_of_that_time),
 		LAB(a_shutdown_that_is_over_later_waits),
 		LAB(what_is_lost_at_the_end_takes_no_verdict_back),
 		LAB(half_a_message_at_the_end_of_a_long_time_is_a_stall),
