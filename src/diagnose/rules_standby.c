@@ -23,7 +23,7 @@ WS_RULE(standby_flush_slow)
 		 flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS);
 	enum ws_limit least =
 		c->s->kind == WS_SESSION_KIND_LOGICAL ? WS_LIMIT_ASYNC_LAG : WS_LIMIT_FLUSH_LAG;
-	char lag[WS_DURATION_TEXT], part[WS_DURATION_TEXT];
+	char lag[WS_DURATION_TEXT], part[WS_DURATION_TEXT], late[WS_DURATION_TEXT];
 
 	if (!replies(c) || !ws_case_watch(c, WS_FLUSH)->last || !ws_case_grown(c, WS_WRITE) ||
 	    (double)hist->count < ws_limit(WS_LIMIT_REPLIES))
@@ -37,10 +37,19 @@ WS_RULE(standby_flush_slow)
 	ws_fact(f, "positions_confirmed", hist->count, "");
 	ws_fact_lsn(f, "write", ws_case_watch(c, WS_WRITE)->last);
 	ws_fact_lsn(f, "flush", ws_case_watch(c, WS_FLUSH)->last);
-	ws_say(f,
-	       "The client receives at once and takes long to flush: of %s from sending to flush, "
-	       "%s lie behind its write.",
-	       ws_duration_format(flush, lag), ws_duration_format(flush - write, part));
+	ws_duration_format(flush, lag);
+	ws_duration_format(flush - write, part);
+	if (write < (flush - write) / 2)
+		ws_say(f,
+		       "The client receives at once and takes long to flush: of %s from sending to "
+		       "flush, %s lie behind its write.",
+		       lag, part);
+	else
+		ws_say(f,
+		       "The client takes long to flush, and does not write what comes meanwhile: "
+		       "of "
+		       "%s from sending to flush, %s lie behind its write, and %s before it.",
+		       lag, part, ws_duration_format(write, late));
 	return true;
 }
 

@@ -76,6 +76,15 @@ static enum fit look_at_replies(const struct ws_case *c, const struct ws_track *
 	return owes ? SICK : SUSPECT;
 }
 
+/* Then it is no single commit that waits for so long: there is always one. */
+static bool goes_on_confirming(const struct ws_case *c, const struct ws_track *t)
+{
+	const struct ws_watch *confirmed = &t->watch[for_replay(c) ? WS_APPLY : WS_FLUSH];
+
+	return confirmed->changed && confirmed->moved_ns >= c->from_ns &&
+	       since(c->to_ns, confirmed->moved_ns) < ws_limit_ns(WS_LIMIT_SYNC);
+}
+
 /* How many connected synchronous standbys are named in front of this place. */
 static size_t in_front(const struct ws_case *c, uint32_t place)
 {
@@ -142,6 +151,7 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 	struct ws_finding finding = { 0 };
 	const struct ws_track *t;
 	struct ws_explained why;
+	bool confirms;
 
 	if (!from || server->missing_since_ns)
 		return judged;
@@ -153,6 +163,7 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 		e->also[e->also_count++] = why.verdict;
 		return true;
 	}
+	confirms = goes_on_confirming(c, t);
 	finding.confidence = why.finding.confidence;
 	finding.advice = why.finding.advice;
 	ws_fact(&finding, "commits_waiting", server->cluster.sync_waiters, "backends");
@@ -162,10 +173,11 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 	ws_fact_text(&finding, "session", ws_session_id(t->s, id));
 	for (size_t i = 0; i < why.finding.fact_count && finding.fact_count < WS_FACTS_MAX; i++)
 		finding.facts[finding.fact_count++] = why.finding.facts[i];
-	ws_say(&finding,
-	       "For %s commits have waited, %u now, for synchronous standby %s (walsender %u). %s",
-	       ws_duration_format(lasts, text), server->cluster.sync_waiters, t->s->application,
-	       t->s->pid, why.finding.text);
+	ws_say(&finding, "For %s %s, %u now, for synchronous standby %s (walsender %u)%s. %s",
+	       ws_duration_format(lasts, text),
+	       confirms ? "some commit has always waited" : "commits have waited",
+	       server->cluster.sync_waiters, t->s->application, t->s->pid,
+	       confirms ? ", which confirms one after the other" : "", why.finding.text);
 	e->verdict = why.verdict;
 	e->finding = finding;
 	return true;

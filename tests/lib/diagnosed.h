@@ -258,4 +258,13 @@ static inline bool lab_also(const struct lab *lab, const char *verdict)
 	return false;
 }
 
+static inline void assert_said_of(struct lab *lab, enum ws_scope scope, const char *part)
+{
+	const char *text = lab_find(lab, scope)->finding.text;
+
+	if (!strstr(text, part))
+		print_error("%s\n", text);
+	assert_non_null(strstr(text, part));
+}
+
 #endif

@@ -15,15 +15,6 @@
 #define GROUP	WS_SCOPE_GROUP
 #define CLUSTER WS_SCOPE_CLUSTER
 
-static void assert_said_of(struct lab *lab, enum ws_scope scope, const char *part)
-{
-	const char *text = lab_find(lab, scope)->finding.text;
-
-	if (!strstr(text, part))
-		print_error("%s\n", text);
-	assert_non_null(strstr(text, part));
-}
-
 /* -- groups */
 
 static void play_end(struct lab *lab, uint32_t pid, const char *sqlstate, const char *function,
@@ -485,6 +476,26 @@ static void commits_that_are_confirmed_one_after_the_other_are_kept_by_nobody(vo
 	assert_verdict(lab, CLUSTER, "none");
 }
 
+static void commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "standby1", 1, 0);
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 20; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 10,
+					      .bytes = MB,
+					      .reply = true,
+					      .flush = lab->sent - (i ? MB : 0),
+					      .no_apply = true });
+	assert_verdict(lab, CLUSTER, "standby_flush_slow");
+	assert_said_of(lab, CLUSTER,
+		       "some commit has always waited, 3 now, for synchronous standby standby1 "
+		       "(walsender 4711), which confirms one after the other. The client");
+}
+
 static void commits_do_not_wait_for_a_silent_one_that_is_not_synchronous(void **state)
 {
 	struct lab *lab = *state;
@@ -717,6 +728,7 @@ int main(void)
 		LAB(one_that_was_sent_the_commits_and_does_not_reply_keeps_them_waiting),
 		LAB(one_that_replies_and_does_not_flush_keeps_commits_waiting),
 		LAB(commits_that_are_confirmed_one_after_the_other_are_kept_by_nobody),
+		LAB(commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one),
 		LAB(commits_do_not_wait_for_a_silent_one_that_is_not_synchronous),
 		LAB(a_quorum_that_others_make_does_not_wait_for_a_silent_one),
 		LAB(commits_that_wait_for_replay_wait_for_paused_replay),
