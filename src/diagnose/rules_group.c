@@ -154,6 +154,12 @@ static bool broke_off(const struct ws_track *t)
 	}
 }
 
+/* That is no cause: it says that the client is gone, and not why. */
+static bool just_gone(const struct ws_track *t)
+{
+	return t->ended_by == WS_END_CLIENT_EOF || t->ended_by == WS_END_CONNECTION_LOST;
+}
+
 WS_RULE(reconnect_loop)
 {
 	const struct ws_track *t = NULL, *error = NULL;
@@ -185,7 +191,10 @@ WS_RULE(reconnect_loop)
 	ws_say(f, "The client connects again and again: %zu sessions ended soon", n);
 	if (error)
 		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
-	else if (t->ended_by == WS_END_CLIENT_TERMINATED)
+	if (just_gone(t))
+		ws_say(f, ", its connection broken off as by a client that crashed or was killed: "
+			  "the client's own log says why");
+	else if (!error && t->ended_by == WS_END_CLIENT_TERMINATED)
 		ws_say(f, ", and it is the client that ends them: its own log says why");
 	say_restarts(c, t, f);
 	say_when(c, t, f);

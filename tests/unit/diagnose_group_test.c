@@ -136,6 +136,15 @@ static void three_short_sessions_that_fail_are_a_reconnect_loop(void **state)
 	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "55006"));
 }
 
+static void clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_why(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_end(*state, pid, "08006", "pq_recvbuf",
+			 "could not receive data from client: Connection reset by peer", 5);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP, "SQLSTATE 08006, its connection broken off");
+}
+
 static void three_short_sessions_that_end_well_are_no_loop(void **state)
 {
 	struct lab *lab = *state;
@@ -708,6 +717,7 @@ int main(void)
 		LAB(a_group_is_looked_at_from_the_first_record_to_the_last),
 		LAB(one_timeout_is_no_loop),
 		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
+		LAB(clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_why),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
 		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
 		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
