@@ -437,17 +437,24 @@ static bool holds_up(const struct shutdown *down, const struct ws_track *t)
 	return !is_stopping(t) && (down->told ? hearing(t) != HEARS : hearing(t) == DEAF);
 }
 
+/* All that there is has to be sent and confirmed, not only what is sent by now. */
 static void say_confirmed(const struct ws_track *t, struct ws_finding *f)
 {
-	char lsn[WS_LSN_TEXT];
+	uint64_t sent = t->standing->sent_lsn, end = t->watch[WS_TARGET].last;
+	char lsn[WS_LSN_TEXT], left[WS_BYTES_TEXT];
 
-	ws_fact_lsn(f, "to_be_confirmed", t->standing->sent_lsn);
+	end = end > sent ? end : sent;
+	ws_fact_lsn(f, "to_be_confirmed", end);
+	ws_fact_lsn(f, "sent", sent);
 	ws_fact_lsn(f, "confirmed", confirmed(t));
-	ws_say(f, ": it has sent up to %s, and ", ws_lsn_format(t->standing->sent_lsn, lsn));
+	ws_say(f, ": it has sent up to %s", ws_lsn_format(sent, lsn));
+	if (end > sent)
+		ws_say(f, ", %s short of the end at %s", ws_bytes_format(end - sent, left),
+		       ws_lsn_format(end, lsn));
 	if (confirmed(t))
-		ws_say(f, "the client has confirmed %s.", ws_lsn_format(confirmed(t), lsn));
+		ws_say(f, ", and the client has confirmed %s.", ws_lsn_format(confirmed(t), lsn));
 	else
-		ws_say(f, "the client has confirmed nothing since it is watched.");
+		ws_say(f, ", and the client has confirmed nothing since it is watched.");
 }
 
 WS_RULE(shutdown_waits_for_standby)

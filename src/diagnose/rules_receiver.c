@@ -42,6 +42,8 @@ WS_RULE(connection_dead)
 	       "without an answer: the host or the way to it is gone.",
 	       ws_duration_format(tcp->ack_age_us * 1000, age),
 	       ws_bytes_format(tcp->in_flight_bytes, queued));
+	if (c->t->ended_by == WS_END_REPLICATION_TIMEOUT)
+		ws_say(f, " wal_sender_timeout has ended the session.");
 	return true;
 }
 

@@ -140,6 +140,7 @@ static void one_that_was_full_and_read_on_before_the_timeout_is_not_blamed(void 
 				      .socket = &calm });
 	time_out(lab);
 	assert_verdict(lab, SESSION, "healthy_streaming");
+	assert_said_of(lab, SESSION, " Then wal_sender_timeout ended it.");
 }
 
 static void a_dead_connection_stays_one_when_the_timeout_has_ended_it(void **state)
@@ -151,6 +152,7 @@ static void a_dead_connection_stays_one_when_the_timeout_has_ended_it(void **sta
 		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
 	time_out(*state);
 	assert_verdict(*state, SESSION, "connection_dead");
+	assert_said_of(*state, SESSION, "wal_sender_timeout has ended the session.");
 }
 
 static void one_that_was_stopped_for_a_moment_is_healthy(void **state)

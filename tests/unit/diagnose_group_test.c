@@ -321,6 +321,20 @@ static void a_shutdown_waits_behind_its_checkpoint(void **state)
 		       "after the shutdown checkpoint, for walsender 4711 (standby1)");
 }
 
+static void a_shutdown_waits_for_all_there_is_not_only_for_what_is_sent(void **state)
+{
+	static const struct ws_rec_sample ahead = { .valid = WS_SAMPLE_TARGET,
+						    .target_lsn = 16 * MB };
+	struct lab *lab = *state;
+
+	begin_shutdown(lab, WS_DB_SHUTDOWNED);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .sample = &ahead });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER,
+		       "it has sent up to 0/10500000, 16.0 MB short of the end at 0/11500000, and "
+		       "the client has confirmed 0/10400000.");
+}
+
 static void ask_to_shut_down(struct lab *lab, int signal)
 {
 	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
@@ -727,6 +741,7 @@ int main(void)
 		LAB(commits_that_nobody_can_confirm_miss_their_standby),
 		LAB(commits_that_wait_for_a_connected_standby_miss_none),
 		LAB(a_shutdown_waits_behind_its_checkpoint),
+		LAB(a_shutdown_waits_for_all_there_is_not_only_for_what_is_sent),
 		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
 		LAB(a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender),
 		LAB(a_smart_shutdown_that_other_clients_hold_up_waits_for_no_walsender),
