@@ -43,6 +43,43 @@ static uint64_t since(uint64_t to_ns, uint64_t from_ns)
 	return to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
+/* Then it is no single commit that waits for so long: there is always one. */
+static bool goes_on_confirming(const struct ws_case *c, const struct ws_track *t)
+{
+	const struct ws_watch *confirmed = &t->watch[for_replay(c) ? WS_APPLY : WS_FLUSH];
+
+	return confirmed->changed && confirmed->moved_ns >= c->from_ns &&
+	       since(c->to_ns, confirmed->moved_ns) < ws_limit_ns(WS_LIMIT_SYNC);
+}
+
+/* One that says what it has flushed and no sooner what it has written looks well by itself. */
+static bool confirms_late(const struct ws_case *c, const struct ws_track *t, struct ws_explained *e)
+{
+	const struct ws_hist *hist = &t->s->hist[WS_METRIC_FLUSH_LAG_NS];
+	uint64_t lag = ws_hist_quantile(hist, 0.5);
+	uint64_t way = t->has_tcp ? (uint64_t)t->socket.srtt_us * 1000 : 0;
+	char text[WS_DURATION_TEXT], rtt[WS_DURATION_TEXT];
+	struct ws_finding *f = &e->finding;
+
+	/* What is queued in front of it takes its time, too. */
+	if (for_replay(c) || (double)hist->count < ws_limit(WS_LIMIT_REPLIES) ||
+	    (double)e->state_ns[WS_STATE_SEND_BLOCKED] >=
+		    ws_limit(WS_LIMIT_IDLE) * (double)e->accounted_ns ||
+	    lag < ws_limit_ns(WS_LIMIT_FLUSH_LAG) + way)
+		return false;
+	e->verdict = WS_VERDICT_STANDBY_FLUSH_SLOW;
+	*f = (struct ws_finding){ .confidence = 0.7, .advice = ws_verdict_advice(e->verdict) };
+	ws_fact(f, "flush_lag_median", lag, "ns");
+	ws_fact(f, "positions_confirmed", hist->count, "");
+	ws_say(f, "It confirms WAL %s after it was sent", ws_duration_format(lag, text));
+	if (t->has_tcp) {
+		ws_fact(f, "rtt", t->socket.srtt_us, "us");
+		ws_say(f, ", and the way takes %s of that", ws_duration_format(way, rtt));
+	}
+	ws_say(f, ": it is slow to flush, or to reply.");
+	return true;
+}
+
 /* Of one that looks well by itself. */
 static enum fit look_at_replies(const struct ws_case *c, const struct ws_track *t,
 				struct ws_explained *e)
@@ -58,7 +95,7 @@ static enum fit look_at_replies(const struct ws_case *c, const struct ws_track *
 	struct ws_finding *f = &e->finding;
 
 	if (confirmed->known ? !owes || since(e->to_ns, moved) < limit : silent < limit)
-		return WELL;
+		return goes_on_confirming(c, t) && confirms_late(c, t, e) ? SICK : WELL;
 	e->verdict = silent >= limit ? WS_VERDICT_RECEIVER_SILENT
 		     : replay	     ? WS_VERDICT_STANDBY_APPLY_PAUSED
 				     : WS_VERDICT_CONSUMER_NOT_CONFIRMING;
@@ -74,15 +111,6 @@ static enum fit look_at_replies(const struct ws_case *c, const struct ws_track *
 	ws_say(f, silent >= limit ? ", and has not replied for %s." : ", and replied last %s ago.",
 	       ws_duration_format(silent, text));
 	return owes ? SICK : SUSPECT;
-}
-
-/* Then it is no single commit that waits for so long: there is always one. */
-static bool goes_on_confirming(const struct ws_case *c, const struct ws_track *t)
-{
-	const struct ws_watch *confirmed = &t->watch[for_replay(c) ? WS_APPLY : WS_FLUSH];
-
-	return confirmed->changed && confirmed->moved_ns >= c->from_ns &&
-	       since(c->to_ns, confirmed->moved_ns) < ws_limit_ns(WS_LIMIT_SYNC);
 }
 
 /* How many connected synchronous standbys are named in front of this place. */

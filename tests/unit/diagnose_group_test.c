@@ -484,19 +484,49 @@ static void one_that_replies_and_does_not_flush_keeps_commits_waiting(void **sta
 	assert_verdict(lab, CLUSTER, "consumer_not_confirming");
 }
 
+static void play_commits(struct lab *lab, unsigned int count, unsigned int ms,
+			 const struct ws_rec_socket *socket)
+{
+	send_waiting(lab, "standby1", 1, 0);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = count,
+				      .ms = ms,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 1,
+				      .bytes = 1000,
+				      .reply = true,
+				      .no_apply = true,
+				      .socket = socket });
+}
+
 /* Under load some commit always waits. */
 static void commits_that_are_confirmed_one_after_the_other_are_kept_by_nobody(void **state)
 {
-	struct lab *lab = *state;
+	play_commits(*state, 200, 50, NULL);
+	assert_verdict(*state, CLUSTER, "none");
+}
 
-	send_waiting(lab, "standby1", 1, 0);
-	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 10,
-				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 100,
-				      .bytes = MB,
-				      .reply = true });
-	assert_verdict(lab, CLUSTER, "none");
+/* pg_receivewal says that it has written something when that is flushed, too. */
+static void commits_that_a_client_confirms_late_wait_for_it(void **state)
+{
+	struct ws_rec_socket near = taken;
+
+	near.srtt_us = 1000;
+	play_commits(*state, 40, 300, &near);
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_verdict(*state, CLUSTER, "standby_flush_slow");
+	assert_said_of(*state, CLUSTER,
+		       "(walsender 4711), which confirms one after the other. It "
+		       "confirms WAL 30");
+}
+
+static void commits_on_a_long_way_are_not_confirmed_late(void **state)
+{
+	struct ws_rec_socket far = taken;
+
+	far.srtt_us = 250000;
+	play_commits(*state, 40, 300, &far);
+	assert_verdict(*state, CLUSTER, "none");
 }
 
 static void commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one(void **state)
@@ -544,10 +574,11 @@ static void a_quorum_that_others_make_does_not_wait_for_a_silent_one(void **stat
 static void pause_replay(struct lab *lab)
 {
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 15,
+	lab_play(lab, &(struct step){ .seconds = 300,
+				      .ms = 50,
 				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 100,
-				      .bytes = MB,
+				      .busy_ms = 5,
+				      .bytes = MB / 10,
 				      .reply = true,
 				      .apply = LSN });
 }
@@ -753,6 +784,8 @@ int main(void)
 		LAB(one_that_was_sent_the_commits_and_does_not_reply_keeps_them_waiting),
 		LAB(one_that_replies_and_does_not_flush_keeps_commits_waiting),
 		LAB(commits_that_are_confirmed_one_after_the_other_are_kept_by_nobody),
+		LAB(commits_that_a_client_confirms_late_wait_for_it),
+		LAB(commits_on_a_long_way_are_not_confirmed_late),
 		LAB(commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one),
 		LAB(commits_do_not_wait_for_a_silent_one_that_is_not_synchronous),
 		LAB(a_quorum_that_others_make_does_not_wait_for_a_silent_one),
