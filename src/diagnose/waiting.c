@@ -52,31 +52,39 @@ static bool goes_on_confirming(const struct ws_case *c, const struct ws_track *t
 	       since(c->to_ns, confirmed->moved_ns) < ws_limit_ns(WS_LIMIT_SYNC);
 }
 
-/* One that says what it has flushed and no sooner what it has written looks well by itself. */
+/* One that says what it has flushed and no sooner what it has written looks well by itself, and so
+ * does one whose replay is not late enough for anybody but commits that wait for it. */
 static bool confirms_late(const struct ws_case *c, const struct ws_track *t, struct ws_explained *e)
 {
-	const struct ws_hist *hist = &t->s->hist[WS_METRIC_FLUSH_LAG_NS];
+	bool replay = for_replay(c);
+	const struct ws_hist *hist =
+		&t->s->hist[replay ? WS_METRIC_APPLY_LAG_NS : WS_METRIC_FLUSH_LAG_NS];
 	uint64_t lag = ws_hist_quantile(hist, 0.5);
+	uint64_t flush = ws_hist_quantile(&t->s->hist[WS_METRIC_FLUSH_LAG_NS], 0.5);
 	uint64_t way = t->has_tcp ? (uint64_t)t->socket.srtt_us * 1000 : 0;
-	char text[WS_DURATION_TEXT], rtt[WS_DURATION_TEXT];
+	uint64_t late = ws_limit_ns(WS_LIMIT_FLUSH_LAG) + way;
+	char text[WS_DURATION_TEXT], part[WS_DURATION_TEXT];
 	struct ws_finding *f = &e->finding;
 
 	/* What is queued in front of it takes its time, too. */
-	if (for_replay(c) || (double)hist->count < ws_limit(WS_LIMIT_REPLIES) ||
+	if ((double)hist->count < ws_limit(WS_LIMIT_REPLIES) || lag < late ||
 	    (double)e->state_ns[WS_STATE_SEND_BLOCKED] >=
-		    ws_limit(WS_LIMIT_IDLE) * (double)e->accounted_ns ||
-	    lag < ws_limit_ns(WS_LIMIT_FLUSH_LAG) + way)
+		    ws_limit(WS_LIMIT_IDLE) * (double)e->accounted_ns)
 		return false;
-	e->verdict = WS_VERDICT_STANDBY_FLUSH_SLOW;
+	e->verdict = flush >= late ? WS_VERDICT_STANDBY_FLUSH_SLOW : WS_VERDICT_STANDBY_APPLY_SLOW;
 	*f = (struct ws_finding){ .confidence = 0.7, .advice = ws_verdict_advice(e->verdict) };
-	ws_fact(f, "flush_lag_median", lag, "ns");
+	if (replay)
+		ws_fact(f, "apply_lag_median", lag, "ns");
+	ws_fact(f, "flush_lag_median", flush, "ns");
 	ws_fact(f, "positions_confirmed", hist->count, "");
-	ws_say(f, "It confirms WAL %s after it was sent", ws_duration_format(lag, text));
+	ws_say(f, "It %s WAL %s after it was sent", replay ? "has replayed" : "confirms",
+	       ws_duration_format(lag, text));
 	if (t->has_tcp) {
 		ws_fact(f, "rtt", t->socket.srtt_us, "us");
-		ws_say(f, ", and the way takes %s of that", ws_duration_format(way, rtt));
+		ws_say(f, ", and the way takes %s of that", ws_duration_format(way, part));
 	}
-	ws_say(f, ": it is slow to flush, or to reply.");
+	ws_say(f, flush >= late ? ": it is slow to flush, or to reply."
+				: ": its replay is slow, or delayed on purpose.");
 	return true;
 }
 

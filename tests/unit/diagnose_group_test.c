@@ -520,6 +520,24 @@ static void commits_that_a_client_confirms_late_wait_for_it(void **state)
 		       "confirms WAL 30");
 }
 
+static void commits_that_wait_for_a_short_delay_of_replay_are_told(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "standby1", 1, 3);
+	lab_stream(lab, 0);
+	for (uint64_t i = 0; i < 200; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .ms = 50,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = 1000,
+					      .reply = true,
+					      .apply = lab->sent - (i < 10 ? i : 10) * 1000 });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_verdict(lab, CLUSTER, "standby_apply_slow");
+	assert_said_of(lab, CLUSTER, "its replay is slow, or delayed on purpose");
+}
+
 static void commits_on_a_long_way_are_not_confirmed_late(void **state)
 {
 	struct ws_rec_socket far = taken;
@@ -785,6 +803,7 @@ int main(void)
 		LAB(one_that_replies_and_does_not_flush_keeps_commits_waiting),
 		LAB(commits_that_are_confirmed_one_after_the_other_are_kept_by_nobody),
 		LAB(commits_that_a_client_confirms_late_wait_for_it),
+		LAB(commits_that_wait_for_a_short_delay_of_replay_are_told),
 		LAB(commits_on_a_long_way_are_not_confirmed_late),
 		LAB(commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one),
 		LAB(commits_do_not_wait_for_a_silent_one_that_is_not_synchronous),
