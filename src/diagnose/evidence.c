@@ -202,6 +202,29 @@ const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c)
 	return c->t->has_tcp ? &c->t->socket : NULL;
 }
 
+bool ws_socket_unanswered(const struct ws_rec_socket *tcp)
+{
+	uint64_t rto_us;
+
+	if (tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
+		return false;
+	if (tcp->backoff < ws_limit(WS_LIMIT_BACKOFF) &&
+	    tcp->retransmits < ws_limit(WS_LIMIT_BACKOFF))
+		return false;
+	/* The time-out as it was before it was doubled. */
+	rto_us = tcp->rto_us >> (tcp->backoff < 16 ? tcp->backoff : 16);
+	return (double)tcp->ack_age_us >= ws_limit(WS_LIMIT_RTOS) * (double)rto_us;
+}
+
+uint64_t ws_case_outage(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+
+	return tcp && !ws_socket_unanswered(tcp) && c->t->outage_ns >= ws_limit_ns(WS_LIMIT_FROZEN)
+		       ? c->t->outage_ns
+		       : 0;
+}
+
 static double busy_share(const struct ws_case *c, enum ws_watched which)
 {
 	uint64_t busy = ws_case_grown(c, WS_BUSY_US);

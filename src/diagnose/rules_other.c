@@ -116,6 +116,21 @@ static bool say_cascade(const struct ws_case *c, struct ws_finding *f)
 	return true;
 }
 
+/* Whatever it is now. */
+static void say_outage(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t outage = ws_case_outage(c);
+	char text[WS_DURATION_TEXT];
+
+	if (!outage)
+		return;
+	ws_fact(f, "unanswered", outage, "ns");
+	ws_say(f,
+	       " For %s of the time looked at the client's host, or the way to it, was cut: what "
+	       "was sent was repeated without an answer.",
+	       ws_duration_format(outage, text));
+}
+
 WS_RULE(healthy_idle)
 {
 	bool rests = ws_case_share(c, WS_STATE_WAIT_WAL) + ws_case_share(c, WS_STATE_IDLE) >=
@@ -134,6 +149,7 @@ WS_RULE(healthy_idle)
 			  "this session up.");
 	else
 		ws_say(f, "The session waits for its client's next command.");
+	say_outage(c, f);
 	return true;
 }
 
@@ -193,5 +209,6 @@ WS_RULE(healthy_streaming)
 	else
 		ws_say(f, "The session works on what its client asked for, and nothing held it up "
 			  "for long.");
+	say_outage(c, f);
 	return true;
 }

@@ -229,6 +229,15 @@ static void count_full(struct ws_track *t)
 		t->cwnd_full++;
 }
 
+static void note_outage(struct ws_track *t, uint64_t most_ns)
+{
+	uint64_t ns = (uint64_t)t->socket.ack_age_us * 1000;
+
+	ns = ns < most_ns ? ns : most_ns;
+	if (ns > t->outage_ns && ws_socket_unanswered(&t->socket))
+		t->outage_ns = ns;
+}
+
 static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_socket *r = (const struct ws_rec_socket *)rec;
@@ -246,8 +255,10 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	watch(d, &t->watch[WS_SENT_BYTES], r->sent_bytes, now);
 	if (!t->has_tcp)
 		return;
-	if (now >= d->from_ns)
+	if (now >= d->from_ns) {
 		count_full(t);
+		note_outage(t, now - d->from_ns);
+	}
 	watch(d, &t->watch[WS_BUSY_US], r->busy_us, now);
 	watch(d, &t->watch[WS_RWND_US], r->rwnd_limited_us, now);
 	watch(d, &t->watch[WS_SNDBUF_US], r->sndbuf_limited_us, now);
