@@ -147,10 +147,13 @@ bool ws_case_trend(const struct ws_case *c, enum ws_watched ahead, enum ws_watch
 	third = n / 3;
 	if (!third)
 		return false;
-	*trend = (struct ws_trend){ 0 };
+	*trend = (struct ws_trend){ .least = value[n - 1] };
 	for (size_t i = 0; i < third; i++) {
+		double late = value[n - 1 - i];
+
 		trend->before += value[i] / (double)third;
-		trend->after += value[n - 1 - i] / (double)third;
+		trend->after += late / (double)third;
+		trend->least = late < trend->least ? late : trend->least;
 	}
 	trend->span_ns = time[n - 1 - third / 2] - time[third / 2];
 	return trend->span_ns != 0;
@@ -168,13 +171,13 @@ static bool is_behind(const struct ws_case *c)
 bool ws_case_comes_nearer(const struct ws_case *c, struct ws_trend *trend)
 {
 	return is_behind(c) && ws_case_trend(c, WS_TARGET, WS_SENT, trend) &&
-	       trend->after >= ws_limit(WS_LIMIT_BACKLOG) && trend->after < trend->before;
+	       trend->least >= ws_limit(WS_LIMIT_BACKLOG) && trend->after < trend->before;
 }
 
 bool ws_case_falls_behind(const struct ws_case *c, struct ws_trend *trend)
 {
 	return is_behind(c) && ws_case_trend(c, WS_TARGET, WS_SENT, trend) &&
-	       trend->after >= ws_limit(WS_LIMIT_BACKLOG) && trend->after >= trend->before;
+	       trend->least >= ws_limit(WS_LIMIT_BACKLOG) && trend->after >= trend->before;
 }
 
 enum ws_state ws_case_bottleneck(const struct ws_case *c)

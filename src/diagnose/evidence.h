@@ -99,6 +99,7 @@ struct ws_track {
 	uint64_t apply_held_flush; /* flush when apply moved last */
 	uint64_t apply_held_replies;
 	uint64_t flush_held_write, flush_held_replies;
+	uint64_t applied_ns; /* when all that was flushed was applied, or nearly all, last */
 
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
 	struct ws_rec_socket socket; /* the last */
@@ -227,6 +228,7 @@ bool ws_case_behind(const struct ws_case *c, enum ws_watched ahead, enum ws_watc
 /* The same at the beginning and at the end of the series, averaged over a third of it. */
 struct ws_trend {
 	double before, after; /* bytes */
+	double least;	      /* in the last third */
 	uint64_t span_ns;     /* between the middles */
 };
 bool ws_case_trend(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,

@@ -110,6 +110,7 @@ WS_RULE(standby_apply_slow)
 {
 	struct ws_trend trend;
 	uint64_t behind, interval = ws_track_usual_interval(c->t);
+	uint64_t applied = c->t->applied_ns > c->from_ns ? c->t->applied_ns : c->from_ns;
 	char text[WS_BYTES_TEXT], grown[WS_BYTES_TEXT];
 
 	if (!is_standby(c) || !ws_case_watch(c, WS_APPLY)->changed || !ws_case_grown(c, WS_APPLY) ||
@@ -119,6 +120,9 @@ WS_RULE(standby_apply_slow)
 	/* Over more than one interval: a reply may carry an apply position that is one old. */
 	if (trend.span_ns <= interval || trend.after - trend.before < ws_limit(WS_LIMIT_BACKLOG) ||
 	    (double)behind < ws_limit(WS_LIMIT_BACKLOG))
+		return false;
+	/* Under load something always waits to be replayed, and is replayed soon. */
+	if (c->to_ns < applied + ws_limit_ns(WS_LIMIT_LASTING))
 		return false;
 	f->confidence = 0.75;
 	ws_fact(f, "not_applied_before", (uint64_t)trend.before, "bytes");
@@ -130,7 +134,7 @@ WS_RULE(standby_apply_slow)
 	       "The standby replays more slowly than WAL comes: what it has flushed and not "
 	       "applied grew by %s to %s.",
 	       ws_bytes_format((uint64_t)(trend.after - trend.before), grown),
-	       ws_bytes_format(behind, text));
+	       ws_bytes_format((uint64_t)trend.after, text));
 	return true;
 }
 

@@ -164,6 +164,8 @@ static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct 
 		t->apply_held_replies = 0;
 	}
 	t->apply_held_replies++;
+	if ((double)r->flush_lsn - (double)r->apply_lsn < ws_limit(WS_LIMIT_BACKLOG))
+		t->applied_ns = now;
 }
 
 static void feed_sent(struct ws_diagnosis *d, struct ws_track *t, uint64_t lsn, uint64_t now)

@@ -171,6 +171,17 @@ static void a_growing_backlog_is_slow_replay(void **state)
 	assert_verdict(*state, SESSION, "standby_apply_slow");
 }
 
+static unsigned int now_and_then_four(unsigned int i)
+{
+	return i > 20 && i % 4 ? 4 : 0;
+}
+
+static void a_backlog_that_comes_and_goes_is_replay_at_work(void **state)
+{
+	play_lagging(*state, 40, now_and_then_four);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
 static void one_that_receives_and_does_not_confirm_is_told(void **state)
 {
 	lab_stream(*state, WS_STREAM_LOGICAL);
@@ -223,6 +234,7 @@ int main(void)
 		LAB(a_burst_and_silence_with_an_old_apply_position_is_no_pause),
 		LAB(a_constant_apply_lag_is_a_delay),
 		LAB(a_growing_backlog_is_slow_replay),
+		LAB(a_backlog_that_comes_and_goes_is_replay_at_work),
 		LAB(one_that_receives_and_does_not_confirm_is_told),
 		LAB(confirming_ten_seconds_late_is_healthy),
 	};
