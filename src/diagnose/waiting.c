@@ -77,7 +77,7 @@ static bool confirms_late(const struct ws_case *c, const struct ws_track *t, str
 		ws_fact(f, "apply_lag_median", lag, "ns");
 	ws_fact(f, "flush_lag_median", flush, "ns");
 	ws_fact(f, "positions_confirmed", hist->count, "");
-	ws_say(f, "It %s WAL %s after it was sent", replay ? "has replayed" : "confirms",
+	ws_say(f, "It %s WAL %s after it was sent", replay ? "replays" : "confirms",
 	       ws_duration_format(lag, text));
 	if (t->has_tcp) {
 		ws_fact(f, "rtt", t->socket.srtt_us, "us");
