@@ -178,6 +178,25 @@ static void add_timeline(const struct ws_case *c, struct ws_finding *f)
 	       ws_duration_format(c->to_ns - promoted, ago));
 }
 
+/* Nothing was wrong with it as long as it lasted, and it did not take leave in good order. */
+static void add_end(const struct ws_case *c, struct ws_finding *f)
+{
+	static const char *const ends[] = {
+		[WS_END_CLIENT_EOF] = "its connection broke off: the client is gone",
+		[WS_END_CONNECTION_LOST] = "its connection broke off: the client is gone",
+		[WS_END_REPLICATION_TIMEOUT] = "wal_sender_timeout ended it",
+		[WS_END_ADMIN_TERMINATED] = "it was told to end, as by pg_terminate_backend",
+		[WS_END_CRASH_RESTART] = "the server ended it, as another of its processes crashed",
+		[WS_END_KILLED] = "a signal killed it",
+	};
+	enum ws_exit_reason end = c->t->ended_by;
+
+	if (end >= WS_ARRAY_SIZE(ends) || !ends[end])
+		return;
+	ws_fact_text(f, "end", ws_exit_reason_name(end));
+	ws_say(f, " Then %s.", ends[end]);
+}
+
 /* Where what is known of a session ends: what is lost up to the end, as of a recording that was cut
  * off, says nothing of how long anything has lasted. */
 static uint64_t known_end(const struct ws_track *t, const struct ws_explained *e)
@@ -212,6 +231,8 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 	c.to_ns = known_end(c.t, e);
 	judge(&c, e);
 	c.to_ns = e->to_ns;
+	if (e->verdict == WS_VERDICT_HEALTHY_IDLE || e->verdict == WS_VERDICT_HEALTHY_STREAMING)
+		add_end(&c, &e->finding);
 	add_memory(&c, &e->finding);
 	add_holder(&c, &e->finding);
 	add_timeline(&c, &e->finding);

@@ -157,10 +157,13 @@ bool ws_case_trend(const struct ws_case *c, enum ws_watched ahead, enum ws_watch
 	third = n / 3;
 	if (!third)
 		return false;
-	*trend = (struct ws_trend){ 0 };
+	*trend = (struct ws_trend){ .least = value[n - 1] };
 	for (size_t i = 0; i < third; i++) {
+		double late = value[n - 1 - i];
+
 		trend->before += value[i] / (double)third;
-		trend->after += value[n - 1 - i] / (double)third;
+		trend->after += late / (double)third;
+		trend->least = late < trend->least ? late : trend->least;
 	}
 	trend->span_ns = time[n - 1 - third / 2] - time[third / 2];
 	return trend->span_ns != 0;
@@ -178,13 +181,13 @@ static bool is_behind(const struct ws_case *c)
 bool ws_case_comes_nearer(const struct ws_case *c, struct ws_trend *trend)
 {
 	return is_behind(c) && ws_case_trend(c, WS_TARGET, WS_SENT, trend) &&
-	       trend->after >= ws_limit(WS_LIMIT_BACKLOG) && trend->after < trend->before;
+	       trend->least >= ws_limit(WS_LIMIT_BACKLOG) && trend->after < trend->before;
 }
 
 bool ws_case_falls_behind(const struct ws_case *c, struct ws_trend *trend)
 {
 	return is_behind(c) && ws_case_trend(c, WS_TARGET, WS_SENT, trend) &&
-	       trend->after >= ws_limit(WS_LIMIT_BACKLOG) && trend->after >= trend->before;
+	       trend->least >= ws_limit(WS_LIMIT_BACKLOG) && trend->after >= trend->before;
 }
 
 enum ws_state ws_case_bottleneck(const struct ws_case *c)
@@ -210,6 +213,29 @@ bool ws_case_streams(const struct ws_case *c)
 const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c)
 {
 	return c->t->has_tcp ? &c->t->socket : NULL;
+}
+
+bool ws_socket_unanswered(const struct ws_rec_socket *tcp)
+{
+	uint64_t rto_us;
+
+	if (tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
+		return false;
+	if (tcp->backoff < ws_limit(WS_LIMIT_BACKOFF) &&
+	    tcp->retransmits < ws_limit(WS_LIMIT_BACKOFF))
+		return false;
+	/* The time-out as it was before it was doubled. */
+	rto_us = tcp->rto_us >> (tcp->backoff < 16 ? tcp->backoff : 16);
+	return (double)tcp->ack_age_us >= ws_limit(WS_LIMIT_RTOS) * (double)rto_us;
+}
+
+uint64_t ws_case_outage(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+
+	return tcp && !ws_socket_unanswered(tcp) && c->t->outage_ns >= ws_limit_ns(WS_LIMIT_FROZEN)
+		       ? c->t->outage_ns
+		       : 0;
 }
 
 static double busy_share(const struct ws_case *c, enum ws_watched which)

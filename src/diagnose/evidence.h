@@ -101,12 +101,14 @@ struct ws_track {
 	uint64_t apply_held_flush; /* flush when apply moved last */
 	uint64_t apply_held_replies;
 	uint64_t flush_held_write, flush_held_replies;
+	uint64_t applied_ns; /* when all that was flushed was applied, or nearly all, last */
 
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
 	struct ws_rec_socket socket; /* the last */
 	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
 	uint64_t longest_pause_ns;   /* that ended */
+	uint64_t outage_ns;	     /* the longest time in the window in which nobody answered */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
 	uint64_t full_sockets, window_full, cwnd_full;
@@ -241,6 +243,7 @@ bool ws_case_behind(const struct ws_case *c, enum ws_watched ahead, enum ws_watc
 /* The same at the beginning and at the end of the series, averaged over a third of it. */
 struct ws_trend {
 	double before, after; /* bytes */
+	double least;	      /* in the last third */
 	uint64_t span_ns;     /* between the middles */
 };
 bool ws_case_trend(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
@@ -252,6 +255,10 @@ bool ws_case_falls_behind(const struct ws_case *c, struct ws_trend *trend);
 enum ws_state ws_case_bottleneck(const struct ws_case *c);
 bool ws_case_streams(const struct ws_case *c); /* physical or logical replication */
 const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c); /* NULL: not known */
+/* What was sent is repeated, and nothing has come from the peer's host for several time-outs. */
+bool ws_socket_unanswered(const struct ws_rec_socket *tcp);
+/* For how long that was so, if it is over; 0: it was not, or only for a moment. */
+uint64_t ws_case_outage(const struct ws_case *c);
 /* Shares of the busy time (in the window) that the receiver's window, and the own send buffer, was
  * the limit; -1: not known. */
 double ws_case_rwnd_share(const struct ws_case *c);

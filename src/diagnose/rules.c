@@ -34,7 +34,8 @@ static const struct ws_rule rules[] = {
 	    "The slot is lost: rebuild what used it. max_slot_wal_keep_size, or a standby's "
 	    "conflicts with a logical slot, say how this comes."),
 	ROW(reconnect_loop, RECONNECT_LOOP, G, ENDS,
-	    "The error the sessions end with is the cause; the client's own log may say more."),
+	    "The error the sessions end with is the cause. Where it is the client that leaves, or "
+	    "is gone, see its own log."),
 	ROW(sync_standby_missing, SYNC_STANDBY_MISSING, C, ENDS,
 	    "Bring a standby back whose application_name matches, or change "
 	    "synchronous_standby_names and reload; waiting commits then go on."),

@@ -154,6 +154,12 @@ static bool broke_off(const struct ws_track *t)
 	}
 }
 
+/* That is no cause: it says that the client is gone, and not why. */
+static bool just_gone(const struct ws_track *t)
+{
+	return t->ended_by == WS_END_CLIENT_EOF || t->ended_by == WS_END_CONNECTION_LOST;
+}
+
 WS_RULE(reconnect_loop)
 {
 	const struct ws_track *t = NULL, *error = NULL;
@@ -185,7 +191,10 @@ WS_RULE(reconnect_loop)
 	ws_say(f, "The client connects again and again: %zu sessions ended soon", n);
 	if (error)
 		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
-	else if (t->ended_by == WS_END_CLIENT_TERMINATED)
+	if (just_gone(t))
+		ws_say(f, ", its connection broken off as by a client that crashed or was killed: "
+			  "the client's own log says why");
+	else if (!error && t->ended_by == WS_END_CLIENT_TERMINATED)
 		ws_say(f, ", and it is the client that ends them: its own log says why");
 	say_restarts(c, t, f);
 	say_when(c, t, f);
@@ -471,17 +480,24 @@ static bool holds_up(const struct shutdown *down, const struct ws_track *t)
 	return !is_stopping(t) && (down->told ? hearing(t) != HEARS : hearing(t) == DEAF);
 }
 
+/* All that there is has to be sent and confirmed, not only what is sent by now. */
 static void say_confirmed(const struct ws_track *t, struct ws_finding *f)
 {
-	char lsn[WS_LSN_TEXT];
+	uint64_t sent = t->standing->sent_lsn, end = t->watch[WS_TARGET].last;
+	char lsn[WS_LSN_TEXT], left[WS_BYTES_TEXT];
 
-	ws_fact_lsn(f, "to_be_confirmed", t->standing->sent_lsn);
+	end = end > sent ? end : sent;
+	ws_fact_lsn(f, "to_be_confirmed", end);
+	ws_fact_lsn(f, "sent", sent);
 	ws_fact_lsn(f, "confirmed", confirmed(t));
-	ws_say(f, ": it has sent up to %s, and ", ws_lsn_format(t->standing->sent_lsn, lsn));
+	ws_say(f, ": it has sent up to %s", ws_lsn_format(sent, lsn));
+	if (end > sent)
+		ws_say(f, ", %s short of the end at %s", ws_bytes_format(end - sent, left),
+		       ws_lsn_format(end, lsn));
 	if (confirmed(t))
-		ws_say(f, "the client has confirmed %s.", ws_lsn_format(confirmed(t), lsn));
+		ws_say(f, ", and the client has confirmed %s.", ws_lsn_format(confirmed(t), lsn));
 	else
-		ws_say(f, "the client has confirmed nothing since it is watched.");
+		ws_say(f, ", and the client has confirmed nothing since it is watched.");
 }
 
 WS_RULE(shutdown_waits_for_standby)

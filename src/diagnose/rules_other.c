@@ -150,6 +150,21 @@ static void say_unconfirmed(const struct ws_case *c, struct ws_finding *f)
 	       ws_bytes_format(sent - confirmed, bytes), ws_duration_format(silent, text));
 }
 
+/* Whatever it is now. */
+static void say_outage(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t outage = ws_case_outage(c);
+	char text[WS_DURATION_TEXT];
+
+	if (!outage)
+		return;
+	ws_fact(f, "unanswered", outage, "ns");
+	ws_say(f,
+	       " For %s of the time looked at the client's host, or the way to it, was cut: what "
+	       "was sent was repeated without an answer.",
+	       ws_duration_format(outage, text));
+}
+
 WS_RULE(healthy_idle)
 {
 	bool rests = ws_case_share(c, WS_STATE_WAIT_WAL) + ws_case_share(c, WS_STATE_IDLE) >=
@@ -169,6 +184,7 @@ WS_RULE(healthy_idle)
 	else
 		ws_say(f, "The session waits for its client's next command.");
 	say_unconfirmed(c, f);
+	say_outage(c, f);
 	return true;
 }
 
@@ -248,5 +264,6 @@ WS_RULE(healthy_streaming)
 	else
 		ws_say(f, ", and nothing held it up for long.");
 	say_unconfirmed(c, f);
+	say_outage(c, f);
 	return true;
 }

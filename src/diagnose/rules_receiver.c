@@ -8,19 +8,11 @@
 static bool nobody_answers(const struct ws_case *c)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	uint64_t rto_us;
 
-	if (!tcp ||
-	    (c->t->ended_ns && c->t->ended_by != WS_END_REPLICATION_TIMEOUT &&
-	     c->t->ended_by != WS_END_CONNECTION_LOST) ||
-	    tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
-		return false;
-	if (tcp->backoff < ws_limit(WS_LIMIT_BACKOFF) &&
-	    tcp->retransmits < ws_limit(WS_LIMIT_BACKOFF))
-		return false;
-	/* The time-out as it was before it was doubled. */
-	rto_us = tcp->rto_us >> (tcp->backoff < 16 ? tcp->backoff : 16);
-	return (double)tcp->ack_age_us >= ws_limit(WS_LIMIT_RTOS) * (double)rto_us;
+	return tcp &&
+	       (!c->t->ended_ns || c->t->ended_by == WS_END_REPLICATION_TIMEOUT ||
+		c->t->ended_by == WS_END_CONNECTION_LOST) &&
+	       ws_socket_unanswered(tcp);
 }
 
 WS_RULE(connection_dead)
@@ -42,6 +34,8 @@ WS_RULE(connection_dead)
 	       "without an answer: the host or the way to it is gone.",
 	       ws_duration_format(tcp->ack_age_us * 1000, age),
 	       ws_bytes_format(tcp->in_flight_bytes, queued));
+	if (c->t->ended_by == WS_END_REPLICATION_TIMEOUT)
+		ws_say(f, " wal_sender_timeout has ended the session.");
 	return true;
 }
 
@@ -347,6 +341,14 @@ WS_RULE(network_slow)
 	ws_fact(f, "least_rtt", tcp->min_rtt_us, "us");
 	ws_fact(f, "retransmitted", ws_case_grown(c, WS_RETRANS), "bytes");
 	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
+	if (2 * ws_case_outage(c) >= c->state_ns[WS_STATE_SEND_BLOCKED]) {
+		ws_fact(f, "unanswered", ws_case_outage(c), "ns");
+		ws_say(f,
+		       "The way to the client, or its host, was cut for %s: what was sent was "
+		       "repeated without an answer meanwhile. It is acknowledged since.",
+		       ws_duration_format(ws_case_outage(c), span));
+		return true;
+	}
 	if (buffer_limits(c)) {
 		ws_fact(f, "send_buffer_limited", (uint64_t)(100 * ws_case_sndbuf_share(c)), "%");
 		ws_fact(f, "send_buffer", tcp->sndbuf_bytes, "bytes");

@@ -23,7 +23,7 @@ WS_RULE(standby_flush_slow)
 		 flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS);
 	enum ws_limit least =
 		c->s->kind == WS_SESSION_KIND_LOGICAL ? WS_LIMIT_ASYNC_LAG : WS_LIMIT_FLUSH_LAG;
-	char lag[WS_DURATION_TEXT], part[WS_DURATION_TEXT];
+	char lag[WS_DURATION_TEXT], part[WS_DURATION_TEXT], late[WS_DURATION_TEXT];
 
 	if (!replies(c) || !ws_case_watch(c, WS_FLUSH)->last || !ws_case_grown(c, WS_WRITE) ||
 	    (double)hist->count < ws_limit(WS_LIMIT_REPLIES))
@@ -37,10 +37,19 @@ WS_RULE(standby_flush_slow)
 	ws_fact(f, "positions_confirmed", hist->count, "");
 	ws_fact_lsn(f, "write", ws_case_watch(c, WS_WRITE)->last);
 	ws_fact_lsn(f, "flush", ws_case_watch(c, WS_FLUSH)->last);
-	ws_say(f,
-	       "The client receives at once and takes long to flush: of %s from sending to flush, "
-	       "%s lie behind its write.",
-	       ws_duration_format(flush, lag), ws_duration_format(flush - write, part));
+	ws_duration_format(flush, lag);
+	ws_duration_format(flush - write, part);
+	if (write < (flush - write) / 2)
+		ws_say(f,
+		       "The client receives at once and takes long to flush: of %s from sending to "
+		       "flush, %s lie behind its write.",
+		       lag, part);
+	else
+		ws_say(f,
+		       "The client takes long to flush, and does not write what comes meanwhile: "
+		       "of "
+		       "%s from sending to flush, %s lie behind its write, and %s before it.",
+		       lag, part, ws_duration_format(write, late));
 	return true;
 }
 
@@ -101,6 +110,7 @@ WS_RULE(standby_apply_slow)
 {
 	struct ws_trend trend;
 	uint64_t behind, interval = ws_track_usual_interval(c->t);
+	uint64_t applied = c->t->applied_ns > c->from_ns ? c->t->applied_ns : c->from_ns;
 	char text[WS_BYTES_TEXT], grown[WS_BYTES_TEXT];
 
 	if (!is_standby(c) || !ws_case_watch(c, WS_APPLY)->changed || !ws_case_grown(c, WS_APPLY) ||
@@ -110,6 +120,9 @@ WS_RULE(standby_apply_slow)
 	/* Over more than one interval: a reply may carry an apply position that is one old. */
 	if (trend.span_ns <= interval || trend.after - trend.before < ws_limit(WS_LIMIT_BACKLOG) ||
 	    (double)behind < ws_limit(WS_LIMIT_BACKLOG))
+		return false;
+	/* Under load something always waits to be replayed, and is replayed soon. */
+	if (c->to_ns < applied + ws_limit_ns(WS_LIMIT_LASTING))
 		return false;
 	f->confidence = 0.75;
 	ws_fact(f, "not_applied_before", (uint64_t)trend.before, "bytes");
@@ -121,7 +134,7 @@ WS_RULE(standby_apply_slow)
 	       "The standby replays more slowly than WAL comes: what it has flushed and not "
 	       "applied grew by %s to %s.",
 	       ws_bytes_format((uint64_t)(trend.after - trend.before), grown),
-	       ws_bytes_format(behind, text));
+	       ws_bytes_format((uint64_t)trend.after, text));
 	return true;
 }
 

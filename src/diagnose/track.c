@@ -164,6 +164,8 @@ static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct 
 		t->apply_held_replies = 0;
 	}
 	t->apply_held_replies++;
+	if ((double)r->flush_lsn - (double)r->apply_lsn < ws_limit(WS_LIMIT_BACKLOG))
+		t->applied_ns = now;
 }
 
 static void feed_sent(struct ws_diagnosis *d, struct ws_track *t, uint64_t lsn, uint64_t now)
@@ -244,6 +246,15 @@ static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
 		t->pause_since_ns = now;
 }
 
+static void note_outage(struct ws_track *t, uint64_t most_ns)
+{
+	uint64_t ns = (uint64_t)t->socket.ack_age_us * 1000;
+
+	ns = ns < most_ns ? ns : most_ns;
+	if (ns > t->outage_ns && ws_socket_unanswered(&t->socket))
+		t->outage_ns = ns;
+}
+
 static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_socket *r = (const struct ws_rec_socket *)rec;
@@ -263,8 +274,10 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	watch(d, &t->watch[WS_SENT_BYTES], r->sent_bytes, now);
 	if (!t->has_tcp)
 		return;
-	if (now >= d->from_ns)
+	if (now >= d->from_ns) {
 		count_full(t);
+		note_outage(t, now - d->from_ns);
+	}
 	watch(d, &t->watch[WS_BUSY_US], r->busy_us, now);
 	watch(d, &t->watch[WS_RWND_US], r->rwnd_limited_us, now);
 	watch(d, &t->watch[WS_SNDBUF_US], r->sndbuf_limited_us, now);

@@ -37,6 +37,11 @@ static const char *const awaited_done[] = {
 	[WS_FLUSH] = "flushed",
 	[WS_APPLY] = "replayed",
 };
+static const enum ws_metric awaited_lag[] = {
+	[WS_WRITE] = WS_METRIC_WRITE_LAG_NS,
+	[WS_FLUSH] = WS_METRIC_FLUSH_LAG_NS,
+	[WS_APPLY] = WS_METRIC_APPLY_LAG_NS,
+};
 
 /* One that writes and does not flush is slow to write, too, if it is the flush that is slow: one
  * process does both. */
@@ -63,6 +68,50 @@ static uint64_t since(uint64_t to_ns, uint64_t from_ns)
 	return to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
+/* Then it is no single commit that waits for so long: there is always one. */
+static bool goes_on_confirming(const struct ws_case *c, const struct ws_track *t)
+{
+	const struct ws_watch *confirmed = &t->watch[awaited(c)];
+
+	return confirmed->changed && confirmed->moved_ns >= c->from_ns &&
+	       since(c->to_ns, confirmed->moved_ns) < ws_limit_ns(WS_LIMIT_SYNC);
+}
+
+/* One that says what it has flushed and no sooner what it has written looks well by itself, and so
+ * does one whose replay is not late enough for anybody but commits that wait for it. */
+static bool confirms_late(const struct ws_case *c, const struct ws_track *t, struct ws_explained *e)
+{
+	bool replay = awaited(c) == WS_APPLY;
+	const struct ws_hist *hist = &t->s->hist[awaited_lag[awaited(c)]];
+	uint64_t lag = ws_hist_quantile(hist, 0.5);
+	uint64_t flush = ws_hist_quantile(&t->s->hist[WS_METRIC_FLUSH_LAG_NS], 0.5);
+	uint64_t way = t->has_tcp ? (uint64_t)t->socket.srtt_us * 1000 : 0;
+	uint64_t late = ws_limit_ns(WS_LIMIT_FLUSH_LAG) + way;
+	char text[WS_DURATION_TEXT], part[WS_DURATION_TEXT];
+	struct ws_finding *f = &e->finding;
+
+	/* What is queued in front of it takes its time, too. */
+	if ((double)hist->count < ws_limit(WS_LIMIT_REPLIES) || lag < late ||
+	    (double)e->state_ns[WS_STATE_SEND_BLOCKED] >=
+		    ws_limit(WS_LIMIT_IDLE) * (double)e->accounted_ns)
+		return false;
+	e->verdict = flush >= late ? WS_VERDICT_STANDBY_FLUSH_SLOW : WS_VERDICT_STANDBY_APPLY_SLOW;
+	*f = (struct ws_finding){ .confidence = 0.7, .advice = ws_verdict_advice(e->verdict) };
+	if (replay)
+		ws_fact(f, "apply_lag_median", lag, "ns");
+	ws_fact(f, "flush_lag_median", flush, "ns");
+	ws_fact(f, "positions_confirmed", hist->count, "");
+	ws_say(f, "It %s WAL %s after it was sent", replay ? "replays" : "confirms",
+	       ws_duration_format(lag, text));
+	if (t->has_tcp) {
+		ws_fact(f, "rtt", t->socket.srtt_us, "us");
+		ws_say(f, ", and the way takes %s of that", ws_duration_format(way, part));
+	}
+	ws_say(f, flush >= late ? ": it is slow to flush, or to reply."
+				: ": its replay is slow, or delayed on purpose.");
+	return true;
+}
+
 /* Of one that looks well by itself. */
 static enum fit look_at_replies(const struct ws_case *c, const struct ws_track *t,
 				struct ws_explained *e)
@@ -78,7 +127,7 @@ static enum fit look_at_replies(const struct ws_case *c, const struct ws_track *
 	struct ws_finding *f = &e->finding;
 
 	if (confirmed->known ? !owes || since(e->to_ns, moved) < limit : silent < limit)
-		return WELL;
+		return goes_on_confirming(c, t) && confirms_late(c, t, e) ? SICK : WELL;
 	e->verdict = silent >= limit	 ? WS_VERDICT_RECEIVER_SILENT
 		     : which == WS_APPLY ? WS_VERDICT_STANDBY_APPLY_PAUSED
 					 : WS_VERDICT_CONSUMER_NOT_CONFIRMING;
@@ -162,6 +211,7 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 	struct ws_finding finding = { 0 };
 	const struct ws_track *t;
 	struct ws_explained why;
+	bool confirms;
 
 	if (!from || server->missing_since_ns)
 		return judged;
@@ -173,6 +223,7 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 		e->also[e->also_count++] = why.verdict;
 		return true;
 	}
+	confirms = goes_on_confirming(c, t);
 	finding.confidence = why.finding.confidence;
 	finding.advice = why.finding.advice;
 	ws_fact(&finding, "commits_waiting", server->cluster.sync_waiters, "backends");
@@ -182,10 +233,11 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 	ws_fact_text(&finding, "session", ws_session_id(t->s, id));
 	for (size_t i = 0; i < why.finding.fact_count && finding.fact_count < WS_FACTS_MAX; i++)
 		finding.facts[finding.fact_count++] = why.finding.facts[i];
-	ws_say(&finding,
-	       "For %s commits have waited, %u now, for synchronous standby %s (walsender %u). %s",
-	       ws_duration_format(lasts, text), server->cluster.sync_waiters, t->s->application,
-	       t->s->pid, why.finding.text);
+	ws_say(&finding, "For %s %s, %u now, for synchronous standby %s (walsender %u)%s. %s",
+	       ws_duration_format(lasts, text),
+	       confirms ? "some commit has always waited" : "commits have waited",
+	       server->cluster.sync_waiters, t->s->application, t->s->pid,
+	       confirms ? ", which confirms one after the other" : "", why.finding.text);
 	e->verdict = why.verdict;
 	e->finding = finding;
 	return true;

@@ -9,9 +9,12 @@ import time
 import lab
 import walscope
 from cluster import Server
-from lab import LabTest, Stop, lab_server, scene
+from lab import LabTest, Stop, lab_server, scene, synchronous
 from live import once, space, wait_stuck
+from players import Player
 from processes import wait_for
+from slow_standby import library
+from talkers import server_process
 
 
 @once
@@ -21,17 +24,6 @@ def served():
     server.sql("create table filler (t text)")
     standby = Server(space(), "l_servant", {"wal_receiver_status_interval": "'1s'"}).copy_of(server)
     return server, standby
-
-
-@contextlib.contextmanager
-def synchronous(server, names):
-    server.sql(f"alter system set synchronous_standby_names = '{names}'")
-    server.sql("select pg_reload_conf()")
-    try:
-        yield
-    finally:
-        server.sql("alter system reset synchronous_standby_names")
-        server.sql("select pg_reload_conf()")
 
 
 class Cluster(LabTest):
@@ -93,6 +85,32 @@ class Cluster(LabTest):
             client.stop()
         self.assert_healthy(seen, pid)
 
+    def test_commits_of_which_a_client_syncs_each_slowly_say_for_which(self):
+        """It says that it has written something when that is flushed, too."""
+        delay = space().file("l_slow.ms")
+        with open(delay, "w", encoding="ascii") as file:
+            file.write("300")
+        os.chmod(delay, 0o644)
+        folder = os.path.join(space().folder("l_slow", self.server.user), "pg_wal")
+        os.mkdir(folder)
+        if self.server.user:
+            os.chown(folder, self.server.user.pw_uid, self.server.user.pw_gid)
+        client = lab.synchronous_receivewal(self.server, "l_slow", folder,
+                                            env={"LD_PRELOAD": library(), "SLOW_SYNC_FILE": delay})
+        try:
+            with synchronous(self.server, "l_slow"), lab.pulse(self.server, 0.05, clients=3):
+                time.sleep(1)
+                with scene(self.server) as seen:
+                    pid = seen.pid("l_slow")
+                    seen.hold(8, pid)
+                    seen.record.end()
+        finally:
+            client.stop()
+        self.assert_account(seen, pid)
+        entry = self.assert_other(seen, "cluster", "standby_flush_slow", [pid])
+        self.assertIn(f"synchronous standby l_slow (walsender {pid}), which confirms one after the other",
+                      entry["text"])
+
     def phase(self):
         """Of a shutdown: is the server's checkpoint behind it?"""
         state, = (line for line in self.server.run(["pg_controldata", self.server.data]).out.splitlines()
@@ -127,6 +145,22 @@ class Cluster(LabTest):
         self.assertEqual(self.server.process.wait(30), 0)
         self.standby.stop()
         self.check_shutdown(seen, pid, "after")
+
+    def test_a_shutdown_that_is_at_its_checkpoint_waits_for_no_standby(self):
+        checkpointer = server_process(self.server, "checkpointer")
+        client = lab.synchronous_receivewal(self.server, "l_blameless")
+        try:
+            with scene(self.server) as seen:
+                pid = seen.pid("l_blameless")
+                with Stop(checkpointer):
+                    self.shut_down()
+                    seen.hold(6, pid)
+                    self.assertTrue(self.server.process.running)
+                    seen.record.end()
+            self.assertEqual(self.server.process.wait(30), 0)
+        finally:
+            client.stop()
+        self.assert_healthy(seen, pid)
 
     def test_a_smart_shutdown_that_a_client_holds_up_waits_for_no_standby(self):
         client = lab.synchronous_receivewal(self.server, "l_smart")
@@ -204,3 +238,23 @@ class Cluster(LabTest):
         finally:
             client.stop()
         self.check_shutdown(seen, pid, phase)
+
+    def test_a_slow_client_keeps_a_fast_shutdown_waiting_for_all_that_it_has_not_got(self):
+        start = lab.end_of_wal(self.server)
+        lab.write(self.server, 60)
+        with scene(self.server) as seen, \
+                Player(self.server, "slow", f"START_REPLICATION {start}", "l_slow_reader", rate=2 << 20) as client:
+            pid = seen.pid("l_slow_reader")
+            time.sleep(2)
+            self.shut_down()
+            time.sleep(1)
+            seen.hold(6, pid)
+            self.assertTrue(self.server.process.running)
+            phase = self.phase()
+            seen.record.end()
+            client.process.stop(signal.SIGKILL)
+            self.assertEqual(self.server.process.wait(30), 0)
+        self.check_shutdown(seen, pid, phase)
+        entry = self.assert_other(seen, "cluster", "shutdown_waits_for_standby", [pid])
+        self.assertRegex(entry["text"], "sent up to [0-9A-F/]+, [0-9.]+ MB short of the end at ")
+        self.assertEqual(seen.session(pid)["verdict"], "receiver_slow")

@@ -2,10 +2,13 @@
 """Sessions that end, and begin again, and end again."""
 
 import os
+import signal
+import time
 
 import lab
+from cluster import Server
 from lab import LabTest, lab_server, primary, pulse, scene
-from live import once
+from live import once, space
 from players import Player
 from processes import wait_for
 
@@ -86,6 +89,19 @@ class Ends(LabTest):
         subscriber.stop()
         lab.drop_slot(server, "l_conflict")
         self.check(seen, "reconnect_loop", "l_conflict", "restart at")
+
+    def test_a_standby_that_crashes_again_and_again_is_reconnect_loop(self):
+        server = primary()
+        standby = Server(space(), "l_crashing").copy_of(server)
+        with scene(server) as seen, pulse(server, 0.2):
+            for _ in range(3):
+                standby.start()
+                server.wait_walsender("l_crashing")
+                time.sleep(1)
+                standby.stop(signal.SIGQUIT)
+            sessions_of(seen, "l_crashing", 3)
+            seen.record.end()
+        self.check(seen, "reconnect_loop", "l_crashing", "its connection broken off")
 
     def test_a_client_given_up_again_and_again_is_timeout_loop(self):
         server = primary()

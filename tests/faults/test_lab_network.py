@@ -7,6 +7,7 @@ import os
 import time
 
 import lab
+import walscope
 from lab import LabTest, lab_server, pulse, scene
 from live import once, space
 from load import Network
@@ -105,6 +106,23 @@ class Dead(LabTest):
                 seen.hold(11, pid)
                 seen.record.end()
         self.assert_session(seen, pid, "connection_dead", self.NEVER)
+
+    def test_an_outage_in_the_midst_is_said_of_a_session_that_is_well_again(self):
+        with scene(server()) as seen, far("l_outage"), pulse(server(), 0.2):
+            pid = seen.pid("l_outage")
+            seen.hold(8, pid)
+            with swallowed():
+                seen.hold(8, pid)
+                cut = walscope.rfc3339(time.time())
+            lab.caught_up(server(), "l_outage")
+            seen.hold(8, pid)
+            seen.record.end()
+        self.assert_account(seen, pid)
+        self.assert_says(self.assert_explained(seen, pid, "--to", cut), "connection_dead", self.NEVER)
+        entry = self.assert_explained(seen, pid)
+        self.assert_says(entry, (*lab.HEALTHY, "network_slow"))
+        self.assertRegex(entry["text"], "was cut", lab.figures(entry))
+        self.assert_says(self.assert_explained(seen, pid, "--from=-6s"), lab.HEALTHY)
 
     def test_a_client_lost_with_its_socket_full_is_connection_dead(self):
         with scene(server()) as seen, far("l_dead_full"):

@@ -6,7 +6,7 @@ import threading
 import time
 
 import lab
-from lab import LabTest, OpenTransaction, Stop, primary, pulse, scene
+from lab import LabTest, OpenTransaction, Stop, primary, pulse, scene, synchronous
 from live import once, space, wait_stuck
 from processes import wait_for
 from slow_standby import SlowStandby
@@ -133,6 +133,19 @@ class Flush(StandbyTest):
             seen.hold(9, pid)
             seen.record.end()
         self.assert_session(seen, pid, "standby_flush_slow", others("standby_flush_slow"), cut=8)
+
+
+    def test_slow_syncs_that_commits_wait_for_are_standby_flush_slow_and_no_single_commit_waits(self):
+        """What comes while it syncs is written when that is over: late, too."""
+        with standby().slow_sync(200), synchronous(primary(), "l_standby"), pulse(primary(), 0.02, clients=6):
+            time.sleep(1)
+            with scene(primary()) as seen:
+                pid = seen.pid("l_standby")
+                seen.hold(9, pid)
+                seen.record.end()
+        self.assert_session(seen, pid, "standby_flush_slow", others("standby_flush_slow"), cut=8)
+        entry = self.assert_other(seen, "cluster", "standby_flush_slow", [pid])
+        self.assertIn("which confirms one after the other", entry["text"])
 
 
 class Receive(StandbyTest):

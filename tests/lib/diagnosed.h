@@ -32,6 +32,7 @@ struct lab {
 /* What each second of a step is like. Positions of replies are behind what is sent. */
 struct step {
 	unsigned int seconds;
+	unsigned int ms;      /* so short are these seconds, 0: they are seconds */
 	enum ws_wait wait;    /* most of the time goes into it */
 	unsigned int busy_ms; /* the rest into this */
 	enum ws_stage stage;
@@ -165,8 +166,9 @@ static inline void lab_play(struct lab *lab, const struct step *step)
 {
 	for (unsigned int i = 0; i < step->seconds; i++) {
 		uint64_t busy = step->busy_ms * 1000000ULL, before = lab->sent;
+		uint64_t all = step->ms ? step->ms * 1000000ULL : SECOND;
 		struct ws_tape_turn turn = {
-			.stage_ns = { [WS_STAGE_WAIT] = SECOND - busy - 1000,
+			.stage_ns = { [WS_STAGE_WAIT] = all - busy - 1000,
 				      [WS_STAGE_REPLY] = 1000 },
 			.wait = step->wait,
 			.flags = (uint16_t)(step->flags | (step->reply ? WS_TURN_REPLY : 0)),
@@ -256,6 +258,15 @@ static inline bool lab_also(const struct lab *lab, const char *verdict)
 		if (strcmp(ws_verdict_name(row->also[i]), verdict) == 0)
 			return true;
 	return false;
+}
+
+static inline void assert_said_of(struct lab *lab, enum ws_scope scope, const char *part)
+{
+	const char *text = lab_find(lab, scope)->finding.text;
+
+	if (!strstr(text, part))
+		print_error("%s\n", text);
+	assert_non_null(strstr(text, part));
 }
 
 #endif

@@ -75,12 +75,12 @@ def end_of_wal(server):
     return server.value("select pg_current_wal_flush_lsn()")
 
 
-def synchronous_receivewal(server, application):
+def synchronous_receivewal(server, application, folder=None, **options):
     """A pg_receivewal that flushes, and says so at once."""
     process = server.start_program(
-        ["pg_receivewal", "-D", server.space.folder(f"{application}.wal", server.user), "-d",
+        ["pg_receivewal", "-D", folder or server.space.folder(f"{application}.wal", server.user), "-d",
          server.conninfo(application=application), "--no-loop", "--synchronous"], name=application,
-        stop=signal.SIGINT)
+        stop=signal.SIGINT, **options)
     server.wait_walsender(application)
     return process
 
@@ -93,7 +93,19 @@ def drop_slot(server, slot):
 
 
 @contextlib.contextmanager
-def pulse(server, every=0.1, megabytes=None):
+def synchronous(server, names):
+    """Commits wait for these while the body runs."""
+    server.sql(f"alter system set synchronous_standby_names = '{names}'")
+    server.sql("select pg_reload_conf()")
+    try:
+        yield
+    finally:
+        server.sql("alter system reset synchronous_standby_names")
+        server.sql("select pg_reload_conf()")
+
+
+@contextlib.contextmanager
+def pulse(server, every=0.1, megabytes=None, clients=1):
     """Small transactions, or large ones, as long as the body runs."""
     rows = int((megabytes or 0.01) * 1000)
     script = space().file(f"pulse.{server.name}.sql")
@@ -101,7 +113,7 @@ def pulse(server, every=0.1, megabytes=None):
         file.write(f"insert into filler select repeat('w', 1000) from generate_series(1, {rows});\n")
     os.chmod(script, 0o644)
     bench = server.start_program(
-        ["pgbench", "-n", "-c", "1", "-T", "3600", "-R", str(1 / every), "-f", script, "-d",
+        ["pgbench", "-n", "-c", str(clients), "-T", "3600", "-R", str(1 / every), "-f", script, "-d",
          server.conninfo(application="pulse", database="postgres")], name="pulse")
     try:
         yield bench

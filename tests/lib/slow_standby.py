@@ -12,7 +12,7 @@ from live import once, space
 
 
 @once
-def _library():
+def library():
     source = os.path.join(walscope.ROOT, "tests", "lib", "preload", "slow_sync.c")
     library = space().file("slow_sync.so")
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", library, source, "-ldl"], check=True)
@@ -28,7 +28,7 @@ class SlowStandby(Server):
     def launch(self):
         return self.space.start(
             [self.program, "-D", self.data], name=self.name, user=self.user, cwd=self.dir, stop=signal.SIGQUIT,
-            root=self.root, env={"LD_PRELOAD": _library(), "SLOW_SYNC_FILE": self._delay})
+            root=self.root, env={"LD_PRELOAD": library(), "SLOW_SYNC_FILE": self._delay})
 
     @property
     def _delay(self):

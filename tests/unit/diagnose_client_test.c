@@ -39,6 +39,40 @@ static void unanswered_retransmissions_are_a_dead_connection(void **state)
 	assert_verdict(*state, SESSION, "connection_dead");
 }
 
+static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **state)
+{
+	const struct ws_rec_socket socket = dead();
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	lab_play(*state, &(struct step){ .seconds = 20,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 10,
+					 .bytes = MB,
+					 .reply = true,
+					 .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+	assert_said_of(*state, SESSION,
+		       "For 6.00 s of the time looked at the client's host, or the way to it, was "
+		       "cut");
+}
+
+static void an_outage_that_took_most_of_the_time_is_no_slow_network(void **state)
+{
+	static const struct ws_rec_socket well = {
+		.window_bytes = 65536, .mss_bytes = 1448, .acked_bytes = 5000, .retrans_bytes = 5000
+	};
+	const struct ws_rec_socket socket = dead();
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 3, .wait = WS_WAIT_WAL, .reply = true, .socket = &well });
+	assert_verdict(*state, SESSION, "network_slow");
+	assert_said_of(*state, SESSION, "was cut for 6.00 s");
+}
+
 static void probes_of_a_closed_window_are_no_dead_connection(void **state)
 {
 	struct ws_rec_socket socket = dead();
@@ -140,6 +174,7 @@ static void one_that_was_full_and_read_on_before_the_timeout_is_not_blamed(void 
 				      .socket = &calm });
 	time_out(lab);
 	assert_verdict(lab, SESSION, "healthy_streaming");
+	assert_said_of(lab, SESSION, " Then wal_sender_timeout ended it.");
 }
 
 static void a_dead_connection_stays_one_when_the_timeout_has_ended_it(void **state)
@@ -151,6 +186,7 @@ static void a_dead_connection_stays_one_when_the_timeout_has_ended_it(void **sta
 		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
 	time_out(*state);
 	assert_verdict(*state, SESSION, "connection_dead");
+	assert_said_of(*state, SESSION, "wal_sender_timeout has ended the session.");
 }
 
 static void one_that_was_stopped_for_a_moment_is_healthy(void **state)
@@ -584,6 +620,8 @@ int main(void)
 		LAB(a_moment_of_spinning_is_no_wait_for_copydone),
 		LAB(a_unix_socket_that_is_read_is_healthy),
 		LAB(unanswered_retransmissions_are_a_dead_connection),
+		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
+		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
 		LAB(probes_of_a_closed_window_are_no_dead_connection),
 		LAB(one_that_is_asked_and_does_not_reply_is_silent),
 		LAB(one_that_a_short_timeout_ended_was_silent),

@@ -15,15 +15,6 @@
 #define GROUP	WS_SCOPE_GROUP
 #define CLUSTER WS_SCOPE_CLUSTER
 
-static void assert_said_of(struct lab *lab, enum ws_scope scope, const char *part)
-{
-	const char *text = lab_find(lab, scope)->finding.text;
-
-	if (!strstr(text, part))
-		print_error("%s\n", text);
-	assert_non_null(strstr(text, part));
-}
-
 /* -- groups */
 
 static void play_end(struct lab *lab, uint32_t pid, const char *sqlstate, const char *function,
@@ -143,6 +134,15 @@ static void three_short_sessions_that_fail_are_a_reconnect_loop(void **state)
 			 "replication slot \"s\" is active for PID 5", 0);
 	assert_verdict(*state, GROUP, "reconnect_loop");
 	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "55006"));
+}
+
+static void clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_why(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_end(*state, pid, "08006", "pq_recvbuf",
+			 "could not receive data from client: Connection reset by peer", 5);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP, "SQLSTATE 08006, its connection broken off");
 }
 
 static void three_short_sessions_that_end_well_are_no_loop(void **state)
@@ -349,6 +349,20 @@ static void a_shutdown_waits_behind_its_checkpoint(void **state)
 		       "after the shutdown checkpoint, for walsender 4711 (standby1)");
 }
 
+static void a_shutdown_waits_for_all_there_is_not_only_for_what_is_sent(void **state)
+{
+	static const struct ws_rec_sample ahead = { .valid = WS_SAMPLE_TARGET,
+						    .target_lsn = 16 * MB };
+	struct lab *lab = *state;
+
+	begin_shutdown(lab, WS_DB_SHUTDOWNED);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .sample = &ahead });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER,
+		       "it has sent up to 0/10500000, 16.0 MB short of the end at 0/11500000, and "
+		       "the client has confirmed 0/10400000.");
+}
+
 static void ask_to_shut_down(struct lab *lab, int signal)
 {
 	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
@@ -498,19 +512,87 @@ static void one_that_replies_and_does_not_flush_keeps_commits_waiting(void **sta
 	assert_verdict(lab, CLUSTER, "consumer_not_confirming");
 }
 
+static void play_commits(struct lab *lab, unsigned int count, unsigned int ms,
+			 const struct ws_rec_socket *socket)
+{
+	send_waiting(lab, "standby1", 1, 0);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = count,
+				      .ms = ms,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 1,
+				      .bytes = 1000,
+				      .reply = true,
+				      .no_apply = true,
+				      .socket = socket });
+}
+
 /* Under load some commit always waits. */
 static void commits_that_are_confirmed_one_after_the_other_are_kept_by_nobody(void **state)
+{
+	play_commits(*state, 200, 50, NULL);
+	assert_verdict(*state, CLUSTER, "none");
+}
+
+/* pg_receivewal says that it has written something when that is flushed, too. */
+static void commits_that_a_client_confirms_late_wait_for_it(void **state)
+{
+	struct ws_rec_socket near = taken;
+
+	near.srtt_us = 1000;
+	play_commits(*state, 40, 300, &near);
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_verdict(*state, CLUSTER, "standby_flush_slow");
+	assert_said_of(*state, CLUSTER,
+		       "(walsender 4711), which confirms one after the other. It "
+		       "confirms WAL 30");
+}
+
+static void commits_that_wait_for_a_short_delay_of_replay_are_told(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "standby1", 1, 3);
+	lab_stream(lab, 0);
+	for (uint64_t i = 0; i < 200; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .ms = 50,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = 1000,
+					      .reply = true,
+					      .apply = lab->sent - (i < 10 ? i : 10) * 1000 });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_verdict(lab, CLUSTER, "standby_apply_slow");
+	assert_said_of(lab, CLUSTER, "its replay is slow, or delayed on purpose");
+}
+
+static void commits_on_a_long_way_are_not_confirmed_late(void **state)
+{
+	struct ws_rec_socket far = taken;
+
+	far.srtt_us = 250000;
+	play_commits(*state, 40, 300, &far);
+	assert_verdict(*state, CLUSTER, "none");
+}
+
+static void commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one(void **state)
 {
 	struct lab *lab = *state;
 
 	send_waiting(lab, "standby1", 1, 0);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 10,
-				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 100,
-				      .bytes = MB,
-				      .reply = true });
-	assert_verdict(lab, CLUSTER, "none");
+	for (unsigned int i = 0; i < 20; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 10,
+					      .bytes = MB,
+					      .reply = true,
+					      .flush = lab->sent - (i ? MB : 0),
+					      .no_apply = true });
+	assert_verdict(lab, CLUSTER, "standby_flush_slow");
+	assert_said_of(lab, CLUSTER,
+		       "some commit has always waited, 3 now, for synchronous standby standby1 "
+		       "(walsender 4711), which confirms one after the other. The client");
 }
 
 static void commits_do_not_wait_for_a_silent_one_that_is_not_synchronous(void **state)
@@ -538,10 +620,11 @@ static void a_quorum_that_others_make_does_not_wait_for_a_silent_one(void **stat
 static void pause_replay(struct lab *lab)
 {
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 15,
+	lab_play(lab, &(struct step){ .seconds = 300,
+				      .ms = 50,
 				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 100,
-				      .bytes = MB,
+				      .busy_ms = 5,
+				      .bytes = MB / 10,
 				      .reply = true,
 				      .apply = LSN });
 }
@@ -581,6 +664,7 @@ static void write_only(struct lab *lab, uint32_t for_write)
 				      .busy_ms = 100,
 				      .bytes = MB,
 				      .reply = true,
+				      .write = LSN + 100 * MB,
 				      .flush = LSN,
 				      .apply = LSN });
 }
@@ -813,6 +897,7 @@ int main(void)
 		LAB(a_group_is_looked_at_from_the_first_record_to_the_last),
 		LAB(one_timeout_is_no_loop),
 		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
+		LAB(clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_why),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
 		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
 		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
@@ -824,6 +909,7 @@ int main(void)
 		LAB(commits_that_nobody_can_confirm_miss_their_standby),
 		LAB(commits_that_wait_for_a_connected_standby_miss_none),
 		LAB(a_shutdown_waits_behind_its_checkpoint),
+		LAB(a_shutdown_waits_for_all_there_is_not_only_for_what_is_sent),
 		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
 		LAB(a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender),
 		LAB(a_smart_shutdown_that_other_clients_hold_up_waits_for_no_walsender),
@@ -835,6 +921,10 @@ int main(void)
 		LAB(one_that_was_sent_the_commits_and_does_not_reply_keeps_them_waiting),
 		LAB(one_that_replies_and_does_not_flush_keeps_commits_waiting),
 		LAB(commits_that_are_confirmed_one_after_the_other_are_kept_by_nobody),
+		LAB(commits_that_a_client_confirms_late_wait_for_it),
+		LAB(commits_that_wait_for_a_short_delay_of_replay_are_told),
+		LAB(commits_on_a_long_way_are_not_confirmed_late),
+		LAB(commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one),
 		LAB(commits_do_not_wait_for_a_silent_one_that_is_not_synchronous),
 		LAB(a_quorum_that_others_make_does_not_wait_for_a_silent_one),
 		LAB(commits_that_wait_for_replay_wait_for_paused_replay),

@@ -48,6 +48,16 @@ static void one_that_has_caught_up_is_not_behind_any_more(void **state)
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
+/* Much comes at a time, and it takes all of that each time. */
+static void one_that_has_it_all_between_bursts_does_not_fall_behind(void **state)
+{
+	lab_stream(*state, 0);
+	for (unsigned int i = 0; i < 12; i++)
+		play_behind(*state, 4 * (i % 2) * (i > 5), 0,
+			    (struct step){ .wait = WS_WAIT_WAL, .busy_ms = 100, .bytes = MB });
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
 static void one_that_gets_less_near_falls_behind(void **state)
 {
 	lab_stream(*state, 0);
@@ -443,6 +453,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB(one_that_comes_nearer_catches_up),
 		LAB(one_that_has_caught_up_is_not_behind_any_more),
+		LAB(one_that_has_it_all_between_bursts_does_not_fall_behind),
 		LAB(one_that_gets_less_near_falls_behind),
 		LAB(decoding_that_does_not_keep_up_is_the_bound),
 		LAB(an_output_plugin_that_takes_the_time_is_slow),

@@ -27,8 +27,14 @@ static void slow_flushes_are_told_from_slow_writes(void **state)
 	assert_verdict(lab, SESSION, "standby_flush_slow");
 }
 
-/* Ten changes a second, each flushed so many tenths of a second after it was sent. */
-static void play_changes(struct lab *lab, uint16_t stream, uint16_t turn, uint64_t lag)
+static uint64_t ago(uint64_t sent, uint64_t i, uint64_t tenths, uint64_t each)
+{
+	return sent - (i < tenths ? i : tenths - 1) * each;
+}
+
+/* Ten changes a second, each written and flushed so many tenths of a second after it was sent. */
+static void play_changes(struct lab *lab, uint16_t stream, uint16_t turn, uint64_t write,
+			 uint64_t flush)
 {
 	const uint64_t each = 1000;
 
@@ -40,8 +46,8 @@ static void play_changes(struct lab *lab, uint16_t stream, uint16_t turn, uint64
 			.flags = turn | WS_TURN_REPLY,
 			.lsn_from = lab->sent,
 			.lsn_to = lab->sent + each,
-			.write_lsn = lab->sent,
-			.flush_lsn = lab->sent - (i < lag ? i : lag - 1) * each,
+			.write_lsn = ago(lab->sent, i, write, each),
+			.flush_lsn = ago(lab->sent, i, flush, each),
 			.write_lag_us = -1,
 			.flush_lag_us = -1,
 			.apply_lag_us = -1,
@@ -54,20 +60,34 @@ static void play_changes(struct lab *lab, uint16_t stream, uint16_t turn, uint64
 
 static void a_standby_that_flushes_after_300_ms_is_slow(void **state)
 {
-	play_changes(*state, 0, 0, 3);
+	play_changes(*state, 0, 0, 1, 3);
 	assert_verdict(*state, SESSION, "standby_flush_slow");
+}
+
+/* What comes while it syncs waits for that to end. */
+static void a_standby_under_load_writes_late_what_it_flushes_slowly(void **state)
+{
+	play_changes(*state, 0, 0, 5, 9);
+	assert_verdict(*state, SESSION, "standby_flush_slow");
+	assert_said_of(*state, SESSION, "does not write what comes meanwhile");
+}
+
+static void a_standby_that_gets_it_late_flushes_at_once(void **state)
+{
+	play_changes(*state, 0, 0, 7, 9);
+	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
 /* Its commits are asynchronous: the WAL writer flushes them. */
 static void an_apply_worker_that_flushes_after_300_ms_is_healthy(void **state)
 {
-	play_changes(*state, WS_STREAM_LOGICAL, WS_TURN_LOGICAL, 3);
+	play_changes(*state, WS_STREAM_LOGICAL, WS_TURN_LOGICAL, 1, 3);
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
 static void an_apply_worker_that_flushes_after_a_second_is_slow(void **state)
 {
-	play_changes(*state, WS_STREAM_LOGICAL, WS_TURN_LOGICAL, 10);
+	play_changes(*state, WS_STREAM_LOGICAL, WS_TURN_LOGICAL, 1, 10);
 	assert_verdict(*state, SESSION, "standby_flush_slow");
 }
 
@@ -151,6 +171,17 @@ static void a_growing_backlog_is_slow_replay(void **state)
 	assert_verdict(*state, SESSION, "standby_apply_slow");
 }
 
+static unsigned int now_and_then_four(unsigned int i)
+{
+	return i > 20 && i % 4 ? 4 : 0;
+}
+
+static void a_backlog_that_comes_and_goes_is_replay_at_work(void **state)
+{
+	play_lagging(*state, 40, now_and_then_four);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
 static void one_that_receives_and_does_not_confirm_is_told(void **state)
 {
 	lab_stream(*state, WS_STREAM_LOGICAL);
@@ -194,6 +225,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB(slow_flushes_are_told_from_slow_writes),
 		LAB(a_standby_that_flushes_after_300_ms_is_slow),
+		LAB(a_standby_under_load_writes_late_what_it_flushes_slowly),
+		LAB(a_standby_that_gets_it_late_flushes_at_once),
 		LAB(an_apply_worker_that_flushes_after_300_ms_is_healthy),
 		LAB(an_apply_worker_that_flushes_after_a_second_is_slow),
 		LAB(a_client_that_never_flushes_is_not_slow),
@@ -201,6 +234,7 @@ int main(void)
 		LAB(a_burst_and_silence_with_an_old_apply_position_is_no_pause),
 		LAB(a_constant_apply_lag_is_a_delay),
 		LAB(a_growing_backlog_is_slow_replay),
+		LAB(a_backlog_that_comes_and_goes_is_replay_at_work),
 		LAB(one_that_receives_and_does_not_confirm_is_told),
 		LAB(confirming_ten_seconds_late_is_healthy),
 	};
