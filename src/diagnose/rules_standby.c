@@ -124,6 +124,10 @@ WS_RULE(standby_apply_slow)
 	/* Under load something always waits to be replayed, and is replayed soon. */
 	if (c->to_ns < applied + ws_limit_ns(WS_LIMIT_LASTING))
 		return false;
+	/* One that stands still is not slow. */
+	if (c->t->last_reply_ns >=
+	    ws_case_watch(c, WS_APPLY)->moved_ns + ws_limit_ns(WS_LIMIT_APPLY_FROZEN))
+		return false;
 	f->confidence = 0.75;
 	ws_fact(f, "not_applied_before", (uint64_t)trend.before, "bytes");
 	ws_fact(f, "not_applied", (uint64_t)trend.after, "bytes");

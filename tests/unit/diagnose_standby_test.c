@@ -116,6 +116,22 @@ static void replay_that_stands_while_flush_goes_on_is_paused(void **state)
 	assert_verdict(*state, SESSION, "standby_apply_paused");
 }
 
+static void replay_that_stands_behind_much_is_not_slow_beside(void **state)
+{
+	struct lab *lab = *state;
+	struct step step = {
+		.seconds = 5, .wait = WS_WAIT_WAL, .busy_ms = 10, .bytes = MB, .reply = true
+	};
+
+	lab_stream(lab, 0);
+	lab_play(lab, &step);
+	step.apply = lab->sent;
+	step.seconds = 15;
+	lab_play(lab, &step);
+	assert_verdict(lab, SESSION, "standby_apply_paused");
+	assert_false(lab_also(lab, "standby_apply_slow"));
+}
+
 static void a_burst_and_silence_with_an_old_apply_position_is_no_pause(void **state)
 {
 	struct lab *lab = *state;
@@ -231,6 +247,7 @@ int main(void)
 		LAB(an_apply_worker_that_flushes_after_a_second_is_slow),
 		LAB(a_client_that_never_flushes_is_not_slow),
 		LAB(replay_that_stands_while_flush_goes_on_is_paused),
+		LAB(replay_that_stands_behind_much_is_not_slow_beside),
 		LAB(a_burst_and_silence_with_an_old_apply_position_is_no_pause),
 		LAB(a_constant_apply_lag_is_a_delay),
 		LAB(a_growing_backlog_is_slow_replay),
