@@ -47,8 +47,7 @@ WS_RULE(standby_flush_slow)
 	else
 		ws_say(f,
 		       "The client takes long to flush, and does not write what comes meanwhile: "
-		       "of "
-		       "%s from sending to flush, %s lie behind its write, and %s before it.",
+		       "of %s from sending to flush, %s lie behind its write, and %s before it.",
 		       lag, part, ws_duration_format(write, late));
 	return true;
 }
