@@ -128,6 +128,7 @@ struct ws_track {
 	 * there is none, or it is not known. */
 	struct ws_rec_holder holder, awaited;
 	uint64_t txn_since_ns; /* since when it speaks of one transaction, gathered or handed out */
+	uint64_t xid_since_ns; /* the same, both halves of it */
 	uint64_t output_since_ns;	/* since when the output plugin was given no other one */
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
 

@@ -108,6 +108,7 @@ struct big {
 	const struct ws_rec_decoding *d;
 	uint64_t bytes; /* its size, by the best that is known */
 	uint64_t lasts; /* gathered so long without output, or handed out so long */
+	uint64_t whole; /* both */
 	uint64_t to;	/* where that will be over, 0: not known */
 	bool moves;
 };
@@ -122,6 +123,7 @@ static void look_at_output(const struct ws_case *c, struct big *big)
 {
 	big->bytes = between(big->d->txn_first_lsn, big->d->txn_end_lsn);
 	big->lasts = between(c->t->txn_since_ns, c->to_ns);
+	big->whole = between(c->t->xid_since_ns, c->to_ns);
 	big->to = big->d->txn_end_lsn;
 	big->moves = ws_case_moves(c, WS_TXN_AT, ws_limit_ns(WS_LIMIT_TXN_TIME));
 }
@@ -141,6 +143,7 @@ static void look_at_gathering(const struct ws_case *c, struct big *big)
 		big->bytes = between(big->d->txn_first_lsn, big->d->read_lsn);
 		big->lasts = between(c->t->txn_since_ns, c->to_ns);
 	}
+	big->whole = big->lasts;
 	if (ws_case_known(c, WS_TARGET))
 		big->to = ws_case_watch(c, WS_TARGET)->last;
 	big->moves = ws_case_moves(c, WS_DECODED, ws_limit_ns(WS_LIMIT_TXN_TIME)) ||
@@ -246,7 +249,7 @@ WS_RULE(large_transaction)
 	else
 		look_at_gathering(c, &big);
 	if ((double)big.bytes < ws_limit(WS_LIMIT_TXN_BYTES) ||
-	    big.lasts < ws_limit_ns(WS_LIMIT_TXN_TIME) || (!output && !big.moves))
+	    big.whole < ws_limit_ns(WS_LIMIT_TXN_TIME) || (!output && !big.moves))
 		return false;
 	f->confidence = d->txn_xid ? 0.85 : 0.75;
 	tell_big(f, &big, c);

@@ -337,6 +337,8 @@ static void feed_txn(struct ws_diagnosis *d, struct ws_track *t, const struct ws
 		t->txn_since_ns = now;
 		t->watch[WS_TXN_AT].known = false;
 	}
+	if (!t->has_decoding || t->decoding.txn_xid != r->txn_xid)
+		t->xid_since_ns = now;
 	if (!t->has_decoding || t->decoding.output_xid != r->output_xid)
 		t->output_since_ns = now;
 	if (r->txn_flags & WS_TXN_OUTPUT)

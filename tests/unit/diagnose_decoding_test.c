@@ -247,6 +247,38 @@ static void a_transaction_that_comes_no_further_is_told_from_a_slow_one(void **s
 	assert_said(*state, "It has not come further of late");
 }
 
+/* For three seconds this one is gathered, and for four 778 is handed out. */
+static void gather_and_hand_out(struct lab *lab, uint32_t gathered)
+{
+	struct ws_rec_decoding r = {
+		.valid = ALL_VALID, .txn_xid = gathered, .txn_changes = 50000, .txn_first_lsn = LSN
+	};
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 7; i++) {
+		if (i == 3) {
+			r.txn_xid = 778;
+			r.txn_flags = WS_TXN_OUTPUT;
+			r.txn_end_lsn = LSN + 100 * MB;
+		}
+		r.txn_at_lsn = LSN + i * 5 * MB;
+		second(lab, &r);
+	}
+}
+
+static void both_halves_of_a_large_transaction_count(void **state)
+{
+	gather_and_hand_out(*state, 778);
+	assert_verdict(*state, SESSION, "large_transaction");
+	assert_said(*state, "is handed to the client for 3");
+}
+
+static void the_first_half_of_another_transaction_does_not(void **state)
+{
+	gather_and_hand_out(*state, 777);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
 static void a_small_transaction_that_is_handed_out_is_none(void **state)
 {
 	hand_out(*state, MB, 1024);
@@ -764,6 +796,8 @@ int main(void)
 		LAB(a_buffer_of_some_blocks_is_not_beyond_its_limit),
 		LAB(a_transaction_that_is_handed_out_says_how_much_is_done),
 		LAB(a_transaction_that_comes_no_further_is_told_from_a_slow_one),
+		LAB(both_halves_of_a_large_transaction_count),
+		LAB(the_first_half_of_another_transaction_does_not),
 		LAB(a_small_transaction_that_is_handed_out_is_none),
 		LAB(of_a_streamed_transaction_what_is_left_is_told),
 		LAB(a_transaction_that_is_streamed_while_it_runs_is_none),
