@@ -33,6 +33,17 @@ def sessions_of(seen, application, count, timeout=30):
     return wait_for(f"{count} sessions of {application}", ended, timeout)
 
 
+def lose(server, slot):
+    """Writes until the server keeps no longer what the slot needs."""
+
+    def lost():
+        lab.write(server, 24)
+        server.sql("checkpoint")
+        return server.value(f"select wal_status from pg_replication_slots where slot_name = '{slot}'") == "lost"
+
+    wait_for("the slot to be lost", lost)
+
+
 class Ends(LabTest):
     def check(self, seen, verdict, application, fact=None):
         pids = seen.pids(application)
@@ -122,14 +133,7 @@ class Ends(LabTest):
             pid = seen.pid("l_lost")
             wait_for("silence", lambda: client.said("silent"))
             seen.hold(3, pid)
-
-            def lost():
-                lab.write(server, 24)
-                server.sql("checkpoint")
-                return server.value("select wal_status from pg_replication_slots "
-                                    f"where slot_name = '{slot}'") == "lost"
-
-            wait_for("the slot to be lost", lost)
+            lose(server, slot)
             seen.record.end()
         lab.drop_slot(server, slot)
         self.assertEqual(seen.record.session(pid)["exit"]["reason"], "slot_invalidated")
@@ -140,14 +144,7 @@ class Ends(LabTest):
         """All that is recorded of it is a client that comes in vain."""
         server, slot = small(), "l_lost_before"
         server.sql(f"select pg_create_logical_replication_slot('{slot}', 'test_decoding')")
-
-        def lost():
-            lab.write(server, 24)
-            server.sql("checkpoint")
-            return server.value("select wal_status from pg_replication_slots "
-                                f"where slot_name = '{slot}'") == "lost"
-
-        wait_for("the slot to be lost", lost)
+        lose(server, slot)
         with scene(server) as seen, Player(server, "slow", f"START_REPLICATION SLOT {slot} LOGICAL 0/0",
                                            slot, logical=True, rate=1 << 30, times=5, pause=0.7):
             sessions_of(seen, slot, 5)
