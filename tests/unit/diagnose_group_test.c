@@ -214,14 +214,23 @@ static void a_segment_that_is_gone_is_named(void **state)
 	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "000000010000000000000010"));
 }
 
-static void play_refused(struct lab *lab, uint32_t pid, const char *sqlstate, const char *message)
+static void play_refused_of(struct lab *lab, uint32_t pid, const char *slot, const char *sqlstate,
+			    const char *message)
 {
+	char text[128];
+
+	snprintf(text, sizeof(text), "START_REPLICATION SLOT \"%s\" LOGICAL 0/10000000", slot);
 	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
 	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
 	ws_tape_ready(&lab->tape);
-	ws_tape_command(&lab->tape, "START_REPLICATION SLOT \"lost_one\" LOGICAL 0/10000000");
+	ws_tape_command(&lab->tape, text);
 	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, sqlstate, "StartLogicalReplication", message);
 	ws_tape_exit(&lab->tape, 0, 0);
+}
+
+static void play_refused(struct lab *lab, uint32_t pid, const char *sqlstate, const char *message)
+{
+	play_refused_of(lab, pid, "lost_one", sqlstate, message);
 }
 
 static void a_history_file_that_is_missing_is_no_wal_removed(void **state)
@@ -866,6 +875,20 @@ static void one_that_has_much_to_decode_is_not_blamed_for_a_shutdown(void **stat
 	assert_verdict(*state, CLUSTER, "none");
 }
 
+/* At level 1 no turn is told: whether it waits is not known. */
+static void one_of_which_no_turn_is_told_was_not_told_to_stop(void **state)
+{
+	struct ws_rec_sample seen = { .valid = WS_SAMPLE_TARGET, .target_lsn = LSN };
+	struct lab *lab = *state;
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_sampled(lab, &seen.h, WS_KIND_SAMPLE, sizeof(seen));
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, CLUSTER, "none");
+}
+
 /* Something stops it, and nobody the server. */
 static void one_that_is_stopped_was_not_told_to_stop(void **state)
 {
@@ -943,6 +966,7 @@ int main(void)
 		LAB(sessions_that_ended_in_front_of_the_window_are_of_no_loop_in_it),
 		LAB(one_that_turns_without_rest_holds_up_a_shutdown),
 		LAB(one_that_is_stopped_was_not_told_to_stop),
+		LAB(one_of_which_no_turn_is_told_was_not_told_to_stop),
 		LAB(one_that_has_much_to_decode_is_not_blamed_for_a_shutdown),
 		LAB(one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop),
 	};
