@@ -690,6 +690,31 @@ static void commits_of_which_one_waits_for_a_flush_wait_for_it(void **state)
 	assert_verdict(*state, CLUSTER, "consumer_not_confirming");
 }
 
+/* What is written late, by a client whose flush stands still, is no slow replay. */
+static void commits_that_wait_for_a_late_write_do_not_wait_for_replay(void **state)
+{
+	struct ws_rec_cluster r = { .sync_waiters = 3,
+				    .sync_write = 3,
+				    .sync_walsenders = 1,
+				    .db_state = WS_DB_IN_PRODUCTION,
+				    .valid = SYNC_VALID | WS_CLUSTER_SYNC_WRITE,
+				    .sync_names = "*" };
+	struct lab *lab = *state;
+
+	feed_cluster(lab, &r);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 40,
+				      .ms = 300,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 1,
+				      .bytes = 1000,
+				      .reply = true,
+				      .flush = LSN,
+				      .no_apply = true });
+	assert_verdict(lab, CLUSTER, "standby_flush_slow");
+	assert_said_of(lab, CLUSTER, "it is slow to write, or to reply");
+}
+
 static void when_the_server_is_gone_nobody_waits(void **state)
 {
 	struct lab *lab = *state;
@@ -954,6 +979,7 @@ int main(void)
 		LAB(commits_that_wait_for_flush_do_not_wait_for_paused_replay),
 		LAB(commits_that_wait_for_a_write_do_not_wait_for_a_flush),
 		LAB(commits_of_which_one_waits_for_a_flush_wait_for_it),
+		LAB(commits_that_wait_for_a_late_write_do_not_wait_for_replay),
 		LAB(when_the_server_is_gone_nobody_waits),
 		LAB(a_timeout_behind_the_window_makes_no_loop),
 		LAB(restarts_behind_the_window_are_not_counted),
