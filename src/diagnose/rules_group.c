@@ -279,10 +279,12 @@ static bool invalidated(const struct ws_track *t, const struct ws_case *c, struc
 
 /* The server has refused to stream from the slot, which it would if it were good
  * (CreateDecodingContext, logical.c; StartLogicalReplication, walsender.c, up to 15). On a standby
- * it may be one that is being synchronised. */
+ * it may be one that is being synchronised; and a good one is refused in another database than its
+ * own, which nothing but the message tells. */
 static bool refused_for_good(const struct ws_track *t)
 {
 	return strcmp(t->error.sqlstate, "55000") == 0 && t->error.about_slot &&
+	       !strstr(t->error.message, "was not created in this database") &&
 	       strcmp(t->error.kind, "START_REPLICATION") == 0 && !t->s->cascading;
 }
 

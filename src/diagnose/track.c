@@ -675,6 +675,21 @@ static void take_command(struct ws_track *t, const struct ws_command *c, bool en
 	}
 }
 
+/* Is this a name of the message, in the quotation marks of whatever language it is in? French ones
+ * have a space between. */
+static bool is_quoted(const char *message, const char *at, size_t len)
+{
+	static const char marks[] = "\"'`";
+	const unsigned char *before = (const unsigned char *)at, after = (unsigned char)at[len];
+
+	if (at == message || (after < 0x80 && after != ' ' && !strchr(marks, after)))
+		return false;
+	before--;
+	if (*before == ' ' && (const char *)before > message)
+		return before[-1] >= 0x80;
+	return *before >= 0x80 || strchr(marks, *before);
+}
+
 /* Does the message name the slot behind the word SLOT? */
 static bool names_slot(const struct ws_command *c)
 {
@@ -692,7 +707,10 @@ static bool names_slot(const struct ws_command *c)
 	while (at < end && *at && strchr(letters, *at) && n < sizeof(name) - 1)
 		name[n++] = *at++;
 	name[n] = '\0';
-	return n && strstr(c->message, name);
+	for (at = n ? strstr(c->message, name) : NULL; at; at = strstr(at + 1, name))
+		if (is_quoted(c->message, at, n))
+			return true;
+	return false;
 }
 
 int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *session,

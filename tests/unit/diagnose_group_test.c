@@ -264,6 +264,30 @@ static void one_that_is_refused_for_the_server_s_sake_says_nothing_of_its_slot(v
 	assert_verdict(*state, GROUP, "reconnect_loop");
 }
 
+/* CreateDecodingContext, logical.c: the same SQLSTATE, and it names the slot. */
+static void one_that_is_refused_in_another_database_says_nothing_of_its_slot(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_refused(*state, pid, "55000",
+			     "replication slot \"lost_one\" was not created in this database");
+	assert_verdict(*state, GROUP, "reconnect_loop");
+}
+
+static void a_slot_whose_name_is_part_of_a_word_is_not_named(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_refused_of(*state, pid, "logical", "55000",
+				"logical decoding requires wal_level >= logical");
+	assert_verdict(*state, GROUP, "reconnect_loop");
+}
+
+static void a_slot_that_is_named_in_another_language_is_named(void **state)
+{
+	play_refused_of(*state, 1, "s", "55000",
+			"ne peut plus acc\303\251der au slot \302\253\302\240s\302\240\302\273");
+	assert_verdict(*state, GROUP, "slot_invalidated");
+}
+
 static void a_session_told_to_give_its_slot_up_is_told(void **state)
 {
 	struct lab *lab = *state;
@@ -953,6 +977,9 @@ int main(void)
 		LAB(a_history_file_that_is_missing_is_no_wal_removed),
 		LAB(a_slot_that_nobody_can_stream_from_is_invalidated),
 		LAB(one_that_is_refused_for_the_server_s_sake_says_nothing_of_its_slot),
+		LAB(one_that_is_refused_in_another_database_says_nothing_of_its_slot),
+		LAB(a_slot_whose_name_is_part_of_a_word_is_not_named),
+		LAB(a_slot_that_is_named_in_another_language_is_named),
 		LAB(a_session_told_to_give_its_slot_up_is_told),
 		LAB(commits_that_nobody_can_confirm_miss_their_standby),
 		LAB(commits_that_wait_for_a_connected_standby_miss_none),
