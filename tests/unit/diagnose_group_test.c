@@ -145,6 +145,40 @@ static void clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_
 	assert_said_of(*state, GROUP, "SQLSTATE 08006, its connection broken off");
 }
 
+/* Its client is gone without a word, whether the server refused it before or not. */
+static void play_gone(struct lab *lab, uint32_t pid, bool refused)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	if (refused) {
+		ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+		ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "55006", "ReplicationSlotAcquire",
+			      "replication slot \"s\" is active for PID 5");
+	}
+	ws_tape_ending(&lab->tape, 0, WS_END_CAUSE_CLIENT_EOF);
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_int_equal(lab->told[lab->told_count - 1]->exit_reason, WS_END_CLIENT_EOF);
+}
+
+static void clients_that_are_refused_and_hang_up_did_not_crash(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_gone(*state, pid, true);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP, "the last with SQLSTATE 55006; the last is");
+}
+
+static void an_error_that_is_not_the_last_one_s_is_not_said_to_be(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_gone(*state, pid, pid < 3);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP,
+		       "some with an error, of late SQLSTATE 55006, and the last one's connection "
+		       "broken off as by a client that crashed");
+}
+
 static void three_short_sessions_that_end_well_are_no_loop(void **state)
 {
 	struct lab *lab = *state;
@@ -970,6 +1004,8 @@ int main(void)
 		LAB(one_timeout_is_no_loop),
 		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
 		LAB(clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_why),
+		LAB(clients_that_are_refused_and_hang_up_did_not_crash),
+		LAB(an_error_that_is_not_the_last_one_s_is_not_said_to_be),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
 		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
 		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
