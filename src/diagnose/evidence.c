@@ -217,6 +217,11 @@ const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c)
 	return c->t->has_tcp ? &c->t->socket : NULL;
 }
 
+bool ws_socket_shut(const struct ws_rec_socket *tcp)
+{
+	return tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes;
+}
+
 bool ws_socket_unanswered(const struct ws_rec_socket *tcp)
 {
 	uint64_t rto_us;

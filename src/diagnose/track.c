@@ -231,14 +231,16 @@ static void count_full(struct ws_track *t)
 		t->cwnd_full++;
 }
 
-/* Since when the peer takes nothing though there is something for it, and for how long it did. */
+/* Since when the peer takes nothing though there is something for it, and for how long it did. What
+ * the way to it held up says nothing of how it reads. */
 static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
 {
 	const struct ws_watch *acked = &t->watch[WS_ACKED];
 	bool moved = acked->known && acked->last != r->acked_bytes;
 	uint64_t now = r->h.time_ns, since = t->pause_since_ns;
 
-	if (moved && since && now > since && now - since > t->longest_pause_ns)
+	if (moved && since && now > since && now - since > t->longest_pause_ns &&
+	    ws_socket_shut(&t->socket)) /* as it was before */
 		t->longest_pause_ns = now - since;
 	if (!r->unsent_bytes)
 		t->pause_since_ns = 0;

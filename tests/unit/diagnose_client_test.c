@@ -57,6 +57,26 @@ static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **stat
 		       "cut");
 }
 
+/* A way that was cut says nothing of how a client reads. */
+static void a_client_that_stops_behind_an_outage_reads_nothing(void **state)
+{
+	static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
+						   .mss_bytes = 1448,
+						   .rwnd_limited_us = 95,
+						   .unsent_bytes = 100000 };
+	struct ws_rec_socket socket = dead();
+
+	socket.unsent_bytes = 100000;
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &calm });
+	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	assert_verdict(*state, SESSION, "receiver_not_reading");
+}
+
 static void an_outage_that_took_most_of_the_time_is_no_slow_network(void **state)
 {
 	static const struct ws_rec_socket well = {
@@ -622,6 +642,7 @@ int main(void)
 		LAB(unanswered_retransmissions_are_a_dead_connection),
 		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
 		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
+		LAB(a_client_that_stops_behind_an_outage_reads_nothing),
 		LAB(probes_of_a_closed_window_are_no_dead_connection),
 		LAB(one_that_is_asked_and_does_not_reply_is_silent),
 		LAB(one_that_a_short_timeout_ended_was_silent),
