@@ -108,6 +108,8 @@ struct ws_track {
 	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
 	uint64_t longest_pause_ns;   /* that ended, of a client whose window was closed */
+	bool under_way;		     /* something is, since then: sent, and not acknowledged */
+	uint64_t under_way_ns;	     /* 0: it was so when the socket was seen first */
 	uint64_t outage_ns;	     /* the longest time in the window in which nobody answered */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */

@@ -248,9 +248,21 @@ static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
 		t->pause_since_ns = now;
 }
 
-static void note_outage(struct ws_track *t, uint64_t most_ns)
+static void feed_under_way(struct ws_track *t, bool moved, bool first)
 {
-	uint64_t ns = (uint64_t)t->socket.ack_age_us * 1000;
+	bool is = t->socket.in_flight_bytes;
+
+	if (is && (moved || !t->under_way))
+		t->under_way_ns = first ? 0 : t->socket.h.time_ns;
+	t->under_way = is;
+}
+
+/* No packet has come for so long; but before something was sent none had to. */
+static void note_outage(struct ws_track *t, uint64_t from_ns)
+{
+	uint64_t now = t->socket.h.time_ns, ns = t->socket.ack_age_us * 1000;
+	uint64_t since = t->under_way_ns > from_ns ? t->under_way_ns : from_ns;
+	uint64_t most_ns = now > since ? now - since : 0;
 
 	ns = ns < most_ns ? ns : most_ns;
 	if (ns > t->outage_ns && ws_socket_unanswered(&t->socket))
@@ -261,6 +273,7 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 {
 	const struct ws_rec_socket *r = (const struct ws_rec_socket *)rec;
 	uint64_t now = rec->time_ns;
+	bool first = !t->has_socket, moved;
 
 	if (rec->size < WS_SOCKET_SHORT_SIZE)
 		return;
@@ -271,14 +284,15 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	t->socket = (struct ws_rec_socket){ 0 };
 	memcpy(&t->socket, r, t->has_tcp ? sizeof(*r) : WS_SOCKET_SHORT_SIZE);
 	watch(d, &t->watch[WS_WIRE], r->wire_bytes, now);
-	watch(d, &t->watch[WS_ACKED], r->acked_bytes, now);
+	moved = watch(d, &t->watch[WS_ACKED], r->acked_bytes, now);
 	watch(d, &t->watch[WS_RETRANS], r->retrans_bytes, now);
 	watch(d, &t->watch[WS_SENT_BYTES], r->sent_bytes, now);
 	if (!t->has_tcp)
 		return;
+	feed_under_way(t, moved, first);
 	if (now >= d->from_ns) {
 		count_full(t);
-		note_outage(t, now - d->from_ns);
+		note_outage(t, d->from_ns);
 	}
 	watch(d, &t->watch[WS_BUSY_US], r->busy_us, now);
 	watch(d, &t->watch[WS_RWND_US], r->rwnd_limited_us, now);

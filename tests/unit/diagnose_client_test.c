@@ -57,6 +57,23 @@ static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **stat
 		       "cut");
 }
 
+/* Nothing was sent, and nothing came, for long; then a packet is lost twice. */
+static void silence_before_something_is_lost_is_no_outage(void **state)
+{
+	static const struct ws_rec_socket idle = { .window_bytes = 65536, .mss_bytes = 1448 };
+	struct ws_rec_socket lost = dead();
+
+	lost.backoff = lost.retransmits = 2;
+	lost.rto_us = 4 * 200000;
+	lost.ack_age_us = 21000000;
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 20, .wait = WS_WAIT_WAL, .socket = &idle });
+	lab_play(*state, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .socket = &lost });
+	lab_play(*state, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "was cut"));
+}
+
 /* A way that was cut says nothing of how a client reads. */
 static void a_client_that_stops_behind_an_outage_reads_nothing(void **state)
 {
@@ -642,6 +659,7 @@ int main(void)
 		LAB(unanswered_retransmissions_are_a_dead_connection),
 		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
 		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
+		LAB(silence_before_something_is_lost_is_no_outage),
 		LAB(a_client_that_stops_behind_an_outage_reads_nothing),
 		LAB(probes_of_a_closed_window_are_no_dead_connection),
 		LAB(one_that_is_asked_and_does_not_reply_is_silent),
