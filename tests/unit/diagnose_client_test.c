@@ -57,6 +57,22 @@ static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **stat
 		       "cut");
 }
 
+static void an_outage_is_said_of_a_client_of_a_standby_too(void **state)
+{
+	const struct ws_rec_socket socket = dead();
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, WS_SESSION_CASCADING);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .socket = &socket });
+	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_said_of(lab, SESSION, "was cut");
+}
+
 /* Nothing was sent, and nothing came, for long; then a packet is lost twice. */
 static void silence_before_something_is_lost_is_no_outage(void **state)
 {
@@ -659,6 +675,7 @@ int main(void)
 		LAB(unanswered_retransmissions_are_a_dead_connection),
 		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
 		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
+		LAB(an_outage_is_said_of_a_client_of_a_standby_too),
 		LAB(silence_before_something_is_lost_is_no_outage),
 		LAB(a_client_that_stops_behind_an_outage_reads_nothing),
 		LAB(probes_of_a_closed_window_are_no_dead_connection),
