@@ -89,9 +89,11 @@ bool ws_track_spins(const struct ws_track *t, uint64_t now)
 	const struct ws_watch *target = &t->watch[WS_TARGET], *sent = &t->watch[WS_SENT];
 	uint64_t least = ws_limit_ns(WS_LIMIT_SHUTDOWN);
 
+	/* Where no turn was told, as at level 1, it may well wait. */
 	return ws_track_streams(t) && t->s->kind == WS_SESSION_KIND_LOGICAL &&
-	       t->s->work_ns >= least && !t->s->work_blocked_ns && target->known &&
-	       target->last <= t->standing->sent_lsn && now >= sent->moved_ns + least;
+	       t->standing->state != WS_STATE_COMMAND && t->s->work_ns >= least &&
+	       !t->s->work_blocked_ns && target->known && target->last <= t->standing->sent_lsn &&
+	       now >= sent->moved_ns + least;
 }
 
 uint64_t ws_track_usual_interval(const struct ws_track *t)
@@ -213,6 +215,11 @@ bool ws_case_streams(const struct ws_case *c)
 const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c)
 {
 	return c->t->has_tcp ? &c->t->socket : NULL;
+}
+
+bool ws_socket_shut(const struct ws_rec_socket *tcp)
+{
+	return tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes;
 }
 
 bool ws_socket_unanswered(const struct ws_rec_socket *tcp)

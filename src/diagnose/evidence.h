@@ -107,7 +107,9 @@ struct ws_track {
 	struct ws_rec_socket socket; /* the last */
 	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
-	uint64_t longest_pause_ns;   /* that ended */
+	uint64_t longest_pause_ns;   /* that ended, of a client whose window was closed */
+	bool under_way;		     /* something is, since then: sent, and not acknowledged */
+	uint64_t under_way_ns;	     /* 0: it was so when the socket was seen first */
 	uint64_t outage_ns;	     /* the longest time in the window in which nobody answered */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
@@ -256,6 +258,8 @@ bool ws_case_falls_behind(const struct ws_case *c, struct ws_trend *trend);
 enum ws_state ws_case_bottleneck(const struct ws_case *c);
 bool ws_case_streams(const struct ws_case *c); /* physical or logical replication */
 const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c); /* NULL: not known */
+/* The receiver's window is closed. Probes of it do get an answer: the host is alive. */
+bool ws_socket_shut(const struct ws_rec_socket *tcp);
 /* What was sent is repeated, and nothing has come from the peer's host for several time-outs. */
 bool ws_socket_unanswered(const struct ws_rec_socket *tcp);
 /* For how long that was so, if it is over; 0: it was not, or only for a moment. */
@@ -322,6 +326,7 @@ enum ws_limit {
 	WS_LIMIT_SPILL_TIME,
 	WS_LIMIT_SPILL_BYTES,
 	WS_LIMIT_SPILL_PIECE,
+	WS_LIMIT_SPILL_PIECES,
 	WS_LIMIT_IDLE,
 	WS_LIMIT_MEMORY,
 	WS_LIMIT_OVERRUN,

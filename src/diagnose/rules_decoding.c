@@ -296,7 +296,8 @@ static bool spills_crumbs(const struct ws_case *c, struct ws_finding *f)
 	char bytes[WS_BYTES_TEXT], behind[WS_BYTES_TEXT];
 	struct ws_trend trend;
 
-	if (!spills || decoding(c) < ws_limit(WS_LIMIT_DOMINANT) ||
+	if ((double)spills < ws_limit(WS_LIMIT_SPILL_PIECES) ||
+	    decoding(c) < ws_limit(WS_LIMIT_DOMINANT) ||
 	    !(ws_case_falls_behind(c, &trend) || ws_case_comes_nearer(c, &trend)) ||
 	    (double)spilled >= ws_limit(WS_LIMIT_SPILL_PIECE) * (double)spills)
 		return false;

@@ -154,10 +154,12 @@ static bool broke_off(const struct ws_track *t)
 	}
 }
 
-/* That is no cause: it says that the client is gone, and not why. */
+/* That is no cause: it says that the client is gone, and not why. One that the server has refused
+ * before has its reason. */
 static bool just_gone(const struct ws_track *t)
 {
-	return t->ended_by == WS_END_CLIENT_EOF || t->ended_by == WS_END_CONNECTION_LOST;
+	return (t->ended_by == WS_END_CLIENT_EOF || t->ended_by == WS_END_CONNECTION_LOST) &&
+	       (!t->error.sqlstate[0] || strncmp(t->error.sqlstate, "08", 2) == 0);
 }
 
 WS_RULE(reconnect_loop)
@@ -189,11 +191,15 @@ WS_RULE(reconnect_loop)
 		ws_fact_text(f, "end", ws_exit_reason_name(t->ended_by));
 	}
 	ws_say(f, "The client connects again and again: %zu sessions ended soon", n);
-	if (error)
+	if (error == t)
 		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
+	else if (error)
+		ws_say(f, ", some with an error, of late SQLSTATE %s", error->error.sqlstate);
 	if (just_gone(t))
-		ws_say(f, ", its connection broken off as by a client that crashed or was killed: "
-			  "the client's own log says why");
+		ws_say(f,
+		       ", %s connection broken off as by a client that crashed or was killed: "
+		       "the client's own log says why",
+		       error && error != t ? "and the last one's" : "its");
 	else if (!error && t->ended_by == WS_END_CLIENT_TERMINATED)
 		ws_say(f, ", and it is the client that ends them: its own log says why");
 	say_restarts(c, t, f);
@@ -279,10 +285,12 @@ static bool invalidated(const struct ws_track *t, const struct ws_case *c, struc
 
 /* The server has refused to stream from the slot, which it would if it were good
  * (CreateDecodingContext, logical.c; StartLogicalReplication, walsender.c, up to 15). On a standby
- * it may be one that is being synchronised. */
+ * it may be one that is being synchronised; and a good one is refused in another database than its
+ * own, which nothing but the message tells. */
 static bool refused_for_good(const struct ws_track *t)
 {
 	return strcmp(t->error.sqlstate, "55000") == 0 && t->error.about_slot &&
+	       !strstr(t->error.message, "was not created in this database") &&
 	       strcmp(t->error.kind, "START_REPLICATION") == 0 && !t->s->cascading;
 }
 

@@ -176,8 +176,10 @@ WS_RULE(healthy_idle)
 	ws_fact_share(c, f, WS_STATE_WAIT_WAL);
 	ws_fact_share(c, f, WS_STATE_IDLE);
 	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
-	if (say_cascade(c, f))
+	if (say_cascade(c, f)) {
+		say_outage(c, f);
 		return true;
+	}
 	if (ws_case_streams(c) && c->t->standing->state != WS_STATE_IDLE)
 		ws_say(f, "All there is to send is sent, and there is little of it: nothing holds "
 			  "this session up.");

@@ -123,12 +123,6 @@ static bool blocked(const struct ws_case *c)
 		(double)ns >= ws_limit(WS_LIMIT_DOMINANT) * (double)c->s->work_ns);
 }
 
-/* Probes of a closed window do get an answer: the host is alive. */
-static bool window_closed(const struct ws_rec_socket *tcp)
-{
-	return tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes;
-}
-
 /* A window opens by a good piece at a time: one that reads slowly takes nothing for a while, and
  * then again. */
 static bool is_longer_pause(const struct ws_case *c, uint64_t pause_ns)
@@ -143,7 +137,7 @@ static bool takes_nothing(const struct ws_case *c)
 	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN), still = ws_case_still(c, WS_ACKED);
 
 	if (tcp)
-		return window_closed(tcp) && still >= frozen && is_longer_pause(c, still);
+		return ws_socket_shut(tcp) && still >= frozen && is_longer_pause(c, still);
 	/* Of one that reads now and then the queue changes; where it streams, the position too. */
 	return ws_case_unix_full(c) == 1 && ws_case_still(c, WS_UNIX_QUEUE) >= frozen &&
 	       (ws_case_known(c, WS_SENT) ? ws_case_still(c, WS_SENT) : ws_case_since(c)) >= frozen;
@@ -171,7 +165,7 @@ static bool fills_up(const struct ws_case *c)
 		 still = last > since ? last - since : 0;
 
 	return tcp && !c->t->ended_ns && !c->t->socket_awaited && tcp->unsent_bytes &&
-	       window_closed(tcp) && still >= ws_limit_ns(WS_LIMIT_LASTING) &&
+	       ws_socket_shut(tcp) && still >= ws_limit_ns(WS_LIMIT_LASTING) &&
 	       is_longer_pause(c, still);
 }
 

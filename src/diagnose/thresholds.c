@@ -72,6 +72,10 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 				   "a spill frees more: an eighth of the least "
 				   "logical_decoding_work_mem",
 				   8192 },
+	[WS_LIMIT_SPILL_PIECES] = { "spill_pieces", "pieces",
+				    "of which each takes a look at as many transactions as fit: "
+				    "fewer take no time",
+				    100 },
 	[WS_LIMIT_MEMORY] = { "memory", "bytes", "of growth; caches take less", 33554432 },
 	[WS_LIMIT_COPY] = { "copy", "bytes/s", "of a backup, beyond which a client is not slow",
 			    268435456 },

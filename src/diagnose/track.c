@@ -231,14 +231,16 @@ static void count_full(struct ws_track *t)
 		t->cwnd_full++;
 }
 
-/* Since when the peer takes nothing though there is something for it, and for how long it did. */
+/* Since when the peer takes nothing though there is something for it, and for how long it did. What
+ * the way to it held up says nothing of how it reads. */
 static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
 {
 	const struct ws_watch *acked = &t->watch[WS_ACKED];
 	bool moved = acked->known && acked->last != r->acked_bytes;
 	uint64_t now = r->h.time_ns, since = t->pause_since_ns;
 
-	if (moved && since && now > since && now - since > t->longest_pause_ns)
+	if (moved && since && now > since && now - since > t->longest_pause_ns &&
+	    ws_socket_shut(&t->socket)) /* as it was before */
 		t->longest_pause_ns = now - since;
 	if (!r->unsent_bytes)
 		t->pause_since_ns = 0;
@@ -246,9 +248,21 @@ static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
 		t->pause_since_ns = now;
 }
 
-static void note_outage(struct ws_track *t, uint64_t most_ns)
+static void feed_under_way(struct ws_track *t, bool moved, bool first)
 {
-	uint64_t ns = (uint64_t)t->socket.ack_age_us * 1000;
+	bool is = t->socket.in_flight_bytes;
+
+	if (is && (moved || !t->under_way))
+		t->under_way_ns = first ? 0 : t->socket.h.time_ns;
+	t->under_way = is;
+}
+
+/* No packet has come for so long; but before something was sent none had to. */
+static void note_outage(struct ws_track *t, uint64_t from_ns)
+{
+	uint64_t now = t->socket.h.time_ns, ns = t->socket.ack_age_us * 1000;
+	uint64_t since = t->under_way_ns > from_ns ? t->under_way_ns : from_ns;
+	uint64_t most_ns = now > since ? now - since : 0;
 
 	ns = ns < most_ns ? ns : most_ns;
 	if (ns > t->outage_ns && ws_socket_unanswered(&t->socket))
@@ -259,6 +273,7 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 {
 	const struct ws_rec_socket *r = (const struct ws_rec_socket *)rec;
 	uint64_t now = rec->time_ns;
+	bool first = !t->has_socket, moved;
 
 	if (rec->size < WS_SOCKET_SHORT_SIZE)
 		return;
@@ -269,14 +284,15 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	t->socket = (struct ws_rec_socket){ 0 };
 	memcpy(&t->socket, r, t->has_tcp ? sizeof(*r) : WS_SOCKET_SHORT_SIZE);
 	watch(d, &t->watch[WS_WIRE], r->wire_bytes, now);
-	watch(d, &t->watch[WS_ACKED], r->acked_bytes, now);
+	moved = watch(d, &t->watch[WS_ACKED], r->acked_bytes, now);
 	watch(d, &t->watch[WS_RETRANS], r->retrans_bytes, now);
 	watch(d, &t->watch[WS_SENT_BYTES], r->sent_bytes, now);
 	if (!t->has_tcp)
 		return;
+	feed_under_way(t, moved, first);
 	if (now >= d->from_ns) {
 		count_full(t);
-		note_outage(t, now - d->from_ns);
+		note_outage(t, d->from_ns);
 	}
 	watch(d, &t->watch[WS_BUSY_US], r->busy_us, now);
 	watch(d, &t->watch[WS_RWND_US], r->rwnd_limited_us, now);
@@ -677,6 +693,21 @@ static void take_command(struct ws_track *t, const struct ws_command *c, bool en
 	}
 }
 
+/* Is this a name of the message, in the quotation marks of whatever language it is in? French ones
+ * have a space between. */
+static bool is_quoted(const char *message, const char *at, size_t len)
+{
+	static const char marks[] = "\"'`";
+	const unsigned char *before = (const unsigned char *)at, after = (unsigned char)at[len];
+
+	if (at == message || (after < 0x80 && after != ' ' && !strchr(marks, after)))
+		return false;
+	before--;
+	if (*before == ' ' && (const char *)before > message)
+		return before[-1] >= 0x80;
+	return *before >= 0x80 || strchr(marks, *before);
+}
+
 /* Does the message name the slot behind the word SLOT? */
 static bool names_slot(const struct ws_command *c)
 {
@@ -694,7 +725,10 @@ static bool names_slot(const struct ws_command *c)
 	while (at < end && *at && strchr(letters, *at) && n < sizeof(name) - 1)
 		name[n++] = *at++;
 	name[n] = '\0';
-	return n && strstr(c->message, name);
+	for (at = n ? strstr(c->message, name) : NULL; at; at = strstr(at + 1, name))
+		if (is_quoted(c->message, at, n))
+			return true;
+	return false;
 }
 
 int ws_diagnosis_command(struct ws_diagnosis *d, const struct ws_session *session,

@@ -81,8 +81,9 @@ static bool goes_on_confirming(const struct ws_case *c, const struct ws_track *t
  * does one whose replay is not late enough for anybody but commits that wait for it. */
 static bool confirms_late(const struct ws_case *c, const struct ws_track *t, struct ws_explained *e)
 {
-	bool replay = awaited(c) == WS_APPLY;
-	const struct ws_hist *hist = &t->s->hist[awaited_lag[awaited(c)]];
+	enum ws_watched which = awaited(c);
+	bool replay = which == WS_APPLY, replays_late;
+	const struct ws_hist *hist = &t->s->hist[awaited_lag[which]];
 	uint64_t lag = ws_hist_quantile(hist, 0.5);
 	uint64_t flush = ws_hist_quantile(&t->s->hist[WS_METRIC_FLUSH_LAG_NS], 0.5);
 	uint64_t way = t->has_tcp ? (uint64_t)t->socket.srtt_us * 1000 : 0;
@@ -95,7 +96,8 @@ static bool confirms_late(const struct ws_case *c, const struct ws_track *t, str
 	    (double)e->state_ns[WS_STATE_SEND_BLOCKED] >=
 		    ws_limit(WS_LIMIT_IDLE) * (double)e->accounted_ns)
 		return false;
-	e->verdict = flush >= late ? WS_VERDICT_STANDBY_FLUSH_SLOW : WS_VERDICT_STANDBY_APPLY_SLOW;
+	replays_late = replay && flush < late;
+	e->verdict = replays_late ? WS_VERDICT_STANDBY_APPLY_SLOW : WS_VERDICT_STANDBY_FLUSH_SLOW;
 	*f = (struct ws_finding){ .confidence = 0.7, .advice = ws_verdict_advice(e->verdict) };
 	if (replay)
 		ws_fact(f, "apply_lag_median", lag, "ns");
@@ -107,8 +109,11 @@ static bool confirms_late(const struct ws_case *c, const struct ws_track *t, str
 		ws_fact(f, "rtt", t->socket.srtt_us, "us");
 		ws_say(f, ", and the way takes %s of that", ws_duration_format(way, part));
 	}
-	ws_say(f, flush >= late ? ": it is slow to flush, or to reply."
-				: ": its replay is slow, or delayed on purpose.");
+	if (replays_late)
+		ws_say(f, ": its replay is slow, or delayed on purpose.");
+	else
+		ws_say(f, ": it is slow to %s, or to reply.",
+		       which == WS_WRITE ? "write" : "flush");
 	return true;
 }
 

@@ -112,7 +112,7 @@ class Ends(LabTest):
                 standby.stop(signal.SIGQUIT)
             sessions_of(seen, "l_crashing", 3)
             seen.record.end()
-        self.check(seen, "reconnect_loop", "l_crashing", "its connection broken off")
+        self.check(seen, "reconnect_loop", "l_crashing", "connection broken off")
 
     def test_a_client_given_up_again_and_again_is_timeout_loop(self):
         server = primary()

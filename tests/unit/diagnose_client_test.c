@@ -57,6 +57,59 @@ static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **stat
 		       "cut");
 }
 
+static void an_outage_is_said_of_a_client_of_a_standby_too(void **state)
+{
+	const struct ws_rec_socket socket = dead();
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, WS_SESSION_CASCADING);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .socket = &socket });
+	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_said_of(lab, SESSION, "was cut");
+}
+
+/* Nothing was sent, and nothing came, for long; then a packet is lost twice. */
+static void silence_before_something_is_lost_is_no_outage(void **state)
+{
+	static const struct ws_rec_socket idle = { .window_bytes = 65536, .mss_bytes = 1448 };
+	struct ws_rec_socket lost = dead();
+
+	lost.backoff = lost.retransmits = 2;
+	lost.rto_us = 4 * 200000;
+	lost.ack_age_us = 21000000;
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 20, .wait = WS_WAIT_WAL, .socket = &idle });
+	lab_play(*state, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .socket = &lost });
+	lab_play(*state, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "was cut"));
+}
+
+/* A way that was cut says nothing of how a client reads. */
+static void a_client_that_stops_behind_an_outage_reads_nothing(void **state)
+{
+	static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
+						   .mss_bytes = 1448,
+						   .rwnd_limited_us = 95,
+						   .unsent_bytes = 100000 };
+	struct ws_rec_socket socket = dead();
+
+	socket.unsent_bytes = 100000;
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &calm });
+	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	assert_verdict(*state, SESSION, "receiver_not_reading");
+}
+
 static void an_outage_that_took_most_of_the_time_is_no_slow_network(void **state)
 {
 	static const struct ws_rec_socket well = {
@@ -622,6 +675,9 @@ int main(void)
 		LAB(unanswered_retransmissions_are_a_dead_connection),
 		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
 		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
+		LAB(an_outage_is_said_of_a_client_of_a_standby_too),
+		LAB(silence_before_something_is_lost_is_no_outage),
+		LAB(a_client_that_stops_behind_an_outage_reads_nothing),
 		LAB(probes_of_a_closed_window_are_no_dead_connection),
 		LAB(one_that_is_asked_and_does_not_reply_is_silent),
 		LAB(one_that_a_short_timeout_ended_was_silent),

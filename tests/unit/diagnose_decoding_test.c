@@ -471,6 +471,13 @@ static void changes_that_are_spilled_in_large_pieces_are_not(void **state)
 	assert_verdict(*state, SESSION, "decode_bound");
 }
 
+/* Some small ones that did not fit: choosing these takes no time. */
+static void a_few_small_pieces_are_not_what_takes_the_time(void **state)
+{
+	spill_pieces(*state, 5000, 1);
+	assert_verdict(*state, SESSION, "decode_bound");
+}
+
 static void where_no_time_is_known_the_bytes_count(void **state)
 {
 	spill(*state, 0, 0, 4 * MB, ALL_VALID & ~WS_DECODING_TIMES);
@@ -810,6 +817,7 @@ int main(void)
 		LAB(a_query_that_waits_for_a_lock_names_its_holder),
 		LAB(changes_that_are_spilled_one_by_one_are_spilling),
 		LAB(changes_that_are_spilled_in_large_pieces_are_not),
+		LAB(a_few_small_pieces_are_not_what_takes_the_time),
 		LAB(a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over),
 		LAB(a_slot_that_was_made_long_ago_waits_for_nothing),
 		LAB(where_no_time_is_known_the_bytes_count),

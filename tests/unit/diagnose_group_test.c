@@ -145,6 +145,40 @@ static void clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_
 	assert_said_of(*state, GROUP, "SQLSTATE 08006, its connection broken off");
 }
 
+/* Its client is gone without a word, whether the server refused it before or not. */
+static void play_gone(struct lab *lab, uint32_t pid, bool refused)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	if (refused) {
+		ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+		ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "55006", "ReplicationSlotAcquire",
+			      "replication slot \"s\" is active for PID 5");
+	}
+	ws_tape_ending(&lab->tape, 0, WS_END_CAUSE_CLIENT_EOF);
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_int_equal(lab->told[lab->told_count - 1]->exit_reason, WS_END_CLIENT_EOF);
+}
+
+static void clients_that_are_refused_and_hang_up_did_not_crash(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_gone(*state, pid, true);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP, "the last with SQLSTATE 55006; the last is");
+}
+
+static void an_error_that_is_not_the_last_one_s_is_not_said_to_be(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_gone(*state, pid, pid < 3);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP,
+		       "some with an error, of late SQLSTATE 55006, and the last one's connection "
+		       "broken off as by a client that crashed");
+}
+
 static void three_short_sessions_that_end_well_are_no_loop(void **state)
 {
 	struct lab *lab = *state;
@@ -214,14 +248,23 @@ static void a_segment_that_is_gone_is_named(void **state)
 	assert_non_null(strstr(lab_find(*state, GROUP)->finding.text, "000000010000000000000010"));
 }
 
-static void play_refused(struct lab *lab, uint32_t pid, const char *sqlstate, const char *message)
+static void play_refused_of(struct lab *lab, uint32_t pid, const char *slot, const char *sqlstate,
+			    const char *message)
 {
+	char text[128];
+
+	snprintf(text, sizeof(text), "START_REPLICATION SLOT \"%s\" LOGICAL 0/10000000", slot);
 	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
 	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
 	ws_tape_ready(&lab->tape);
-	ws_tape_command(&lab->tape, "START_REPLICATION SLOT \"lost_one\" LOGICAL 0/10000000");
+	ws_tape_command(&lab->tape, text);
 	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, sqlstate, "StartLogicalReplication", message);
 	ws_tape_exit(&lab->tape, 0, 0);
+}
+
+static void play_refused(struct lab *lab, uint32_t pid, const char *sqlstate, const char *message)
+{
+	play_refused_of(lab, pid, "lost_one", sqlstate, message);
 }
 
 static void a_history_file_that_is_missing_is_no_wal_removed(void **state)
@@ -253,6 +296,30 @@ static void one_that_is_refused_for_the_server_s_sake_says_nothing_of_its_slot(v
 		play_refused(*state, pid, "55000",
 			     "logical decoding requires wal_level >= logical");
 	assert_verdict(*state, GROUP, "reconnect_loop");
+}
+
+/* CreateDecodingContext, logical.c: the same SQLSTATE, and it names the slot. */
+static void one_that_is_refused_in_another_database_says_nothing_of_its_slot(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_refused(*state, pid, "55000",
+			     "replication slot \"lost_one\" was not created in this database");
+	assert_verdict(*state, GROUP, "reconnect_loop");
+}
+
+static void a_slot_whose_name_is_part_of_a_word_is_not_named(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_refused_of(*state, pid, "logical", "55000",
+				"logical decoding requires wal_level >= logical");
+	assert_verdict(*state, GROUP, "reconnect_loop");
+}
+
+static void a_slot_that_is_named_in_another_language_is_named(void **state)
+{
+	play_refused_of(*state, 1, "s", "55000",
+			"ne peut plus acc\303\251der au slot \302\253\302\240s\302\240\302\273");
+	assert_verdict(*state, GROUP, "slot_invalidated");
 }
 
 static void a_session_told_to_give_its_slot_up_is_told(void **state)
@@ -681,6 +748,31 @@ static void commits_of_which_one_waits_for_a_flush_wait_for_it(void **state)
 	assert_verdict(*state, CLUSTER, "consumer_not_confirming");
 }
 
+/* What is written late, by a client whose flush stands still, is no slow replay. */
+static void commits_that_wait_for_a_late_write_do_not_wait_for_replay(void **state)
+{
+	struct ws_rec_cluster r = { .sync_waiters = 3,
+				    .sync_write = 3,
+				    .sync_walsenders = 1,
+				    .db_state = WS_DB_IN_PRODUCTION,
+				    .valid = SYNC_VALID | WS_CLUSTER_SYNC_WRITE,
+				    .sync_names = "*" };
+	struct lab *lab = *state;
+
+	feed_cluster(lab, &r);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 40,
+				      .ms = 300,
+				      .wait = WS_WAIT_WAL,
+				      .busy_ms = 1,
+				      .bytes = 1000,
+				      .reply = true,
+				      .flush = LSN,
+				      .no_apply = true });
+	assert_verdict(lab, CLUSTER, "standby_flush_slow");
+	assert_said_of(lab, CLUSTER, "it is slow to write, or to reply");
+}
+
 static void when_the_server_is_gone_nobody_waits(void **state)
 {
 	struct lab *lab = *state;
@@ -866,6 +958,20 @@ static void one_that_has_much_to_decode_is_not_blamed_for_a_shutdown(void **stat
 	assert_verdict(*state, CLUSTER, "none");
 }
 
+/* At level 1 no turn is told: whether it waits is not known. */
+static void one_of_which_no_turn_is_told_was_not_told_to_stop(void **state)
+{
+	struct ws_rec_sample seen = { .valid = WS_SAMPLE_TARGET, .target_lsn = LSN };
+	struct lab *lab = *state;
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_sampled(lab, &seen.h, WS_KIND_SAMPLE, sizeof(seen));
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, CLUSTER, "none");
+}
+
 /* Something stops it, and nobody the server. */
 static void one_that_is_stopped_was_not_told_to_stop(void **state)
 {
@@ -898,6 +1004,8 @@ int main(void)
 		LAB(one_timeout_is_no_loop),
 		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
 		LAB(clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_why),
+		LAB(clients_that_are_refused_and_hang_up_did_not_crash),
+		LAB(an_error_that_is_not_the_last_one_s_is_not_said_to_be),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
 		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
 		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
@@ -905,6 +1013,9 @@ int main(void)
 		LAB(a_history_file_that_is_missing_is_no_wal_removed),
 		LAB(a_slot_that_nobody_can_stream_from_is_invalidated),
 		LAB(one_that_is_refused_for_the_server_s_sake_says_nothing_of_its_slot),
+		LAB(one_that_is_refused_in_another_database_says_nothing_of_its_slot),
+		LAB(a_slot_whose_name_is_part_of_a_word_is_not_named),
+		LAB(a_slot_that_is_named_in_another_language_is_named),
 		LAB(a_session_told_to_give_its_slot_up_is_told),
 		LAB(commits_that_nobody_can_confirm_miss_their_standby),
 		LAB(commits_that_wait_for_a_connected_standby_miss_none),
@@ -931,6 +1042,7 @@ int main(void)
 		LAB(commits_that_wait_for_flush_do_not_wait_for_paused_replay),
 		LAB(commits_that_wait_for_a_write_do_not_wait_for_a_flush),
 		LAB(commits_of_which_one_waits_for_a_flush_wait_for_it),
+		LAB(commits_that_wait_for_a_late_write_do_not_wait_for_replay),
 		LAB(when_the_server_is_gone_nobody_waits),
 		LAB(a_timeout_behind_the_window_makes_no_loop),
 		LAB(restarts_behind_the_window_are_not_counted),
@@ -943,6 +1055,7 @@ int main(void)
 		LAB(sessions_that_ended_in_front_of_the_window_are_of_no_loop_in_it),
 		LAB(one_that_turns_without_rest_holds_up_a_shutdown),
 		LAB(one_that_is_stopped_was_not_told_to_stop),
+		LAB(one_of_which_no_turn_is_told_was_not_told_to_stop),
 		LAB(one_that_has_much_to_decode_is_not_blamed_for_a_shutdown),
 		LAB(one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop),
 	};
