@@ -261,7 +261,7 @@ WS_RULE(healthy_streaming)
 	if (ws_track_spins(c->t, c->to_ns))
 		ws_say(f, ". It was told to stop, as at a shutdown, and turns without rest until "
 			  "its client has confirmed all.");
-	else if (ws_case_streams(c) && holdup)
+	else if (holdup)
 		ws_say(f, ". %s for %.0f %% of the time.", holdup->what, held);
 	else
 		ws_say(f, ", and nothing held it up for long.");

@@ -163,8 +163,11 @@ WS_RULE(wal_read_slow)
 		      busy < ws_limit(WS_LIMIT_READ)))
 		return false;
 	f->confidence = slow && disk > 0 ? 0.9 : 0.75;
-	/* Below level 3 reading is a part of sending. */
-	ws_fact_share(c, f, hist->count ? WS_STATE_READ_WAL : WS_STATE_SEND);
+	/* Below level 3 reading is a part of sending, or of decoding. */
+	ws_fact_share(c, f,
+		      hist->count			      ? WS_STATE_READ_WAL
+		      : c->s->kind == WS_SESSION_KIND_LOGICAL ? WS_STATE_DECODE
+							      : WS_STATE_SEND);
 	if (hist->count)
 		ws_fact(f, "read_median", median, "ns");
 	ws_fact(f, "samples_in_disk_wait", (uint64_t)(100 * disk + 0.5), "%");

@@ -646,6 +646,13 @@ static void a_backup_that_copies_as_fast_as_it_can_has_no_slow_client(void **sta
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
+static void a_backup_whose_socket_was_full_for_a_part_of_the_time_says_so(void **state)
+{
+	play_backup(*state, 600, 300);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+	assert_said_of(*state, SESSION, "Its socket was full for 30 % of the time.");
+}
+
 static void a_backup_that_reads_most_of_the_time_says_so(void **state)
 {
 	play_backup(*state, 100, 0);
@@ -665,6 +672,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB(a_backup_that_reads_most_of_the_time_says_so),
+		LAB(a_backup_whose_socket_was_full_for_a_part_of_the_time_says_so),
 		LAB(one_that_was_full_until_the_timeout_was_not_read),
 		LAB(one_that_was_full_and_read_on_before_the_timeout_is_not_blamed),
 		LAB(a_dead_connection_stays_one_when_the_timeout_has_ended_it),

@@ -158,6 +158,30 @@ static void reads_that_take_long_come_from_disk(void **state)
 	assert_verdict(*state, SESSION, "wal_read_slow");
 }
 
+/* Below level 3: what a logical walsender reads it reads while it decodes. */
+static void decoding_that_waits_for_the_disk_is_told_with_its_share(void **state)
+{
+	struct ws_rec_sample seen = { .valid = WS_SAMPLE_READ, .task_state = 'D' };
+	const struct ws_finding *f;
+	struct lab *lab = *state;
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .flags = WS_TURN_LOGICAL,
+					      .busy_ms = 800,
+					      .stage = WS_STAGE_DECODE,
+					      .bytes = MB });
+		seen.read_bytes += MB;
+		lab_sampled(lab, &seen.h, WS_KIND_SAMPLE, sizeof(seen));
+	}
+	assert_verdict(lab, SESSION, "wal_read_slow");
+	f = &lab_find(lab, SESSION)->finding;
+	assert_string_equal(f->facts[0].fact, "decode");
+	assert_int_equal(f->facts[0].value, 80);
+}
+
 static void many_quick_reads_are_healthy(void **state)
 {
 	play_reads(*state, 20000);
@@ -463,6 +487,7 @@ int main(void)
 		LAB(a_buffer_that_is_sent_transaction_by_transaction_is_healthy),
 		LAB(reads_that_take_long_come_from_disk),
 		LAB(many_quick_reads_are_healthy),
+		LAB(decoding_that_waits_for_the_disk_is_told_with_its_share),
 		LAB(a_wait_for_failover_slots_is_named),
 		LAB(the_slot_that_failover_slots_wait_for_is_named),
 		LAB(failover_slots_that_wait_for_a_moment_are_healthy),
