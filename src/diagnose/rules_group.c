@@ -10,20 +10,56 @@ static uint64_t start_lsn(const struct ws_track *t)
 	return t->command.start_lsn ? t->command.start_lsn : t->start_lsn;
 }
 
-/* How many of the members began where `which` did. */
-static size_t same_start(const struct ws_case *c, const struct ws_track *which)
+typedef bool (*member_fn)(const struct ws_track *t);
+
+/* Where the client of one that has ended has left it: what it leaves without a word lasts on. */
+static uint64_t left_ns(const struct ws_track *t)
 {
+	return t->ended_by == WS_END_REPLICATION_TIMEOUT && t->last_reply_ns ? t->last_reply_ns
+									     : t->ended_ns;
+}
+
+/* Of those that fit the longest row in which each begins behind the end of the one before: what
+ * several clients of one name do at a time, none of them does again and again. */
+struct row {
+	member_fn fits;
+	size_t at; /* of the members, which are in the order of their starts */
+	uint64_t after_ns;
+};
+
+static const struct ws_track *next_in_row(const struct ws_case *c, struct row *row)
+{
+	const struct ws_track *next = NULL;
+
+	for (; row->at < c->member_count; row->at++) {
+		const struct ws_track *m = c->members[row->at];
+
+		if (next && m->s->begin_ns >= left_ns(next))
+			break;
+		if (m->s->begin_ns >= row->after_ns && row->fits(m) &&
+		    (!next || left_ns(m) < left_ns(next)))
+			next = m;
+	}
+	if (next)
+		row->after_ns = left_ns(next);
+	return next;
+}
+
+/* How many of a row, up to `which`, began where that did. */
+static size_t same_start(const struct ws_case *c, struct row row, const struct ws_track *which)
+{
+	const struct ws_track *m = NULL;
 	size_t n = 0;
 
-	for (size_t i = 0; i < c->member_count; i++)
-		n += start_lsn(which) && start_lsn(c->members[i]) == start_lsn(which);
+	while (m != which && (m = next_in_row(c, &row)))
+		n += start_lsn(which) && start_lsn(m) == start_lsn(which);
 	return n;
 }
 
-/* "; it is the 7th restart at 4/66D1A2D0" of those that began where the last one did. */
-static void say_restarts(const struct ws_case *c, const struct ws_track *t, struct ws_finding *f)
+/* "; it is the 7th restart at 4/66D1A2D0": of so many that began where the last one did. */
+static void say_restarts(size_t same, const struct ws_track *t, struct ws_finding *f)
 {
-	size_t n = same_start(c, t), restarts = n ? n - 1 : 0;
+	size_t restarts = same ? same - 1 : 0;
 	char lsn[WS_LSN_TEXT];
 	const char *th = "th";
 
@@ -100,43 +136,72 @@ static void say_given_up(const struct ws_track *t, struct ws_finding *f)
 	ws_say(f, ", and %s were on their way to it", ws_bytes_format(queued, bytes));
 }
 
+static bool timed_out(const struct ws_track *t)
+{
+	return t->ended_by == WS_END_REPLICATION_TIMEOUT;
+}
+
 WS_RULE(timeout_loop)
 {
-	const struct ws_track *t = NULL;
+	const struct row all = { .fits = timed_out };
+	const struct ws_track *t = NULL, *m;
+	struct row row = all;
 	char lsn[WS_LSN_TEXT];
-	size_t n = 0;
+	size_t n = 0, same;
 
-	for (size_t i = 0; i < c->member_count; i++) {
-		if (c->members[i]->ended_by != WS_END_REPLICATION_TIMEOUT)
-			continue;
+	while ((m = next_in_row(c, &row))) {
 		n++;
-		t = c->members[i];
+		t = m;
 	}
 	if ((double)n < ws_limit(WS_LIMIT_TIMEOUTS))
 		return false;
-	f->confidence = same_start(c, t) >= 2 ? 0.95 : 0.8;
+	same = same_start(c, all, t);
+	f->confidence = same >= 2 ? 0.95 : 0.8;
 	ws_fact(f, "timeouts", n, "sessions");
 	ws_fact(f, "sessions", c->member_count, "sessions");
-	ws_fact(f, "same_start", same_start(c, t), "sessions");
+	ws_fact(f, "same_start", same, "sessions");
 	ws_fact_lsn(f, "start", start_lsn(t));
 	ws_say(f, "%zu sessions in a row were ended by wal_sender_timeout", n);
-	if (same_start(c, t) >= 2)
+	if (same >= 2)
 		ws_say(f, ", and %zu began at the same position, %s: the client gets no further",
-		       same_start(c, t), ws_lsn_format(start_lsn(t), lsn));
-	say_restarts(c, t, f);
+		       same, ws_lsn_format(start_lsn(t), lsn));
+	else
+		f->advice = "The client gets on, and falls silent for longer than "
+			    "wal_sender_timeout again and again: see what it does then (its own "
+			    "log, its disk, the way to it).";
+	say_restarts(same, t, f);
 	say_given_up(t, f);
 	say_when(c, t, f);
 	ws_say(f, ".");
 	return true;
 }
 
-/* These stream for as long as they can. When one of them fails it takes leave of the server in good
- * order (walrcv_disconnect): an apply worker in conflict, a walreceiver on another time line. */
+/* It left the stream without CopyDone. */
+static bool left_in_midstream(const struct ws_track *t)
+{
+	return strcmp(t->command.kind, "START_REPLICATION") == 0 && t->command.end_ns &&
+	       t->command.end_ns == t->ended_ns;
+}
+
+/*
+ * These stream for as long as they can. When one of them fails it takes leave of the server in good
+ * order: an apply worker in conflict, a walreceiver on another time line (walrcv_disconnect). A
+ * pg_receivewal that cannot write does so too, in the midst of the stream, and where it was told to
+ * end, behind CopyDone (receivelog.c); likewise pg_recvlogical.
+ */
 static bool should_stay(const struct ws_track *t)
 {
-	return t->streams && (t->s->program == WS_PROGRAM_APPLY_WORKER ||
-			      t->s->program == WS_PROGRAM_WALRECEIVER ||
-			      t->s->program == WS_PROGRAM_CASCADING_STANDBY);
+	switch (t->s->program) {
+	case WS_PROGRAM_APPLY_WORKER:
+	case WS_PROGRAM_WALRECEIVER:
+	case WS_PROGRAM_CASCADING_STANDBY:
+		return t->streams;
+	case WS_PROGRAM_PG_RECEIVEWAL:
+	case WS_PROGRAM_PG_RECVLOGICAL:
+		return t->streams && left_in_midstream(t);
+	default:
+		return false;
+	}
 }
 
 static bool broke_off(const struct ws_track *t)
@@ -162,27 +227,71 @@ static bool just_gone(const struct ws_track *t)
 	       (!t->error.sqlstate[0] || strncmp(t->error.sqlstate, "08", 2) == 0);
 }
 
-WS_RULE(reconnect_loop)
+static bool ended_soon(const struct ws_track *t)
 {
-	const struct ws_track *t = NULL, *error = NULL;
-	size_t n = 0;
+	return t->ended_ns && t->ended_ns - t->s->begin_ns <= ws_limit_ns(WS_LIMIT_SHORT_SESSION);
+}
 
+static bool fails_soon(const struct ws_track *t)
+{
+	return ended_soon(t) && t->ended_by != WS_END_REPLICATION_TIMEOUT &&
+	       t->s->kind != WS_SESSION_KIND_BACKUP && broke_off(t);
+}
+
+/* One that did its work for long, between these two: no loop goes on across it. */
+static bool worked_between(const struct ws_case *c, const struct ws_track *a,
+			   const struct ws_track *b)
+{
 	for (size_t i = 0; i < c->member_count; i++) {
 		const struct ws_track *m = c->members[i];
 
-		if (!m->ended_ns || m->ended_by == WS_END_REPLICATION_TIMEOUT ||
-		    m->ended_ns - m->s->begin_ns > ws_limit_ns(WS_LIMIT_SHORT_SESSION) ||
-		    m->s->kind == WS_SESSION_KIND_BACKUP || !broke_off(m))
-			continue;
-		n++;
-		t = m;
-		if (t->error.sqlstate[0])
-			error = t;
+		if (m->s->begin_ns >= b->s->begin_ns)
+			break;
+		if (m->s->begin_ns >= a->ended_ns && m->ended_ns && m->ended_ns <= b->s->begin_ns &&
+		    !ended_soon(m))
+			return true;
 	}
-	if ((double)n < ws_limit(WS_LIMIT_RECONNECTS))
+	return false;
+}
+
+/* The last loop, if there is one. */
+struct loop {
+	struct row from;
+	size_t count;
+	const struct ws_track *last, *error; /* of those with one that tells why, the last */
+};
+
+static void find_loop(const struct ws_case *c, struct loop *loop)
+{
+	struct row row = { .fits = fails_soon }, before = row;
+	struct loop now = { .from = row };
+	const struct ws_track *m;
+
+	*loop = now;
+	while ((m = next_in_row(c, &row))) {
+		if (now.last && worked_between(c, now.last, m))
+			now = (struct loop){ .from = before };
+		now.count++;
+		now.last = m;
+		now.error = m->error.sqlstate[0] && !just_gone(m) ? m : now.error;
+		if ((double)now.count >= ws_limit(WS_LIMIT_RECONNECTS))
+			*loop = now;
+		before = row;
+	}
+}
+
+WS_RULE(reconnect_loop)
+{
+	const struct ws_track *t, *error;
+	struct loop loop;
+
+	find_loop(c, &loop);
+	t = loop.last;
+	if (!t)
 		return false;
+	error = loop.error || !t->error.sqlstate[0] ? loop.error : t;
 	f->confidence = error ? 0.9 : 0.7;
-	ws_fact(f, "short_sessions", n, "sessions");
+	ws_fact(f, "short_sessions", loop.count, "sessions");
 	ws_fact_lsn(f, "start", start_lsn(t));
 	if (error) {
 		ws_fact_text(f, "sqlstate", error->error.sqlstate);
@@ -190,7 +299,7 @@ WS_RULE(reconnect_loop)
 	} else {
 		ws_fact_text(f, "end", ws_exit_reason_name(t->ended_by));
 	}
-	ws_say(f, "The client connects again and again: %zu sessions ended soon", n);
+	ws_say(f, "The client connects again and again: %zu sessions ended soon", loop.count);
 	if (error == t)
 		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
 	else if (error)
@@ -202,7 +311,7 @@ WS_RULE(reconnect_loop)
 		       error && error != t ? "and the last one's" : "its");
 	else if (!error && t->ended_by == WS_END_CLIENT_TERMINATED)
 		ws_say(f, ", and it is the client that ends them: its own log says why");
-	say_restarts(c, t, f);
+	say_restarts(same_start(c, loop.from, t), t, f);
 	say_when(c, t, f);
 	ws_say(f, ".");
 	return true;

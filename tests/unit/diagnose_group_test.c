@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "../lib/diagnosed.h"
+#include "base/util.h"
 
 #define SESSION WS_SCOPE_SESSION
 #define GROUP	WS_SCOPE_GROUP
@@ -127,6 +128,99 @@ static void one_timeout_is_no_loop(void **state)
 	assert_verdict(*state, GROUP, "none");
 }
 
+/* The next session begins where this one does. */
+static void beside(struct lab *lab, uint64_t begin_ns)
+{
+	lab->tape.now_ns = begin_ns;
+}
+
+/* Two clients of one name, whose host has gone. */
+static void two_that_time_out_at_a_time_are_no_loop(void **state)
+{
+	play_timeout(*state, 1);
+	beside(*state, SECOND);
+	play_timeout(*state, 2);
+	assert_verdict(*state, GROUP, "none");
+}
+
+/* Its walsender goes on until it is given up, and the client has long come again. */
+static void one_that_comes_again_before_it_is_given_up_is_in_a_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 2; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, (6 * pid - 5) * SECOND);
+		lab_stream(lab, 0);
+		lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .reply = true });
+		lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL });
+		ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+			      "terminating walsender process due to replication timeout");
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_verdict(lab, GROUP, "timeout_loop");
+}
+
+static void a_client_that_gets_on_between_timeouts_is_not_said_to_stay_where_it_is(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 2; pid++) {
+		char text[64];
+
+		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+		snprintf(text, sizeof(text), "START_REPLICATION 0/1%u000000 TIMELINE 1", pid);
+		lab->sent = LSN + pid * 16 * MB;
+		ws_tape_session(&lab->tape, 0);
+		ws_tape_ready(&lab->tape);
+		ws_tape_command(&lab->tape, text);
+		ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+		lab->tape.mark_ns = lab->tape.now_ns;
+		lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL });
+		ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+			      "terminating walsender process due to replication timeout");
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_null(strstr(lab_find(lab, GROUP)->finding.text, "same position"));
+	assert_null(strstr(lab_find(lab, GROUP)->finding.advice, "same position"));
+}
+
+static void play_reset(struct lab *lab, uint32_t pid, unsigned int seconds)
+{
+	play_end(lab, pid, "08006", "pq_recvbuf",
+		 "could not receive data from client: Connection reset by peer", seconds);
+}
+
+/* Four pg_receivewal of one host, under the name all of them have. */
+static void clients_that_are_gone_at_a_time_are_no_loop(void **state)
+{
+	for (uint32_t pid = 1; pid <= 4; pid++) {
+		beside(*state, SECOND);
+		play_reset(*state, pid, 5);
+	}
+	assert_verdict(*state, GROUP, "none");
+}
+
+static void a_loop_beside_another_client_of_its_name_is_one(void **state)
+{
+	play_end(*state, 9, NULL, NULL, NULL, 600);
+	beside(*state, SECOND);
+	for (uint32_t pid = 1; pid <= 4; pid++)
+		play_reset(*state, pid, 5);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP, "4 sessions ended soon");
+}
+
+/* Refused once while its server starts, and then it streams all day: three times. */
+static void failures_with_work_between_are_no_loop(void **state)
+{
+	for (uint32_t pid = 1; pid <= 6; pid += 2) {
+		play_reset(*state, pid, 5);
+		play_end(*state, pid + 1, NULL, NULL, NULL, 100);
+	}
+	assert_verdict(*state, GROUP, "none");
+}
+
 static void three_short_sessions_that_fail_are_a_reconnect_loop(void **state)
 {
 	for (uint32_t pid = 1; pid <= 3; pid++)
@@ -229,6 +323,51 @@ static void an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop(void 
 	assert_said_of(lab, GROUP,
 		       "it is the client that ends them: its own log says why; the last is the 2nd "
 		       "restart at 0/10000000");
+}
+
+/* A pg_receivewal or pg_recvlogical: told to end, it says CopyDone first. */
+static void receive_and_leave(struct lab *lab, bool copy_done)
+{
+	static const char *const before[] = { "SHOW data_directory_mode", "IDENTIFY_SYSTEM",
+					      "IDENTIFY_SYSTEM" };
+
+	for (uint32_t pid = 1; pid <= 3; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+		lab->sent = LSN;
+		ws_tape_session(&lab->tape, 0);
+		ws_tape_ready(&lab->tape);
+		for (size_t i = 0; i < WS_ARRAY_SIZE(before); i++) {
+			ws_tape_command(&lab->tape, before[i]);
+			ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+		}
+		ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+		ws_tape_stream(&lab->tape, 0, LSN, NULL);
+		lab->tape.mark_ns = lab->tape.now_ns;
+		lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .reply = true });
+		if (copy_done) {
+			ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+			lab->tape.now_ns += SECOND / 1000;
+		}
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_int_equal(lab->told[0]->exit_reason, WS_END_CLIENT_TERMINATED);
+	assert_int_equal(lab->told[0]->program, WS_PROGRAM_PG_RECEIVEWAL);
+}
+
+/* Its disk is full: it tries again every 5 s. */
+static void a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_loop(void **state)
+{
+	receive_and_leave(*state, false);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP,
+		       "it is the client that ends them: its own log says why; the last is the 2nd "
+		       "restart at 0/10000000");
+}
+
+static void a_receiver_that_is_told_to_end_again_and_again_is_no_loop(void **state)
+{
+	receive_and_leave(*state, true);
+	assert_verdict(*state, GROUP, "none");
 }
 
 static void a_consumer_that_comes_now_and_then_is_no_loop(void **state)
@@ -1003,6 +1142,14 @@ int main(void)
 		LAB(a_group_is_looked_at_from_the_first_record_to_the_last),
 		LAB(one_timeout_is_no_loop),
 		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
+		LAB(two_that_time_out_at_a_time_are_no_loop),
+		LAB(one_that_comes_again_before_it_is_given_up_is_in_a_loop),
+		LAB(a_client_that_gets_on_between_timeouts_is_not_said_to_stay_where_it_is),
+		LAB(clients_that_are_gone_at_a_time_are_no_loop),
+		LAB(a_loop_beside_another_client_of_its_name_is_one),
+		LAB(failures_with_work_between_are_no_loop),
+		LAB(a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_loop),
+		LAB(a_receiver_that_is_told_to_end_again_and_again_is_no_loop),
 		LAB(clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_why),
 		LAB(clients_that_are_refused_and_hang_up_did_not_crash),
 		LAB(an_error_that_is_not_the_last_one_s_is_not_said_to_be),
