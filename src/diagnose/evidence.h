@@ -155,7 +155,8 @@ struct ws_server_track {
 	struct ws_rec_cluster cluster; /* the last */
 	uint64_t asked_ns;	       /* to shut down, smart or fast; 0: it was not */
 	uint64_t asked_fast_ns;
-	uint64_t promoted_ns;	   /* seen to be out of recovery; 0: not seen */
+	uint64_t stopping_ns; /* seen to be shutting down; 0: it is not, or that is not known */
+	uint64_t promoted_ns; /* seen to be out of recovery; 0: not seen */
 	uint64_t waiting_since_ns; /* commits wait for standbys; 0: none does */
 	uint64_t missing_since_ns; /* and fewer are connected than they need */
 	char names[WS_SYNC_NAMES_LEN];

@@ -12,11 +12,17 @@ static uint64_t start_lsn(const struct ws_track *t)
 
 typedef bool (*member_fn)(const struct ws_track *t);
 
-/* Where the client of one that has ended has left it: what it leaves without a word lasts on. */
+/* So long after its client has been told, or has gone, a process may take to end. */
+#define ENDING_NS 100000000ULL
+
+/* Where the client of one that has ended has left it: it may come again from then on. */
 static uint64_t left_ns(const struct ws_track *t)
 {
-	return t->ended_by == WS_END_REPLICATION_TIMEOUT && t->last_reply_ns ? t->last_reply_ns
-									     : t->ended_ns;
+	uint64_t half = (t->ended_ns - t->s->begin_ns) / 2;
+
+	if (t->ended_by == WS_END_REPLICATION_TIMEOUT && t->last_reply_ns)
+		return t->last_reply_ns;
+	return t->ended_ns - (half < ENDING_NS ? half : ENDING_NS);
 }
 
 /* Of those that fit the longest row in which each begins behind the end of the one before: what
@@ -556,6 +562,8 @@ static void look_at_shutdown(const struct ws_case *c, struct shutdown *down)
 	*down = (struct shutdown){ .since_ns = c->server->asked_fast_ns };
 	if (!down->since_ns)
 		down->since_ns = c->server->asked_ns;
+	if (!down->since_ns)
+		down->since_ns = c->server->stopping_ns;
 	for (size_t i = 0; i < c->member_count; i++) {
 		const struct ws_track *m = c->members[i];
 
@@ -652,8 +660,11 @@ WS_RULE(shutdown_waits_for_standby)
 	ws_fact_text(f, "state", ws_state_name(t->standing->state));
 	ws_fact(f, "waited_for", others + 1, "sessions");
 	if (!down.told)
-		ws_say(f, " It is a smart one: other clients, if there are any, are waited for "
-			  "first.");
+		ws_say(f, c->server->asked_ns
+				  ? " It is a smart one: other clients, if there are any, are "
+				    "waited for first."
+				  : " It was asked for before it was watched: if it is a smart one "
+				    "other clients, if there are any, are waited for first.");
 	return true;
 }
 

@@ -498,6 +498,7 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 	if (server->has_cluster && server->cluster.db_state == WS_DB_IN_ARCHIVE_RECOVERY &&
 	    r->db_state == WS_DB_IN_PRODUCTION)
 		server->promoted_ns = rec->time_ns;
+	keep_since(&server->stopping_ns, rec->flags & WS_CLUSTER_STOPPING, rec->time_ns);
 	server->has_cluster = true;
 	memset(&server->cluster, 0, sizeof(server->cluster));
 	memcpy(&server->cluster, r, rec->size < sizeof(*r) ? rec->size : sizeof(*r));

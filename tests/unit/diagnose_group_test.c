@@ -211,6 +211,24 @@ static void a_loop_beside_another_client_of_its_name_is_one(void **state)
 	assert_said_of(*state, GROUP, "4 sessions ended soon");
 }
 
+/* libpq tries once more as soon as it is told, and the process that told it still ends. */
+static void those_that_begin_while_the_one_before_ends_are_of_a_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 3; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, SECOND + pid * SECOND / 40);
+		ws_tape_session(&lab->tape, 0);
+		ws_tape_ready(&lab->tape);
+		ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+		ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "55006", "ReplicationSlotAcquire",
+			      "replication slot \"s\" is active for PID 5");
+		lab->tape.now_ns += SECOND / 30;
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_verdict(lab, GROUP, "reconnect_loop");
+}
+
 /* Refused once while its server starts, and then it streams all day: three times. */
 static void failures_with_work_between_are_no_loop(void **state)
 {
@@ -482,6 +500,7 @@ static void feed_cluster(struct lab *lab, const struct ws_rec_cluster *cluster)
 
 	r.h = (struct ws_rec){ .size = sizeof(r),
 			       .kind = WS_KIND_CLUSTER,
+			       .flags = r.h.flags,
 			       .pid = POSTMASTER_PID,
 			       .time_ns = lab->tape.now_ns,
 			       .server = 1 };
@@ -617,6 +636,23 @@ static void of_a_smart_shutdown_nobody_knows_whether_a_full_socket_is_all_it_wai
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_said_of(lab, CLUSTER, "other clients, if there are any, are waited for first");
 	assert_true(lab_find(lab, CLUSTER)->finding.confidence <= 0.5);
+}
+
+/* Attached when it was under way: its postmaster.pid says so. */
+static void a_shutdown_that_was_asked_for_before_it_is_watched_is_told(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_cluster r = { .h = { .flags = WS_CLUSTER_STOPPING },
+				    .db_state = WS_DB_IN_PRODUCTION,
+				    .valid = SYNC_VALID };
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, 0);
+	feed_cluster(lab, &r);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER,
+		       "It was asked for before it was watched: if it is a smart one");
 }
 
 static void of_a_client_that_never_flushes_what_it_wrote_is_what_it_confirmed(void **state)
@@ -1147,6 +1183,7 @@ int main(void)
 		LAB(a_client_that_gets_on_between_timeouts_is_not_said_to_stay_where_it_is),
 		LAB(clients_that_are_gone_at_a_time_are_no_loop),
 		LAB(a_loop_beside_another_client_of_its_name_is_one),
+		LAB(those_that_begin_while_the_one_before_ends_are_of_a_loop),
 		LAB(failures_with_work_between_are_no_loop),
 		LAB(a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_loop),
 		LAB(a_receiver_that_is_told_to_end_again_and_again_is_no_loop),
@@ -1172,6 +1209,7 @@ int main(void)
 		LAB(a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender),
 		LAB(a_smart_shutdown_that_other_clients_hold_up_waits_for_no_walsender),
 		LAB(of_a_smart_shutdown_nobody_knows_whether_a_full_socket_is_all_it_waits_for),
+		LAB(a_shutdown_that_was_asked_for_before_it_is_watched_is_told),
 		LAB(of_a_client_that_never_flushes_what_it_wrote_is_what_it_confirmed),
 		LAB(fewer_connected_than_a_quorum_needs_is_one_missing),
 		LAB(one_that_matches_and_never_flushes_is_as_good_as_missing),
