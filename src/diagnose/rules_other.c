@@ -3,6 +3,25 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
+/* It will not be looked at for longer: what is known of it is how it ended. */
+static void say_brief_end(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_last_error *error = &c->t->error;
+
+	if (!c->t->ended_ns)
+		return;
+	f->advice = "It was over so soon: how it ended is what there is to know. Whether its "
+		    "client comes again and again is said of its group, if so.";
+	ws_fact_text(f, "end", ws_exit_reason_name(c->t->ended_by));
+	ws_say(f, " Then it ended: %s", ws_exit_reason_name(c->t->ended_by));
+	if (error->sqlstate[0]) {
+		ws_fact_text(f, "sqlstate", error->sqlstate);
+		ws_fact_text(f, "message", error->message);
+		ws_say(f, "; its last error was SQLSTATE %s", error->sqlstate);
+	}
+	ws_say(f, ".");
+}
+
 WS_RULE(insufficient_data)
 {
 	char text[WS_DURATION_TEXT];
@@ -21,6 +40,8 @@ WS_RULE(insufficient_data)
 	else
 		ws_say(f, "Events are missing for %.0f %% of the time: too much to say anything.",
 		       100 * lost);
+	if (brief)
+		say_brief_end(c, f);
 	return true;
 }
 

@@ -291,6 +291,16 @@ static void an_error_that_is_not_the_last_one_s_is_not_said_to_be(void **state)
 		       "broken off as by a client that crashed");
 }
 
+static void one_that_was_over_at_once_says_how_it_ended(void **state)
+{
+	play_end(*state, 1, "55006", "ReplicationSlotAcquire",
+		 "replication slot \"s\" is active for PID 5", 0);
+	assert_verdict(*state, SESSION, "insufficient_data");
+	assert_said_of(*state, SESSION,
+		       "Then it ended: client_terminated; its last error was SQLSTATE 55006.");
+	assert_null(strstr(lab_find(*state, SESSION)->finding.advice, "Look for longer"));
+}
+
 static void three_short_sessions_that_end_well_are_no_loop(void **state)
 {
 	struct lab *lab = *state;
@@ -1190,6 +1200,7 @@ int main(void)
 		LAB(clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_why),
 		LAB(clients_that_are_refused_and_hang_up_did_not_crash),
 		LAB(an_error_that_is_not_the_last_one_s_is_not_said_to_be),
+		LAB(one_that_was_over_at_once_says_how_it_ended),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
 		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
 		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
