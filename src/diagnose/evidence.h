@@ -219,8 +219,10 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 
 /* rules_sender.c: for whose lock it waits or waited, and what to do. */
 void ws_say_lock(const struct ws_case *c, struct ws_finding *f);
-/* rules_receiver.c: what a backup that nothing holds up does most of the time; false: another thing
- * than to read. */
+/* rules_receiver.c: of a backup how fast it went, how far it is, and how long it will take. */
+void ws_say_backup(const struct ws_case *c, struct ws_finding *f);
+/* The same: what a backup that nothing holds up does most of the time; false: another thing than to
+ * read. */
 bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f);
 
 /* evidence.c */

@@ -385,31 +385,26 @@ static double backup_share(const struct ws_case *c, uint64_t ns)
 	return c->s->kind == WS_SESSION_KIND_BACKUP && all ? (double)ns / (double)all : 0;
 }
 
-/* How fast, how far, how long: what the figures say, as a sentence behind the verdict's. */
-static void progress(const struct ws_case *c, struct ws_finding *f, char *text, size_t size)
+void ws_say_backup(const struct ws_case *c, struct ws_finding *f)
 {
 	char rate[WS_BYTES_TEXT], done[WS_BYTES_TEXT], total[WS_BYTES_TEXT], left[WS_DURATION_TEXT];
 	const struct ws_backup b = c->t->standing->backup;
-	int at = 0;
 
-	text[0] = '\0';
-	if (!c->t->standing->has_backup)
+	if (c->s->kind != WS_SESSION_KIND_BACKUP || !c->t->standing->has_backup)
 		return;
 	if (b.rate) {
 		ws_fact(f, "rate", b.rate, "bytes/s");
-		at = snprintf(text, size, " Files went at %s/s.", ws_bytes_format(b.rate, rate));
+		ws_say(f, " Files went at %s/s.", ws_bytes_format(b.rate, rate));
 	}
 	if (b.has_total) {
 		ws_fact(f, "backup_total", b.total_bytes, "bytes");
 		ws_fact(f, "streamed", b.streamed_bytes, "bytes");
-		at += snprintf(text + at, size - (size_t)at,
-			       " Streamed are %s of what the server takes for %s.",
-			       ws_bytes_format(b.streamed_bytes, done),
-			       ws_bytes_format(b.total_bytes, total));
+		ws_say(f, " Streamed are %s of what the server takes for %s.",
+		       ws_bytes_format(b.streamed_bytes, done),
+		       ws_bytes_format(b.total_bytes, total));
 	} else if (b.phase >= WS_BACKUP_STREAM && b.has_progress) {
-		at += snprintf(text + at, size - (size_t)at,
-			       " How much there is in all nobody has estimated "
-			       "(--no-estimate-size), so how long it will take is not known.");
+		ws_say(f, " How much there is in all nobody has estimated (--no-estimate-size)%s.",
+		       c->t->ended_ns ? "" : ", so how long it will take is not known");
 	}
 	if (b.tablespaces) {
 		ws_fact(f, "tablespaces", b.tablespaces, "");
@@ -419,18 +414,17 @@ static void progress(const struct ws_case *c, struct ws_finding *f, char *text, 
 		ws_fact(f, "backup_wal", b.wal_bytes, "bytes");
 	if (b.uploaded_bytes)
 		ws_fact(f, "manifest_uploaded", b.uploaded_bytes, "bytes");
-	if (!b.has_left)
+	if (!b.has_left || c->t->ended_ns)
 		return;
 	ws_fact(f, "left", b.left_ns, "ns");
-	snprintf(text + at, size - (size_t)at, " At this rate its files take another %s.",
-		 ws_duration_format(b.left_ns, left));
+	ws_say(f, " At this rate its files take another %s.", ws_duration_format(b.left_ns, left));
 }
 
 static bool backup(const struct ws_case *c, struct ws_finding *f, enum ws_state state, uint64_t ns,
 		   const char *what)
 {
 	double share = backup_share(c, ns);
-	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT], more[256];
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 
 	if (share < ws_limit(WS_LIMIT_DOMINANT))
 		return false;
@@ -438,10 +432,9 @@ static bool backup(const struct ws_case *c, struct ws_finding *f, enum ws_state 
 	ws_fact(f, ws_state_name(state), ns, "ns");
 	ws_fact(f, "share_of_backup", (uint64_t)(100 * share + 0.5), "%");
 	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
-	progress(c, f, more, sizeof(more));
-	ws_say(f, "The backup %s for %s, %.0f %% of its time, and sent %s meanwhile.%s", what,
+	ws_say(f, "The backup %s for %s, %.0f %% of its time, and sent %s meanwhile.", what,
 	       ws_duration_format(ns, text), 100 * share,
-	       ws_bytes_format(c->s->backup_bytes, bytes), more);
+	       ws_bytes_format(c->s->backup_bytes, bytes));
 	return true;
 }
 
@@ -449,18 +442,17 @@ bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f)
 {
 	uint64_t ns = c->state_ns[WS_STATE_BACKUP_READ];
 	double share = backup_share(c, ns);
-	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT], more[256];
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 
 	if (share < ws_limit(WS_LIMIT_DOMINANT))
 		return false;
 	ws_fact(f, "share_of_backup", (uint64_t)(100 * share + 0.5), "%");
 	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
-	progress(c, f, more, sizeof(more));
 	ws_say(f,
 	       "The backup goes as fast as the server reads its files, and compresses them if it "
-	       "was asked to: that took %s, %.0f %% of its time, and it sent %s meanwhile.%s",
+	       "was asked to: that took %s, %.0f %% of its time, and it sent %s meanwhile.",
 	       ws_duration_format(ns, text), 100 * share,
-	       ws_bytes_format(c->s->backup_bytes, bytes), more);
+	       ws_bytes_format(c->s->backup_bytes, bytes));
 	return true;
 }
 
