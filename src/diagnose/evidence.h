@@ -239,6 +239,9 @@ bool ws_case_moves(const struct ws_case *c, enum ws_watched which, uint64_t with
 /* How long it has stood still when the window ends. */
 uint64_t ws_case_still(const struct ws_case *c, enum ws_watched which);
 bool ws_track_streams(const struct ws_track *t);	    /* still, where the window ends */
+/* Up to where it is confirmed: by flush, or by write where the client never flushes (WalSndDone).
+ * Of one whose replies were before it was watched its slot may know. */
+uint64_t ws_track_confirmed(const struct ws_track *t);
 uint64_t ws_track_usual_interval(const struct ws_track *t); /* median; 0: not known */
 /* A logical walsender that has sent all and does not wait for more: it was told to stop, and turns
  * without rest until all is confirmed (WalSndWaitForWal and WalSndLoop, walsender.c). */

@@ -238,10 +238,17 @@ static bool ended_soon(const struct ws_track *t)
 	return t->ended_ns && t->ended_ns - t->s->begin_ns <= ws_limit_ns(WS_LIMIT_SHORT_SESSION);
 }
 
-static bool fails_soon(const struct ws_track *t)
+static bool is_backup(const struct ws_track *t)
 {
-	return ended_soon(t) && t->ended_by != WS_END_REPLICATION_TIMEOUT &&
-	       t->s->kind != WS_SESSION_KIND_BACKUP && broke_off(t);
+	return t->s->kind == WS_SESSION_KIND_BACKUP;
+}
+
+/* A backup that is broken off has done no work, however long it took. */
+static bool fails(const struct ws_track *t)
+{
+	if (!t->ended_ns || t->ended_by == WS_END_REPLICATION_TIMEOUT || !broke_off(t))
+		return false;
+	return is_backup(t) ? t->command.outcome != WS_OUTCOME_OK : ended_soon(t);
 }
 
 /* One that did its work for long, between these two: no loop goes on across it. */
@@ -254,7 +261,7 @@ static bool worked_between(const struct ws_case *c, const struct ws_track *a,
 		if (m->s->begin_ns >= b->s->begin_ns)
 			break;
 		if (m->s->begin_ns >= a->ended_ns && m->ended_ns && m->ended_ns <= b->s->begin_ns &&
-		    !ended_soon(m))
+		    !ended_soon(m) && !fails(m))
 			return true;
 	}
 	return false;
@@ -269,7 +276,7 @@ struct loop {
 
 static void find_loop(const struct ws_case *c, struct loop *loop)
 {
-	struct row row = { .fits = fails_soon }, before = row;
+	struct row row = { .fits = fails }, before = row;
 	struct loop now = { .from = row };
 	const struct ws_track *m;
 
@@ -297,7 +304,7 @@ WS_RULE(reconnect_loop)
 		return false;
 	error = loop.error || !t->error.sqlstate[0] ? loop.error : t;
 	f->confidence = error ? 0.9 : 0.7;
-	ws_fact(f, "short_sessions", loop.count, "sessions");
+	ws_fact(f, is_backup(t) ? "broken_off" : "short_sessions", loop.count, "sessions");
 	ws_fact_lsn(f, "start", start_lsn(t));
 	if (error) {
 		ws_fact_text(f, "sqlstate", error->error.sqlstate);
@@ -305,7 +312,12 @@ WS_RULE(reconnect_loop)
 	} else {
 		ws_fact_text(f, "end", ws_exit_reason_name(t->ended_by));
 	}
-	ws_say(f, "The client connects again and again: %zu sessions ended soon", loop.count);
+	if (is_backup(t))
+		ws_say(f, "The client begins a base backup again and again: %zu were broken off",
+		       loop.count);
+	else
+		ws_say(f, "The client connects again and again: %zu sessions ended soon",
+		       loop.count);
 	if (error == t)
 		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
 	else if (error)
@@ -586,22 +598,13 @@ static void look_at_shutdown(const struct ws_case *c, struct shutdown *down)
 	down->told |= c->server->asked_fast_ns || down->stopping || down->after;
 }
 
-/* Up to where it is confirmed: by flush, or by write where the client never flushes (WalSndDone).
- * Of one whose replies were before it was watched its slot may know. */
-static uint64_t confirmed(const struct ws_track *t)
-{
-	uint64_t lsn = t->standing->flush_lsn ? t->standing->flush_lsn : t->standing->write_lsn;
-
-	return lsn ? lsn : t->watch[WS_CONFIRMED].last;
-}
-
 static bool holds_up(const struct shutdown *down, const struct ws_track *t)
 {
 	if (!ws_track_streams(t))
 		return false;
 	/* Which phase it is in is a guess: one that has nothing to wait for is not blamed. */
 	if (down->after)
-		return down->known || confirmed(t) < t->standing->sent_lsn;
+		return down->known || ws_track_confirmed(t) < t->standing->sent_lsn;
 	return !is_stopping(t) && (down->told ? hearing(t) != HEARS : hearing(t) == DEAF);
 }
 
@@ -614,13 +617,14 @@ static void say_confirmed(const struct ws_track *t, struct ws_finding *f)
 	end = end > sent ? end : sent;
 	ws_fact_lsn(f, "to_be_confirmed", end);
 	ws_fact_lsn(f, "sent", sent);
-	ws_fact_lsn(f, "confirmed", confirmed(t));
+	ws_fact_lsn(f, "confirmed", ws_track_confirmed(t));
 	ws_say(f, ": it has sent up to %s", ws_lsn_format(sent, lsn));
 	if (end > sent)
 		ws_say(f, ", %s short of the end at %s", ws_bytes_format(end - sent, left),
 		       ws_lsn_format(end, lsn));
-	if (confirmed(t))
-		ws_say(f, ", and the client has confirmed %s.", ws_lsn_format(confirmed(t), lsn));
+	if (ws_track_confirmed(t))
+		ws_say(f, ", and the client has confirmed %s.",
+		       ws_lsn_format(ws_track_confirmed(t), lsn));
 	else
 		ws_say(f, ", and the client has confirmed nothing since it is watched.");
 }

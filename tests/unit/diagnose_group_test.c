@@ -291,6 +291,42 @@ static void an_error_that_is_not_the_last_one_s_is_not_said_to_be(void **state)
 		       "broken off as by a client that crashed");
 }
 
+/* Each takes two minutes. */
+static void play_backups(struct lab *lab, bool broken_off)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+		ws_tape_session(&lab->tape, 0);
+		ws_tape_ready(&lab->tape);
+		ws_tape_command(&lab->tape, "BASE_BACKUP ( LABEL 'x' )");
+		ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, 0, 0);
+		lab->tape.now_ns += 120 * SECOND;
+		ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, MB, 0);
+		if (broken_off) {
+			ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "08006", "ProcessInterrupts",
+				      "connection to client lost");
+		} else {
+			ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+			ws_tape_ending(&lab->tape, 0, WS_END_CAUSE_CLIENT_EOF);
+		}
+		ws_tape_exit(&lab->tape, broken_off, 0);
+	}
+}
+
+/* The disk that it writes to is too small. */
+static void a_backup_that_is_broken_off_again_and_again_is_a_reconnect_loop(void **state)
+{
+	play_backups(*state, true);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP, "begins a base backup again and again: 3 were broken off");
+}
+
+static void backups_whose_client_hangs_up_behind_their_end_are_no_loop(void **state)
+{
+	play_backups(*state, false);
+	assert_verdict(*state, GROUP, "none");
+}
+
 static void one_that_was_over_at_once_says_how_it_ended(void **state)
 {
 	play_end(*state, 1, "55006", "ReplicationSlotAcquire",
@@ -582,6 +618,27 @@ static void a_shutdown_waits_behind_its_checkpoint(void **state)
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_said_of(lab, CLUSTER,
 		       "after the shutdown checkpoint, for walsender 4711 (standby1)");
+}
+
+/* Another walsender holds the shutdown up in front of its checkpoint. */
+static void one_that_has_stopped_waits_for_the_shutdown_to_go_on(void **state)
+{
+	struct lab *lab = *state;
+
+	begin_shutdown(lab, WS_DB_IN_PRODUCTION);
+	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_said_of(lab, SESSION, "It was told to stop, and has: it waits for the server's");
+}
+
+static void one_that_is_stopping_waits_for_its_client_to_confirm(void **state)
+{
+	struct lab *lab = *state;
+
+	begin_shutdown(lab, WS_DB_SHUTDOWNED);
+	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "insufficient_data");
+	assert_said_of(lab, SESSION, "waits for its client to confirm all that it was sent");
 }
 
 static void a_shutdown_waits_for_all_there_is_not_only_for_what_is_sent(void **state)
@@ -1200,6 +1257,8 @@ int main(void)
 		LAB(clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_why),
 		LAB(clients_that_are_refused_and_hang_up_did_not_crash),
 		LAB(an_error_that_is_not_the_last_one_s_is_not_said_to_be),
+		LAB(a_backup_that_is_broken_off_again_and_again_is_a_reconnect_loop),
+		LAB(backups_whose_client_hangs_up_behind_their_end_are_no_loop),
 		LAB(one_that_was_over_at_once_says_how_it_ended),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
 		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
@@ -1215,6 +1274,8 @@ int main(void)
 		LAB(commits_that_nobody_can_confirm_miss_their_standby),
 		LAB(commits_that_wait_for_a_connected_standby_miss_none),
 		LAB(a_shutdown_waits_behind_its_checkpoint),
+		LAB(one_that_has_stopped_waits_for_the_shutdown_to_go_on),
+		LAB(one_that_is_stopping_waits_for_its_client_to_confirm),
 		LAB(a_shutdown_waits_for_all_there_is_not_only_for_what_is_sent),
 		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
 		LAB(a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender),
