@@ -178,10 +178,13 @@ static void add_timeline(const struct ws_case *c, struct ws_finding *f)
 	       ws_duration_format(c->to_ns - promoted, ago));
 }
 
-/* How it ended is worth a word where nothing was wrong with it as long as it lasted; and of a
- * backup, which is worth nothing then. */
-static bool end_counts(const struct ws_explained *e)
+/* How it ended is worth a word where nothing was wrong with it as long as it lasted, or its client
+ * took nothing to the end (of a time-out that rule speaks); and of a backup, which is worth nothing
+ * then. */
+static bool end_counts(const struct ws_explained *e, const struct ws_track *t)
 {
+	if (e->verdict == WS_VERDICT_RECEIVER_NOT_READING)
+		return t->ended_by != WS_END_REPLICATION_TIMEOUT;
 	return e->verdict == WS_VERDICT_HEALTHY_IDLE ||
 	       e->verdict == WS_VERDICT_HEALTHY_STREAMING ||
 	       (e->session->kind == WS_SESSION_KIND_BACKUP &&
@@ -246,7 +249,7 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 	c.to_ns = e->to_ns;
 	if (e->verdict != WS_VERDICT_INSUFFICIENT_DATA)
 		ws_say_backup(&c, &e->finding);
-	if (end_counts(e))
+	if (end_counts(e, c.t))
 		add_end(&c, &e->finding);
 	add_memory(&c, &e->finding);
 	add_holder(&c, &e->finding);

@@ -108,9 +108,10 @@ struct ws_track {
 	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
 	uint64_t longest_pause_ns;   /* that ended, of a client whose window was closed */
-	bool under_way;		     /* something is, since then: sent, and not acknowledged */
-	uint64_t under_way_ns;	     /* 0: it was so when the socket was seen first */
-	uint64_t outage_ns;	     /* the longest time in the window in which nobody answered */
+	uint64_t flow_ns;      /* since then it has taken something at each look for so long */
+	bool under_way;	       /* something is, since then: sent, and not acknowledged */
+	uint64_t under_way_ns; /* 0: it was so when the socket was seen first */
+	uint64_t outage_ns;    /* the longest time in the window in which nobody answered */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
 	uint64_t full_sockets, window_full, cwnd_full;
@@ -238,7 +239,7 @@ uint64_t ws_case_span(const struct ws_case *c, enum ws_watched which); /* observ
 bool ws_case_moves(const struct ws_case *c, enum ws_watched which, uint64_t within_ns);
 /* How long it has stood still when the window ends. */
 uint64_t ws_case_still(const struct ws_case *c, enum ws_watched which);
-bool ws_track_streams(const struct ws_track *t);	    /* still, where the window ends */
+bool ws_track_streams(const struct ws_track *t); /* still, where the window ends */
 /* Up to where it is confirmed: by flush, or by write where the client never flushes (WalSndDone).
  * Of one whose replies were before it was watched its slot may know. */
 uint64_t ws_track_confirmed(const struct ws_track *t);

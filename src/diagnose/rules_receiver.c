@@ -143,14 +143,13 @@ static bool takes_nothing(const struct ws_case *c)
 	       (ws_case_known(c, WS_SENT) ? ws_case_still(c, WS_SENT) : ws_case_since(c)) >= frozen;
 }
 
-/* The server gave it up, or the client's host did, with the socket full to the end: what was sent
- * last was sent long before, and no reply came. */
+/* It ended, however, with the socket full to the end: what was sent last was sent long before. Who
+ * looks into a session that hangs often ends it next. */
 static bool ended_full(const struct ws_case *c)
 {
 	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN);
 
-	return c->t->ended_by == WS_END_REPLICATION_TIMEOUT &&
-	       c->state_ns[WS_STATE_SEND_BLOCKED] >= frozen &&
+	return c->t->ended_ns && c->state_ns[WS_STATE_SEND_BLOCKED] >= frozen &&
 	       ws_case_still(c, WS_SENT) >= frozen &&
 	       (ws_case_tcp(c) ? takes_nothing(c) : ws_case_unix_full(c) == 1);
 }
@@ -205,7 +204,7 @@ WS_RULE(receiver_not_reading)
 	if (fills)
 		ws_say(f, ": %s wait there", ws_bytes_format(tcp->unsent_bytes, text));
 	ws_say(f, ".");
-	if (ended)
+	if (c->t->ended_by == WS_END_REPLICATION_TIMEOUT)
 		ws_say(f, " wal_sender_timeout has ended the session.");
 	return true;
 }
@@ -264,7 +263,9 @@ WS_RULE(receiver_slow)
 	/* Of a Unix socket nothing else tells a slow reader from one that stopped just now. */
 	if (local && ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN) / 2)
 		return false;
-	if (!local && (!window_limits(c) || !ws_case_grown(c, WS_ACKED)))
+	/* In a short window it may pause all the time, as it has before. */
+	if (!local &&
+	    (!window_limits(c) || (!ws_case_grown(c, WS_ACKED) && !c->t->longest_pause_ns)))
 		return false;
 	f->confidence = local ? 0.85 : 0.7 + 0.25 * rwnd;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
@@ -385,8 +386,16 @@ static double backup_share(const struct ws_case *c, uint64_t ns)
 	return c->s->kind == WS_SESSION_KIND_BACKUP && all ? (double)ns / (double)all : 0;
 }
 
+/* So long data has waited for the client, and it has taken none. */
+static uint64_t nothing_taken(const struct ws_case *c)
+{
+	return c->t->has_tcp && c->t->socket.unsent_bytes ? ws_case_still(c, WS_ACKED) : 0;
+}
+
+/* How fast, how far, how long: what the figures say, as sentences behind the verdict's. */
 void ws_say_backup(const struct ws_case *c, struct ws_finding *f)
 {
+	uint64_t still = nothing_taken(c);
 	char rate[WS_BYTES_TEXT], done[WS_BYTES_TEXT], total[WS_BYTES_TEXT], left[WS_DURATION_TEXT];
 	const struct ws_backup b = c->t->standing->backup;
 
@@ -414,7 +423,16 @@ void ws_say_backup(const struct ws_case *c, struct ws_finding *f)
 		ws_fact(f, "backup_wal", b.wal_bytes, "bytes");
 	if (b.uploaded_bytes)
 		ws_fact(f, "manifest_uploaded", b.uploaded_bytes, "bytes");
-	if (!b.has_left || c->t->ended_ns)
+	if (c->t->ended_ns)
+		return;
+	if (still >= ws_limit_ns(WS_LIMIT_LASTING)) {
+		ws_fact(f, "nothing_taken", still, "ns");
+		ws_say(f, " Its client has taken nothing for %s%s.",
+		       ws_duration_format(still, left),
+		       b.has_left ? ": how long the rest will take is not known" : "");
+		return;
+	}
+	if (!b.has_left)
 		return;
 	ws_fact(f, "left", b.left_ns, "ns");
 	ws_say(f, " At this rate its files take another %s.", ws_duration_format(b.left_ns, left));

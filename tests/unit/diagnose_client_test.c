@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the rules say of a session whose client or connection takes long, or does not answer. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -453,8 +454,60 @@ static void a_client_that_reads_nothing_is_seen_before_the_socket_is_full(void *
 		       "as yet room in the server's own for what it sends: 97.7 kB wait there"));
 }
 
+static const struct ws_rec_socket full_window = { .mss_bytes = 1448,
+						  .unsent_bytes = 4 * MB,
+						  .rwnd_limited_us = 100,
+						  .timer = WS_TCP_TIMER_PERSIST };
+
+/* Whoever looked into it has ended it. */
+static void one_that_was_ended_while_it_read_nothing_read_nothing(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &full_window });
+	lab_play(lab,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &full_window });
+	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_BACKEND, 77);
+	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
+		      "terminating connection due to administrator command");
+	ws_tape_exit(&lab->tape, 1, 0);
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+	assert_said_of(lab, SESSION, "the walsender waited for room. Then it was told to end, as");
+}
+
+/* Stopped for long, it read all for a while, and is stopped again, not yet for as long. */
+static void one_that_is_stopped_once_more_reads_nothing(void **state)
+{
+	static const struct ws_rec_socket flows = { .mss_bytes = 1448,
+						    .acked_bytes = MB,
+						    .window_bytes = 65536 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &flows });
+	lab_play(lab,
+		 &(struct step){ .seconds = 20, .wait = WS_WAIT_SOCKET, .socket = &full_window });
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &flows });
+	lab_play(lab,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &full_window });
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+}
+
 /* Its window opens by a piece at a time, after four seconds and now again. */
-static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
+static void take_pieces(struct lab *lab)
 {
 	static const struct ws_rec_socket shut = { .rwnd_limited_us = 95,
 						   .mss_bytes = 1448,
@@ -465,7 +518,6 @@ static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
 						    .mss_bytes = 1448,
 						    .timer = WS_TCP_TIMER_PERSIST,
 						    .unsent_bytes = 100000 };
-	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
 	for (int i = 0; i < 3; i++) {
@@ -476,7 +528,20 @@ static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
 		lab_play(lab,
 			 &(struct step){ .seconds = 4, .wait = WS_WAIT_SOCKET, .socket = &shut });
 	}
-	assert_verdict(lab, SESSION, "receiver_slow");
+}
+
+static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
+{
+	take_pieces(*state);
+	assert_verdict(*state, SESSION, "receiver_slow");
+}
+
+static void one_that_pauses_for_a_whole_window_is_slow_as_it_was_before(void **state)
+{
+	/* From behind the last piece on. */
+	lab_window(*state, 12 * SECOND + SECOND / 4, UINT64_MAX);
+	take_pieces(*state);
+	assert_verdict(*state, SESSION, "receiver_slow");
 }
 
 static void one_whose_buffer_is_full_for_a_moment_is_not_blamed(void **state)
@@ -699,6 +764,9 @@ int main(void)
 		LAB(full_queues_under_way_are_a_slow_network),
 		LAB(one_that_has_just_read_on_is_slow),
 		LAB(a_client_that_reads_nothing_is_seen_before_the_socket_is_full),
+		LAB(one_that_was_ended_while_it_read_nothing_read_nothing),
+		LAB(one_that_is_stopped_once_more_reads_nothing),
+		LAB(one_that_pauses_for_a_whole_window_is_slow_as_it_was_before),
 		LAB(one_that_takes_a_piece_now_and_then_is_slow),
 		LAB(one_whose_buffer_is_full_for_a_moment_is_not_blamed),
 		LAB(a_client_that_is_slow_when_there_is_much_is_slow),
