@@ -179,11 +179,12 @@ static void add_timeline(const struct ws_case *c, struct ws_finding *f)
 }
 
 /* How it ended is worth a word where nothing was wrong with it as long as it lasted, or its client
- * took nothing to the end (of a time-out that rule speaks); and of a backup, which is worth nothing
- * then. */
+ * took nothing, or said nothing, to the end (of a time-out these rules speak); and of a backup,
+ * which is worth nothing then. */
 static bool end_counts(const struct ws_explained *e, const struct ws_track *t)
 {
-	if (e->verdict == WS_VERDICT_RECEIVER_NOT_READING)
+	if (e->verdict == WS_VERDICT_RECEIVER_NOT_READING ||
+	    e->verdict == WS_VERDICT_CONNECTION_DEAD || e->verdict == WS_VERDICT_RECEIVER_SILENT)
 		return t->ended_by != WS_END_REPLICATION_TIMEOUT;
 	return e->verdict == WS_VERDICT_HEALTHY_IDLE ||
 	       e->verdict == WS_VERDICT_HEALTHY_STREAMING ||

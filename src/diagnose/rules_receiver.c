@@ -5,14 +5,13 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
+/* A client that has left by itself was there. */
 static bool nobody_answers(const struct ws_case *c)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
 
-	return tcp &&
-	       (!c->t->ended_ns || c->t->ended_by == WS_END_REPLICATION_TIMEOUT ||
-		c->t->ended_by == WS_END_CONNECTION_LOST) &&
-	       ws_socket_unanswered(tcp);
+	return tcp && c->t->ended_by != WS_END_CLIENT_TERMINATED &&
+	       c->t->ended_by != WS_END_CLIENT_EOF && ws_socket_unanswered(tcp);
 }
 
 WS_RULE(connection_dead)

@@ -40,6 +40,34 @@ static void unanswered_retransmissions_are_a_dead_connection(void **state)
 	assert_verdict(*state, SESSION, "connection_dead");
 }
 
+/* Nobody waits for wal_sender_timeout. */
+static void a_dead_connection_that_was_ended_here_was_dead(void **state)
+{
+	const struct ws_rec_socket socket = dead();
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_BACKEND, 77);
+	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
+		      "terminating connection due to administrator command");
+	ws_tape_exit(&lab->tape, 1, 0);
+	assert_verdict(lab, SESSION, "connection_dead");
+	assert_said_of(lab, SESSION, "the way to it is gone. Then it was told to end");
+}
+
+static void a_client_that_takes_leave_was_there(void **state)
+{
+	const struct ws_rec_socket socket = dead();
+
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	ws_tape_exit(&((struct lab *)*state)->tape, 0, 0);
+	lab_judge(*state);
+	assert_int_not_equal(lab_find(*state, SESSION)->verdict, WS_VERDICT_CONNECTION_DEAD);
+}
+
 static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **state)
 {
 	const struct ws_rec_socket socket = dead();
@@ -746,6 +774,8 @@ int main(void)
 		LAB(a_moment_of_spinning_is_no_wait_for_copydone),
 		LAB(a_unix_socket_that_is_read_is_healthy),
 		LAB(unanswered_retransmissions_are_a_dead_connection),
+		LAB(a_dead_connection_that_was_ended_here_was_dead),
+		LAB(a_client_that_takes_leave_was_there),
 		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
 		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
 		LAB(an_outage_is_said_of_a_client_of_a_standby_too),
