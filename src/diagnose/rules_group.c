@@ -570,20 +570,24 @@ static void look_at_shutdown(const struct ws_case *c, struct shutdown *down)
 {
 	const struct ws_rec_cluster *r = &c->server->cluster;
 	size_t streaming = 0;
+	uint64_t spins_ns;
+	bool known;
 
 	*down = (struct shutdown){ .since_ns = c->server->asked_fast_ns };
 	if (!down->since_ns)
 		down->since_ns = c->server->asked_ns;
 	if (!down->since_ns)
 		down->since_ns = c->server->stopping_ns;
+	known = down->since_ns;
 	for (size_t i = 0; i < c->member_count; i++) {
 		const struct ws_track *m = c->members[i];
 
 		streaming += ws_track_streams(m);
 		if (ws_track_spins(m, c->to_ns)) {
 			down->told = true;
-			if (!down->since_ns)
-				down->since_ns = c->to_ns - m->s->work_ns;
+			spins_ns = c->to_ns - m->s->work_ns;
+			if (!known && (!down->since_ns || spins_ns < down->since_ns))
+				down->since_ns = spins_ns;
 		}
 		if (!ws_track_streams(m) || !is_stopping(m))
 			continue;

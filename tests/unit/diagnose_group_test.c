@@ -1194,6 +1194,40 @@ static void one_that_turns_without_rest_holds_up_a_shutdown(void **state)
 			       "was told to stop, as at a shutdown"));
 }
 
+/* It waits for so long, and turns without rest from then on. */
+static void play_spinning(struct lab *lab, uint32_t pid, unsigned int waits)
+{
+	static const struct ws_rec_sample seen = { .valid = WS_SAMPLE_TARGET };
+
+	lab->tape = ws_tape_new(lab->tape.sink, pid, pid * SECOND);
+	lab->sent = LSN;
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_play(lab, &(struct step){ .seconds = waits,
+				      .wait = WS_WAIT_WAL,
+				      .flags = WS_TURN_LOGICAL,
+				      .bytes = 1000,
+				      .reply = true,
+				      .sample = &seen });
+	lab_play(lab, &(struct step){ .seconds = 1, .flags = WS_TURN_LOGICAL, .sample = &seen });
+}
+
+static void a_shutdown_lasts_as_long_as_the_one_that_turns_longest(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t since = 0;
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	play_spinning(lab, 1, 10);
+	play_spinning(lab, 2, 4);
+	lab->tape.now_ns = 20 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	for (size_t i = 0; i < lab_find(lab, CLUSTER)->finding.fact_count; i++)
+		if (!strcmp(lab_find(lab, CLUSTER)->finding.facts[i].fact, "since"))
+			since = lab_find(lab, CLUSTER)->finding.facts[i].value;
+	assert_in_range(since, 13 * SECOND, 15 * SECOND);
+}
+
 static void one_that_has_much_to_decode_is_not_blamed_for_a_shutdown(void **state)
 {
 	play_turning(*state, 8 * MB);
@@ -1313,6 +1347,7 @@ int main(void)
 		LAB(one_that_turns_without_rest_holds_up_a_shutdown),
 		LAB(one_that_is_stopped_was_not_told_to_stop),
 		LAB(one_of_which_no_turn_is_told_was_not_told_to_stop),
+		LAB(a_shutdown_lasts_as_long_as_the_one_that_turns_longest),
 		LAB(one_that_has_much_to_decode_is_not_blamed_for_a_shutdown),
 		LAB(one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop),
 	};
