@@ -387,6 +387,7 @@ WS_RULE(slot_invalidated);
 WS_RULE(sync_standby_missing);
 WS_RULE(connection_dead);
 WS_RULE(receiver_silent);
+WS_RULE(given_up);
 WS_RULE(client_protocol_stall);
 WS_RULE(waits_for_copydone);
 WS_RULE(receiver_not_reading);

@@ -50,6 +50,12 @@ static bool all_taken(const struct ws_case *c)
 	return ws_case_unix_full(c) == 0;
 }
 
+/* For a reply, and none has come since. */
+static bool is_asked(const struct ws_case *c)
+{
+	return ws_case_streams(c) && c->t->ping_ns && c->t->ping_ns < c->to_ns;
+}
+
 WS_RULE(receiver_silent)
 {
 	uint64_t usual = ws_track_usual_interval(c->t), silent, pinged;
@@ -57,7 +63,7 @@ WS_RULE(receiver_silent)
 	bool timed_out = c->t->ended_by == WS_END_REPLICATION_TIMEOUT;
 	char text[WS_DURATION_TEXT], ping[WS_DURATION_TEXT];
 
-	if (!ws_case_streams(c) || !c->t->ping_ns || c->t->ping_ns >= c->to_ns || !all_taken(c))
+	if (!is_asked(c) || !all_taken(c))
 		return false;
 	pinged = c->to_ns - c->t->ping_ns;
 	silent = c->t->last_reply_ns && c->to_ns > c->t->last_reply_ns
@@ -153,6 +159,21 @@ static bool ended_full(const struct ws_case *c)
 	       (ws_case_tcp(c) ? takes_nothing(c) : ws_case_unix_full(c) == 1);
 }
 
+/* The server has given it up with data waiting for it, of which it took none for most of the time
+ * that it did not reply: how long that has to last, wal_sender_timeout says. */
+static bool given_up_full(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	uint64_t silent = c->to_ns > c->t->last_reply_ns ? c->to_ns - c->t->last_reply_ns : 0;
+
+	if (c->t->ended_by != WS_END_REPLICATION_TIMEOUT)
+		return false;
+	if (!tcp)
+		return ws_case_unix_full(c) == 1;
+	return c->t->last_reply_ns && tcp->unsent_bytes && ws_socket_shut(tcp) &&
+	       2 * ws_case_still(c, WS_ACKED) >= silent;
+}
+
 /* The client's buffer is full and was so for as long as one looks; little is sent to it, and the
  * server's own buffer has room for that as yet. */
 static bool fills_up(const struct ws_case *c)
@@ -162,15 +183,14 @@ static bool fills_up(const struct ws_case *c)
 	uint64_t last = ws_case_watch(c, WS_ACKED)->last_ns,
 		 still = last > since ? last - since : 0;
 
-	return tcp && !c->t->ended_ns && !c->t->socket_awaited && tcp->unsent_bytes &&
-	       ws_socket_shut(tcp) && still >= ws_limit_ns(WS_LIMIT_LASTING) &&
-	       is_longer_pause(c, still);
+	return tcp && !c->t->socket_awaited && tcp->unsent_bytes && ws_socket_shut(tcp) &&
+	       still >= ws_limit_ns(WS_LIMIT_LASTING) && is_longer_pause(c, still);
 }
 
 WS_RULE(receiver_not_reading)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	bool ended = ended_full(c), waits, fills;
+	bool ended = ended_full(c) || given_up_full(c), waits, fills;
 	uint64_t still;
 	char text[WS_DURATION_TEXT];
 
@@ -178,7 +198,7 @@ WS_RULE(receiver_not_reading)
 		return false;
 	waits = !c->t->ended_ns && c->t->standing->state == WS_STATE_SEND_BLOCKED && blocked(c) &&
 		takes_nothing(c);
-	fills = !waits && fills_up(c);
+	fills = !waits && (fills_up(c) || (ended && tcp && !c->t->socket_awaited));
 	if (!ended && !waits && !fills)
 		return false;
 	still = ws_case_still(c, tcp ? WS_ACKED : WS_UNIX_QUEUE);
@@ -197,14 +217,41 @@ WS_RULE(receiver_not_reading)
 	       "The client (or a proxy between) has taken nothing for %s: its receive buffer is "
 	       "full, and the walsender %s",
 	       ws_duration_format(still, text),
-	       fills   ? "has as yet room in the server's own for what it sends"
+	       fills   ? c->t->ended_ns ? "had room to the end in the server's own for what it sent"
+					: "has as yet room in the server's own for what it sends"
 	       : ended ? "waited for room"
 		       : "waits for room");
 	if (fills)
-		ws_say(f, ": %s wait there", ws_bytes_format(tcp->unsent_bytes, text));
+		ws_say(f, ": %s %s there", ws_bytes_format(tcp->unsent_bytes, text),
+		       c->t->ended_ns ? "waited" : "wait");
 	ws_say(f, ".");
 	if (c->t->ended_by == WS_END_REPLICATION_TIMEOUT)
 		ws_say(f, " wal_sender_timeout has ended the session.");
+	return true;
+}
+
+/* The server has waited for it for as long as it was told, and nothing else says why. */
+WS_RULE(given_up)
+{
+	uint64_t last = c->t->last_reply_ns, silent = c->to_ns > last ? c->to_ns - last : 0;
+	char text[WS_DURATION_TEXT];
+
+	if (c->t->ended_by != WS_END_REPLICATION_TIMEOUT || !ws_case_streams(c) ||
+	    nobody_answers(c) || ended_full(c) || given_up_full(c) ||
+	    (is_asked(c) && all_taken(c)) || (last && silent <= ws_track_usual_interval(c->t)))
+		return false;
+	f->confidence = 0.7;
+	ws_say(f, "wal_sender_timeout has ended the session: the client ");
+	if (last) {
+		ws_fact(f, "since_last_reply", silent, "ns");
+		ws_say(f, "had not replied for %s.", ws_duration_format(silent, text));
+	} else {
+		ws_say(f, "had not replied since it is watched.");
+	}
+	if (c->t->has_tcp)
+		ws_fact(f, "queued",
+			(uint64_t)c->t->socket.in_flight_bytes + c->t->socket.unsent_bytes,
+			"bytes");
 	return true;
 }
 

@@ -487,6 +487,57 @@ static const struct ws_rec_socket full_window = { .mss_bytes = 1448,
 						  .rwnd_limited_us = 100,
 						  .timer = WS_TCP_TIMER_PERSIST };
 
+/* Its time-out is shorter than anything else that is asked for. */
+static void one_that_is_given_up_after_two_seconds_with_its_buffer_full_read_nothing(void **state)
+{
+	static const struct ws_rec_socket flows = { .mss_bytes = 1448,
+						    .acked_bytes = MB,
+						    .window_bytes = 65536 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 4,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &flows });
+	lab_play(lab, &(struct step){ .seconds = 2,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .ping = true,
+				      .socket = &full_window });
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+	assert_said_of(lab, SESSION,
+		       "the walsender had room to the end in the server's own for what it sent: "
+		       "4.00 MB waited there. wal_sender_timeout has ended the session.");
+}
+
+/* Its socket was looked at too long ago to tell more. */
+static void one_that_was_given_up_is_not_healthy(void **state)
+{
+	static const struct ws_rec_socket flows = {
+		.mss_bytes = 1448, .acked_bytes = MB, .unsent_bytes = 1000, .window_bytes = 65536
+	};
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 4,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &flows });
+	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .ping = true });
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, SESSION, "receiver_silent");
+	assert_said_of(lab, SESSION,
+		       "wal_sender_timeout has ended the session: the client had not replied for");
+}
+
 /* Whoever looked into it has ended it. */
 static void one_that_was_ended_while_it_read_nothing_read_nothing(void **state)
 {
@@ -794,6 +845,8 @@ int main(void)
 		LAB(full_queues_under_way_are_a_slow_network),
 		LAB(one_that_has_just_read_on_is_slow),
 		LAB(a_client_that_reads_nothing_is_seen_before_the_socket_is_full),
+		LAB(one_that_is_given_up_after_two_seconds_with_its_buffer_full_read_nothing),
+		LAB(one_that_was_given_up_is_not_healthy),
 		LAB(one_that_was_ended_while_it_read_nothing_read_nothing),
 		LAB(one_that_is_stopped_once_more_reads_nothing),
 		LAB(one_that_pauses_for_a_whole_window_is_slow_as_it_was_before),
