@@ -866,6 +866,11 @@ enum ws_standby_why {
 	WS_STANDBY_INACTIVE = 4, /* nobody streams from it */
 };
 
+/* flags of WS_KIND_CLUSTER; recordings of before have none */
+enum ws_cluster_flags {
+	WS_CLUSTER_STOPPING = 1 << 0, /* its postmaster.pid says that it is shutting down */
+};
+
 #define WS_SYNC_NAMES_LEN 256
 
 /* Taken about once a second of each server that is traced, if something changed. */

@@ -178,7 +178,21 @@ static void add_timeline(const struct ws_case *c, struct ws_finding *f)
 	       ws_duration_format(c->to_ns - promoted, ago));
 }
 
-/* Nothing was wrong with it as long as it lasted, and it did not take leave in good order. */
+/* How it ended is worth a word where nothing was wrong with it as long as it lasted, or its client
+ * took nothing, or said nothing, to the end (of a time-out these rules speak); and of a backup,
+ * which is worth nothing then. */
+static bool end_counts(const struct ws_explained *e, const struct ws_track *t)
+{
+	if (e->verdict == WS_VERDICT_RECEIVER_NOT_READING ||
+	    e->verdict == WS_VERDICT_CONNECTION_DEAD || e->verdict == WS_VERDICT_RECEIVER_SILENT)
+		return t->ended_by != WS_END_REPLICATION_TIMEOUT;
+	return e->verdict == WS_VERDICT_HEALTHY_IDLE ||
+	       e->verdict == WS_VERDICT_HEALTHY_STREAMING ||
+	       (e->session->kind == WS_SESSION_KIND_BACKUP &&
+		e->verdict != WS_VERDICT_INSUFFICIENT_DATA);
+}
+
+/* It did not take leave in good order. */
 static void add_end(const struct ws_case *c, struct ws_finding *f)
 {
 	static const char *const ends[] = {
@@ -188,6 +202,9 @@ static void add_end(const struct ws_case *c, struct ws_finding *f)
 		[WS_END_ADMIN_TERMINATED] = "it was told to end, as by pg_terminate_backend",
 		[WS_END_CRASH_RESTART] = "the server ended it, as another of its processes crashed",
 		[WS_END_KILLED] = "a signal killed it",
+		[WS_END_SHUTDOWN] = "its server shut down",
+		[WS_END_POSTMASTER_DEATH] = "its server's postmaster was gone",
+		[WS_END_FATAL] = "the server ended it with an error",
 	};
 	enum ws_exit_reason end = c->t->ended_by;
 
@@ -231,7 +248,9 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 	c.to_ns = known_end(c.t, e);
 	judge(&c, e);
 	c.to_ns = e->to_ns;
-	if (e->verdict == WS_VERDICT_HEALTHY_IDLE || e->verdict == WS_VERDICT_HEALTHY_STREAMING)
+	if (e->verdict != WS_VERDICT_INSUFFICIENT_DATA)
+		ws_say_backup(&c, &e->finding);
+	if (end_counts(e, c.t))
 		add_end(&c, &e->finding);
 	add_memory(&c, &e->finding);
 	add_holder(&c, &e->finding);

@@ -96,6 +96,13 @@ bool ws_track_spins(const struct ws_track *t, uint64_t now)
 	       now >= sent->moved_ns + least;
 }
 
+uint64_t ws_track_confirmed(const struct ws_track *t)
+{
+	uint64_t lsn = t->standing->flush_lsn ? t->standing->flush_lsn : t->standing->write_lsn;
+
+	return lsn ? lsn : t->watch[WS_CONFIRMED].last;
+}
+
 uint64_t ws_track_usual_interval(const struct ws_track *t)
 {
 	size_t n = t->interval_count < WS_INTERVALS ? t->interval_count : WS_INTERVALS;

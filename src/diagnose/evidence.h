@@ -108,9 +108,10 @@ struct ws_track {
 	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
 	uint64_t longest_pause_ns;   /* that ended, of a client whose window was closed */
-	bool under_way;		     /* something is, since then: sent, and not acknowledged */
-	uint64_t under_way_ns;	     /* 0: it was so when the socket was seen first */
-	uint64_t outage_ns;	     /* the longest time in the window in which nobody answered */
+	uint64_t flow_ns;      /* since then it has taken something at each look for so long */
+	bool under_way;	       /* something is, since then: sent, and not acknowledged */
+	uint64_t under_way_ns; /* 0: it was so when the socket was seen first */
+	uint64_t outage_ns;    /* the longest time in the window in which nobody answered */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
 	uint64_t full_sockets, window_full, cwnd_full;
@@ -155,7 +156,8 @@ struct ws_server_track {
 	struct ws_rec_cluster cluster; /* the last */
 	uint64_t asked_ns;	       /* to shut down, smart or fast; 0: it was not */
 	uint64_t asked_fast_ns;
-	uint64_t promoted_ns;	   /* seen to be out of recovery; 0: not seen */
+	uint64_t stopping_ns; /* seen to be shutting down; 0: it is not, or that is not known */
+	uint64_t promoted_ns; /* seen to be out of recovery; 0: not seen */
 	uint64_t waiting_since_ns; /* commits wait for standbys; 0: none does */
 	uint64_t missing_since_ns; /* and fewer are connected than they need */
 	char names[WS_SYNC_NAMES_LEN];
@@ -218,8 +220,10 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 
 /* rules_sender.c: for whose lock it waits or waited, and what to do. */
 void ws_say_lock(const struct ws_case *c, struct ws_finding *f);
-/* rules_receiver.c: what a backup that nothing holds up does most of the time; false: another thing
- * than to read. */
+/* rules_receiver.c: of a backup how fast it went, how far it is, and how long it will take. */
+void ws_say_backup(const struct ws_case *c, struct ws_finding *f);
+/* The same: what a backup that nothing holds up does most of the time; false: another thing than to
+ * read. */
 bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f);
 
 /* evidence.c */
@@ -235,7 +239,10 @@ uint64_t ws_case_span(const struct ws_case *c, enum ws_watched which); /* observ
 bool ws_case_moves(const struct ws_case *c, enum ws_watched which, uint64_t within_ns);
 /* How long it has stood still when the window ends. */
 uint64_t ws_case_still(const struct ws_case *c, enum ws_watched which);
-bool ws_track_streams(const struct ws_track *t);	    /* still, where the window ends */
+bool ws_track_streams(const struct ws_track *t); /* still, where the window ends */
+/* Up to where it is confirmed: by flush, or by write where the client never flushes (WalSndDone).
+ * Of one whose replies were before it was watched its slot may know. */
+uint64_t ws_track_confirmed(const struct ws_track *t);
 uint64_t ws_track_usual_interval(const struct ws_track *t); /* median; 0: not known */
 /* A logical walsender that has sent all and does not wait for more: it was told to stop, and turns
  * without rest until all is confirmed (WalSndWaitForWal and WalSndLoop, walsender.c). */
@@ -380,6 +387,7 @@ WS_RULE(slot_invalidated);
 WS_RULE(sync_standby_missing);
 WS_RULE(connection_dead);
 WS_RULE(receiver_silent);
+WS_RULE(given_up);
 WS_RULE(client_protocol_stall);
 WS_RULE(waits_for_copydone);
 WS_RULE(receiver_not_reading);

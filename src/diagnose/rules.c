@@ -2,7 +2,7 @@
 /*
  * The table of rules. Its order is that of precedence: the first row that fits is the verdict, the
  * others are told beside it. `unexplained` is the second row of insufficient_data: something holds
- * the session up, and nothing that is known says what.
+ * the session up, and nothing that is known says what. So is `given_up` of receiver_silent.
  */
 #include "base/util.h"
 #include "diagnose/evidence.h"
@@ -110,6 +110,8 @@ static const struct ws_rule rules[] = {
 	ROW(table_copies, TABLE_COPY, WS_SCOPE_SUBSCRIPTION, SENDER,
 	    "The subscription's initial copies: max_sync_workers_per_subscription says how many "
 	    "run at a time. Changes of a table are applied once its copy is over."),
+	{ WS_VERDICT_RECEIVER_SILENT, "given_up", S, WS_RANK_SENDER, ws_rule_given_up,
+	  "See what the client did then: its own log, its disk, whether its process was stopped." },
 	ROW(falling_behind, FALLING_BEHIND, S, SENDER,
 	    "More WAL is written than this session takes: see the bottleneck named."),
 	ROW(catching_up, CATCHING_UP, S, SENDER, "Nothing to do but to wait."),

@@ -1,7 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Too little data, a process that is stopped, and health. */
+#include <string.h>
+
 #include "base/util.h"
 #include "diagnose/evidence.h"
+
+/* It will not be looked at for longer: what is known of it is how it ended. */
+static void say_brief_end(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_last_error *error = &c->t->error;
+
+	if (!c->t->ended_ns)
+		return;
+	f->advice = "It was over so soon: how it ended is what there is to know. Whether its "
+		    "client comes again and again is said of its group, if so.";
+	ws_fact_text(f, "end", ws_exit_reason_name(c->t->ended_by));
+	ws_say(f, " Then it ended: %s", ws_exit_reason_name(c->t->ended_by));
+	if (error->sqlstate[0] && strcmp(error->sqlstate, "00000") != 0) {
+		ws_fact_text(f, "sqlstate", error->sqlstate);
+		ws_fact_text(f, "message", error->message);
+		ws_say(f, "; its last error was SQLSTATE %s", error->sqlstate);
+	}
+	ws_say(f, ".");
+}
 
 WS_RULE(insufficient_data)
 {
@@ -21,6 +42,8 @@ WS_RULE(insufficient_data)
 	else
 		ws_say(f, "Events are missing for %.0f %% of the time: too much to say anything.",
 		       100 * lost);
+	if (brief)
+		say_brief_end(c, f);
 	return true;
 }
 
@@ -55,6 +78,21 @@ static bool nothing_came(const struct ws_case *c)
 	return c->t->standing->state == WS_STATE_WAIT_WAL && end && end <= c->t->standing->sent_lsn;
 }
 
+/* It was told to stop, and nothing more is asked of it: all is confirmed, or the shutdown is not
+ * yet behind its checkpoint, which it waits for as it is (WalSndWaitStopping). */
+static bool has_stopped(const struct ws_case *c)
+{
+	const struct ws_server_track *server = c->server;
+	uint64_t confirmed = ws_track_confirmed(c->t);
+
+	if (!ws_case_streams(c) || c->t->standing->state != WS_STATE_STOPPING)
+		return false;
+	return (confirmed && confirmed >= c->t->standing->sent_lsn) ||
+	       (server && (server->cluster.valid & WS_CLUSTER_STATE) &&
+		server->cluster.db_state != WS_DB_SHUTDOWNED &&
+		server->cluster.db_state != WS_DB_SHUTDOWNED_IN_RECOVERY);
+}
+
 /*
  * Something held it up for most of the time, and no rule knows why: the recording is older or of a
  * lower level. That is no health.
@@ -72,13 +110,21 @@ WS_RULE(unexplained)
 		      !nothing_came(c);
 
 	for (size_t i = 0; i < WS_ARRAY_SIZE(states); i++) {
-		if (!ws_case_dominates(c, states[i]))
+		if (!ws_case_dominates(c, states[i]) ||
+		    (states[i] == WS_STATE_STOPPING && has_stopped(c)))
 			continue;
 		f->confidence = 0.5;
 		ws_fact_share(c, f, states[i]);
 		if (states[i] == WS_STATE_WAIT_LOCK && c->t->lock_holder) {
 			ws_say(f, "What its client asked for is held up.");
 			ws_say_lock(c, f);
+			return true;
+		}
+		if (states[i] == WS_STATE_STOPPING && ws_case_streams(c)) {
+			f->advice = "Let the client read and confirm, or end it: the server's "
+				    "shutdown waits for it.";
+			ws_say(f, "It was told to stop, and waits for its client to confirm all "
+				  "that it was sent.");
 			return true;
 		}
 		ws_say(f,
@@ -167,7 +213,9 @@ static void say_outage(const struct ws_case *c, struct ws_finding *f)
 
 WS_RULE(healthy_idle)
 {
-	bool rests = ws_case_share(c, WS_STATE_WAIT_WAL) + ws_case_share(c, WS_STATE_IDLE) >=
+	bool stopped = has_stopped(c);
+	bool rests = ws_case_share(c, WS_STATE_WAIT_WAL) + ws_case_share(c, WS_STATE_IDLE) +
+			     (stopped ? ws_case_share(c, WS_STATE_STOPPING) : 0) >=
 		     ws_limit(WS_LIMIT_DOMINANT);
 
 	if (work(c) >= ws_limit(WS_LIMIT_IDLE) || !rests)
@@ -180,7 +228,12 @@ WS_RULE(healthy_idle)
 		say_outage(c, f);
 		return true;
 	}
-	if (ws_case_streams(c) && c->t->standing->state != WS_STATE_IDLE)
+	if (stopped)
+		ws_fact_share(c, f, WS_STATE_STOPPING);
+	if (stopped)
+		ws_say(f, "It was told to stop, and has: it waits for the server's shutdown to go "
+			  "on, and holds up nothing.");
+	else if (ws_case_streams(c) && c->t->standing->state != WS_STATE_IDLE)
 		ws_say(f, "All there is to send is sent, and there is little of it: nothing holds "
 			  "this session up.");
 	else

@@ -5,14 +5,13 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
+/* A client that has left by itself was there. */
 static bool nobody_answers(const struct ws_case *c)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
 
-	return tcp &&
-	       (!c->t->ended_ns || c->t->ended_by == WS_END_REPLICATION_TIMEOUT ||
-		c->t->ended_by == WS_END_CONNECTION_LOST) &&
-	       ws_socket_unanswered(tcp);
+	return tcp && c->t->ended_by != WS_END_CLIENT_TERMINATED &&
+	       c->t->ended_by != WS_END_CLIENT_EOF && ws_socket_unanswered(tcp);
 }
 
 WS_RULE(connection_dead)
@@ -51,6 +50,12 @@ static bool all_taken(const struct ws_case *c)
 	return ws_case_unix_full(c) == 0;
 }
 
+/* For a reply, and none has come since. */
+static bool is_asked(const struct ws_case *c)
+{
+	return ws_case_streams(c) && c->t->ping_ns && c->t->ping_ns < c->to_ns;
+}
+
 WS_RULE(receiver_silent)
 {
 	uint64_t usual = ws_track_usual_interval(c->t), silent, pinged;
@@ -58,7 +63,7 @@ WS_RULE(receiver_silent)
 	bool timed_out = c->t->ended_by == WS_END_REPLICATION_TIMEOUT;
 	char text[WS_DURATION_TEXT], ping[WS_DURATION_TEXT];
 
-	if (!ws_case_streams(c) || !c->t->ping_ns || c->t->ping_ns >= c->to_ns || !all_taken(c))
+	if (!is_asked(c) || !all_taken(c))
 		return false;
 	pinged = c->to_ns - c->t->ping_ns;
 	silent = c->t->last_reply_ns && c->to_ns > c->t->last_reply_ns
@@ -143,16 +148,30 @@ static bool takes_nothing(const struct ws_case *c)
 	       (ws_case_known(c, WS_SENT) ? ws_case_still(c, WS_SENT) : ws_case_since(c)) >= frozen;
 }
 
-/* The server gave it up, or the client's host did, with the socket full to the end: what was sent
- * last was sent long before, and no reply came. */
+/* It ended, however, with the socket full to the end: what was sent last was sent long before. Who
+ * looks into a session that hangs often ends it next. */
 static bool ended_full(const struct ws_case *c)
 {
 	uint64_t frozen = ws_limit_ns(WS_LIMIT_FROZEN);
 
-	return c->t->ended_by == WS_END_REPLICATION_TIMEOUT &&
-	       c->state_ns[WS_STATE_SEND_BLOCKED] >= frozen &&
+	return c->t->ended_ns && c->state_ns[WS_STATE_SEND_BLOCKED] >= frozen &&
 	       ws_case_still(c, WS_SENT) >= frozen &&
 	       (ws_case_tcp(c) ? takes_nothing(c) : ws_case_unix_full(c) == 1);
+}
+
+/* The server has given it up with data waiting for it, of which it took none for most of the time
+ * that it did not reply: how long that has to last, wal_sender_timeout says. */
+static bool given_up_full(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	uint64_t silent = c->to_ns > c->t->last_reply_ns ? c->to_ns - c->t->last_reply_ns : 0;
+
+	if (c->t->ended_by != WS_END_REPLICATION_TIMEOUT)
+		return false;
+	if (!tcp)
+		return ws_case_unix_full(c) == 1;
+	return c->t->last_reply_ns && tcp->unsent_bytes && ws_socket_shut(tcp) &&
+	       2 * ws_case_still(c, WS_ACKED) >= silent;
 }
 
 /* The client's buffer is full and was so for as long as one looks; little is sent to it, and the
@@ -164,15 +183,14 @@ static bool fills_up(const struct ws_case *c)
 	uint64_t last = ws_case_watch(c, WS_ACKED)->last_ns,
 		 still = last > since ? last - since : 0;
 
-	return tcp && !c->t->ended_ns && !c->t->socket_awaited && tcp->unsent_bytes &&
-	       ws_socket_shut(tcp) && still >= ws_limit_ns(WS_LIMIT_LASTING) &&
-	       is_longer_pause(c, still);
+	return tcp && !c->t->socket_awaited && tcp->unsent_bytes && ws_socket_shut(tcp) &&
+	       still >= ws_limit_ns(WS_LIMIT_LASTING) && is_longer_pause(c, still);
 }
 
 WS_RULE(receiver_not_reading)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	bool ended = ended_full(c), waits, fills;
+	bool ended = ended_full(c) || given_up_full(c), waits, fills;
 	uint64_t still;
 	char text[WS_DURATION_TEXT];
 
@@ -180,7 +198,7 @@ WS_RULE(receiver_not_reading)
 		return false;
 	waits = !c->t->ended_ns && c->t->standing->state == WS_STATE_SEND_BLOCKED && blocked(c) &&
 		takes_nothing(c);
-	fills = !waits && fills_up(c);
+	fills = !waits && (fills_up(c) || (ended && tcp && !c->t->socket_awaited));
 	if (!ended && !waits && !fills)
 		return false;
 	still = ws_case_still(c, tcp ? WS_ACKED : WS_UNIX_QUEUE);
@@ -199,14 +217,41 @@ WS_RULE(receiver_not_reading)
 	       "The client (or a proxy between) has taken nothing for %s: its receive buffer is "
 	       "full, and the walsender %s",
 	       ws_duration_format(still, text),
-	       fills   ? "has as yet room in the server's own for what it sends"
+	       fills   ? c->t->ended_ns ? "had room to the end in the server's own for what it sent"
+					: "has as yet room in the server's own for what it sends"
 	       : ended ? "waited for room"
 		       : "waits for room");
 	if (fills)
-		ws_say(f, ": %s wait there", ws_bytes_format(tcp->unsent_bytes, text));
+		ws_say(f, ": %s %s there", ws_bytes_format(tcp->unsent_bytes, text),
+		       c->t->ended_ns ? "waited" : "wait");
 	ws_say(f, ".");
-	if (ended)
+	if (c->t->ended_by == WS_END_REPLICATION_TIMEOUT)
 		ws_say(f, " wal_sender_timeout has ended the session.");
+	return true;
+}
+
+/* The server has waited for it for as long as it was told, and nothing else says why. */
+WS_RULE(given_up)
+{
+	uint64_t last = c->t->last_reply_ns, silent = c->to_ns > last ? c->to_ns - last : 0;
+	char text[WS_DURATION_TEXT];
+
+	if (c->t->ended_by != WS_END_REPLICATION_TIMEOUT || !ws_case_streams(c) ||
+	    nobody_answers(c) || ended_full(c) || given_up_full(c) ||
+	    (is_asked(c) && all_taken(c)) || (last && silent <= ws_track_usual_interval(c->t)))
+		return false;
+	f->confidence = 0.7;
+	ws_say(f, "wal_sender_timeout has ended the session: the client ");
+	if (last) {
+		ws_fact(f, "since_last_reply", silent, "ns");
+		ws_say(f, "had not replied for %s.", ws_duration_format(silent, text));
+	} else {
+		ws_say(f, "had not replied since it is watched.");
+	}
+	if (c->t->has_tcp)
+		ws_fact(f, "queued",
+			(uint64_t)c->t->socket.in_flight_bytes + c->t->socket.unsent_bytes,
+			"bytes");
 	return true;
 }
 
@@ -264,7 +309,9 @@ WS_RULE(receiver_slow)
 	/* Of a Unix socket nothing else tells a slow reader from one that stopped just now. */
 	if (local && ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN) / 2)
 		return false;
-	if (!local && (!window_limits(c) || !ws_case_grown(c, WS_ACKED)))
+	/* In a short window it may pause all the time, as it has before. */
+	if (!local &&
+	    (!window_limits(c) || (!ws_case_grown(c, WS_ACKED) && !c->t->longest_pause_ns)))
 		return false;
 	f->confidence = local ? 0.85 : 0.7 + 0.25 * rwnd;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
@@ -385,31 +432,34 @@ static double backup_share(const struct ws_case *c, uint64_t ns)
 	return c->s->kind == WS_SESSION_KIND_BACKUP && all ? (double)ns / (double)all : 0;
 }
 
-/* How fast, how far, how long: what the figures say, as a sentence behind the verdict's. */
-static void progress(const struct ws_case *c, struct ws_finding *f, char *text, size_t size)
+/* So long data has waited for the client, and it has taken none. */
+static uint64_t nothing_taken(const struct ws_case *c)
 {
+	return c->t->has_tcp && c->t->socket.unsent_bytes ? ws_case_still(c, WS_ACKED) : 0;
+}
+
+/* How fast, how far, how long: what the figures say, as sentences behind the verdict's. */
+void ws_say_backup(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t still = nothing_taken(c);
 	char rate[WS_BYTES_TEXT], done[WS_BYTES_TEXT], total[WS_BYTES_TEXT], left[WS_DURATION_TEXT];
 	const struct ws_backup b = c->t->standing->backup;
-	int at = 0;
 
-	text[0] = '\0';
-	if (!c->t->standing->has_backup)
+	if (c->s->kind != WS_SESSION_KIND_BACKUP || !c->t->standing->has_backup)
 		return;
 	if (b.rate) {
 		ws_fact(f, "rate", b.rate, "bytes/s");
-		at = snprintf(text, size, " Files went at %s/s.", ws_bytes_format(b.rate, rate));
+		ws_say(f, " Files went at %s/s.", ws_bytes_format(b.rate, rate));
 	}
 	if (b.has_total) {
 		ws_fact(f, "backup_total", b.total_bytes, "bytes");
 		ws_fact(f, "streamed", b.streamed_bytes, "bytes");
-		at += snprintf(text + at, size - (size_t)at,
-			       " Streamed are %s of what the server takes for %s.",
-			       ws_bytes_format(b.streamed_bytes, done),
-			       ws_bytes_format(b.total_bytes, total));
+		ws_say(f, " Streamed are %s of what the server takes for %s.",
+		       ws_bytes_format(b.streamed_bytes, done),
+		       ws_bytes_format(b.total_bytes, total));
 	} else if (b.phase >= WS_BACKUP_STREAM && b.has_progress) {
-		at += snprintf(text + at, size - (size_t)at,
-			       " How much there is in all nobody has estimated "
-			       "(--no-estimate-size), so how long it will take is not known.");
+		ws_say(f, " How much there is in all nobody has estimated (--no-estimate-size)%s.",
+		       c->t->ended_ns ? "" : ", so how long it will take is not known");
 	}
 	if (b.tablespaces) {
 		ws_fact(f, "tablespaces", b.tablespaces, "");
@@ -419,18 +469,26 @@ static void progress(const struct ws_case *c, struct ws_finding *f, char *text, 
 		ws_fact(f, "backup_wal", b.wal_bytes, "bytes");
 	if (b.uploaded_bytes)
 		ws_fact(f, "manifest_uploaded", b.uploaded_bytes, "bytes");
+	if (c->t->ended_ns)
+		return;
+	if (still >= ws_limit_ns(WS_LIMIT_LASTING)) {
+		ws_fact(f, "nothing_taken", still, "ns");
+		ws_say(f, " Its client has taken nothing for %s%s.",
+		       ws_duration_format(still, left),
+		       b.has_left ? ": how long the rest will take is not known" : "");
+		return;
+	}
 	if (!b.has_left)
 		return;
 	ws_fact(f, "left", b.left_ns, "ns");
-	snprintf(text + at, size - (size_t)at, " At this rate its files take another %s.",
-		 ws_duration_format(b.left_ns, left));
+	ws_say(f, " At this rate its files take another %s.", ws_duration_format(b.left_ns, left));
 }
 
 static bool backup(const struct ws_case *c, struct ws_finding *f, enum ws_state state, uint64_t ns,
 		   const char *what)
 {
 	double share = backup_share(c, ns);
-	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT], more[256];
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 
 	if (share < ws_limit(WS_LIMIT_DOMINANT))
 		return false;
@@ -438,10 +496,9 @@ static bool backup(const struct ws_case *c, struct ws_finding *f, enum ws_state 
 	ws_fact(f, ws_state_name(state), ns, "ns");
 	ws_fact(f, "share_of_backup", (uint64_t)(100 * share + 0.5), "%");
 	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
-	progress(c, f, more, sizeof(more));
-	ws_say(f, "The backup %s for %s, %.0f %% of its time, and sent %s meanwhile.%s", what,
+	ws_say(f, "The backup %s for %s, %.0f %% of its time, and sent %s meanwhile.", what,
 	       ws_duration_format(ns, text), 100 * share,
-	       ws_bytes_format(c->s->backup_bytes, bytes), more);
+	       ws_bytes_format(c->s->backup_bytes, bytes));
 	return true;
 }
 
@@ -449,18 +506,17 @@ bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f)
 {
 	uint64_t ns = c->state_ns[WS_STATE_BACKUP_READ];
 	double share = backup_share(c, ns);
-	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT], more[256];
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 
 	if (share < ws_limit(WS_LIMIT_DOMINANT))
 		return false;
 	ws_fact(f, "share_of_backup", (uint64_t)(100 * share + 0.5), "%");
 	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
-	progress(c, f, more, sizeof(more));
 	ws_say(f,
 	       "The backup goes as fast as the server reads its files, and compresses them if it "
-	       "was asked to: that took %s, %.0f %% of its time, and it sent %s meanwhile.%s",
+	       "was asked to: that took %s, %.0f %% of its time, and it sent %s meanwhile.",
 	       ws_duration_format(ns, text), 100 * share,
-	       ws_bytes_format(c->s->backup_bytes, bytes), more);
+	       ws_bytes_format(c->s->backup_bytes, bytes));
 	return true;
 }
 

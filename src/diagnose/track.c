@@ -231,6 +231,23 @@ static void count_full(struct ws_track *t)
 		t->cwnd_full++;
 }
 
+/* One that reads slowly takes a piece, and pauses again: where it has taken something at each look
+ * for a while, the pause before was another matter, and is over. */
+static void feed_taken(struct ws_track *t, uint64_t pause_ns, uint64_t look_ns)
+{
+	if (2 * pause_ns >= t->longest_pause_ns) {
+		t->flow_ns = 0;
+		if (pause_ns > t->longest_pause_ns)
+			t->longest_pause_ns = pause_ns;
+		return;
+	}
+	t->flow_ns += look_ns;
+	if (t->flow_ns < ws_limit_ns(WS_LIMIT_LASTING))
+		return;
+	t->flow_ns = 0;
+	t->longest_pause_ns = pause_ns;
+}
+
 /* Since when the peer takes nothing though there is something for it, and for how long it did. What
  * the way to it held up says nothing of how it reads. */
 static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
@@ -238,10 +255,11 @@ static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
 	const struct ws_watch *acked = &t->watch[WS_ACKED];
 	bool moved = acked->known && acked->last != r->acked_bytes;
 	uint64_t now = r->h.time_ns, since = t->pause_since_ns;
+	bool paused = since && now > since && ws_socket_shut(&t->socket); /* as it was before */
 
-	if (moved && since && now > since && now - since > t->longest_pause_ns &&
-	    ws_socket_shut(&t->socket)) /* as it was before */
-		t->longest_pause_ns = now - since;
+	if (moved)
+		feed_taken(t, paused ? now - since : 0,
+			   now > acked->last_ns ? now - acked->last_ns : 0);
 	if (!r->unsent_bytes)
 		t->pause_since_ns = 0;
 	else if (moved || !since)
@@ -498,6 +516,7 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 	if (server->has_cluster && server->cluster.db_state == WS_DB_IN_ARCHIVE_RECOVERY &&
 	    r->db_state == WS_DB_IN_PRODUCTION)
 		server->promoted_ns = rec->time_ns;
+	keep_since(&server->stopping_ns, rec->flags & WS_CLUSTER_STOPPING, rec->time_ns);
 	server->has_cluster = true;
 	memset(&server->cluster, 0, sizeof(server->cluster));
 	memcpy(&server->cluster, r, rec->size < sizeof(*r) ? rec->size : sizeof(*r));

@@ -483,6 +483,7 @@ static const char *const blocked_names[] = {
 	"throttle", "stopped", "sync_rep",     "copydone",
 };
 static const char *const decoding_valid[] = { "read", "slot", "buffer", "stats", "times", "txns" };
+static const char *const cluster_flags[] = { "stopping" };
 static const char *const cluster_valid[] = { "state",	"sync",	      "names",	   "flush",
 					     "standby", "sync_apply", "sync_write" };
 static const char *const standby_why_names[] = { NULL, "missing", "logical", "invalid",
@@ -639,6 +640,7 @@ static const struct ws_field holder_fields[] = {
 static const char *const walreceiver_names[] = { NULL, "none", "runs", "stopped" };
 
 static const struct ws_field cluster_fields[] = {
+	NAMED(FLAGS, ws_rec_cluster, h.flags, "flags", cluster_flags),
 	NUMBER_IF(LSN, ws_rec_cluster, flush_lsn, "lsn", valid, WS_CLUSTER_FLUSH),
 	NAMED_OR_ZERO(ENUM, ws_rec_cluster, db_state, "db_state", db_state_names),
 	NUMBER_IF(UINT, ws_rec_cluster, sync_waiters, "sync_waiters", valid, WS_CLUSTER_SYNC),

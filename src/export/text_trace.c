@@ -552,6 +552,8 @@ static void print_cluster(struct line *l, const struct ws_rec *rec)
 	add_enum(l, rec, "db_state");
 	if (r->valid & WS_CLUSTER_FLUSH)
 		add_lsn(l, " at ", r->flush_lsn);
+	if (rec->flags & WS_CLUSTER_STOPPING)
+		add(l, " told to shut down");
 	if (r->valid & WS_CLUSTER_SYNC && r->sync_waiters)
 		add(l, " %u wait for a synchronous standby", r->sync_waiters);
 }

@@ -27,6 +27,7 @@ static int emit(struct ws_live *live, const struct ws_known_postmaster *item)
 			.pid = item->pid,
 			.time_ns = ws_clock_mono_ns(),
 			.server = item->server,
+			.flags = (uint16_t)cluster->flags,
 		},
 		.flush_lsn = cluster->flush_lsn,
 		.db_state = cluster->db_state,
@@ -123,6 +124,8 @@ void ws_live_hold_clusters(struct ws_live *live)
 
 		if (item->announced && item->control_fd < 0)
 			item->control_fd = ws_cluster_open(live->proc.root, item->pid);
+		if (item->announced && item->pid_file_fd < 0)
+			item->pid_file_fd = ws_cluster_open_pid_file(live->proc.root, item->pid);
 	}
 }
 
@@ -130,7 +133,10 @@ void ws_live_release_cluster(struct ws_known_postmaster *item)
 {
 	if (item->control_fd >= 0)
 		close(item->control_fd);
+	if (item->pid_file_fd >= 0)
+		close(item->pid_file_fd);
 	item->control_fd = -1;
+	item->pid_file_fd = -1;
 }
 
 static bool is_gone(const struct ws_live *live, const struct ws_known_postmaster *item)
@@ -167,6 +173,7 @@ static int tell(struct ws_live *live, struct ws_known_postmaster *item)
 		.pid = item->pid,
 		.proc_root = live->proc.root,
 		.control_fd = item->control_fd,
+		.pid_file_fd = item->pid_file_fd,
 		.wal_snd_ctl = exported(item, binary, "WalSndCtl"),
 		.max_wal_senders = exported(item, binary, "max_wal_senders"),
 		.sync_names = exported(item, binary, "SyncRepStandbyNames"),

@@ -57,6 +57,7 @@ struct ws_known_postmaster {
 	struct ws_wal_places wal_places;
 	uint64_t shmem_opened_ns;
 	int control_fd;		       /* of its control file, -1: it is opened when it is read */
+	int pid_file_fd;	       /* of its postmaster.pid, likewise */
 	struct ws_process walreceiver; /* of a standby; pid 0: none */
 };
 

@@ -382,6 +382,7 @@ static int look_at(struct ws_live *live, const struct ws_postmaster *postmaster,
 	item->announced = false;
 	item->cluster_told = false;
 	item->control_fd = -1;
+	item->pid_file_fd = -1;
 	item->walreceiver.pid = 0;
 	if (wanted)
 		ws_tracer_add_postmaster(live->tracer, item->pid, item->start_ticks * WS_TICK_NS);

@@ -20,6 +20,11 @@ enum {
 /* How often a queue is looked at that changes under our eyes. */
 #define LOOKS 3
 
+/* pidfile.h, 10 to 18: LOCK_FILE_LINE_PM_STATUS, and PM_STATUS_STOPPING, which a postmaster writes
+ * there once it is asked to shut down (pmdie of postmaster.c). */
+#define STATUS_LINE 8
+#define STOPPING    "stopping"
+
 /* More than max_wal_senders can be (MAX_BACKENDS) is none. */
 #define WALSENDERS_MAX 0x3ffff
 
@@ -42,6 +47,37 @@ int ws_cluster_open(const char *proc_root, uint32_t pid)
 	/* A postmaster's working directory is its data directory. */
 	snprintf(path, sizeof(path), "%s/%u/cwd/global/pg_control", proc_root, pid);
 	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+int ws_cluster_open_pid_file(const char *proc_root, uint32_t pid)
+{
+	char path[320];
+
+	snprintf(path, sizeof(path), "%s/%u/cwd/postmaster.pid", proc_root, pid);
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+}
+
+static void read_status(const struct ws_cluster_place *place, struct ws_cluster *cluster)
+{
+	bool held = place->pid_file_fd >= 0;
+	char text[4096];
+	const char *line = text;
+	ssize_t n;
+	int fd;
+
+	fd = held ? place->pid_file_fd : ws_cluster_open_pid_file(place->proc_root, place->pid);
+	if (fd < 0)
+		return;
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	if (!held)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	for (int i = 1; line && i < STATUS_LINE; i++) {
+		line = strchr(line, '\n');
+		line += line != NULL;
+	}
+	if (line && strncmp(line, STOPPING, strlen(STOPPING)) == 0)
+		cluster->flags |= WS_CLUSTER_STOPPING;
 }
 
 static void read_state(const struct ws_cluster_place *place, struct ws_cluster *cluster)
@@ -151,6 +187,7 @@ void ws_cluster_read(const struct ws_cluster_place *place, struct ws_cluster *cl
 	/* Compared as bytes. */
 	memset(cluster, 0, sizeof(*cluster));
 	read_state(place, cluster);
+	read_status(place, cluster);
 	read_names(place, cluster);
 	if (!place->wal_snd_ctl ||
 	    !ws_memory_read(place->pid, place->wal_snd_ctl, &control, sizeof(control)) || !control)

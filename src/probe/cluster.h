@@ -15,6 +15,7 @@ struct ws_cluster_place {
 	uint32_t pid;
 	const char *proc_root;	  /* "/proc" */
 	int control_fd;		  /* of ws_cluster_open, -1: none is held */
+	int pid_file_fd;	  /* of ws_cluster_open_pid_file, likewise */
 	uint64_t wal_snd_ctl;	  /* WalSndCtl */
 	uint64_t max_wal_senders; /* int max_wal_senders */
 	uint64_t sync_names;	  /* SyncRepStandbyNames */
@@ -29,6 +30,7 @@ struct ws_cluster {
 	uint32_t valid;	      /* enum ws_cluster_valid */
 	uint64_t flush_lsn;   /* who knows its shared memory fills it */
 	uint32_t walreceiver; /* enum ws_walreceiver: who knows /proc fills it */
+	uint32_t flags;	      /* enum ws_cluster_flags */
 	char sync_names[WS_SYNC_NAMES_LEN];
 	/* Who knows the server's shared memory fills these. */
 	uint64_t standby_lsn;
@@ -43,6 +45,9 @@ struct ws_cluster {
  * has to close it when the postmaster is gone. -1: it cannot be opened.
  */
 int ws_cluster_open(const char *proc_root, uint32_t pid);
+/* The same of its postmaster.pid, which is written in place, too (AddToDataDirLockFile of
+ * miscinit.c, 10 to 18). */
+int ws_cluster_open_pid_file(const char *proc_root, uint32_t pid);
 /* What cannot be read is left out of `valid`. */
 void ws_cluster_read(const struct ws_cluster_place *place, struct ws_cluster *cluster);
 

@@ -38,6 +38,7 @@ enum fact {
 	SYNC_SNAPSHOT = 1 << 15,     /* LogicalRepSyncTableStart's transaction */
 	SUBSCRIBE = 1 << 16,	     /* the slot of CREATE SUBSCRIPTION */
 	UNSUBSCRIBE = 1 << 17,
+	IDENTIFY_AGAIN = 1 << 19, /* right behind the first one */
 	QUERY = 1 << 18, /* SELECT, of which none but those of subscriptions begin a session */
 	/* what is no command */
 	LISTENS = 1 << 20, /* the client takes a stream: confirmed positions, or was found at it */
@@ -168,6 +169,9 @@ static const struct rule rules[] = {
 	  "streams WAL as a walreceiver asks for it, and confirms that it is applied" },
 	{ WS_PROGRAM_PG_RECEIVEWAL, STREAM_WAL | DIR_MODE | SEGMENT_SIZE, 0, true, NULL,
 	  "streams WAL behind SHOW data_directory_mode and SHOW wal_segment_size" },
+	/* StreamLog asks, and ReceiveXlogStream asks again; LogStreamerMain only calls that */
+	{ WS_PROGRAM_PG_RECEIVEWAL, STREAM_WAL | DIR_MODE | IDENTIFY_AGAIN, 0, true, NULL,
+	  "streams WAL behind SHOW data_directory_mode and twice IDENTIFY_SYSTEM" },
 	{ WS_PROGRAM_PG_RECEIVEWAL, READ_SLOT | DIR_MODE, 0, true, NULL,
 	  "READ_REPLICATION_SLOT behind SHOW data_directory_mode" },
 	{ WS_PROGRAM_PG_RECEIVEWAL, NEW_SLOT | DIR_MODE | IDENTIFY, EARLY_SLOT, true, NULL,
@@ -390,6 +394,8 @@ static void add_form(struct ws_machine *m, const struct form *form, const char *
 {
 	struct ws_client *c = &m->client;
 
+	if (form->facts & c->facts & IDENTIFY)
+		c->facts |= IDENTIFY_AGAIN;
 	if (form->facts & NEW_SLOT && !(c->facts & (IDENTIFY | UNSEEN)))
 		c->facts |= EARLY_SLOT;
 	c->facts |= form->facts;

@@ -239,6 +239,25 @@ class Cluster(LabTest):
             client.stop()
         self.check_shutdown(seen, pid, phase)
 
+    def test_a_shutdown_that_hung_before_one_looked_waits_for_a_full_socket(self):
+        """Neither that it was asked for was seen, nor does the walsender hear of it."""
+        client = self.server.receivewal("l_hung")
+        try:
+            self.server.wait_walsender("l_hung")
+            with Stop(client.pid):
+                lab.write(self.server, 40)
+                pid = wait_stuck(self.server, "l_hung")
+                self.shut_down()
+                with scene(self.server) as seen:
+                    seen.hold(6, pid)
+                    self.assertTrue(self.server.process.running)
+                    seen.record.end()
+                phase = self.phase()
+            self.assertEqual(self.server.process.wait(30), 0)
+        finally:
+            client.stop()
+        self.check_shutdown(seen, pid, phase)
+
     def test_a_slow_client_keeps_a_fast_shutdown_waiting_for_all_that_it_has_not_got(self):
         start = lab.end_of_wal(self.server)
         lab.write(self.server, 60)

@@ -114,6 +114,42 @@ class Ends(LabTest):
             seen.record.end()
         self.check(seen, "reconnect_loop", "l_crashing", "connection broken off")
 
+    def test_a_receiver_that_cannot_write_is_reconnect_loop(self):
+        """It takes leave each time, and tries again after 5 s."""
+        server = primary()
+        folder = space().folder("l_full.wal", server.user)
+        os.chmod(folder, 0o500)
+        with scene(server) as seen:
+            client = server.start_program(
+                ["pg_receivewal", "-D", folder, "-d", server.conninfo(application="l_full"), "--no-sync"],
+                name="l_full", stop=signal.SIGINT)
+            sessions_of(seen, "l_full", 4)
+            seen.record.end()
+        client.stop()
+        self.check(seen, "reconnect_loop", "l_full")
+
+    def test_clients_of_one_name_that_are_gone_at_a_time_are_no_loop(self):
+        server = primary()
+        with scene(server) as seen:
+            clients = [server.start_program(
+                ["pg_receivewal", "-D", space().folder(f"l_gone{number}.wal", server.user), "-d",
+                 server.conninfo(application="l_gone"), "--no-loop"], name="l_gone", stop=signal.SIGINT)
+                for number in range(4)]
+            wait_for("all of them", lambda: len(server.walsenders("l_gone")) == len(clients))
+            time.sleep(1)
+            for client in clients:
+                client.stop(signal.SIGKILL)
+            lab.write(server, 1)
+            pids = sessions_of(seen, "l_gone", len(clients))
+            seen.record.end()
+        self.assert_account(seen, *pids)
+        self.assert_no_end(seen)
+
+    def assert_no_end(self, seen):
+        for entry in seen.explained():
+            for code in lab.ENDS:
+                self.assertNotIn(code, (entry["verdict"], *entry["also"]), lab.figures(entry))
+
     def test_a_client_given_up_again_and_again_is_timeout_loop(self):
         server = primary()
         start = f"START_REPLICATION {lab.end_of_wal(server)}"
@@ -161,6 +197,4 @@ class Ends(LabTest):
             seen.record.end()
         self.assert_account(seen, pid)
         self.assertEqual(seen.record.session(pid)["exit"]["reason"], "replication_timeout")
-        for entry in seen.explained():
-            for code in lab.ENDS:
-                self.assertNotIn(code, (entry["verdict"], *entry["also"]), lab.figures(entry))
+        self.assert_no_end(seen)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What the rules say of a session whose client or connection takes long, or does not answer. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,6 +38,34 @@ static void unanswered_retransmissions_are_a_dead_connection(void **state)
 	lab_play(*state,
 		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
 	assert_verdict(*state, SESSION, "connection_dead");
+}
+
+/* Nobody waits for wal_sender_timeout. */
+static void a_dead_connection_that_was_ended_here_was_dead(void **state)
+{
+	const struct ws_rec_socket socket = dead();
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_BACKEND, 77);
+	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
+		      "terminating connection due to administrator command");
+	ws_tape_exit(&lab->tape, 1, 0);
+	assert_verdict(lab, SESSION, "connection_dead");
+	assert_said_of(lab, SESSION, "the way to it is gone. Then it was told to end");
+}
+
+static void a_client_that_takes_leave_was_there(void **state)
+{
+	const struct ws_rec_socket socket = dead();
+
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	ws_tape_exit(&((struct lab *)*state)->tape, 0, 0);
+	lab_judge(*state);
+	assert_int_not_equal(lab_find(*state, SESSION)->verdict, WS_VERDICT_CONNECTION_DEAD);
 }
 
 static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **state)
@@ -453,8 +482,111 @@ static void a_client_that_reads_nothing_is_seen_before_the_socket_is_full(void *
 		       "as yet room in the server's own for what it sends: 97.7 kB wait there"));
 }
 
+static const struct ws_rec_socket full_window = { .mss_bytes = 1448,
+						  .unsent_bytes = 4 * MB,
+						  .rwnd_limited_us = 100,
+						  .timer = WS_TCP_TIMER_PERSIST };
+
+/* Its time-out is shorter than anything else that is asked for. */
+static void one_that_is_given_up_after_two_seconds_with_its_buffer_full_read_nothing(void **state)
+{
+	static const struct ws_rec_socket flows = { .mss_bytes = 1448,
+						    .acked_bytes = MB,
+						    .window_bytes = 65536 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 4,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &flows });
+	lab_play(lab, &(struct step){ .seconds = 2,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .ping = true,
+				      .socket = &full_window });
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+	assert_said_of(lab, SESSION,
+		       "the walsender had room to the end in the server's own for what it sent: "
+		       "4.00 MB waited there. wal_sender_timeout has ended the session.");
+}
+
+/* Its socket was looked at too long ago to tell more. */
+static void one_that_was_given_up_is_not_healthy(void **state)
+{
+	static const struct ws_rec_socket flows = {
+		.mss_bytes = 1448, .acked_bytes = MB, .unsent_bytes = 1000, .window_bytes = 65536
+	};
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 4,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &flows });
+	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .ping = true });
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, SESSION, "receiver_silent");
+	assert_said_of(lab, SESSION,
+		       "wal_sender_timeout has ended the session: the client had not replied for");
+}
+
+/* Whoever looked into it has ended it. */
+static void one_that_was_ended_while_it_read_nothing_read_nothing(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &full_window });
+	lab_play(lab,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &full_window });
+	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_BACKEND, 77);
+	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
+		      "terminating connection due to administrator command");
+	ws_tape_exit(&lab->tape, 1, 0);
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+	assert_said_of(lab, SESSION, "the walsender waited for room. Then it was told to end, as");
+}
+
+/* Stopped for long, it read all for a while, and is stopped again, not yet for as long. */
+static void one_that_is_stopped_once_more_reads_nothing(void **state)
+{
+	static const struct ws_rec_socket flows = { .mss_bytes = 1448,
+						    .acked_bytes = MB,
+						    .window_bytes = 65536 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &flows });
+	lab_play(lab,
+		 &(struct step){ .seconds = 20, .wait = WS_WAIT_SOCKET, .socket = &full_window });
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &flows });
+	lab_play(lab,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &full_window });
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+}
+
 /* Its window opens by a piece at a time, after four seconds and now again. */
-static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
+static void take_pieces(struct lab *lab)
 {
 	static const struct ws_rec_socket shut = { .rwnd_limited_us = 95,
 						   .mss_bytes = 1448,
@@ -465,7 +597,6 @@ static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
 						    .mss_bytes = 1448,
 						    .timer = WS_TCP_TIMER_PERSIST,
 						    .unsent_bytes = 100000 };
-	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
 	for (int i = 0; i < 3; i++) {
@@ -476,7 +607,20 @@ static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
 		lab_play(lab,
 			 &(struct step){ .seconds = 4, .wait = WS_WAIT_SOCKET, .socket = &shut });
 	}
-	assert_verdict(lab, SESSION, "receiver_slow");
+}
+
+static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
+{
+	take_pieces(*state);
+	assert_verdict(*state, SESSION, "receiver_slow");
+}
+
+static void one_that_pauses_for_a_whole_window_is_slow_as_it_was_before(void **state)
+{
+	/* From behind the last piece on. */
+	lab_window(*state, 12 * SECOND + SECOND / 4, UINT64_MAX);
+	take_pieces(*state);
+	assert_verdict(*state, SESSION, "receiver_slow");
 }
 
 static void one_whose_buffer_is_full_for_a_moment_is_not_blamed(void **state)
@@ -681,6 +825,8 @@ int main(void)
 		LAB(a_moment_of_spinning_is_no_wait_for_copydone),
 		LAB(a_unix_socket_that_is_read_is_healthy),
 		LAB(unanswered_retransmissions_are_a_dead_connection),
+		LAB(a_dead_connection_that_was_ended_here_was_dead),
+		LAB(a_client_that_takes_leave_was_there),
 		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
 		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
 		LAB(an_outage_is_said_of_a_client_of_a_standby_too),
@@ -699,6 +845,11 @@ int main(void)
 		LAB(full_queues_under_way_are_a_slow_network),
 		LAB(one_that_has_just_read_on_is_slow),
 		LAB(a_client_that_reads_nothing_is_seen_before_the_socket_is_full),
+		LAB(one_that_is_given_up_after_two_seconds_with_its_buffer_full_read_nothing),
+		LAB(one_that_was_given_up_is_not_healthy),
+		LAB(one_that_was_ended_while_it_read_nothing_read_nothing),
+		LAB(one_that_is_stopped_once_more_reads_nothing),
+		LAB(one_that_pauses_for_a_whole_window_is_slow_as_it_was_before),
 		LAB(one_that_takes_a_piece_now_and_then_is_slow),
 		LAB(one_whose_buffer_is_full_for_a_moment_is_not_blamed),
 		LAB(a_client_that_is_slow_when_there_is_much_is_slow),

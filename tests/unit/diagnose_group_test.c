@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "../lib/diagnosed.h"
+#include "base/util.h"
 
 #define SESSION WS_SCOPE_SESSION
 #define GROUP	WS_SCOPE_GROUP
@@ -127,6 +128,117 @@ static void one_timeout_is_no_loop(void **state)
 	assert_verdict(*state, GROUP, "none");
 }
 
+/* The next session begins where this one does. */
+static void beside(struct lab *lab, uint64_t begin_ns)
+{
+	lab->tape.now_ns = begin_ns;
+}
+
+/* Two clients of one name, whose host has gone. */
+static void two_that_time_out_at_a_time_are_no_loop(void **state)
+{
+	play_timeout(*state, 1);
+	beside(*state, SECOND);
+	play_timeout(*state, 2);
+	assert_verdict(*state, GROUP, "none");
+}
+
+/* Its walsender goes on until it is given up, and the client has long come again. */
+static void one_that_comes_again_before_it_is_given_up_is_in_a_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 2; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, (6 * pid - 5) * SECOND);
+		lab_stream(lab, 0);
+		lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .reply = true });
+		lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL });
+		ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+			      "terminating walsender process due to replication timeout");
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_verdict(lab, GROUP, "timeout_loop");
+}
+
+static void a_client_that_gets_on_between_timeouts_is_not_said_to_stay_where_it_is(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 2; pid++) {
+		char text[64];
+
+		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+		snprintf(text, sizeof(text), "START_REPLICATION 0/1%u000000 TIMELINE 1", pid);
+		lab->sent = LSN + pid * 16 * MB;
+		ws_tape_session(&lab->tape, 0);
+		ws_tape_ready(&lab->tape);
+		ws_tape_command(&lab->tape, text);
+		ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+		lab->tape.mark_ns = lab->tape.now_ns;
+		lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL });
+		ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+			      "terminating walsender process due to replication timeout");
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_verdict(lab, GROUP, "timeout_loop");
+	assert_null(strstr(lab_find(lab, GROUP)->finding.text, "same position"));
+	assert_null(strstr(lab_find(lab, GROUP)->finding.advice, "same position"));
+}
+
+static void play_reset(struct lab *lab, uint32_t pid, unsigned int seconds)
+{
+	play_end(lab, pid, "08006", "pq_recvbuf",
+		 "could not receive data from client: Connection reset by peer", seconds);
+}
+
+/* Four pg_receivewal of one host, under the name all of them have. */
+static void clients_that_are_gone_at_a_time_are_no_loop(void **state)
+{
+	for (uint32_t pid = 1; pid <= 4; pid++) {
+		beside(*state, SECOND);
+		play_reset(*state, pid, 5);
+	}
+	assert_verdict(*state, GROUP, "none");
+}
+
+static void a_loop_beside_another_client_of_its_name_is_one(void **state)
+{
+	play_end(*state, 9, NULL, NULL, NULL, 600);
+	beside(*state, SECOND);
+	for (uint32_t pid = 1; pid <= 4; pid++)
+		play_reset(*state, pid, 5);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP, "4 sessions ended soon");
+}
+
+/* libpq tries once more as soon as it is told, and the process that told it still ends. */
+static void those_that_begin_while_the_one_before_ends_are_of_a_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 3; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, SECOND + pid * SECOND / 40);
+		ws_tape_session(&lab->tape, 0);
+		ws_tape_ready(&lab->tape);
+		ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+		ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "55006", "ReplicationSlotAcquire",
+			      "replication slot \"s\" is active for PID 5");
+		lab->tape.now_ns += SECOND / 30;
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_verdict(lab, GROUP, "reconnect_loop");
+}
+
+/* Refused once while its server starts, and then it streams all day: three times. */
+static void failures_with_work_between_are_no_loop(void **state)
+{
+	for (uint32_t pid = 1; pid <= 6; pid += 2) {
+		play_reset(*state, pid, 5);
+		play_end(*state, pid + 1, NULL, NULL, NULL, 100);
+	}
+	assert_verdict(*state, GROUP, "none");
+}
+
 static void three_short_sessions_that_fail_are_a_reconnect_loop(void **state)
 {
 	for (uint32_t pid = 1; pid <= 3; pid++)
@@ -179,6 +291,52 @@ static void an_error_that_is_not_the_last_one_s_is_not_said_to_be(void **state)
 		       "broken off as by a client that crashed");
 }
 
+/* Each takes two minutes. */
+static void play_backups(struct lab *lab, bool broken_off)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+		ws_tape_session(&lab->tape, 0);
+		ws_tape_ready(&lab->tape);
+		ws_tape_command(&lab->tape, "BASE_BACKUP ( LABEL 'x' )");
+		ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, 0, 0);
+		lab->tape.now_ns += 120 * SECOND;
+		ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, MB, 0);
+		if (broken_off) {
+			ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "08006", "ProcessInterrupts",
+				      "connection to client lost");
+		} else {
+			ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+			ws_tape_ending(&lab->tape, 0, WS_END_CAUSE_CLIENT_EOF);
+		}
+		ws_tape_exit(&lab->tape, broken_off, 0);
+	}
+}
+
+/* The disk that it writes to is too small. */
+static void a_backup_that_is_broken_off_again_and_again_is_a_reconnect_loop(void **state)
+{
+	play_backups(*state, true);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP, "begins a base backup again and again: 3 were broken off");
+}
+
+static void backups_whose_client_hangs_up_behind_their_end_are_no_loop(void **state)
+{
+	play_backups(*state, false);
+	assert_verdict(*state, GROUP, "none");
+}
+
+static void one_that_was_over_at_once_says_how_it_ended(void **state)
+{
+	play_end(*state, 1, "55006", "ReplicationSlotAcquire",
+		 "replication slot \"s\" is active for PID 5", 0);
+	assert_verdict(*state, SESSION, "insufficient_data");
+	assert_said_of(*state, SESSION,
+		       "Then it ended: client_terminated; its last error was SQLSTATE 55006.");
+	assert_null(strstr(lab_find(*state, SESSION)->finding.advice, "Look for longer"));
+}
+
 static void three_short_sessions_that_end_well_are_no_loop(void **state)
 {
 	struct lab *lab = *state;
@@ -229,6 +387,51 @@ static void an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop(void 
 	assert_said_of(lab, GROUP,
 		       "it is the client that ends them: its own log says why; the last is the 2nd "
 		       "restart at 0/10000000");
+}
+
+/* A pg_receivewal or pg_recvlogical: told to end, it says CopyDone first. */
+static void receive_and_leave(struct lab *lab, bool copy_done)
+{
+	static const char *const before[] = { "SHOW data_directory_mode", "IDENTIFY_SYSTEM",
+					      "IDENTIFY_SYSTEM" };
+
+	for (uint32_t pid = 1; pid <= 3; pid++) {
+		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+		lab->sent = LSN;
+		ws_tape_session(&lab->tape, 0);
+		ws_tape_ready(&lab->tape);
+		for (size_t i = 0; i < WS_ARRAY_SIZE(before); i++) {
+			ws_tape_command(&lab->tape, before[i]);
+			ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+		}
+		ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+		ws_tape_stream(&lab->tape, 0, LSN, NULL);
+		lab->tape.mark_ns = lab->tape.now_ns;
+		lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .reply = true });
+		if (copy_done) {
+			ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+			lab->tape.now_ns += SECOND / 1000;
+		}
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_int_equal(lab->told[0]->exit_reason, WS_END_CLIENT_TERMINATED);
+	assert_int_equal(lab->told[0]->program, WS_PROGRAM_PG_RECEIVEWAL);
+}
+
+/* Its disk is full: it tries again every 5 s. */
+static void a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_loop(void **state)
+{
+	receive_and_leave(*state, false);
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP,
+		       "it is the client that ends them: its own log says why; the last is the 2nd "
+		       "restart at 0/10000000");
+}
+
+static void a_receiver_that_is_told_to_end_again_and_again_is_no_loop(void **state)
+{
+	receive_and_leave(*state, true);
+	assert_verdict(*state, GROUP, "none");
 }
 
 static void a_consumer_that_comes_now_and_then_is_no_loop(void **state)
@@ -343,6 +546,7 @@ static void feed_cluster(struct lab *lab, const struct ws_rec_cluster *cluster)
 
 	r.h = (struct ws_rec){ .size = sizeof(r),
 			       .kind = WS_KIND_CLUSTER,
+			       .flags = r.h.flags,
 			       .pid = POSTMASTER_PID,
 			       .time_ns = lab->tape.now_ns,
 			       .server = 1 };
@@ -416,6 +620,27 @@ static void a_shutdown_waits_behind_its_checkpoint(void **state)
 		       "after the shutdown checkpoint, for walsender 4711 (standby1)");
 }
 
+/* Another walsender holds the shutdown up in front of its checkpoint. */
+static void one_that_has_stopped_waits_for_the_shutdown_to_go_on(void **state)
+{
+	struct lab *lab = *state;
+
+	begin_shutdown(lab, WS_DB_IN_PRODUCTION);
+	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_said_of(lab, SESSION, "It was told to stop, and has: it waits for the server's");
+}
+
+static void one_that_is_stopping_waits_for_its_client_to_confirm(void **state)
+{
+	struct lab *lab = *state;
+
+	begin_shutdown(lab, WS_DB_SHUTDOWNED);
+	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "insufficient_data");
+	assert_said_of(lab, SESSION, "waits for its client to confirm all that it was sent");
+}
+
 static void a_shutdown_waits_for_all_there_is_not_only_for_what_is_sent(void **state)
 {
 	static const struct ws_rec_sample ahead = { .valid = WS_SAMPLE_TARGET,
@@ -478,6 +703,23 @@ static void of_a_smart_shutdown_nobody_knows_whether_a_full_socket_is_all_it_wai
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_said_of(lab, CLUSTER, "other clients, if there are any, are waited for first");
 	assert_true(lab_find(lab, CLUSTER)->finding.confidence <= 0.5);
+}
+
+/* Attached when it was under way: its postmaster.pid says so. */
+static void a_shutdown_that_was_asked_for_before_it_is_watched_is_told(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_cluster r = { .h = { .flags = WS_CLUSTER_STOPPING },
+				    .db_state = WS_DB_IN_PRODUCTION,
+				    .valid = SYNC_VALID };
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, 0);
+	feed_cluster(lab, &r);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER,
+		       "It was asked for before it was watched: if it is a smart one");
 }
 
 static void of_a_client_that_never_flushes_what_it_wrote_is_what_it_confirmed(void **state)
@@ -952,6 +1194,40 @@ static void one_that_turns_without_rest_holds_up_a_shutdown(void **state)
 			       "was told to stop, as at a shutdown"));
 }
 
+/* It waits for so long, and turns without rest from then on. */
+static void play_spinning(struct lab *lab, uint32_t pid, unsigned int waits)
+{
+	static const struct ws_rec_sample seen = { .valid = WS_SAMPLE_TARGET };
+
+	lab->tape = ws_tape_new(lab->tape.sink, pid, pid * SECOND);
+	lab->sent = LSN;
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_play(lab, &(struct step){ .seconds = waits,
+				      .wait = WS_WAIT_WAL,
+				      .flags = WS_TURN_LOGICAL,
+				      .bytes = 1000,
+				      .reply = true,
+				      .sample = &seen });
+	lab_play(lab, &(struct step){ .seconds = 1, .flags = WS_TURN_LOGICAL, .sample = &seen });
+}
+
+static void a_shutdown_lasts_as_long_as_the_one_that_turns_longest(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t since = 0;
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	play_spinning(lab, 1, 10);
+	play_spinning(lab, 2, 4);
+	lab->tape.now_ns = 20 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	for (size_t i = 0; i < lab_find(lab, CLUSTER)->finding.fact_count; i++)
+		if (!strcmp(lab_find(lab, CLUSTER)->finding.facts[i].fact, "since"))
+			since = lab_find(lab, CLUSTER)->finding.facts[i].value;
+	assert_in_range(since, 13 * SECOND, 15 * SECOND);
+}
+
 static void one_that_has_much_to_decode_is_not_blamed_for_a_shutdown(void **state)
 {
 	play_turning(*state, 8 * MB);
@@ -1003,9 +1279,21 @@ int main(void)
 		LAB(a_group_is_looked_at_from_the_first_record_to_the_last),
 		LAB(one_timeout_is_no_loop),
 		LAB(three_short_sessions_that_fail_are_a_reconnect_loop),
+		LAB(two_that_time_out_at_a_time_are_no_loop),
+		LAB(one_that_comes_again_before_it_is_given_up_is_in_a_loop),
+		LAB(a_client_that_gets_on_between_timeouts_is_not_said_to_stay_where_it_is),
+		LAB(clients_that_are_gone_at_a_time_are_no_loop),
+		LAB(a_loop_beside_another_client_of_its_name_is_one),
+		LAB(those_that_begin_while_the_one_before_ends_are_of_a_loop),
+		LAB(failures_with_work_between_are_no_loop),
+		LAB(a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_loop),
+		LAB(a_receiver_that_is_told_to_end_again_and_again_is_no_loop),
 		LAB(clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_why),
 		LAB(clients_that_are_refused_and_hang_up_did_not_crash),
 		LAB(an_error_that_is_not_the_last_one_s_is_not_said_to_be),
+		LAB(a_backup_that_is_broken_off_again_and_again_is_a_reconnect_loop),
+		LAB(backups_whose_client_hangs_up_behind_their_end_are_no_loop),
+		LAB(one_that_was_over_at_once_says_how_it_ended),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
 		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
 		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
@@ -1020,11 +1308,14 @@ int main(void)
 		LAB(commits_that_nobody_can_confirm_miss_their_standby),
 		LAB(commits_that_wait_for_a_connected_standby_miss_none),
 		LAB(a_shutdown_waits_behind_its_checkpoint),
+		LAB(one_that_has_stopped_waits_for_the_shutdown_to_go_on),
+		LAB(one_that_is_stopping_waits_for_its_client_to_confirm),
 		LAB(a_shutdown_waits_for_all_there_is_not_only_for_what_is_sent),
 		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
 		LAB(a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender),
 		LAB(a_smart_shutdown_that_other_clients_hold_up_waits_for_no_walsender),
 		LAB(of_a_smart_shutdown_nobody_knows_whether_a_full_socket_is_all_it_waits_for),
+		LAB(a_shutdown_that_was_asked_for_before_it_is_watched_is_told),
 		LAB(of_a_client_that_never_flushes_what_it_wrote_is_what_it_confirmed),
 		LAB(fewer_connected_than_a_quorum_needs_is_one_missing),
 		LAB(one_that_matches_and_never_flushes_is_as_good_as_missing),
@@ -1056,6 +1347,7 @@ int main(void)
 		LAB(one_that_turns_without_rest_holds_up_a_shutdown),
 		LAB(one_that_is_stopped_was_not_told_to_stop),
 		LAB(one_of_which_no_turn_is_told_was_not_told_to_stop),
+		LAB(a_shutdown_lasts_as_long_as_the_one_that_turns_longest),
 		LAB(one_that_has_much_to_decode_is_not_blamed_for_a_shutdown),
 		LAB(one_that_began_in_front_of_the_window_and_ended_in_it_is_of_its_loop),
 	};

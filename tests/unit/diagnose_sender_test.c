@@ -458,6 +458,36 @@ static void a_backup_says_how_fast_it_is_and_how_long_it_takes(void **state)
 	assert_int_equal(fact_of(lab, "left")->value, 20 * SECOND);
 }
 
+/* What is left of it nobody will ever take; and it is worth nothing. */
+static void a_backup_that_is_broken_off_says_so_and_claims_no_time(void **state)
+{
+	struct lab *lab = *state;
+
+	play_backup(lab, WS_BACKUP_STREAM, SECOND * 9 / 10);
+	play_progress(lab, 30 * MB, 1);
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "08006", "internal_flush",
+		      "could not send data to client: Broken pipe");
+	ws_tape_exit(&lab->tape, 0, 0);
+	assert_verdict(lab, SESSION, "backup_client_slow");
+	assert_said_of(lab, SESSION,
+		       "Streamed are 10.0 MB of what the server takes for 30.0 MB. Then its "
+		       "connection broke off: the client is gone.");
+	assert_null(fact_of(lab, "left"));
+}
+
+/* Whatever holds it up, as here a debugger. */
+static void a_backup_that_is_held_up_says_how_far_it_is(void **state)
+{
+	struct ws_rec_sample stopped = { .task_state = 'T' };
+	struct lab *lab = *state;
+
+	play_backup(lab, WS_BACKUP_STREAM, SECOND * 9 / 10);
+	play_progress(lab, 30 * MB, 1);
+	lab_sampled(lab, &stopped.h, WS_KIND_SAMPLE, sizeof(stopped));
+	assert_verdict(lab, SESSION, "sender_stopped");
+	assert_said_of(lab, SESSION, "Streamed are 10.0 MB of what the server takes for 30.0 MB.");
+}
+
 static void without_an_estimate_no_time_is_claimed(void **state)
 {
 	struct lab *lab = *state;
@@ -505,6 +535,8 @@ int main(void)
 		LAB(a_backup_that_reads_is_healthy),
 		LAB(a_backup_that_sleeps_is_throttled),
 		LAB(a_backup_says_how_fast_it_is_and_how_long_it_takes),
+		LAB(a_backup_that_is_broken_off_says_so_and_claims_no_time),
+		LAB(a_backup_that_is_held_up_says_how_far_it_is),
 		LAB(without_an_estimate_no_time_is_claimed),
 	};
 

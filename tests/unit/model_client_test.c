@@ -178,6 +178,13 @@ static void programs_are_told_by_their_commands_whatever_their_name(void **state
 		    "(proto_version '3', publication_names '\"p\"')" },
 		  "tablesync_worker",
 		  NULL },
+		{ "psql", /* once more, as its connection was lost */
+		  0,
+		  0,
+		  { "SHOW data_directory_mode", "IDENTIFY_SYSTEM", "IDENTIFY_SYSTEM",
+		    "START_REPLICATION 0/3000000 TIMELINE 1" },
+		  "pg_receivewal",
+		  "twice IDENTIFY_SYSTEM" },
 	};
 
 	PLAY(clients);

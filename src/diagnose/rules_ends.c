@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Sessions that end, and begin again: what those of one client show together. */
+#include <string.h>
+
+#include "base/util.h"
+#include "diagnose/evidence.h"
+
+static uint64_t start_lsn(const struct ws_track *t)
+{
+	return t->command.start_lsn ? t->command.start_lsn : t->start_lsn;
+}
+
+typedef bool (*member_fn)(const struct ws_track *t);
+
+/* So long after its client has been told, or has gone, a process may take to end. */
+#define ENDING_NS 100000000ULL
+
+/* Where the client of one that has ended has left it: it may come again from then on. */
+static uint64_t left_ns(const struct ws_track *t)
+{
+	uint64_t half = (t->ended_ns - t->s->begin_ns) / 2;
+
+	if (t->ended_by == WS_END_REPLICATION_TIMEOUT && t->last_reply_ns)
+		return t->last_reply_ns;
+	return t->ended_ns - (half < ENDING_NS ? half : ENDING_NS);
+}
+
+/* Of those that fit the longest row in which each begins behind the end of the one before: what
+ * several clients of one name do at a time, none of them does again and again. */
+struct row {
+	member_fn fits;
+	size_t at; /* of the members, which are in the order of their starts */
+	uint64_t after_ns;
+};
+
+static const struct ws_track *next_in_row(const struct ws_case *c, struct row *row)
+{
+	const struct ws_track *next = NULL;
+
+	for (; row->at < c->member_count; row->at++) {
+		const struct ws_track *m = c->members[row->at];
+
+		if (next && m->s->begin_ns >= left_ns(next))
+			break;
+		if (m->s->begin_ns >= row->after_ns && row->fits(m) &&
+		    (!next || left_ns(m) < left_ns(next)))
+			next = m;
+	}
+	if (next)
+		row->after_ns = left_ns(next);
+	return next;
+}
+
+/* How many of a row, up to `which`, began where that did. */
+static size_t same_start(const struct ws_case *c, struct row row, const struct ws_track *which)
+{
+	const struct ws_track *m = NULL;
+	size_t n = 0;
+
+	while (m != which && (m = next_in_row(c, &row)))
+		n += start_lsn(which) && start_lsn(m) == start_lsn(which);
+	return n;
+}
+
+/* "; it is the 7th restart at 4/66D1A2D0": of so many that began where the last one did. */
+static void say_restarts(size_t same, const struct ws_track *t, struct ws_finding *f)
+{
+	size_t restarts = same ? same - 1 : 0;
+	char lsn[WS_LSN_TEXT];
+	const char *th = "th";
+
+	if (!restarts)
+		return;
+	ws_fact(f, "restarts_there", restarts, "sessions");
+	if (restarts / 10 % 10 != 1)
+		th = restarts % 10 == 1	  ? "st"
+		     : restarts % 10 == 2 ? "nd"
+		     : restarts % 10 == 3 ? "rd"
+					  : "th";
+	ws_say(f, "; the last is the %zu%s restart at %s", restarts, th,
+	       ws_lsn_format(start_lsn(t), lsn));
+}
+
+/* One of them that began behind `t` and goes on, for longer than one that is part of a loop. */
+static const struct ws_track *goes_on(const struct ws_case *c, const struct ws_track *t)
+{
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_track *m = c->members[i];
+
+		if (!m->ended_ns && m->s->begin_ns >= t->ended_ns &&
+		    c->to_ns > m->s->begin_ns + ws_limit_ns(WS_LIMIT_SHORT_SESSION))
+			return m;
+	}
+	return NULL;
+}
+
+/* Of a long recording: what was a loop, or an error, may be over. */
+static void say_when(const struct ws_case *c, const struct ws_track *t, struct ws_finding *f)
+{
+	uint64_t ago = t->ended_ns && c->to_ns > t->ended_ns ? c->to_ns - t->ended_ns : 0;
+	const struct ws_track *now = goes_on(c, t);
+	char text[WS_DURATION_TEXT];
+
+	if (ago < ws_limit_ns(WS_LIMIT_SHORT_SESSION))
+		return;
+	ws_fact(f, "last_ended_before", ago, "ns");
+	ws_say(f, "; the last of them ended %s ago", ws_duration_format(ago, text));
+	if (!now)
+		return;
+	f->confidence /= 2;
+	ws_fact(f, "goes_on_as", now->s->pid, "");
+	ws_say(f, ", and walsender %u goes on since, for %s: it seems to be over", now->s->pid,
+	       ws_duration_format(c->to_ns - now->s->begin_ns, text));
+}
+
+/* How it stood when it was given up. */
+static void say_given_up(const struct ws_track *t, struct ws_finding *f)
+{
+	uint64_t silent = t->last_reply_ns && t->ended_ns > t->last_reply_ns
+				  ? t->ended_ns - t->last_reply_ns
+				  : 0;
+	uint64_t pinged = t->ping_ns && t->ended_ns > t->ping_ns ? t->ended_ns - t->ping_ns : 0;
+	bool local = t->has_sample && (t->sample.valid & WS_SAMPLE_UNIX);
+	uint64_t queued = local ? t->sample.unix_queued_bytes
+				: (uint64_t)t->socket.in_flight_bytes + t->socket.unsent_bytes;
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+
+	ws_say(f, "; when the last one was given up it had ");
+	if (silent) {
+		ws_fact(f, "since_last_reply", silent, "ns");
+		ws_say(f, "not replied for %s", ws_duration_format(silent, text));
+	} else {
+		ws_say(f, "not replied at all");
+	}
+	if (pinged) {
+		ws_fact(f, "since_reply_asked_for", pinged, "ns");
+		ws_say(f, ", had been asked to %s before", ws_duration_format(pinged, text));
+	}
+	if (!local && !t->has_tcp)
+		return;
+	ws_fact(f, "queued", queued, "bytes");
+	ws_say(f, ", and %s were on their way to it", ws_bytes_format(queued, bytes));
+}
+
+static bool timed_out(const struct ws_track *t)
+{
+	return t->ended_by == WS_END_REPLICATION_TIMEOUT;
+}
+
+WS_RULE(timeout_loop)
+{
+	const struct row all = { .fits = timed_out };
+	const struct ws_track *t = NULL, *m;
+	struct row row = all;
+	char lsn[WS_LSN_TEXT];
+	size_t n = 0, same;
+
+	while ((m = next_in_row(c, &row))) {
+		n++;
+		t = m;
+	}
+	if ((double)n < ws_limit(WS_LIMIT_TIMEOUTS))
+		return false;
+	same = same_start(c, all, t);
+	f->confidence = same >= 2 ? 0.95 : 0.8;
+	ws_fact(f, "timeouts", n, "sessions");
+	ws_fact(f, "sessions", c->member_count, "sessions");
+	ws_fact(f, "same_start", same, "sessions");
+	ws_fact_lsn(f, "start", start_lsn(t));
+	ws_say(f, "%zu sessions in a row were ended by wal_sender_timeout", n);
+	if (same >= 2)
+		ws_say(f, ", and %zu began at the same position, %s: the client gets no further",
+		       same, ws_lsn_format(start_lsn(t), lsn));
+	else
+		f->advice = "The client gets on, and falls silent for longer than "
+			    "wal_sender_timeout again and again: see what it does then (its own "
+			    "log, its disk, the way to it).";
+	say_restarts(same, t, f);
+	say_given_up(t, f);
+	say_when(c, t, f);
+	ws_say(f, ".");
+	return true;
+}
+
+/* It left the stream without CopyDone. */
+static bool left_in_midstream(const struct ws_track *t)
+{
+	return strcmp(t->command.kind, "START_REPLICATION") == 0 && t->command.end_ns &&
+	       t->command.end_ns == t->ended_ns;
+}
+
+/*
+ * These stream for as long as they can. When one of them fails it takes leave of the server in good
+ * order: an apply worker in conflict, a walreceiver on another time line (walrcv_disconnect). A
+ * pg_receivewal that cannot write does so too, in the midst of the stream, and where it was told to
+ * end, behind CopyDone (receivelog.c); likewise pg_recvlogical.
+ */
+static bool should_stay(const struct ws_track *t)
+{
+	switch (t->s->program) {
+	case WS_PROGRAM_APPLY_WORKER:
+	case WS_PROGRAM_WALRECEIVER:
+	case WS_PROGRAM_CASCADING_STANDBY:
+		return t->streams;
+	case WS_PROGRAM_PG_RECEIVEWAL:
+	case WS_PROGRAM_PG_RECVLOGICAL:
+		return t->streams && left_in_midstream(t);
+	default:
+		return false;
+	}
+}
+
+static bool broke_off(const struct ws_track *t)
+{
+	switch (t->ended_by) {
+	case WS_END_CLIENT_TERMINATED:
+		return t->error.sqlstate[0] ? t->s->kind != WS_SESSION_KIND_SQL : should_stay(t);
+	case WS_END_CLIENT_EOF:
+	case WS_END_CONNECTION_LOST:
+	case WS_END_FATAL:
+	case WS_END_REFUSED:
+		return true;
+	default:
+		return t->error.sqlstate[0] && t->s->kind != WS_SESSION_KIND_SQL;
+	}
+}
+
+/* That is no cause: it says that the client is gone, and not why. One that the server has refused
+ * before has its reason. */
+static bool just_gone(const struct ws_track *t)
+{
+	return (t->ended_by == WS_END_CLIENT_EOF || t->ended_by == WS_END_CONNECTION_LOST) &&
+	       (!t->error.sqlstate[0] || strncmp(t->error.sqlstate, "08", 2) == 0);
+}
+
+static bool ended_soon(const struct ws_track *t)
+{
+	return t->ended_ns && t->ended_ns - t->s->begin_ns <= ws_limit_ns(WS_LIMIT_SHORT_SESSION);
+}
+
+static bool is_backup(const struct ws_track *t)
+{
+	return t->s->kind == WS_SESSION_KIND_BACKUP;
+}
+
+/* A backup that is broken off has done no work, however long it took. */
+static bool fails(const struct ws_track *t)
+{
+	if (!t->ended_ns || t->ended_by == WS_END_REPLICATION_TIMEOUT || !broke_off(t))
+		return false;
+	return is_backup(t) ? t->command.outcome != WS_OUTCOME_OK : ended_soon(t);
+}
+
+/* One that did its work for long, between these two: no loop goes on across it. It is among the
+ * members from `at` on. */
+static bool worked_between(const struct ws_case *c, size_t at, const struct ws_track *a,
+			   const struct ws_track *b)
+{
+	for (; at < c->member_count && c->members[at]->s->begin_ns < b->s->begin_ns; at++) {
+		const struct ws_track *m = c->members[at];
+
+		if (m->s->begin_ns >= a->ended_ns && m->ended_ns && m->ended_ns <= b->s->begin_ns &&
+		    !ended_soon(m) && !fails(m))
+			return true;
+	}
+	return false;
+}
+
+/* The last loop, if there is one. */
+struct loop {
+	struct row from;
+	size_t count;
+	const struct ws_track *last, *error; /* of those with one that tells why, the last */
+};
+
+static void find_loop(const struct ws_case *c, struct loop *loop)
+{
+	struct row row = { .fits = fails }, before = row;
+	struct loop now = { .from = row };
+	const struct ws_track *m;
+
+	*loop = now;
+	while ((m = next_in_row(c, &row))) {
+		if (now.last && worked_between(c, before.at, now.last, m))
+			now = (struct loop){ .from = before };
+		now.count++;
+		now.last = m;
+		now.error = m->error.sqlstate[0] && !just_gone(m) ? m : now.error;
+		if ((double)now.count >= ws_limit(WS_LIMIT_RECONNECTS))
+			*loop = now;
+		before = row;
+	}
+}
+
+WS_RULE(reconnect_loop)
+{
+	const struct ws_track *t, *error;
+	struct loop loop;
+
+	find_loop(c, &loop);
+	t = loop.last;
+	if (!t)
+		return false;
+	error = loop.error || !t->error.sqlstate[0] ? loop.error : t;
+	f->confidence = error ? 0.9 : 0.7;
+	ws_fact(f, is_backup(t) ? "broken_off" : "short_sessions", loop.count, "sessions");
+	ws_fact_lsn(f, "start", start_lsn(t));
+	if (error) {
+		ws_fact_text(f, "sqlstate", error->error.sqlstate);
+		ws_fact_text(f, "message", error->error.message);
+	} else {
+		ws_fact_text(f, "end", ws_exit_reason_name(t->ended_by));
+	}
+	if (is_backup(t))
+		ws_say(f, "The client begins a base backup again and again: %zu were broken off",
+		       loop.count);
+	else
+		ws_say(f, "The client connects again and again: %zu sessions ended soon",
+		       loop.count);
+	if (error == t)
+		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
+	else if (error)
+		ws_say(f, ", some with an error, of late SQLSTATE %s", error->error.sqlstate);
+	if (just_gone(t))
+		ws_say(f,
+		       ", %s connection broken off as by a client that crashed or was killed: "
+		       "the client's own log says why",
+		       error && error != t ? "and the last one's" : "its");
+	else if (!error && t->ended_by == WS_END_CLIENT_TERMINATED)
+		ws_say(f, ", and it is the client that ends them: its own log says why");
+	say_restarts(same_start(c, loop.from, t), t, f);
+	say_when(c, t, f);
+	ws_say(f, ".");
+	return true;
+}
+
+/* The segment's name is 24 hexadecimal digits, in whatever language the message is. */
+static bool segment_in(const char *message, char out[25])
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	for (const char *at = message; *at; at++) {
+		size_t n = strspn(at, digits);
+
+		if (n == 24) {
+			memcpy(out, at, 24);
+			out[24] = '\0';
+			return true;
+		}
+		at += n ? n - 1 : 0;
+	}
+	return false;
+}
+
+WS_RULE(wal_removed)
+{
+	const struct ws_track *t = NULL;
+	char segment[25] = "", lsn[WS_LSN_TEXT];
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_last_error *error = &c->members[i]->error;
+
+		if (strcmp(error->sqlstate, "58P01") != 0 ||
+		    strcmp(error->kind, "START_REPLICATION") != 0)
+			continue;
+		n++;
+		t = c->members[i];
+	}
+	if (!n)
+		return false;
+	f->confidence = segment_in(t->error.message, segment) ? 0.95 : 0.8;
+	ws_fact(f, "refused", n, "sessions");
+	ws_fact_text(f, "segment", segment);
+	ws_fact_lsn(f, "start", start_lsn(t));
+	ws_fact_text(f, "sqlstate", t->error.sqlstate);
+	ws_say(f, "The client asks for WAL that this server has removed");
+	if (segment[0])
+		ws_say(f, ": segment %s", segment);
+	if (start_lsn(t))
+		ws_say(f, " (START_REPLICATION at %s)", ws_lsn_format(start_lsn(t), lsn));
+	say_when(c, t, f);
+	ws_say(f, ".");
+	return true;
+}
+
+static bool invalidated(const struct ws_track *t, const struct ws_case *c, struct ws_finding *f)
+{
+	bool lost = t->ended_by == WS_END_SLOT_INVALIDATED;
+	bool stuck = t->taken_ns && !t->ended_ns &&
+		     c->to_ns > t->taken_ns + ws_limit_ns(WS_LIMIT_SHUTDOWN);
+	char text[WS_DURATION_TEXT];
+
+	if (!lost && !stuck)
+		return false;
+	f->confidence = lost ? 0.95 : 0.8;
+	ws_fact_text(f, "slot", t->s->slot);
+	ws_fact_lsn(f, "sent", t->standing->sent_lsn);
+	if (stuck) {
+		ws_fact(f, "told_to_end", c->to_ns - t->taken_ns, "ns");
+		ws_say(f,
+		       "The checkpointer told this session %s ago to end, to take its slot away; "
+		       "it is still there (%s), and the slot is not released until it ends.",
+		       ws_duration_format(c->to_ns - t->taken_ns, text),
+		       ws_state_name(t->standing->state));
+		return true;
+	}
+	ws_say(f, "The server has invalidated the slot and ended the session that used it.");
+	return true;
+}
+
+/* The server has refused to stream from the slot, which it would if it were good
+ * (CreateDecodingContext, logical.c; StartLogicalReplication, walsender.c, up to 15). On a standby
+ * it may be one that is being synchronised; and a good one is refused in another database than its
+ * own, which nothing but the message tells. */
+static bool refused_for_good(const struct ws_track *t)
+{
+	return strcmp(t->error.sqlstate, "55000") == 0 && t->error.about_slot &&
+	       !strstr(t->error.message, "was not created in this database") &&
+	       strcmp(t->error.kind, "START_REPLICATION") == 0 && !t->s->cascading;
+}
+
+static bool refused(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_track *t = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->member_count; i++) {
+		if (!refused_for_good(c->members[i]))
+			continue;
+		n++;
+		t = c->members[i];
+	}
+	if (!n)
+		return false;
+	f->confidence = 0.85;
+	ws_fact(f, "refused", n, "sessions");
+	ws_fact_text(f, "sqlstate", t->error.sqlstate);
+	ws_fact_text(f, "message", t->error.message);
+	ws_fact_lsn(f, "start", start_lsn(t));
+	ws_say(f,
+	       "The slot that the client asks for is invalidated: %zu session%s of it %s refused "
+	       "(SQLSTATE %s)",
+	       n, n == 1 ? "" : "s", n == 1 ? "was" : "were", t->error.sqlstate);
+	say_when(c, t, f);
+	ws_say(f, ".");
+	return true;
+}
+
+WS_RULE(slot_invalidated)
+{
+	if (c->scope == WS_SCOPE_SESSION)
+		return invalidated(c->t, c, f);
+	for (size_t i = c->member_count; i--;)
+		if (invalidated(c->members[i], c, f))
+			return true;
+	return refused(c, f);
+}
