@@ -315,6 +315,7 @@ enum ws_entry_flags {
 	WS_ENTRY_DEAD = 1 << 4,	 /* exited: user space reads the counters and deletes the entry */
 	WS_ENTRY_TURNS = 1 << 5, /* the time of this command goes into turn records */
 	WS_ENTRY_BASE = 1 << 6,	 /* `base` is known */
+	WS_ENTRY_NO_WAITS = 1 << 7, /* runs SQL, or ends: no sleep is a wait of the send loop */
 };
 
 /*

@@ -181,7 +181,7 @@ static __always_inline void wait_start(struct pt_regs *ctx)
 
 /* wait_event.h, up to 13 pgstat.h: the class is the highest byte. Of the first class a walsender
  * has WalSenderMain alone; of the second ClientRead and ClientWrite are the first two, and the rest
- * that a replication command comes to are the waits of its loops. */
+ * that a replication command comes to are the waits of its loops (SQL may wait for a libpq). */
 #define WAIT_CLASS(event)   ((event) >> 24)
 #define WAIT_CLASS_ACTIVITY 0x05
 #define WAIT_CLASS_CLIENT   0x06
@@ -191,7 +191,7 @@ static __always_inline void wait_start(struct pt_regs *ctx)
 static __always_inline bool sleeps_in_loop(struct ws_entry *e, __u32 *wait_event)
 {
 	/* Before its first command the variable leads elsewhere. */
-	if (!(e->flags & (WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP)))
+	if (!(e->flags & (WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP)) || e->flags & WS_ENTRY_NO_WAITS)
 		return false;
 	if (!e->wait_info)
 		e->wait_info = wait_info(e);

@@ -6,12 +6,13 @@
 #include "base/util.h"
 #include "tracer_fixture.h"
 
-#define MAIN	     0x500000a /* a class of its own */
-#define CLIENT_READ  0x6000000
-#define WAIT_FOR_WAL 0x6000006
-#define WRITE_DATA   0x6000007
-#define CONFIRMATION 0x6000099 /* fake_offsets */
-#define LOCK	     0x3000000
+#define MAIN	      0x500000a /* a class of its own */
+#define CLIENT_READ   0x6000000
+#define LIBPQ_RECEIVE 0x6000003
+#define WAIT_FOR_WAL  0x6000006
+#define WRITE_DATA    0x6000007
+#define CONFIRMATION  0x6000099 /* fake_offsets */
+#define LOCK	      0x3000000
 
 static struct fake_walsnd walsnd;
 static struct fake_slot slot = { "slot_1" };
@@ -79,6 +80,11 @@ static void stream_physically(void)
 	sleep_in(CLIENT_READ, 2000);
 	fake_COMMAND_END(1, 0, 0, 0, 0);
 	sleep_in(MAIN, 1000); /* none any more */
+	/* CREATE SUBSCRIPTION waits as a client of another server */
+	fake_COMMAND_START((long)"CREATE SUBSCRIPTION", 0, 0, 0, 0);
+	fake_COMMAND_END(0, 0, 0, 0, 0);
+	sleep_in(LIBPQ_RECEIVE, 1000);
+	fake_SQL_END(0, 0, 0, 0, 0);
 }
 
 static void physical_waits_are_told_when_it_goes_to_sleep(void **state)
@@ -115,8 +121,35 @@ static void physical_waits_are_told_when_it_goes_to_sleep(void **state)
 	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 5000000);
 	assert_true(t->stage_ns[WS_STAGE_SEND] >= 4000000);
 	record(f, 7, WS_KIND_COMMAND_END);
-	record(f, 8, WS_KIND_EXIT);
-	assert_int_equal(f->count, 9);
+	record(f, 8, WS_KIND_COMMAND);
+	record(f, 9, WS_KIND_TEXT);
+	record(f, 10, WS_KIND_COMMAND_END);
+	record(f, 11, WS_KIND_COMMAND_END);
+	record(f, 12, WS_KIND_EXIT);
+	assert_int_equal(f->count, 13);
+	teardown(f);
+}
+
+static void end_in_the_midst(void)
+{
+	begin(fake_SEND_PHYSICAL);
+	sleep_in(MAIN, 1000);
+	fake_ENDING(0, 0, 0, 0, 0);
+	sleep_in(MAIN, 1000); /* what it read there is another process's by now */
+	_exit(0);
+}
+
+static void at_its_end_it_waits_no_more(void **state)
+{
+	struct fixture *f = set_up();
+
+	(void)state;
+	run(f, end_in_the_midst, true);
+	check_numbers(f);
+	assert_int_equal(turn(f, 4)->wait, WS_WAIT_WAL);
+	record(f, 5, WS_KIND_ENDING);
+	assert_int_equal(turn(f, 6)->wait, WS_WAIT_NONE);
+	record(f, 7, WS_KIND_EXIT);
 	teardown(f);
 }
 
@@ -223,6 +256,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(physical_waits_are_told_when_it_goes_to_sleep),
 		cmocka_unit_test(logical_waits_are_told_and_what_was_done_goes_on),
+		cmocka_unit_test(at_its_end_it_waits_no_more),
 		cmocka_unit_test(each_server_tells_of_its_own_waits),
 	};
 
