@@ -299,7 +299,8 @@ struct ws_server_config {
 	__s16 wait_event_reg; /* DWARF register number: 6 rbp, 7 rsp */
 	__s16 wait_style;     /* enum ws_wait_style */
 	__s32 wait_event_disp;
-	__u32 reserved2;
+	/* on_sleep tells of waits, and no site does: what it reads for that is known. */
+	__u32 sleep_tells;
 	struct ws_offsets off;
 	struct ws_variables var;
 	__u64 site_addr[WS_SITE_COUNT]; /* address in the file, 0 if not planted */
@@ -314,12 +315,13 @@ enum ws_entry_flags {
 	WS_ENTRY_DEAD = 1 << 4,	 /* exited: user space reads the counters and deletes the entry */
 	WS_ENTRY_TURNS = 1 << 5, /* the time of this command goes into turn records */
 	WS_ENTRY_BASE = 1 << 6,	 /* `base` is known */
+	WS_ENTRY_NO_WAITS = 1 << 7, /* runs SQL, or ends: no sleep is a wait of the send loop */
 };
 
 /*
- * What the scheduler saw of the wait that was announced last. No site is behind it below level 3:
- * a wait lasts while the process sleeps. What woke it may not have ended the wait; when it sleeps
- * again its wait_event_info tells.
+ * What the scheduler saw of the last wait. No site is behind it below level 3: a wait lasts while
+ * the process sleeps. What woke it may not have ended the wait; when it sleeps again its
+ * wait_event_info tells.
  */
 enum ws_nap {
 	WS_NAP_NONE = 0, /* it has not slept */
@@ -419,6 +421,7 @@ struct ws_taken {
 /* Less time without a CPU is not worth a record. */
 #define WS_OFF_CPU_MIN_NS 100000
 
+#define WS_SERVERS_MAX	   0xfffe
 #define WS_SESSIONS_MAX	   4096
 #define WS_POSTMASTERS_MAX 1024
 

@@ -226,6 +226,14 @@ int on_wakeup(__u64 *ctx)
 	return 0;
 }
 
+/* By server: its on_sleep (server.bpf.c), where that is to tell of waits. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, WS_SERVERS_MAX + 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} sleeps SEC(".maps");
+
 /* Is the current process in the wait that was announced last? */
 static __always_inline bool is_in_wait(const struct ws_entry *e, bool otherwise)
 {
@@ -239,12 +247,16 @@ static __always_inline bool is_in_wait(const struct ws_entry *e, bool otherwise)
 
 /* A wait goes on if it sleeps in it again: a signal woke it. But it may as well sleep elsewhere
  * before it comes to a site: on a lock, or on the disk. */
-static __always_inline void switched_off(struct ws_entry *e, bool is_runnable, __u64 now)
+static __always_inline void switched_off(__u64 *ctx, struct ws_entry *e, bool is_runnable,
+					 __u64 now)
 {
 	bool waits = e->stage == WS_STAGE_WAIT;
 
 	e->runnable_ns = tells_off_cpu && is_runnable ? now : 0;
-	if (is_runnable || !(waits || e->nap == WS_NAP_AWAKE))
+	if (is_runnable)
+		return;
+	bpf_tail_call(ctx, &sleeps, e->server); /* comes back if there is none */
+	if (!waits && e->nap != WS_NAP_AWAKE)
 		return;
 	if (is_in_wait(e, waits)) {
 		if (!waits)
@@ -274,12 +286,12 @@ int on_switch(__u64 *ctx)
 {
 	const struct task_struct *prev = (const struct task_struct *)ctx[1];
 	const struct task_struct *next = (const struct task_struct *)ctx[2];
-	struct ws_entry *e = session_of_task(prev);
+	struct ws_entry *e = session_of_task(next);
 
 	if (e)
-		switched_off(e, ctx[0] || is_runnable(prev), bpf_ktime_get_ns());
-	e = session_of_task(next);
-	if (e)
 		switched_on(e, bpf_ktime_get_ns());
+	e = session_of_task(prev);
+	if (e)
+		switched_off(ctx, e, ctx[0] || is_runnable(prev), bpf_ktime_get_ns());
 	return 0;
 }

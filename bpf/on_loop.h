@@ -4,14 +4,15 @@
  * the sums leave the kernel as one record per wait, or per turn that moved something without
  * waiting.
  *
- *   physical: [SEND_PHYSICAL], (FLUSH_END), WAIT_START, (WAIT_END)
- *   logical:  SEND_LOGICAL { WAIT_START, (WAIT_END), REPLIES_END }, (FLUSH_END),
- *             [WAIT_START, (WAIT_END)]
+ *   physical: [SEND_PHYSICAL], (FLUSH_END), (WAIT_START), (WAIT_END)
+ *   logical:  SEND_LOGICAL { (WAIT_START), (WAIT_END), REPLIES_END }, (FLUSH_END),
+ *             [(WAIT_START), (WAIT_END)]
  *
  * What is in square brackets is passed only by a turn that has something to do there, what is in
- * parentheses is planted from level 3 on. Below, the scheduler says when a wait is over
- * (host.bpf.c), and a send lasts until the turn ends or waits: what lies behind the flush (timeout
- * check, keepalive) takes less time than a site there would.
+ * parentheses is planted from level 3 on. Below, a wait lasts while the process sleeps in it, as
+ * the scheduler sees: on_sleep says when and for what it begins, host.bpf.c when it is over. A wait
+ * that it does not sleep in is none. A send lasts until the turn ends or waits: what lies behind
+ * the flush (timeout check, keepalive) takes less time than a site there would.
  *
  * No site is at ProcessRepliesIfAny either. It is what comes behind a wait, so that this time is
  * the replies', up to the next site; in turns that do not wait they count as what was done before.
@@ -112,6 +113,39 @@ static __always_inline __u64 wait_info(struct ws_entry *e)
 	return proc ? proc + cfg.off.proc_wait_event : 0;
 }
 
+/* The wait begins that the turn says. */
+static __always_inline void wait_begin(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	struct ws_rec_turn *t = &e->turn;
+
+	if (t->wait == WS_WAIT_SOCKET)
+		t->h.flags |= WS_TURN_PENDING;
+	if (is_physical(e)) {
+		if (!t->sends)
+			t->turns++;
+		e->after_wait = WS_STAGE_REPLY;
+	} else {
+		if (e->stage != WS_STAGE_REPLY && e->stage != WS_STAGE_WAIT)
+			e->resume = e->stage;
+		e->after_wait = t->wait == WS_WAIT_SOCKET || !cfg.site_addr[WS_SITE_REPLIES_END]
+					? e->resume
+					: WS_STAGE_REPLY;
+	}
+	e->flags |= WS_ENTRY_TURNS;
+	advance(e, now, WS_STAGE_WAIT);
+	turn_emit(e, pid, now);
+}
+
+/* What it waits for: output that is pending goes out first, also while it waits for the rest. */
+static __always_inline __u32 wait_for(__u32 wait_event, bool is_pending)
+{
+	if (is_pending)
+		return WS_WAIT_SOCKET;
+	if (cfg.off.wait_event_standby != WS_UNKNOWN && wait_event == cfg.off.wait_event_standby)
+		return WS_WAIT_STANDBY;
+	return WS_WAIT_WAL;
+}
+
 static __always_inline void wait_start(struct pt_regs *ctx)
 {
 	/* Read before anything is decided: the compiler would choose between addresses in the
@@ -138,32 +172,62 @@ static __always_inline void wait_start(struct pt_regs *ctx)
 		t->timeout_ms = arg2;
 		t->wait_event = arg3;
 	}
-	if (t->wait_mask & WS_WL_SOCKET_WRITEABLE) {
-		t->wait = WS_WAIT_SOCKET;
-		t->h.flags |= WS_TURN_PENDING;
-	} else if (cfg.off.wait_event_standby != WS_UNKNOWN &&
-		   t->wait_event == cfg.off.wait_event_standby) {
-		t->wait = WS_WAIT_STANDBY;
-	} else {
-		t->wait = WS_WAIT_WAL;
-	}
+	t->wait = wait_for(t->wait_event, t->wait_mask & WS_WL_SOCKET_WRITEABLE);
 	e->wait_event = t->wait_event;
 	if (!e->wait_info)
 		e->wait_info = wait_info(e);
-	if (is_physical(e)) {
-		if (!t->sends)
-			t->turns++;
-		e->after_wait = WS_STAGE_REPLY;
-	} else {
-		if (e->stage != WS_STAGE_REPLY && e->stage != WS_STAGE_WAIT)
-			e->resume = e->stage;
-		e->after_wait = t->wait == WS_WAIT_SOCKET || !cfg.site_addr[WS_SITE_REPLIES_END]
-					? e->resume
-					: WS_STAGE_REPLY;
-	}
-	e->flags |= WS_ENTRY_TURNS;
-	advance(e, now, WS_STAGE_WAIT);
-	turn_emit(e, pid, now);
+	wait_begin(e, pid, now);
+}
+
+/* wait_event.h, up to 13 pgstat.h: the class is the highest byte. Of the first class a walsender
+ * has WalSenderMain alone; of the second ClientRead and ClientWrite are the first two, and the rest
+ * that a replication command comes to are the waits of its loops (SQL may wait for a libpq). */
+#define WAIT_CLASS(event)   ((event) >> 24)
+#define WAIT_CLASS_ACTIVITY 0x05
+#define WAIT_CLASS_CLIENT   0x06
+#define WAIT_CLIENT_WRITE   0x06000001
+
+/* Is the process, which is going to sleep, in one of the waits of the send loop? */
+static __always_inline bool sleeps_in_loop(struct ws_entry *e, __u32 *wait_event)
+{
+	/* Before its first command the variable leads elsewhere. */
+	if (!(e->flags & (WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_LOOP)) || e->flags & WS_ENTRY_NO_WAITS)
+		return false;
+	if (!e->wait_info)
+		e->wait_info = wait_info(e);
+	if (!e->wait_info || !read_user(e, wait_event, sizeof(*wait_event), e->wait_info))
+		return false;
+	return WAIT_CLASS(*wait_event) == WAIT_CLASS_ACTIVITY ||
+	       (WAIT_CLASS(*wait_event) == WAIT_CLASS_CLIENT && *wait_event > WAIT_CLIENT_WRITE);
+}
+
+/* pqcomm.c socket_is_send_pending. The loop asks for a socket that takes more if it is true. */
+static __always_inline bool is_output_pending(struct ws_entry *e)
+{
+	__u32 pointer = 0, start = 0;
+
+	return read_user(e, &pointer, sizeof(pointer), e->base + cfg.var.pq_send_pointer) &&
+	       read_user(e, &start, sizeof(start), e->base + cfg.var.pq_send_start) &&
+	       start < pointer;
+}
+
+/* The walsender goes to sleep, which host.bpf.c has made sure of: does a wait begin, or go on that
+ * a signal interrupted? */
+static __always_inline void sleep(struct ws_entry *e, __u32 pid, __u64 now)
+{
+	struct ws_rec_turn *t = &e->turn;
+	__u32 wait_event;
+
+	if (!sleeps_in_loop(e, &wait_event))
+		return;
+	turn_fold(e, pid, now);
+	t->wait_event = wait_event;
+	t->wait = wait_for(wait_event, is_output_pending(e));
+	t->wait_mask =
+		WS_WL_SOCKET_READABLE | (t->wait == WS_WAIT_SOCKET ? WS_WL_SOCKET_WRITEABLE : 0);
+	t->timeout_ms = -1;
+	wait_begin(e, pid, now);
+	e->nap = WS_NAP_ASLEEP;
 }
 
 /* The events the wait ended with; false if they cannot be told. */

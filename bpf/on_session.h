@@ -183,7 +183,7 @@ static __always_inline void on_SESSION_READY(struct pt_regs *ctx)
 
 #define WS_ENTRY_OF_COMMAND                                                               \
 	(WS_ENTRY_LOGICAL | WS_ENTRY_IN_LOOP | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_BACKUP | \
-	 WS_ENTRY_TURNS)
+	 WS_ENTRY_TURNS | WS_ENTRY_NO_WAITS)
 
 static __always_inline void on_COMMAND_START(struct pt_regs *ctx)
 {
@@ -220,7 +220,7 @@ static __always_inline void command_end(__u32 how)
 	finish_turns(e, pid, now);
 	e->flags &= ~WS_ENTRY_OF_COMMAND;
 	if (how == WS_COMMAND_IS_SQL)
-		e->flags |= WS_ENTRY_IN_COMMAND;
+		e->flags |= WS_ENTRY_IN_COMMAND | WS_ENTRY_NO_WAITS;
 	rec.how = how;
 	off_cpu_emit(e, pid, now);
 	emit(&rec.h, e, pid, WS_KIND_COMMAND_END, sizeof(rec), now);
@@ -367,6 +367,7 @@ static __always_inline void on_ENDING(struct pt_regs *ctx)
 	if (!e)
 		return;
 	rec.code = WS_ARG1(ctx);
+	e->flags |= WS_ENTRY_NO_WAITS; /* ProcKill, which is to come, gives its PGPROC away */
 	/* Nobody wants a COMMERROR then: errstart drops it, and EmitErrorReport does not run. */
 	if (cfg.var.log_min_messages && cfg.off.elevel_fatal &&
 	    read_user(e, &least, sizeof(least), e->base + cfg.var.log_min_messages) &&

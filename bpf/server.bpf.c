@@ -5,7 +5,7 @@
  *
  * Two variants, of which the loader takes one: a program per group of sites that tells them apart
  * by the attach cookie (uprobe_multi), and a program per site (perf events, which have no cookies
- * on 5.10).
+ * on 5.10). on_sleep is called by the host object's program, in place of a site at each wait.
  */
 #include "sites.h"
 #include "on_session.h"
@@ -66,3 +66,15 @@ int group_detail(struct pt_regs *ctx)
 WS_SITES_SESSION(SITE_PROGRAM)
 WS_SITES_LOOP(SITE_PROGRAM)
 WS_SITES_DETAIL(SITE_PROGRAM)
+
+SEC("tp_btf/sched_switch")
+int on_sleep(__u64 *ctx)
+{
+	const struct task_struct *prev = (const struct task_struct *)ctx[1];
+	__u32 pid = prev->pid;
+	struct ws_entry *e = session_of(pid);
+
+	if (e)
+		sleep(e, pid, bpf_ktime_get_ns());
+	return 0;
+}

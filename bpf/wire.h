@@ -339,7 +339,7 @@ enum ws_turn_flags {
 };
 
 /*
- * A turn's record is made when the turn ends: at the entry of the wait, or when the next turn does
+ * A turn's record is made when the turn ends: when the wait begins, or when the next turn does
  * something if it did not wait. It holds the time since the record before: first the wait that one
  * announced, then this turn. Logical turns are folded into one record until one waits, a reply has
  * come in, or 10 ms have passed (`turns` counts them). At most one of the physical `sends` of a
@@ -358,9 +358,10 @@ struct ws_rec_turn {
 	__u64 message_bytes; /* their bytes (level 3) */
 	__u32 woke;	     /* what ended the wait: WL_* bits, 0 for the timeout */
 	__u32 wait;	     /* enum ws_wait: the wait that begins now */
-	__u32 wait_mask;     /* the WL_* socket events it waits for */
+	__u32 wait_mask;     /* the WL_* socket events it waits for; where the scheduler told of the
+				wait, as the output that is pending says */
 	__u32 wait_event;    /* PostgreSQL's wait_event_info; numbers differ by major */
-	__s64 timeout_ms;
+	__s64 timeout_ms;    /* -1: not known, as where the scheduler told of the wait */
 	/* only with WS_TURN_REPLY */
 	__u64 write_lsn;
 	__u64 flush_lsn;

@@ -59,7 +59,7 @@ static int judge_plan(struct ws_doctor_server *s)
 
 		/* A required one is what ws_plan_make fails with. */
 		if (site->status != WS_PLAN_MISSING || site->probe->required ||
-		    site->probe->level > s->plan.level)
+		    site->level > s->plan.level)
 			continue;
 		if (ws_problem_add(&s->problems, "", "%s: probe %s is missing: %s", s->file,
 				   site->probe->name, site->reason))

@@ -217,7 +217,7 @@ static const struct ws_field turn_fields[] = {
 	NAMED(ENUM, ws_rec_turn, wait, "wait", wait_names),
 	NAMED(FLAGS, ws_rec_turn, wait_mask, "wait_mask", wl_names),
 	NUMBER(UINT, ws_rec_turn, wait_event, "wait_event"),
-	NUMBER(INT, ws_rec_turn, timeout_ms, "timeout_ms"),
+	NUMBER_OR(INT, ws_rec_turn, timeout_ms, "timeout_ms", MINUS_ONE),
 #define REPLY(kind, member, nothing)                                                  \
 	{                                                                             \
 		.name = #member, .type = WS_FIELD_##kind, PLACE(ws_rec_turn, member), \

@@ -126,7 +126,7 @@ static json_t *plan(const struct ws_plan *p, int *rc)
 			    ws_json_str_or_null(has_site ? site->instruction : NULL), rc);
 		ws_json_put(o, "cost", ws_json_str(has_site ? ws_code_cost_name(site->cost) : NULL),
 			    rc);
-		ws_json_put(o, "level", json_integer(site->probe->level), rc);
+		ws_json_put(o, "level", json_integer(site->level), rc);
 		ws_json_put(
 			o, "source",
 			ws_json_str_or_null(has_site ? ws_symbol_source_name(site->source) : NULL),

@@ -31,6 +31,7 @@
 /* One loaded binary. A removed one keeps its place, so that numbers stay unique, and its hits. */
 struct server {
 	struct server_bpf *skel; /* NULL once removed */
+	uint32_t number;	 /* from 1 on, in the order of loading */
 	struct ws_plant plant;
 	bool hit[WS_SITE_COUNT];
 };
@@ -279,11 +280,12 @@ int ws_tracer_new(struct ws_tracer **tracer, const struct ws_tracer_options *opt
 	return 0;
 }
 
-static void unload_server(struct server *s)
+static void unload_server(const struct ws_tracer *t, struct server *s)
 {
 	size_t i;
 
 	ws_plant_remove(&s->plant);
+	bpf_map_delete_elem(bpf_map__fd(t->host->maps.sleeps), &s->number);
 	for (i = 0; s->skel && i < WS_SITE_COUNT; i++)
 		s->hit[i] = s->skel->bss->site_hit[i];
 	server_bpf__destroy(s->skel);
@@ -297,7 +299,7 @@ void ws_tracer_free(struct ws_tracer *t)
 	if (!t)
 		return;
 	for (i = 0; i < t->count; i++) {
-		unload_server(t->servers[i]);
+		unload_server(t, t->servers[i]);
 		free(t->servers[i]);
 	}
 	free(t->servers);
@@ -354,11 +356,23 @@ static int take_plan(struct server *s, const struct ws_plan *plan, enum ws_attac
 				 p->probe->site, p->offset) < 0)
 			return ws_error_errno(err, ENOMEM, "cannot plan the probes", NULL);
 	}
+	if (plan->config.sleep_tells)
+		bpf_program__set_autoload(s->skel->progs.on_sleep, true);
 	return 0;
 }
 
+/* From now on host.bpf.c calls it for the sessions of this server. */
+static int use_sleep(const struct ws_tracer *t, const struct server *s)
+{
+	int fd = bpf_program__fd(s->skel->progs.on_sleep);
+
+	return bpf_map_update_elem(bpf_map__fd(t->host->maps.sleeps), &s->number, &fd, BPF_ANY)
+		       ? -errno
+		       : 0;
+}
+
 static int load_server(struct ws_tracer *t, struct server *s, const struct ws_plan *plan,
-		       uint16_t number, struct ws_error *err)
+		       struct ws_error *err)
 {
 	ws_autofree char *log = calloc(1, VERIFIER_LOG_BYTES);
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .kernel_log_buf = log,
@@ -371,7 +385,7 @@ static int load_server(struct ws_tracer *t, struct server *s, const struct ws_pl
 	if (!s->skel)
 		return ws_error_errno(err, errno, "cannot open the BPF programs", "server");
 	s->skel->rodata->cfg = plan->config;
-	s->skel->rodata->cfg.server = number;
+	s->skel->rodata->cfg.server = (__u16)s->number;
 	s->skel->rodata->ring_watermark = t->host->rodata->ring_watermark;
 	if (take_plan(s, plan, t->method, err) < 0)
 		return -1;
@@ -381,6 +395,9 @@ static int load_server(struct ws_tracer *t, struct server *s, const struct ws_pl
 	ret = server_bpf__load(s->skel);
 	if (ret < 0)
 		return load_error(err, "server", -ret, log);
+	ret = plan->config.sleep_tells ? use_sleep(t, s) : 0;
+	if (ret < 0)
+		return ws_error_errno(err, -ret, "cannot look at waits", "server");
 	return 0;
 }
 
@@ -389,14 +406,15 @@ int ws_tracer_add_server(struct ws_tracer *t, const struct ws_plan *plan, int ex
 {
 	struct server **items, *s;
 
-	if (t->count >= UINT16_MAX)
+	if (t->count >= WS_SERVERS_MAX)
 		return ws_error_set(err, "cannot trace another server binary", NULL,
 				    "%zu were traced already", t->count);
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return ws_error_errno(err, ENOMEM, "cannot load the BPF programs", "server");
+	s->number = (uint32_t)t->count + 1;
 	ws_plant_init(&s->plant, t->method, exe_fd);
-	if (load_server(t, s, plan, t->count + 1, err) < 0)
+	if (load_server(t, s, plan, err) < 0)
 		goto fail;
 	items = reallocarray(t->servers, t->count + 1, sizeof(*items));
 	if (!items) {
@@ -408,7 +426,7 @@ int ws_tracer_add_server(struct ws_tracer *t, const struct ws_plan *plan, int ex
 	*server = t->count;
 	return 0;
 fail:
-	unload_server(s);
+	unload_server(t, s);
 	free(s);
 	return -1;
 }
@@ -448,7 +466,7 @@ void ws_tracer_remove_server(struct ws_tracer *t, uint16_t server)
 	struct server *s = server_of(t, server);
 
 	if (s)
-		unload_server(s);
+		unload_server(t, s);
 }
 
 enum ws_attach_method ws_tracer_method(const struct ws_tracer *t)

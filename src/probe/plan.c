@@ -229,8 +229,7 @@ static void plan_in_body(const struct planner *p, struct ws_planned *planned,
 	planned->address = address;
 	planned->cost = choice.cost;
 	ws_code_format(p->image, address, planned->instruction, sizeof(planned->instruction));
-	planned->status =
-		planned->probe->level <= p->plan->level ? WS_PLAN_PLANTED : WS_PLAN_NOT_AT_LEVEL;
+	planned->status = planned->level <= p->plan->level ? WS_PLAN_PLANTED : WS_PLAN_NOT_AT_LEVEL;
 	if (planned->probe->site == WS_SITE_WAIT_END && planned->status == WS_PLAN_PLANTED)
 		note_wait_event(p, body, &choice);
 }
@@ -285,6 +284,17 @@ static void plan_site(const struct planner *p, struct ws_planned *planned)
 	ws_body_deinit(&body);
 }
 
+/* What on_sleep reads: what the process waits for, and whether output is pending. */
+static bool can_sleep_tell(const struct ws_server_config *config)
+{
+	const struct ws_variables *var = &config->var;
+
+	if (!var->pq_send_pointer || !var->pq_send_start)
+		return false;
+	return var->my_wait_event_info ||
+	       (var->my_proc && config->off.proc_wait_event != WS_UNKNOWN);
+}
+
 static void fill_config(const struct planner *p, const struct ws_layout *layout)
 {
 	struct ws_server_config *config = &p->plan->config;
@@ -304,12 +314,24 @@ static void fill_config(const struct planner *p, const struct ws_layout *layout)
 		if (address)
 			memcpy((char *)&config->var + strings[i].slot, &address, sizeof(address));
 	}
+	config->sleep_tells = p->plan->level == 2 && can_sleep_tell(config);
+}
+
+static void set_level(const struct planner *p, struct ws_planned *planned)
+{
+	const struct ws_probe *probe = planned->probe;
+
+	planned->level = probe->sleep_tells && can_sleep_tell(&p->plan->config) ? 3 : probe->level;
+}
+
+static void note_sites(const struct planner *p)
+{
 	for (size_t i = 0; i < p->plan->count; i++) {
 		const struct ws_planned *planned = &p->plan->sites[i];
 
 		if (planned->status != WS_PLAN_PLANTED)
 			continue;
-		config->site_addr[planned->probe->site] = planned->address;
+		p->plan->config.site_addr[planned->probe->site] = planned->address;
 		p->plan->planted++;
 	}
 }
@@ -347,9 +369,12 @@ int ws_plan_make(const struct ws_image *image, const struct ws_symbol_set *symbo
 	if (!plan->sites)
 		return ws_error_errno(err, ENOMEM, what, ws_image_path(image));
 	list_sites(&p, probes, count);
-	for (size_t i = 0; i < plan->count; i++)
-		plan_site(&p, &plan->sites[i]);
 	fill_config(&p, layout);
+	for (size_t i = 0; i < plan->count; i++) {
+		set_level(&p, &plan->sites[i]);
+		plan_site(&p, &plan->sites[i]);
+	}
+	note_sites(&p);
 	return check_required(&p, err);
 }
 

@@ -55,7 +55,8 @@ struct ws_probe {
 	const char *captures; /* for people: "cmd_string (arg 1)" */
 	uint32_t args;	   /* argument registers that must be live: bit 0 is the first argument */
 	bool wants_result; /* after a call: the result register must be live */
-	int level;	   /* planted from this level on */
+	int level;	   /* planted from this level on, */
+	bool sleep_tells;  /* or from 3 on, where on_sleep (bpf/on_loop.h) tells the same below */
 	int first_major, last_major; /* 0: no limit */
 	bool required;		     /* without it, tracing does not work at all */
 	bool walsender_only; /* else the programs filter; only the two exceptions of the design */
@@ -74,6 +75,7 @@ enum ws_plan_status {
 struct ws_planned {
 	const struct ws_probe *probe;
 	enum ws_plan_status status;
+	int level;	  /* planted from this level on */
 	uint64_t address; /* in the file (vaddr) */
 	uint64_t offset;  /* in the file, for attaching */
 	enum ws_cost cost;

@@ -2,24 +2,25 @@
 #include "session/machine.h"
 
 static const struct ws_metric_info table[WS_METRIC_COUNT] = {
-	[WS_METRIC_SEND_NS] = { "send_ns", "ns", 2, "send_physical", "wait_start",
+	[WS_METRIC_SEND_NS] = { "send_ns", "ns", 2, "send_physical", "sched_switch",
 				"one XLogSendPhysical that moved the position, with its flush" },
-	[WS_METRIC_WAIT_WAL_NS] = { "wait_wal_ns", "ns", 2, "wait_start", "sched_switch",
+	[WS_METRIC_WAIT_WAL_NS] = { "wait_wal_ns", "ns", 2, "sched_switch", "sched_switch",
 				    "one wait for new WAL, caught up" },
-	[WS_METRIC_SEND_BLOCKED_NS] = { "send_blocked_ns", "ns", 2, "wait_start", "sched_switch",
+	[WS_METRIC_SEND_BLOCKED_NS] = { "send_blocked_ns", "ns", 2, "sched_switch", "sched_switch",
 					"one wait for the socket to take more" },
 	[WS_METRIC_READ_WAL_NS] = { "read_wal_ns", "ns", 3, "read_start", "read_end",
 				    "one WALRead, averaged over those of a turn" },
-	[WS_METRIC_REPLY_INTERVAL_NS] = { "reply_interval_ns", "ns", 2, "wait_start", "wait_start",
+	[WS_METRIC_REPLY_INTERVAL_NS] = { "reply_interval_ns", "ns", 2, "sched_switch",
+					  "sched_switch",
 					  "from one status reply of the standby to the next" },
-	[WS_METRIC_WRITE_LAG_NS] = { "write_lag_ns", "ns", 2, "send_physical", "wait_start",
+	[WS_METRIC_WRITE_LAG_NS] = { "write_lag_ns", "ns", 2, "send_physical", "sched_switch",
 				     "from sending a position to the standby's word that it is "
 				     "written; per position that advanced" },
-	[WS_METRIC_FLUSH_LAG_NS] = { "flush_lag_ns", "ns", 2, "send_physical", "wait_start",
+	[WS_METRIC_FLUSH_LAG_NS] = { "flush_lag_ns", "ns", 2, "send_physical", "sched_switch",
 				     "the same until it is flushed" },
-	[WS_METRIC_APPLY_LAG_NS] = { "apply_lag_ns", "ns", 2, "send_physical", "wait_start",
+	[WS_METRIC_APPLY_LAG_NS] = { "apply_lag_ns", "ns", 2, "send_physical", "sched_switch",
 				     "the same until it is applied" },
-	[WS_METRIC_SEND_BYTES] = { "send_bytes", "bytes", 2, "send_physical", "wait_start",
+	[WS_METRIC_SEND_BYTES] = { "send_bytes", "bytes", 2, "send_physical", "sched_switch",
 				   "WAL bytes of one XLogSendPhysical that moved the position" },
 	[WS_METRIC_COMMAND_NS] = { "command_ns", "ns", 1, "command_start", "command_end",
 				   "one command whose start and end were seen" },
@@ -31,7 +32,7 @@ static const struct ws_metric_info table[WS_METRIC_COUNT] = {
 					 "formatting one logical message, averaged over those of a "
 					 "record" },
 	[WS_METRIC_WAKEUP_TO_SEND_NS] = { "wakeup_to_send_ns", "ns", 2, "sched_switch",
-					  "wait_start",
+					  "sched_switch",
 					  "from the end of a wait for WAL to the end of the flush "
 					  "behind it" },
 };

@@ -39,7 +39,8 @@ static int keep(void *arg, const void *data, size_t size)
 	return 0;
 }
 
-static struct fixture *setup_at_level(int level, enum ws_attach_method method, size_t ring_bytes)
+static struct fixture *setup_plan(const struct ws_plan *plan, enum ws_attach_method method,
+				  size_t ring_bytes)
 {
 	/* No records of waiting for a CPU, which would come in between. */
 	struct ws_tracer_options options = { .level = 2,
@@ -47,13 +48,11 @@ static struct fixture *setup_at_level(int level, enum ws_attach_method method, s
 					     .ring_bytes = ring_bytes };
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct ws_error err = { 0 };
-	struct ws_plan plan;
 	char line[1024];
 
-	fake_plan(&plan, level);
 	f->exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	if (ws_tracer_new(&f->tracer, &options, &err) < 0 ||
-	    ws_tracer_add_server(f->tracer, &plan, f->exe, &f->server, &err) < 0 ||
+	    ws_tracer_add_server(f->tracer, plan, f->exe, &f->server, &err) < 0 ||
 	    ws_ring_new(&f->ring, ws_tracer_ring_fd(f->tracer), keep, f, &err) < 0 ||
 	    ws_tracer_attach_server(f->tracer, f->server, &err) < 0) {
 		ws_error_format(&err, line, sizeof(line));
@@ -62,7 +61,15 @@ static struct fixture *setup_at_level(int level, enum ws_attach_method method, s
 	return f;
 }
 
-static struct fixture *setup(enum ws_attach_method method, size_t ring_bytes)
+static struct fixture *setup_at_level(int level, enum ws_attach_method method, size_t ring_bytes)
+{
+	struct ws_plan plan;
+
+	fake_plan(&plan, level);
+	return setup_plan(&plan, method, ring_bytes);
+}
+
+static inline struct fixture *setup(enum ws_attach_method method, size_t ring_bytes)
 {
 	return setup_at_level(3, method, ring_bytes);
 }

@@ -110,6 +110,7 @@ static struct {
 	volatile int32_t errordata_stack_depth;
 	volatile uint32_t wait_event;
 	volatile uint32_t *volatile my_wait_event_info;
+	volatile uint64_t pq_send_pointer, pq_send_start;
 } fake = { .my_wait_event_info = &fake.wait_event };
 
 /* As a compiler makes the __func__ of that function. */
@@ -238,8 +239,30 @@ static inline void fake_plan(struct ws_plan *plan, int level)
 		.errordata_stack_depth = fake_vaddr(&fake.errordata_stack_depth),
 		.xlog_send_logical = fake_vaddr((const void *)fake_SEND_LOGICAL),
 		.my_wait_event_info = fake_vaddr(&fake.my_wait_event_info),
+		.pq_send_pointer = fake_vaddr(&fake.pq_send_pointer),
+		.pq_send_start = fake_vaddr(&fake.pq_send_start),
 		.startup_packet_name = fake_vaddr(fake_startup_packet_name),
 	};
+}
+
+/* As the planner does at level 2 where it can: on_sleep in place of the sites at the waits. */
+static inline void fake_plan_asleep(struct ws_plan *plan)
+{
+	fake_plan(plan, 2);
+	for (size_t i = 0; i < plan->count; i++) {
+		switch (plan->sites[i].probe->site) {
+		case WS_SITE_WAIT_START:
+		case WS_SITE_LOOP_WAIT_START:
+		case WS_SITE_WRITE_WAIT_START:
+		case WS_SITE_WAL_WAIT_START:
+			plan->sites[i].status = WS_PLAN_NOT_AT_LEVEL;
+			plan->planted--;
+			break;
+		default:
+			break;
+		}
+	}
+	plan->config.sleep_tells = 1;
 }
 
 #endif

@@ -172,6 +172,7 @@ static const struct ws_probe probes[] = {
 };
 static struct ws_planned sites[] = {
 	{ .probe = &probes[0],
+	  .level = 1,
 	  .status = WS_PLAN_PLANTED,
 	  .offset = 0x4729c0,
 	  .cost = WS_COST_EMULATED,
@@ -179,14 +180,18 @@ static struct ws_planned sites[] = {
 	  .function = "PostgresMain",
 	  .instruction = "push rbp" },
 	{ .probe = &probes[1],
+	  .level = 1,
 	  .status = WS_PLAN_PLANTED,
 	  .offset = 0x4731cd,
 	  .cost = WS_COST_STEPPED,
 	  .source = WS_SOURCE_DYNSYM,
 	  .function = "PostgresMain",
 	  .instruction = "mov rax, rbx" },
-	{ .probe = &probes[2], .status = WS_PLAN_MISSING, .reason = "WalSndKeepalive is unknown" },
-	{ .probe = &probes[3], .status = WS_PLAN_NOT_AT_LEVEL },
+	{ .probe = &probes[2],
+	  .level = 2,
+	  .status = WS_PLAN_MISSING,
+	  .reason = "WalSndKeepalive is unknown" },
+	{ .probe = &probes[3], .level = 3, .status = WS_PLAN_NOT_AT_LEVEL },
 };
 static struct ws_symbol symbols[] = {
 	{ .name = "PostgresMain",

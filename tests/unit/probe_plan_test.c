@@ -252,6 +252,37 @@ static void a_higher_level_is_found_but_not_planted(void **state)
 	assert_int_equal(f->plan.config.wait_event_reg, -1);
 }
 
+/* Below level 3 the scheduler's program does without a site at the waits, where it can. */
+static void waits_have_a_site_below_level_3_only_where_memory_does_not_tell(void **state)
+{
+	static const char *const variables[] = { "my_wait_event_info", "PqSendPointer",
+						 "PqSendStart" };
+	struct fixture *f = *state;
+	struct ws_error err = { 0 };
+
+	for (size_t known = 0; known <= WS_ARRAY_SIZE(variables); known++) {
+		bool tells = known == WS_ARRAY_SIZE(variables);
+
+		for (int level = 1; level <= 3; level++) {
+			const struct ws_planned *p;
+
+			assert_int_equal(make(f, 15, level, &err), 0);
+			p = planned(&f->plan, WS_SITE_WAIT_START);
+			assert_int_equal(p->level, tells ? 3 : 2);
+			assert_int_equal(p->status,
+					 level < p->level ? WS_PLAN_NOT_AT_LEVEL : WS_PLAN_PLANTED);
+			assert_int_equal(f->plan.config.sleep_tells, tells && level == 2);
+			ws_plan_deinit(&f->plan);
+		}
+		if (!tells) {
+			struct ws_symbol *symbol = symbol_of(f, variables[known]);
+
+			symbol->status = WS_SYMBOL_FOUND;
+			symbol->address = 0x1000 + known * 8;
+		}
+	}
+}
+
 static void a_major_without_the_function_is_no_fault(void **state)
 {
 	struct fixture *f = *state;
@@ -562,6 +593,7 @@ int main(void)
 		unit(a_planted_site_has_address_offset_and_instruction),
 		unit(the_configuration_holds_layout_variables_and_the_wait_event),
 		unit(a_higher_level_is_found_but_not_planted),
+		unit(waits_have_a_site_below_level_3_only_where_memory_does_not_tell),
 		unit(a_major_without_the_function_is_no_fault),
 		unit(a_major_has_the_places_that_are_its_own),
 		unit(a_missing_site_says_why),
