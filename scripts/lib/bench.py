@@ -4,6 +4,7 @@
 import argparse
 import glob
 import json
+import math
 import os
 import re
 import shutil
@@ -134,12 +135,25 @@ def in_pairs(space, server, options, work):
     return pairs
 
 
+def bounds_of_median(numbers):
+    """Where the median of all that could be measured lies, at 95 %, whatever their distribution: between two of
+    the sorted `numbers` (a sign test). None for fewer than six."""
+    count, below = len(numbers), 0.0
+    for rank in range(count // 2):
+        below += math.comb(count, rank) / 2**count
+        if below > 0.025:
+            return (numbers[rank - 1], numbers[count - rank]) if rank else None
+    return None
+
+
 def ratios(what, pairs):
     """`pairs` of numbers by level."""
     for level, seen in pairs.items():
         each = sorted(after / before for before, after in seen)
         quarter = len(each) // 4
-        print(f"{f'level {level}, {what}':<44} {statistics.median(each):.3f} of not traced   half of the pairs "
+        bounds = bounds_of_median(each)
+        print(f"{f'level {level}, {what}':<44} {statistics.median(each):.3f} of not traced"
+              f"{f' ({bounds[0]:.3f} to {bounds[1]:.3f} at 95 %)' if bounds else ''}   half of the pairs "
               f"from {each[quarter]:.3f} to {each[-1 - quarter]:.3f}", flush=True)
 
 
