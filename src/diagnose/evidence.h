@@ -29,6 +29,7 @@ struct ws_point {
 	uint64_t time_ns;
 	uint64_t sent, target, write, flush, apply; /* 0: not known */
 	uint64_t wire, acked, unsent;
+	uint64_t decoded, spilled;
 };
 #define WS_POINTS	64 /* if full, every second one goes, and they come half as often */
 #define WS_POINT_NS	100000000ULL
@@ -131,7 +132,10 @@ struct ws_track {
 	struct ws_rec_holder holder, awaited;
 	uint64_t txn_since_ns; /* since when it speaks of one transaction, gathered or handed out */
 	uint64_t xid_since_ns; /* the same, both halves of it */
-	uint64_t output_since_ns;	/* since when the output plugin was given no other one */
+	uint64_t output_since_ns; /* since when the output plugin was given no other one */
+	/* The last transaction seen of which nothing was spilled, and what was spilled by then. */
+	uint32_t unspilled_xid;
+	uint64_t unspilled_bytes;
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
 
 	struct ws_last_command command;

@@ -137,6 +137,8 @@ static int add_point(struct ws_diagnosis *d, struct ws_track *t, uint64_t time_n
 		.wire = last(t, WS_WIRE),
 		.acked = last(t, WS_ACKED),
 		.unsent = t->has_socket ? t->socket.unsent_bytes : 0,
+		.decoded = last(t, WS_DECODED),
+		.spilled = last(t, WS_SPILLED),
 	};
 	return 0;
 }
@@ -202,6 +204,9 @@ static void feed_stream(struct ws_diagnosis *d, struct ws_track *t, const struct
 	feed_sent(d, t, t->start_lsn, rec->time_ns);
 	for (enum ws_watched which = WS_SPILLED; which <= WS_RESTORE_TIME; which++)
 		reset(t, which, rec->time_ns);
+	for (size_t i = 0; i < t->point_count; i++)
+		t->points[i].decoded = 0;
+	t->unspilled_xid = 0;
 }
 
 static void feed_keepalive(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
@@ -345,6 +350,15 @@ static bool is_other_txn(const struct ws_rec_decoding *a, const struct ws_rec_de
 	       (a->txn_flags & WS_TXN_OUTPUT) != (b->txn_flags & WS_TXN_OUTPUT);
 }
 
+static bool is_unspilled(const struct ws_rec_decoding *r)
+{
+	const uint32_t needed = WS_DECODING_STATS | WS_DECODING_TXNS;
+
+	/* Of subtransactions only so many are looked at. */
+	return r->h.size >= sizeof(*r) && (r->valid & needed) == needed && !r->txn_subtxns &&
+	       !(r->txn_flags & WS_TXN_SPILLED);
+}
+
 static void feed_txn(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_decoding *r)
 {
 	uint64_t now = r->h.time_ns, at = r->read_lsn;
@@ -357,6 +371,10 @@ static void feed_txn(struct ws_diagnosis *d, struct ws_track *t, const struct ws
 		t->xid_since_ns = now;
 	if (!t->has_decoding || t->decoding.output_xid != r->output_xid)
 		t->output_since_ns = now;
+	if (is_unspilled(r)) {
+		t->unspilled_xid = r->txn_xid;
+		t->unspilled_bytes = r->spill_bytes;
+	}
 	if (r->txn_flags & WS_TXN_OUTPUT)
 		at = r->txn_at_lsn;
 	if (r->txn_xid && at)

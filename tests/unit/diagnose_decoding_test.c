@@ -123,6 +123,7 @@ static void gather(struct lab *lab, uint64_t spilled)
 {
 	struct ws_rec_decoding r = { .valid = ALL_VALID,
 				     .txn_xid = 777,
+				     .txn_flags = spilled ? WS_TXN_SPILLED : 0,
 				     .oldest_xid = 777,
 				     .open_txns = 1,
 				     .txn_first_lsn = LSN };
@@ -151,6 +152,81 @@ static void a_small_transaction_that_stays_open_is_none(void **state)
 {
 	gather(*state, 0);
 	assert_verdict(*state, SESSION, "catching_up");
+	assert_false(lab_also(*state, "large_transaction"));
+}
+
+/* Transactions of others were spilled for ten seconds, and are over; another one has begun since,
+ * of which `spilled` is written to disk in a second. */
+static void gather_behind_others(struct lab *lab, uint64_t spilled)
+{
+	struct ws_rec_decoding r = { .valid = ALL_VALID, .open_txns = 1, .buffer_bytes = 4096 };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 17; i++) {
+		r.read_lsn = lab->sent + 4 * MB;
+		r.txn_xid = i < 10 ? 700 + i : 777;
+		if (i <= 10)
+			r.txn_first_lsn = i < 10 ? lab->sent : r.read_lsn - 4096;
+		r.txn_flags = i < 10 || (spilled && i > 10) ? WS_TXN_SPILLED : 0;
+		r.output_xid = i < 10 ? 700 + i : 709;
+		/* The last of the others, too, between two looks. */
+		r.spill_bytes += i <= 10 ? 20 * MB : spilled;
+		second(lab, &r);
+		tell_flushed(lab, r.read_lsn);
+	}
+}
+
+static void what_others_spilled_before_does_not_make_a_transaction_large(void **state)
+{
+	gather_behind_others(*state, 0);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+	assert_false(lab_also(*state, "large_transaction"));
+}
+
+static void what_is_spilled_of_a_transaction_behind_others_counts(void **state)
+{
+	gather_behind_others(*state, 4 * MB);
+	assert_verdict(*state, SESSION, "large_transaction");
+	assert_said(*state, "24.0 MB of changes");
+}
+
+/* A large one is gathered while others, which are small, end one after the other. */
+static void gather_beside(struct lab *lab, uint64_t spilled, uint64_t not_sent)
+{
+	struct ws_rec_decoding r = { .valid = ALL_VALID,
+				     .txn_xid = 777,
+				     .txn_flags = WS_TXN_SPILLED,
+				     .open_txns = 2,
+				     .txn_first_lsn = LSN };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		r.read_lsn = lab->sent + 4 * MB;
+		r.spill_bytes += spilled;
+		r.output_xid = 900 + i;
+		second(lab, &r);
+		tell_flushed(lab, r.read_lsn + not_sent);
+	}
+}
+
+static void a_large_transaction_beside_small_ones_is_told(void **state)
+{
+	gather_beside(*state, 4 * MB, 50 * MB);
+	assert_verdict(*state, SESSION, "large_transaction");
+	assert_said(*state, "nothing of it has been sent for");
+}
+
+static void one_that_is_little_of_what_is_decoded_holds_nobody_up(void **state)
+{
+	gather_beside(*state, 2 * MB - 1, 50 * MB);
+	assert_verdict(*state, SESSION, "decode_bound");
+	assert_false(lab_also(*state, "large_transaction"));
+}
+
+static void one_with_which_the_session_keeps_up_holds_nobody_up(void **state)
+{
+	gather_beside(*state, 4 * MB, 0);
+	assert_verdict(*state, SESSION, "healthy_streaming");
 	assert_false(lab_also(*state, "large_transaction"));
 }
 
@@ -798,6 +874,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB(a_transaction_that_is_gathered_is_named_with_its_progress),
 		LAB(a_small_transaction_that_stays_open_is_none),
+		LAB(what_others_spilled_before_does_not_make_a_transaction_large),
+		LAB(what_is_spilled_of_a_transaction_behind_others_counts),
+		LAB(a_large_transaction_beside_small_ones_is_told),
+		LAB(one_that_is_little_of_what_is_decoded_holds_nobody_up),
+		LAB(one_with_which_the_session_keeps_up_holds_nobody_up),
 		LAB(the_memory_of_a_large_transaction_is_evidence),
 		LAB(a_buffer_far_beyond_its_limit_is_said),
 		LAB(a_buffer_of_some_blocks_is_not_beyond_its_limit),
