@@ -79,6 +79,13 @@ struct ws_last_error {
 	bool about_slot; /* it names the slot that the command names */
 };
 
+/* A wait for the end of a transaction. */
+struct ws_txn_wait {
+	uint32_t xid, holder_pid; /* xid 0: none */
+	uint64_t since_ns, ns;	  /* ns: how long, once it is over */
+	struct ws_rec_holder holder;
+};
+
 struct ws_track {
 	struct ws_id id;
 	/* Who it is, and what it did in the window. How it stood where the window ends is below: a
@@ -137,6 +144,8 @@ struct ws_track {
 	uint32_t unspilled_xid;
 	uint64_t unspilled_bytes;
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
+	/* For a transaction: now or last, and the longest one since `making` began. */
+	struct ws_txn_wait txn_wait, longest_wait;
 
 	struct ws_last_command command;
 	struct ws_last_command making; /* the last CREATE_REPLICATION_SLOT */
@@ -222,6 +231,8 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 
 /* rules_sender.c: for whose lock it waits or waited, and what to do. */
 void ws_say_lock(const struct ws_case *c, struct ws_finding *f);
+/* rules_decoding.c: "for transaction 700 of process 4711 (postgres, psql) to end". */
+void ws_say_txn_wait(const struct ws_txn_wait *w, struct ws_finding *f);
 /* rules_receiver.c: what a backup that nothing holds up does most of the time; false: another thing
  * than to read. */
 bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f);

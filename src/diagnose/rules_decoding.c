@@ -32,24 +32,43 @@ static const char *snapshot_name(enum ws_snapshot snapshot)
 	return (size_t)snapshot < WS_ARRAY_SIZE(names) ? names[snapshot] : "";
 }
 
-/* "it waits for transaction 700 of process 4711 (postgres, psql) to end" */
-static void say_awaited(const struct ws_track *t, bool over, struct ws_finding *f)
+void ws_say_txn_wait(const struct ws_txn_wait *w, struct ws_finding *f)
 {
-	const struct ws_rec_holder *h = &t->awaited;
+	const struct ws_rec_holder *h = &w->holder;
 
-	ws_say(f, "it %s for transaction %u", over ? "waited" : "waits", t->lock_xid);
+	ws_fact(f, "xid", w->xid, "");
+	if (w->holder_pid)
+		ws_fact(f, "holder_pid", w->holder_pid, "");
+	ws_say(f, "for transaction %u", w->xid);
 	if (h->what == WS_HELD_PREPARED) {
 		ws_fact_text(f, "holder_prepared", h->gid);
 		ws_say(f, ", prepared as %s,", h->gid);
-	} else if (t->lock_holder) {
-		ws_say(f, " of process %u", t->lock_holder);
+	} else if (w->holder_pid) {
+		ws_say(f, " of process %u", w->holder_pid);
 	}
 	if (h->what == WS_HELD_PROCESS) {
 		ws_fact_text(f, "holder_user", h->user);
 		ws_fact_text(f, "holder_application", h->application);
 		ws_say(f, " (%s%s%s)", h->user, h->application[0] ? ", " : "", h->application);
 	}
-	ws_say(f, " to end.");
+	ws_say(f, " to end");
+}
+
+/* What making the slot waits for; once that is over, what it waited for longest. Xid 0: that is not
+ * known. */
+static struct ws_txn_wait awaited(const struct ws_case *c, bool over, uint64_t to_ns)
+{
+	const struct ws_last_command *cmd = &c->t->making;
+	struct ws_txn_wait now = c->t->txn_wait, longest = c->t->longest_wait;
+
+	now.ns = now.xid && to_ns > now.since_ns ? to_ns - now.since_ns : 0;
+	if (now.since_ns < cmd->start_ns)
+		now.xid = 0;
+	if (longest.since_ns < cmd->start_ns)
+		longest.xid = 0;
+	if (!over || !longest.xid || (now.xid && now.ns >= longest.ns))
+		return now;
+	return longest;
 }
 
 WS_RULE(slot_waits_for_transaction)
@@ -60,6 +79,7 @@ WS_RULE(slot_waits_for_transaction)
 	uint64_t lasted = to > from ? to - from : 0, whole = lasted, wait;
 	bool over = cmd->end_ns || c->t->ended_ns;
 	enum ws_snapshot snapshot = WS_SNAPSHOT_UNKNOWN;
+	struct ws_txn_wait txn;
 	char text[WS_DURATION_TEXT];
 
 	/* What is over is told if it was most of what the session did. */
@@ -72,10 +92,7 @@ WS_RULE(slot_waits_for_transaction)
 	f->confidence = wait ? 0.95 : 0.75;
 	ws_fact(f, "command_time", whole, "ns");
 	ws_fact(f, "wait_lock", wait, "ns");
-	if (c->t->lock_xid)
-		ws_fact(f, "xid", c->t->lock_xid, "");
-	if (c->t->lock_holder)
-		ws_fact(f, "holder_pid", c->t->lock_holder, "");
+	txn = awaited(c, over, to);
 	if (c->t->has_decoding && !over) {
 		snapshot = (enum ws_snapshot)c->t->decoding.snapshot;
 		ws_fact_text(f, "snapshot", snapshot_name(snapshot));
@@ -83,12 +100,22 @@ WS_RULE(slot_waits_for_transaction)
 	}
 	ws_say(f, "CREATE_REPLICATION_SLOT %s%s %s: ", over ? "took" : "has taken",
 	       cmd->start_ns ? "" : " more than", ws_duration_format(whole, text));
-	if (c->t->lock_xid)
-		say_awaited(c->t, over, f);
-	else if (over)
+	if (txn.xid) {
+		ws_say(f, "it %s ", over ? "waited" : "waits");
+		ws_say_txn_wait(&txn, f);
+		if (over && lasted > txn.ns && txn.ns) {
+			ws_fact(f, "longest_wait", txn.ns, "ns");
+			ws_say(f, ", for %s", ws_duration_format(txn.ns, text));
+		}
+		ws_say(f, ".");
+	} else if (over) {
 		ws_say(f, "it waited for transactions that ran before it.");
-	else
+	} else {
 		ws_say(f, "%s", snapshot_wait(snapshot));
+	}
+	if (over)
+		f->advice = "That wait is over. A slot, also of a subscription and of each table "
+			    "that it copies, is made sooner where no transaction is open for long.";
 	return true;
 }
 

@@ -63,7 +63,7 @@ WS_RULE(receiver_silent)
 	pinged = c->to_ns - c->t->ping_ns;
 	silent = c->t->last_reply_ns && c->to_ns > c->t->last_reply_ns
 			 ? c->to_ns - c->t->last_reply_ns
-			 : pinged;
+			 : c->to_ns - c->from_ns; /* not as long as one looks */
 	if (!timed_out && (pinged < ws_limit_ns(WS_LIMIT_SILENT_PING) ||
 			   (double)silent <= ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)usual))
 		return false;

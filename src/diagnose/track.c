@@ -330,12 +330,43 @@ static void feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct
 		watch(d, &t->watch[WS_UNIX_QUEUE], r->unix_queued_bytes, now);
 }
 
+/* It waits for another one, or goes on. */
+static void end_txn_wait(struct ws_track *t, uint64_t now)
+{
+	struct ws_txn_wait *w = &t->txn_wait, *longest = &t->longest_wait;
+
+	if (!w->xid)
+		return;
+	w->ns = now > w->since_ns ? now - w->since_ns : 0;
+	if (longest->since_ns < t->making.start_ns || w->ns >= longest->ns)
+		*longest = *w;
+	*w = (struct ws_txn_wait){ 0 };
+}
+
+static void feed_txn_wait(struct ws_track *t, const struct ws_rec_blocked *r)
+{
+	uint64_t now = r->h.time_ns;
+	uint64_t since = r->since_ns && r->since_ns < now ? r->since_ns : now;
+	bool waits = r->on == WS_BLOCKED_LOCK && r->xid;
+
+	if (waits && r->xid == t->txn_wait.xid)
+		return;
+	end_txn_wait(t, since);
+	if (waits)
+		t->txn_wait = (struct ws_txn_wait){ .xid = r->xid,
+						    .holder_pid = r->holder_pid,
+						    .since_ns = since };
+}
+
 static void feed_blocked(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_blocked *r = (const struct ws_rec_blocked *)rec;
 
 	(void)d;
-	if (rec->size < sizeof(*r) || r->on != WS_BLOCKED_LOCK)
+	if (rec->size < sizeof(*r))
+		return;
+	feed_txn_wait(t, r);
+	if (r->on != WS_BLOCKED_LOCK)
 		return;
 	t->lock_xid = r->xid;
 	t->lock_holder = r->holder_pid;
@@ -436,6 +467,8 @@ static void feed_holder(struct ws_diagnosis *d, struct ws_track *t, const struct
 	make_printable(h->database, sizeof(h->database));
 	make_printable(h->application, sizeof(h->application));
 	make_printable(h->gid, sizeof(h->gid));
+	if (h == &t->awaited && h->xid == t->txn_wait.xid)
+		t->txn_wait.holder = *h;
 }
 
 static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)

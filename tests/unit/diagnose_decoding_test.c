@@ -230,6 +230,22 @@ static void one_with_which_the_session_keeps_up_holds_nobody_up(void **state)
 	assert_false(lab_also(*state, "large_transaction"));
 }
 
+/* The slot's restart_lsn is 90 MB before what its client has confirmed. */
+static void what_is_decoded_again_is_told(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_decoding r = { .valid = ALL_VALID, .confirmed_lsn = LSN + 90 * MB };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		r.read_lsn = lab->sent + 4 * MB;
+		second(lab, &r);
+		tell_flushed(lab, LSN + 95 * MB);
+	}
+	assert_verdict(lab, SESSION, "catching_up");
+	assert_said(lab, "Of that, 50.0 MB are decoded again");
+}
+
 static const struct ws_fact *fact_of(struct lab *lab, const char *name)
 {
 	const struct ws_explained *row = lab_find(lab, SESSION);
@@ -669,6 +685,50 @@ static void a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over(vo
 			    "process 4712 to end.");
 }
 
+static void wait_for_xid(struct lab *lab, uint32_t xid, uint32_t pid, unsigned int seconds)
+{
+	struct ws_rec_blocked blocked = {
+		.on = WS_BLOCKED_LOCK, .xid = xid, .holder_pid = pid, .since_ns = lab->tape.now_ns
+	};
+
+	lab_sampled(lab, &blocked.h, WS_KIND_BLOCKED, sizeof(blocked));
+	lab->tape.now_ns += seconds * SECOND;
+}
+
+/* At last it is looked at when the lock that it waited for has just gone. */
+static void a_slot_that_waited_for_several_names_the_longest_when_that_is_over(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"s\" LOGICAL \"pgoutput\"");
+	wait_for_xid(lab, 700, 4712, 2);
+	wait_for_xid(lab, 701, 4713, 5);
+	wait_for_xid(lab, 702, 4714, 1);
+	wait_for_xid(lab, 0, 0, 1);
+	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "slot_waits_for_transaction");
+	assert_said(lab, "CREATE_REPLICATION_SLOT took 9.00 s: it waited for transaction 701 of "
+			 "process 4713 to end, for 5.00 s.");
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.advice, "is over"));
+}
+
+static void a_query_that_waits_for_a_transaction_names_it(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "select pg_create_logical_replication_slot('s', 'pgoutput')");
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	wait_for_xid(lab, 700, 0, 10);
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "insufficient_data");
+	assert_said(lab, "It waits for transaction 700 to end.");
+}
+
 static void a_slot_that_was_made_long_ago_waits_for_nothing(void **state)
 {
 	made_before(*state, 60);
@@ -901,6 +961,9 @@ int main(void)
 		LAB(a_few_small_pieces_are_not_what_takes_the_time),
 		LAB(a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over),
 		LAB(a_slot_that_was_made_long_ago_waits_for_nothing),
+		LAB(a_slot_that_waited_for_several_names_the_longest_when_that_is_over),
+		LAB(a_query_that_waits_for_a_transaction_names_it),
+		LAB(what_is_decoded_again_is_told),
 		LAB(where_no_time_is_known_the_bytes_count),
 		LAB(what_a_server_has_flushed_is_what_a_logical_session_is_behind),
 		LAB(a_slot_that_waits_for_a_record_of_running_transactions_says_so),
