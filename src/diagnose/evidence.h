@@ -125,6 +125,7 @@ struct ws_track {
 	bool has_sample;
 	struct ws_rec_sample sample; /* the last */
 	uint64_t samples, samples_on_disk;
+	uint64_t unix_awaited, unix_full; /* in the window: of its wait for a Unix socket */
 	bool has_cgroup;
 	struct ws_rec_cgroup cgroup; /* the last */
 	bool has_copy;
@@ -289,6 +290,8 @@ double ws_case_window_full(const struct ws_case *c);
 double ws_case_cwnd_full(const struct ws_case *c);
 /* 1: a Unix socket whose queue is full; 0: not full; -1: no such socket, or not known. */
 int ws_case_unix_full(const struct ws_case *c);
+/* The same of a sample. */
+bool ws_sample_unix_full(const struct ws_rec_sample *r);
 
 void ws_say(struct ws_finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void ws_fact(struct ws_finding *f, const char *fact, uint64_t value, const char *unit);

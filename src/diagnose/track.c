@@ -304,6 +304,18 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	watch(d, &t->watch[WS_SNDBUF_US], r->sndbuf_limited_us, now);
 }
 
+/* How full the socket was while the session waited for it. */
+static void count_unix(struct ws_track *t)
+{
+	const struct ws_rec_sample *r = &t->sample;
+
+	if (!(r->valid & WS_SAMPLE_UNIX) || !r->unix_sndbuf_bytes ||
+	    t->s->state != WS_STATE_SEND_BLOCKED)
+		return;
+	t->unix_awaited++;
+	t->unix_full += ws_sample_unix_full(r);
+}
+
 static void feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_sample *r = (const struct ws_rec_sample *)rec;
@@ -317,6 +329,7 @@ static void feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct
 	if (now >= d->from_ns) {
 		t->samples++;
 		t->samples_on_disk += r->task_state == 'D';
+		count_unix(t);
 	}
 	if ((r->valid & WS_SAMPLE_TARGET) && r->target_lsn)
 		watch(d, &t->watch[WS_TARGET], r->target_lsn, now);
