@@ -285,14 +285,19 @@ double ws_case_cwnd_full(const struct ws_case *c)
 	return full_share(c, c->t->cwnd_full);
 }
 
+bool ws_sample_unix_full(const struct ws_rec_sample *r)
+{
+	/* A writer is woken when a quarter is left (unix_writable): full is from there on. */
+	return (uint64_t)r->unix_queued_bytes * 4 >= r->unix_sndbuf_bytes;
+}
+
 int ws_case_unix_full(const struct ws_case *c)
 {
 	const struct ws_rec_sample *r = &c->t->sample;
 
 	if (!c->t->has_sample || !(r->valid & WS_SAMPLE_UNIX) || !r->unix_sndbuf_bytes)
 		return -1;
-	/* A writer is woken when a quarter is left (unix_writable): full is from there on. */
-	return (uint64_t)r->unix_queued_bytes * 4 >= r->unix_sndbuf_bytes;
+	return ws_sample_unix_full(r);
 }
 
 /* -- findings */

@@ -29,6 +29,7 @@ struct ws_point {
 	uint64_t time_ns;
 	uint64_t sent, target, write, flush, apply; /* 0: not known */
 	uint64_t wire, acked, unsent;
+	uint64_t decoded, spilled;
 };
 #define WS_POINTS	64 /* if full, every second one goes, and they come half as often */
 #define WS_POINT_NS	100000000ULL
@@ -78,6 +79,13 @@ struct ws_last_error {
 	bool about_slot; /* it names the slot that the command names */
 };
 
+/* A wait for the end of a transaction. */
+struct ws_txn_wait {
+	uint32_t xid, holder_pid; /* xid 0: none */
+	uint64_t since_ns, ns;	  /* ns: how long, once it is over */
+	struct ws_rec_holder holder;
+};
+
 struct ws_track {
 	struct ws_id id;
 	/* Who it is, and what it did in the window. How it stood where the window ends is below: a
@@ -118,6 +126,7 @@ struct ws_track {
 	bool has_sample;
 	struct ws_rec_sample sample; /* the last */
 	uint64_t samples, samples_on_disk;
+	uint64_t unix_awaited, unix_full; /* in the window: of its wait for a Unix socket */
 	bool has_cgroup;
 	struct ws_rec_cgroup cgroup; /* the last */
 	bool has_copy;
@@ -132,8 +141,13 @@ struct ws_track {
 	struct ws_rec_holder holder, awaited;
 	uint64_t txn_since_ns; /* since when it speaks of one transaction, gathered or handed out */
 	uint64_t xid_since_ns; /* the same, both halves of it */
-	uint64_t output_since_ns;	/* since when the output plugin was given no other one */
+	uint64_t output_since_ns; /* since when the output plugin was given no other one */
+	/* The last transaction seen of which nothing was spilled, and what was spilled by then. */
+	uint32_t unspilled_xid;
+	uint64_t unspilled_bytes;
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
+	/* For a transaction: now or last, and the longest one since `making` began. */
+	struct ws_txn_wait txn_wait, longest_wait;
 
 	struct ws_last_command command;
 	struct ws_last_command making; /* the last CREATE_REPLICATION_SLOT */
@@ -220,6 +234,8 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 
 /* rules_sender.c: for whose lock it waits or waited, and what to do. */
 void ws_say_lock(const struct ws_case *c, struct ws_finding *f);
+/* rules_decoding.c: "for transaction 700 of process 4711 (postgres, psql) to end". */
+void ws_say_txn_wait(const struct ws_txn_wait *w, struct ws_finding *f);
 /* rules_receiver.c: of a backup how fast it went, how far it is, and how long it will take. */
 void ws_say_backup(const struct ws_case *c, struct ws_finding *f);
 /* The same: what a backup that nothing holds up does most of the time; false: another thing than to
@@ -281,6 +297,8 @@ double ws_case_window_full(const struct ws_case *c);
 double ws_case_cwnd_full(const struct ws_case *c);
 /* 1: a Unix socket whose queue is full; 0: not full; -1: no such socket, or not known. */
 int ws_case_unix_full(const struct ws_case *c);
+/* The same of a sample. */
+bool ws_sample_unix_full(const struct ws_rec_sample *r);
 
 void ws_say(struct ws_finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void ws_fact(struct ws_finding *f, const char *fact, uint64_t value, const char *unit);

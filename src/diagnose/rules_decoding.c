@@ -32,24 +32,43 @@ static const char *snapshot_name(enum ws_snapshot snapshot)
 	return (size_t)snapshot < WS_ARRAY_SIZE(names) ? names[snapshot] : "";
 }
 
-/* "it waits for transaction 700 of process 4711 (postgres, psql) to end" */
-static void say_awaited(const struct ws_track *t, bool over, struct ws_finding *f)
+void ws_say_txn_wait(const struct ws_txn_wait *w, struct ws_finding *f)
 {
-	const struct ws_rec_holder *h = &t->awaited;
+	const struct ws_rec_holder *h = &w->holder;
 
-	ws_say(f, "it %s for transaction %u", over ? "waited" : "waits", t->lock_xid);
+	ws_fact(f, "xid", w->xid, "");
+	if (w->holder_pid)
+		ws_fact(f, "holder_pid", w->holder_pid, "");
+	ws_say(f, "for transaction %u", w->xid);
 	if (h->what == WS_HELD_PREPARED) {
 		ws_fact_text(f, "holder_prepared", h->gid);
 		ws_say(f, ", prepared as %s,", h->gid);
-	} else if (t->lock_holder) {
-		ws_say(f, " of process %u", t->lock_holder);
+	} else if (w->holder_pid) {
+		ws_say(f, " of process %u", w->holder_pid);
 	}
 	if (h->what == WS_HELD_PROCESS) {
 		ws_fact_text(f, "holder_user", h->user);
 		ws_fact_text(f, "holder_application", h->application);
 		ws_say(f, " (%s%s%s)", h->user, h->application[0] ? ", " : "", h->application);
 	}
-	ws_say(f, " to end.");
+	ws_say(f, " to end");
+}
+
+/* What making the slot waits for; once that is over, what it waited for longest. Xid 0: that is not
+ * known. */
+static struct ws_txn_wait awaited(const struct ws_case *c, bool over, uint64_t to_ns)
+{
+	const struct ws_last_command *cmd = &c->t->making;
+	struct ws_txn_wait now = c->t->txn_wait, longest = c->t->longest_wait;
+
+	now.ns = now.xid && to_ns > now.since_ns ? to_ns - now.since_ns : 0;
+	if (now.since_ns < cmd->start_ns)
+		now.xid = 0;
+	if (longest.since_ns < cmd->start_ns)
+		longest.xid = 0;
+	if (!over || !longest.xid || (now.xid && now.ns >= longest.ns))
+		return now;
+	return longest;
 }
 
 WS_RULE(slot_waits_for_transaction)
@@ -60,6 +79,7 @@ WS_RULE(slot_waits_for_transaction)
 	uint64_t lasted = to > from ? to - from : 0, whole = lasted, wait;
 	bool over = cmd->end_ns || c->t->ended_ns;
 	enum ws_snapshot snapshot = WS_SNAPSHOT_UNKNOWN;
+	struct ws_txn_wait txn;
 	char text[WS_DURATION_TEXT];
 
 	/* What is over is told if it was most of what the session did. */
@@ -72,10 +92,7 @@ WS_RULE(slot_waits_for_transaction)
 	f->confidence = wait ? 0.95 : 0.75;
 	ws_fact(f, "command_time", whole, "ns");
 	ws_fact(f, "wait_lock", wait, "ns");
-	if (c->t->lock_xid)
-		ws_fact(f, "xid", c->t->lock_xid, "");
-	if (c->t->lock_holder)
-		ws_fact(f, "holder_pid", c->t->lock_holder, "");
+	txn = awaited(c, over, to);
 	if (c->t->has_decoding && !over) {
 		snapshot = (enum ws_snapshot)c->t->decoding.snapshot;
 		ws_fact_text(f, "snapshot", snapshot_name(snapshot));
@@ -83,12 +100,22 @@ WS_RULE(slot_waits_for_transaction)
 	}
 	ws_say(f, "CREATE_REPLICATION_SLOT %s%s %s: ", over ? "took" : "has taken",
 	       cmd->start_ns ? "" : " more than", ws_duration_format(whole, text));
-	if (c->t->lock_xid)
-		say_awaited(c->t, over, f);
-	else if (over)
+	if (txn.xid) {
+		ws_say(f, "it %s ", over ? "waited" : "waits");
+		ws_say_txn_wait(&txn, f);
+		if (over && lasted > txn.ns && txn.ns) {
+			ws_fact(f, "longest_wait", txn.ns, "ns");
+			ws_say(f, ", for %s", ws_duration_format(txn.ns, text));
+		}
+		ws_say(f, ".");
+	} else if (over) {
 		ws_say(f, "it waited for transactions that ran before it.");
-	else
+	} else {
 		ws_say(f, "%s", snapshot_wait(snapshot));
+	}
+	if (over)
+		f->advice = "That wait is over. A slot, also of a subscription and of each table "
+			    "that it copies, is made sooner where no transaction is open for long.";
 	return true;
 }
 
@@ -111,6 +138,7 @@ struct big {
 	uint64_t whole; /* both */
 	uint64_t to;	/* where that will be over, 0: not known */
 	bool moves;
+	bool beside; /* others are handed out while it is gathered */
 };
 
 static uint64_t between(uint64_t from, uint64_t to)
@@ -128,14 +156,46 @@ static void look_at_output(const struct ws_case *c, struct big *big)
 	big->moves = ws_case_moves(c, WS_TXN_AT, ws_limit_ns(WS_LIMIT_TXN_TIME));
 }
 
+/* What was spilled since decoding came to its first record, and since nothing of it was: before
+ * that it was of others. */
+static uint64_t spilled_since(const struct ws_case *c, const struct ws_rec_decoding *d)
+{
+	uint64_t before = ws_case_watch(c, WS_SPILLED)->first;
+
+	for (size_t i = 0; i < c->t->point_count; i++) {
+		const struct ws_point *p = &c->t->points[i];
+
+		if (p->decoded && p->decoded <= d->txn_first_lsn)
+			before = p->spilled;
+	}
+	if (d->txn_xid && d->txn_xid == c->t->unspilled_xid && before < c->t->unspilled_bytes)
+		before = c->t->unspilled_bytes;
+	return between(before, ws_case_watch(c, WS_SPILLED)->last);
+}
+
+/* Small ones that end meanwhile are handed out, each as late as what is decoded before it takes:
+ * most of that is of this one, and the session does not keep up. */
+static bool holds_others_up(const struct ws_case *c, const struct big *big)
+{
+	uint64_t since_it_began = between(big->d->txn_first_lsn, big->d->read_lsn);
+	struct ws_trend trend;
+
+	return since_it_began && decoding(c) >= ws_limit(WS_LIMIT_DOMINANT) &&
+	       (double)big->bytes >= ws_limit(WS_LIMIT_DOMINANT) * (double)since_it_began &&
+	       (ws_case_falls_behind(c, &trend) || ws_case_comes_nearer(c, &trend));
+}
+
 /* Changes are gathered until its commit comes. What others spill meanwhile counts as its own: the
  * server keeps no sum by transaction. */
 static void look_at_gathering(const struct ws_case *c, struct big *big)
 {
-	uint64_t since = c->t->output_since_ns > c->from_ns ? c->t->output_since_ns : c->from_ns;
+	uint64_t since = c->t->output_since_ns;
 
-	big->bytes = big->d->buffer_bytes + ws_case_grown(c, WS_SPILLED);
-	big->lasts = between(since, c->to_ns);
+	big->bytes = big->d->buffer_bytes + spilled_since(c, big->d);
+	big->beside = since > c->t->xid_since_ns && holds_others_up(c, big);
+	if (big->beside)
+		since = c->t->xid_since_ns;
+	big->lasts = between(since > c->from_ns ? since : c->from_ns, c->to_ns);
 	/* A piece of one that runs may have been handed out, after another piece of it. */
 	if (ws_case_known(c, WS_STREAMED) && ws_case_still(c, WS_STREAMED) < big->lasts)
 		big->lasts = ws_case_still(c, WS_STREAMED);
@@ -168,8 +228,10 @@ static void say_progress(const struct ws_case *c, struct ws_finding *f, const st
 	else if (output && big->bytes)
 		ws_say(f, "; %.0f %% of its WAL are done",
 		       100.0 * (double)between(big->d->txn_first_lsn, at) / (double)big->bytes);
-	else
+	else if (left)
 		ws_say(f, "; %s of WAL are still to be decoded", ws_bytes_format(left, bytes));
+	else
+		ws_say(f, "; all WAL there is has been decoded, and its commit has not come");
 	if (!big->moves || estimate <= 0 || estimate >= 1e18)
 		return;
 	ws_fact(f, "estimate", (uint64_t)estimate, "ns");
@@ -218,7 +280,7 @@ static void tell_big(struct ws_finding *f, const struct big *big, const struct w
 	ws_fact_lsn(f, "first_lsn", d->txn_first_lsn);
 	ws_fact_lsn(f, "commit_end_lsn", d->txn_end_lsn);
 	ws_fact(f, "in_memory", d->buffer_bytes, "bytes");
-	ws_fact(f, "spilled", ws_case_grown(c, WS_SPILLED), "bytes");
+	ws_fact(f, "spilled", spilled_since(c, d), "bytes");
 	if (ws_case_grown(c, WS_STREAMED))
 		ws_fact(f, "streamed", ws_case_grown(c, WS_STREAMED), "bytes");
 	ws_fact_lsn(f, "restart_lsn", d->restart_lsn);
@@ -254,7 +316,11 @@ WS_RULE(large_transaction)
 	f->confidence = d->txn_xid ? 0.85 : 0.75;
 	tell_big(f, &big, c);
 	say_xid(f, d);
-	ws_fact(f, output ? "handed_out_for" : "no_transaction_ended_for", big.lasts, "ns");
+	ws_fact(f,
+		output	     ? "handed_out_for"
+		: big.beside ? "gathered_for"
+			     : "no_transaction_ended_for",
+		big.lasts, "ns");
 	if (output)
 		ws_say(f, "is handed to the client for %s: %llu changes, %s of WAL%s",
 		       ws_duration_format(big.lasts, text), (unsigned long long)d->txn_changes,
@@ -262,10 +328,10 @@ WS_RULE(large_transaction)
 		       d->txn_flags & WS_TXN_STREAMED ? ", of which the client has had a part"
 						      : "");
 	else
-		ws_say(f,
-		       "is being gathered: %s of changes so far, and nothing has been sent for "
-		       "%s",
-		       ws_bytes_format(big.bytes, bytes), ws_duration_format(big.lasts, text));
+		ws_say(f, "is being gathered: %s of changes so far, and %s for %s",
+		       ws_bytes_format(big.bytes, bytes),
+		       big.beside ? "nothing of it has been sent" : "nothing has been sent",
+		       ws_duration_format(big.lasts, text));
 	say_progress(c, f, &big, output);
 	ws_say(f, ".");
 	if (output && !big.moves)

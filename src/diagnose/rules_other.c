@@ -115,7 +115,7 @@ WS_RULE(unexplained)
 			continue;
 		f->confidence = 0.5;
 		ws_fact_share(c, f, states[i]);
-		if (states[i] == WS_STATE_WAIT_LOCK && c->t->lock_holder) {
+		if (states[i] == WS_STATE_WAIT_LOCK && (c->t->lock_holder || c->t->lock_xid)) {
 			ws_say(f, "What its client asked for is held up.");
 			ws_say_lock(c, f);
 			return true;

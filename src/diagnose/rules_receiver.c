@@ -68,7 +68,7 @@ WS_RULE(receiver_silent)
 	pinged = c->to_ns - c->t->ping_ns;
 	silent = c->t->last_reply_ns && c->to_ns > c->t->last_reply_ns
 			 ? c->to_ns - c->t->last_reply_ns
-			 : pinged;
+			 : c->to_ns - c->from_ns; /* not as long as one looks */
 	if (!timed_out && (pinged < ws_limit_ns(WS_LIMIT_SILENT_PING) ||
 			   (double)silent <= ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)usual))
 		return false;
@@ -294,11 +294,18 @@ static void say_window(const struct ws_case *c, struct ws_finding *f)
 	       ws_duration_format((uint64_t)tcp->min_rtt_us * 1000, rtt));
 }
 
+/* A Unix socket that has room again: whenever it was waited for, it was full, or mostly. */
+static bool was_full(const struct ws_case *c)
+{
+	return ws_case_unix_full(c) == 0 && c->t->unix_awaited &&
+	       (double)c->t->unix_full >= ws_limit(WS_LIMIT_DOMINANT) * (double)c->t->unix_awaited;
+}
+
 WS_RULE(receiver_slow)
 {
 	const char *what = ws_case_streams(c) ? "WAL" : "data";
 	double rwnd = ws_case_rwnd_share(c);
-	bool local = ws_case_unix_full(c) == 1;
+	bool full = ws_case_unix_full(c) == 1, local = full || was_full(c);
 	char text[WS_BYTES_TEXT];
 
 	/* The socket was looked at before: it may have gone on since. */
@@ -307,7 +314,7 @@ WS_RULE(receiver_slow)
 	     (c->t->standing->state == WS_STATE_SEND_BLOCKED || c->t->ended_ns)))
 		return false;
 	/* Of a Unix socket nothing else tells a slow reader from one that stopped just now. */
-	if (local && ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN) / 2)
+	if (full && ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN) / 2)
 		return false;
 	/* In a short window it may pause all the time, as it has before. */
 	if (!local &&
@@ -318,9 +325,10 @@ WS_RULE(receiver_slow)
 	if (local) {
 		ws_fact(f, "unix_queue", c->t->sample.unix_queued_bytes, "bytes");
 		ws_say(f,
-		       "The client on this host reads more slowly than %s is sent: its socket "
-		       "was full for %.0f %% of the time.",
-		       what, 100 * ws_case_share(c, WS_STATE_SEND_BLOCKED));
+		       "The client on this host %s more slowly than %s is sent: its socket "
+		       "was full for %.0f %% of the time.%s",
+		       full ? "reads" : "read", what, 100 * ws_case_share(c, WS_STATE_SEND_BLOCKED),
+		       full ? "" : " It has room now.");
 		return true;
 	}
 	ws_fact(f, "receive_window_limited", (uint64_t)(100 * rwnd), "%");

@@ -204,7 +204,15 @@ void ws_say_lock(const struct ws_case *c, struct ws_finding *f)
 
 	f->advice = "See what the session does that holds the lock: pg_blocking_pids() says which "
 		    "one it is, pg_stat_activity what it is at.";
-	ws_say(f, " It %s for a lock", still ? "waits" : "waited");
+	ws_say(f, " It %s ", still ? "waits" : "waited");
+	if (still && c->t->txn_wait.xid) {
+		f->advice = "See what that transaction is at, and end it if it is forgotten: "
+			    "pg_stat_activity, pg_prepared_xacts.";
+		ws_say_txn_wait(&c->t->txn_wait, f);
+		ws_say(f, ".");
+		return;
+	}
+	ws_say(f, "for a lock");
 	if (c->t->lock_holder) {
 		ws_fact(f, "lock_holder", c->t->lock_holder, "");
 		ws_say(f, " of process %u", c->t->lock_holder);
@@ -276,6 +284,25 @@ WS_RULE(falling_behind)
 	return true;
 }
 
+/* A slot's decoding begins where the oldest transaction did that ran when its client confirmed
+ * last: that is all decoded once more, and of what ended before nothing is handed out. */
+static void say_repeated(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t sent = ws_case_watch(c, WS_SENT)->last;
+	uint64_t confirmed = ws_case_watch(c, WS_CONFIRMED)->last;
+	char bytes[WS_BYTES_TEXT], lsn[WS_LSN_TEXT];
+
+	if (c->s->kind != WS_SESSION_KIND_LOGICAL || !ws_case_known(c, WS_CONFIRMED) ||
+	    confirmed <= sent)
+		return;
+	ws_fact(f, "to_repeat", confirmed - sent, "bytes");
+	ws_fact_lsn(f, "confirmed", confirmed);
+	ws_say(f,
+	       " Of that, %s are decoded again, from the slot's restart_lsn on: its client has "
+	       "all that ended before %s, and gets nothing until then.",
+	       ws_bytes_format(confirmed - sent, bytes), ws_lsn_format(confirmed, lsn));
+}
+
 WS_RULE(catching_up)
 {
 	struct ws_trend trend;
@@ -298,6 +325,7 @@ WS_RULE(catching_up)
 		       ws_duration_format((uint64_t)(trend.after / bytes_per_ns), eta));
 	}
 	ws_say(f, ".");
+	say_repeated(c, f);
 	name_bottleneck(c, f);
 	return true;
 }

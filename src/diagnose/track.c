@@ -137,6 +137,8 @@ static int add_point(struct ws_diagnosis *d, struct ws_track *t, uint64_t time_n
 		.wire = last(t, WS_WIRE),
 		.acked = last(t, WS_ACKED),
 		.unsent = t->has_socket ? t->socket.unsent_bytes : 0,
+		.decoded = last(t, WS_DECODED),
+		.spilled = last(t, WS_SPILLED),
 	};
 	return 0;
 }
@@ -202,6 +204,9 @@ static void feed_stream(struct ws_diagnosis *d, struct ws_track *t, const struct
 	feed_sent(d, t, t->start_lsn, rec->time_ns);
 	for (enum ws_watched which = WS_SPILLED; which <= WS_RESTORE_TIME; which++)
 		reset(t, which, rec->time_ns);
+	for (size_t i = 0; i < t->point_count; i++)
+		t->points[i].decoded = 0;
+	t->unspilled_xid = 0;
 }
 
 static void feed_keepalive(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
@@ -317,6 +322,18 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	watch(d, &t->watch[WS_SNDBUF_US], r->sndbuf_limited_us, now);
 }
 
+/* How full the socket was while the session waited for it. */
+static void count_unix(struct ws_track *t)
+{
+	const struct ws_rec_sample *r = &t->sample;
+
+	if (!(r->valid & WS_SAMPLE_UNIX) || !r->unix_sndbuf_bytes ||
+	    t->s->state != WS_STATE_SEND_BLOCKED)
+		return;
+	t->unix_awaited++;
+	t->unix_full += ws_sample_unix_full(r);
+}
+
 static void feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_sample *r = (const struct ws_rec_sample *)rec;
@@ -330,6 +347,7 @@ static void feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct
 	if (now >= d->from_ns) {
 		t->samples++;
 		t->samples_on_disk += r->task_state == 'D';
+		count_unix(t);
 	}
 	if ((r->valid & WS_SAMPLE_TARGET) && r->target_lsn)
 		watch(d, &t->watch[WS_TARGET], r->target_lsn, now);
@@ -343,12 +361,43 @@ static void feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct
 		watch(d, &t->watch[WS_UNIX_QUEUE], r->unix_queued_bytes, now);
 }
 
+/* It waits for another one, or goes on. */
+static void end_txn_wait(struct ws_track *t, uint64_t now)
+{
+	struct ws_txn_wait *w = &t->txn_wait, *longest = &t->longest_wait;
+
+	if (!w->xid)
+		return;
+	w->ns = now > w->since_ns ? now - w->since_ns : 0;
+	if (longest->since_ns < t->making.start_ns || w->ns >= longest->ns)
+		*longest = *w;
+	*w = (struct ws_txn_wait){ 0 };
+}
+
+static void feed_txn_wait(struct ws_track *t, const struct ws_rec_blocked *r)
+{
+	uint64_t now = r->h.time_ns;
+	uint64_t since = r->since_ns && r->since_ns < now ? r->since_ns : now;
+	bool waits = r->on == WS_BLOCKED_LOCK && r->xid;
+
+	if (waits && r->xid == t->txn_wait.xid)
+		return;
+	end_txn_wait(t, since);
+	if (waits)
+		t->txn_wait = (struct ws_txn_wait){ .xid = r->xid,
+						    .holder_pid = r->holder_pid,
+						    .since_ns = since };
+}
+
 static void feed_blocked(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_blocked *r = (const struct ws_rec_blocked *)rec;
 
 	(void)d;
-	if (rec->size < sizeof(*r) || r->on != WS_BLOCKED_LOCK)
+	if (rec->size < sizeof(*r))
+		return;
+	feed_txn_wait(t, r);
+	if (r->on != WS_BLOCKED_LOCK)
 		return;
 	t->lock_xid = r->xid;
 	t->lock_holder = r->holder_pid;
@@ -363,6 +412,15 @@ static bool is_other_txn(const struct ws_rec_decoding *a, const struct ws_rec_de
 	       (a->txn_flags & WS_TXN_OUTPUT) != (b->txn_flags & WS_TXN_OUTPUT);
 }
 
+static bool is_unspilled(const struct ws_rec_decoding *r)
+{
+	const uint32_t needed = WS_DECODING_STATS | WS_DECODING_TXNS;
+
+	/* Of subtransactions only so many are looked at. */
+	return r->h.size >= sizeof(*r) && (r->valid & needed) == needed && !r->txn_subtxns &&
+	       !(r->txn_flags & WS_TXN_SPILLED);
+}
+
 static void feed_txn(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_decoding *r)
 {
 	uint64_t now = r->h.time_ns, at = r->read_lsn;
@@ -375,6 +433,10 @@ static void feed_txn(struct ws_diagnosis *d, struct ws_track *t, const struct ws
 		t->xid_since_ns = now;
 	if (!t->has_decoding || t->decoding.output_xid != r->output_xid)
 		t->output_since_ns = now;
+	if (is_unspilled(r)) {
+		t->unspilled_xid = r->txn_xid;
+		t->unspilled_bytes = r->spill_bytes;
+	}
 	if (r->txn_flags & WS_TXN_OUTPUT)
 		at = r->txn_at_lsn;
 	if (r->txn_xid && at)
@@ -436,6 +498,8 @@ static void feed_holder(struct ws_diagnosis *d, struct ws_track *t, const struct
 	make_printable(h->database, sizeof(h->database));
 	make_printable(h->application, sizeof(h->application));
 	make_printable(h->gid, sizeof(h->gid));
+	if (h == &t->awaited && h->xid == t->txn_wait.xid)
+		t->txn_wait.holder = *h;
 }
 
 static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)

@@ -374,6 +374,36 @@ static void a_unix_socket_that_stays_full_is_not_read(void **state)
 	assert_verdict(lab, SESSION, "receiver_not_reading");
 }
 
+/* Full for nine of sixteen seconds, of which the last are quiet; `queued` as one looked meanwhile.
+ */
+static void wait_and_go_on(struct lab *lab, uint32_t queued)
+{
+	struct ws_rec_sample seen = { .valid = WS_SAMPLE_UNIX,
+				      .unix_queued_bytes = queued,
+				      .unix_sndbuf_bytes = 212992 };
+	static const struct ws_rec_sample none = { .valid = WS_SAMPLE_UNIX,
+						   .unix_sndbuf_bytes = 212992 };
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .bytes = MB });
+	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_SOCKET, .sample = &seen });
+	lab_play(lab,
+		 &(struct step){ .seconds = 4, .wait = WS_WAIT_WAL, .bytes = MB, .sample = &none });
+}
+
+static void a_unix_socket_that_was_full_and_has_room_again_was_read_slowly(void **state)
+{
+	wait_and_go_on(*state, 215040);
+	assert_verdict(*state, SESSION, "receiver_slow");
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.text, "It has room now."));
+}
+
+static void a_unix_socket_that_had_room_was_not_read_slowly(void **state)
+{
+	wait_and_go_on(*state, 20000);
+	assert_verdict(*state, SESSION, "insufficient_data");
+}
+
 /* WAL goes on being written, and wakes it ten times a second: it finds no room each time. */
 static void a_unix_socket_that_stays_full_while_wal_comes_is_not_read(void **state)
 {
@@ -840,6 +870,8 @@ int main(void)
 		LAB(half_a_message_is_a_stall),
 		LAB(one_that_spins_waits_for_copydone),
 		LAB(a_unix_socket_that_stays_full_is_not_read),
+		LAB(a_unix_socket_that_was_full_and_has_room_again_was_read_slowly),
+		LAB(a_unix_socket_that_had_room_was_not_read_slowly),
 		LAB(a_unix_socket_that_stays_full_while_wal_comes_is_not_read),
 		LAB(a_window_that_limits_is_a_slow_receiver),
 		LAB(full_queues_under_way_are_a_slow_network),

@@ -123,6 +123,7 @@ static void gather(struct lab *lab, uint64_t spilled)
 {
 	struct ws_rec_decoding r = { .valid = ALL_VALID,
 				     .txn_xid = 777,
+				     .txn_flags = spilled ? WS_TXN_SPILLED : 0,
 				     .oldest_xid = 777,
 				     .open_txns = 1,
 				     .txn_first_lsn = LSN };
@@ -152,6 +153,97 @@ static void a_small_transaction_that_stays_open_is_none(void **state)
 	gather(*state, 0);
 	assert_verdict(*state, SESSION, "catching_up");
 	assert_false(lab_also(*state, "large_transaction"));
+}
+
+/* Transactions of others were spilled for ten seconds, and are over; another one has begun since,
+ * of which `spilled` is written to disk in a second. */
+static void gather_behind_others(struct lab *lab, uint64_t spilled)
+{
+	struct ws_rec_decoding r = { .valid = ALL_VALID, .open_txns = 1, .buffer_bytes = 4096 };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 17; i++) {
+		r.read_lsn = lab->sent + 4 * MB;
+		r.txn_xid = i < 10 ? 700 + i : 777;
+		if (i <= 10)
+			r.txn_first_lsn = i < 10 ? lab->sent : r.read_lsn - 4096;
+		r.txn_flags = i < 10 || (spilled && i > 10) ? WS_TXN_SPILLED : 0;
+		r.output_xid = i < 10 ? 700 + i : 709;
+		/* The last of the others, too, between two looks. */
+		r.spill_bytes += i <= 10 ? 20 * MB : spilled;
+		second(lab, &r);
+		tell_flushed(lab, r.read_lsn);
+	}
+}
+
+static void what_others_spilled_before_does_not_make_a_transaction_large(void **state)
+{
+	gather_behind_others(*state, 0);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+	assert_false(lab_also(*state, "large_transaction"));
+}
+
+static void what_is_spilled_of_a_transaction_behind_others_counts(void **state)
+{
+	gather_behind_others(*state, 4 * MB);
+	assert_verdict(*state, SESSION, "large_transaction");
+	assert_said(*state, "24.0 MB of changes");
+}
+
+/* A large one is gathered while others, which are small, end one after the other. */
+static void gather_beside(struct lab *lab, uint64_t spilled, uint64_t not_sent)
+{
+	struct ws_rec_decoding r = { .valid = ALL_VALID,
+				     .txn_xid = 777,
+				     .txn_flags = WS_TXN_SPILLED,
+				     .open_txns = 2,
+				     .txn_first_lsn = LSN };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		r.read_lsn = lab->sent + 4 * MB;
+		r.spill_bytes += spilled;
+		r.output_xid = 900 + i;
+		second(lab, &r);
+		tell_flushed(lab, r.read_lsn + not_sent);
+	}
+}
+
+static void a_large_transaction_beside_small_ones_is_told(void **state)
+{
+	gather_beside(*state, 4 * MB, 50 * MB);
+	assert_verdict(*state, SESSION, "large_transaction");
+	assert_said(*state, "nothing of it has been sent for");
+}
+
+static void one_that_is_little_of_what_is_decoded_holds_nobody_up(void **state)
+{
+	gather_beside(*state, 2 * MB - 1, 50 * MB);
+	assert_verdict(*state, SESSION, "decode_bound");
+	assert_false(lab_also(*state, "large_transaction"));
+}
+
+static void one_with_which_the_session_keeps_up_holds_nobody_up(void **state)
+{
+	gather_beside(*state, 4 * MB, 0);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+	assert_false(lab_also(*state, "large_transaction"));
+}
+
+/* The slot's restart_lsn is 90 MB before what its client has confirmed. */
+static void what_is_decoded_again_is_told(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_decoding r = { .valid = ALL_VALID, .confirmed_lsn = LSN + 90 * MB };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		r.read_lsn = lab->sent + 4 * MB;
+		second(lab, &r);
+		tell_flushed(lab, LSN + 95 * MB);
+	}
+	assert_verdict(lab, SESSION, "catching_up");
+	assert_said(lab, "Of that, 50.0 MB are decoded again");
 }
 
 static const struct ws_fact *fact_of(struct lab *lab, const char *name)
@@ -593,6 +685,50 @@ static void a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over(vo
 			    "process 4712 to end.");
 }
 
+static void wait_for_xid(struct lab *lab, uint32_t xid, uint32_t pid, unsigned int seconds)
+{
+	struct ws_rec_blocked blocked = {
+		.on = WS_BLOCKED_LOCK, .xid = xid, .holder_pid = pid, .since_ns = lab->tape.now_ns
+	};
+
+	lab_sampled(lab, &blocked.h, WS_KIND_BLOCKED, sizeof(blocked));
+	lab->tape.now_ns += seconds * SECOND;
+}
+
+/* At last it is looked at when the lock that it waited for has just gone. */
+static void a_slot_that_waited_for_several_names_the_longest_when_that_is_over(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "CREATE_REPLICATION_SLOT \"s\" LOGICAL \"pgoutput\"");
+	wait_for_xid(lab, 700, 4712, 2);
+	wait_for_xid(lab, 701, 4713, 5);
+	wait_for_xid(lab, 702, 4714, 1);
+	wait_for_xid(lab, 0, 0, 1);
+	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "slot_waits_for_transaction");
+	assert_said(lab, "CREATE_REPLICATION_SLOT took 9.00 s: it waited for transaction 701 of "
+			 "process 4713 to end, for 5.00 s.");
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.advice, "is over"));
+}
+
+static void a_query_that_waits_for_a_transaction_names_it(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "select pg_create_logical_replication_slot('s', 'pgoutput')");
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	wait_for_xid(lab, 700, 0, 10);
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "insufficient_data");
+	assert_said(lab, "It waits for transaction 700 to end.");
+}
+
 static void a_slot_that_was_made_long_ago_waits_for_nothing(void **state)
 {
 	made_before(*state, 60);
@@ -798,6 +934,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB(a_transaction_that_is_gathered_is_named_with_its_progress),
 		LAB(a_small_transaction_that_stays_open_is_none),
+		LAB(what_others_spilled_before_does_not_make_a_transaction_large),
+		LAB(what_is_spilled_of_a_transaction_behind_others_counts),
+		LAB(a_large_transaction_beside_small_ones_is_told),
+		LAB(one_that_is_little_of_what_is_decoded_holds_nobody_up),
+		LAB(one_with_which_the_session_keeps_up_holds_nobody_up),
 		LAB(the_memory_of_a_large_transaction_is_evidence),
 		LAB(a_buffer_far_beyond_its_limit_is_said),
 		LAB(a_buffer_of_some_blocks_is_not_beyond_its_limit),
@@ -820,6 +961,9 @@ int main(void)
 		LAB(a_few_small_pieces_are_not_what_takes_the_time),
 		LAB(a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over),
 		LAB(a_slot_that_was_made_long_ago_waits_for_nothing),
+		LAB(a_slot_that_waited_for_several_names_the_longest_when_that_is_over),
+		LAB(a_query_that_waits_for_a_transaction_names_it),
+		LAB(what_is_decoded_again_is_told),
 		LAB(where_no_time_is_known_the_bytes_count),
 		LAB(what_a_server_has_flushed_is_what_a_logical_session_is_behind),
 		LAB(a_slot_that_waits_for_a_record_of_running_transactions_says_so),
