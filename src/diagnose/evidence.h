@@ -111,6 +111,7 @@ struct ws_track {
 	bool under_way;		     /* something is, since then: sent, and not acknowledged */
 	uint64_t under_way_ns;	     /* 0: it was so when the socket was seen first */
 	uint64_t outage_ns;	     /* the longest time in the window in which nobody answered */
+	bool outage_one_way;	     /* and in it packets did come */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
 	uint64_t full_sockets, window_full, cwnd_full;
@@ -260,8 +261,14 @@ bool ws_case_streams(const struct ws_case *c); /* physical or logical replicatio
 const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c); /* NULL: not known */
 /* The receiver's window is closed. Probes of it do get an answer: the host is alive. */
 bool ws_socket_shut(const struct ws_rec_socket *tcp);
-/* What was sent is repeated, and nothing has come from the peer's host for several time-outs. */
-bool ws_socket_unanswered(const struct ws_rec_socket *tcp);
+/* How long something has been under way, and nothing of what is was acknowledged; 0: nothing is. */
+uint64_t ws_track_unacknowledged(const struct ws_track *t, uint64_t now);
+/* How long no packet has come, of whatever kind. */
+uint64_t ws_track_no_packet(const struct ws_track *t, uint64_t now);
+/* What was sent is repeated, and nothing of it was acknowledged for several time-outs. */
+bool ws_track_unanswered(const struct ws_track *t, uint64_t now);
+/* The same, and packets have come for long since: one direction is cut, or for large ones. */
+bool ws_track_one_way(const struct ws_track *t, uint64_t now);
 /* For how long that was so, if it is over; 0: it was not, or only for a moment. */
 uint64_t ws_case_outage(const struct ws_case *c);
 /* Shares of the busy time (in the window) that the receiver's window, and the own send buffer, was

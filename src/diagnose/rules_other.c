@@ -161,8 +161,9 @@ static void say_outage(const struct ws_case *c, struct ws_finding *f)
 	ws_fact(f, "unanswered", outage, "ns");
 	ws_say(f,
 	       " For %s of the time looked at the client's host, or the way to it, was cut: what "
-	       "was sent was repeated without an answer.",
-	       ws_duration_format(outage, text));
+	       "was sent was repeated without an answer%s.",
+	       ws_duration_format(outage, text),
+	       c->t->outage_one_way ? ", though packets came from there" : "");
 }
 
 WS_RULE(healthy_idle)

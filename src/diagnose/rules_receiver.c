@@ -7,33 +7,45 @@
 
 static bool nobody_answers(const struct ws_case *c)
 {
-	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-
-	return tcp &&
-	       (!c->t->ended_ns || c->t->ended_by == WS_END_REPLICATION_TIMEOUT ||
+	return (!c->t->ended_ns || c->t->ended_by == WS_END_REPLICATION_TIMEOUT ||
 		c->t->ended_by == WS_END_CONNECTION_LOST) &&
-	       ws_socket_unanswered(tcp);
+	       ws_track_unanswered(c->t, c->to_ns);
 }
 
 WS_RULE(connection_dead)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	char age[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
+	uint64_t still = ws_track_unacknowledged(c->t, c->to_ns);
+	uint64_t silent = ws_track_no_packet(c->t, c->to_ns);
+	char age[WS_DURATION_TEXT], last[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
 
 	if (!nobody_answers(c))
 		return false;
-	f->confidence = tcp->ack_age_us >= 5000000 ? 0.95 : 0.8;
+	f->confidence = still >= ws_limit_ns(WS_LIMIT_LASTING) ? 0.95 : 0.8;
 	ws_fact(f, "unacknowledged", tcp->in_flight_bytes, "bytes");
 	ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
-	ws_fact(f, "since_last_packet", tcp->ack_age_us, "us");
+	ws_fact(f, "nothing_acknowledged", still, "ns");
+	ws_fact(f, "since_last_packet", silent / 1000, "us");
 	ws_fact(f, "retransmit_backoff", tcp->backoff, "doublings");
 	ws_fact(f, "retransmit_timeouts", tcp->retransmits, "");
 	ws_fact(f, "retransmit_timeout", tcp->rto_us, "us");
-	ws_say(f,
-	       "Nothing has come from the client's host for %s, and %s sent to it are repeated "
-	       "without an answer: the host or the way to it is gone.",
-	       ws_duration_format(tcp->ack_age_us * 1000, age),
-	       ws_bytes_format(tcp->in_flight_bytes, queued));
+	ws_bytes_format(tcp->in_flight_bytes, queued);
+	if (ws_track_one_way(c->t, c->to_ns)) {
+		f->advice = "Look at the way to the client: a firewall, a route that differs from "
+			    "the way back, or a path MTU that is smaller than either side knows "
+			    "(ping -M do -s 1472). pg_terminate_backend, or wal_sender_timeout, "
+			    "ends the session, and does not mend the way.";
+		ws_say(f,
+		       "Packets come from the client's host, the last %s ago, but of what is sent "
+		       "to it nothing has been acknowledged for %s, and %s are repeated: the way "
+		       "is cut in one direction, or for large packets.",
+		       ws_duration_format(silent, last), ws_duration_format(still, age), queued);
+	} else {
+		ws_say(f,
+		       "Nothing has come from the client's host for %s, and %s sent to it are "
+		       "repeated without an answer: the host or the way to it is gone.",
+		       ws_duration_format(silent, age), queued);
+	}
 	if (c->t->ended_by == WS_END_REPLICATION_TIMEOUT)
 		ws_say(f, " wal_sender_timeout has ended the session.");
 	return true;
@@ -339,8 +351,9 @@ WS_RULE(network_slow)
 		ws_fact(f, "unanswered", ws_case_outage(c), "ns");
 		ws_say(f,
 		       "The way to the client, or its host, was cut for %s: what was sent was "
-		       "repeated without an answer meanwhile. It is acknowledged since.",
-		       ws_duration_format(ws_case_outage(c), span));
+		       "repeated without an answer meanwhile%s. It is acknowledged since.",
+		       ws_duration_format(ws_case_outage(c), span),
+		       c->t->outage_one_way ? ", though packets came from there" : "");
 		return true;
 	}
 	if (buffer_limits(c)) {

@@ -257,16 +257,17 @@ static void feed_under_way(struct ws_track *t, bool moved, bool first)
 	t->under_way = is;
 }
 
-/* No packet has come for so long; but before something was sent none had to. */
-static void note_outage(struct ws_track *t, uint64_t from_ns)
+/* Nothing has been acknowledged for so long; but before something was sent nothing had to be. */
+static void note_outage(struct ws_track *t, uint64_t from_ns, uint64_t now)
 {
-	uint64_t now = t->socket.h.time_ns, ns = t->socket.ack_age_us * 1000;
-	uint64_t since = t->under_way_ns > from_ns ? t->under_way_ns : from_ns;
-	uint64_t most_ns = now > since ? now - since : 0;
+	uint64_t ns = ws_track_unacknowledged(t, now);
+	uint64_t most_ns = now > from_ns ? now - from_ns : 0;
 
 	ns = ns < most_ns ? ns : most_ns;
-	if (ns > t->outage_ns && ws_socket_unanswered(&t->socket))
-		t->outage_ns = ns;
+	if (ns <= t->outage_ns || !ws_track_unanswered(t, now))
+		return;
+	t->outage_ns = ns;
+	t->outage_one_way = ws_track_one_way(t, t->socket.h.time_ns);
 }
 
 static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
@@ -278,6 +279,8 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	if (rec->size < WS_SOCKET_SHORT_SIZE)
 		return;
 	feed_pause(t, r);
+	if (now >= d->from_ns && last(t, WS_ACKED) != r->acked_bytes)
+		note_outage(t, d->from_ns, now); /* it is over now */
 	t->has_socket = true;
 	t->has_tcp = rec->size >= sizeof(*r);
 	t->socket_awaited = t->s->state == WS_STATE_SEND_BLOCKED;
@@ -292,7 +295,7 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	feed_under_way(t, moved, first);
 	if (now >= d->from_ns) {
 		count_full(t);
-		note_outage(t, d->from_ns);
+		note_outage(t, d->from_ns, now);
 	}
 	watch(d, &t->watch[WS_BUSY_US], r->busy_us, now);
 	watch(d, &t->watch[WS_RWND_US], r->rwnd_limited_us, now);

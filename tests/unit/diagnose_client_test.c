@@ -39,12 +39,22 @@ static void unanswered_retransmissions_are_a_dead_connection(void **state)
 	assert_verdict(*state, SESSION, "connection_dead");
 }
 
+/* Nothing comes any more, not a packet. */
+static void go_dead(struct lab *lab, unsigned int seconds)
+{
+	struct ws_rec_socket socket = dead();
+
+	for (unsigned int i = 0; i < seconds; i++) {
+		socket.ack_age_us = i * 1000000;
+		lab_play(lab,
+			 &(struct step){ .seconds = 1, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	}
+}
+
 static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **state)
 {
-	const struct ws_rec_socket socket = dead();
-
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	go_dead(*state, 8);
 	lab_play(*state, &(struct step){ .seconds = 20,
 					 .wait = WS_WAIT_WAL,
 					 .busy_ms = 10,
@@ -53,8 +63,40 @@ static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **stat
 					 .socket = &calm });
 	assert_verdict(*state, SESSION, "healthy_streaming");
 	assert_said_of(*state, SESSION,
-		       "For 6.00 s of the time looked at the client's host, or the way to it, was "
+		       "For 8.00 s of the time looked at the client's host, or the way to it, was "
 		       "cut");
+}
+
+/* The client goes on replying, and each packet of its says how little has got there. */
+static void play_one_way(struct lab *lab, unsigned int seconds)
+{
+	struct ws_rec_socket socket = dead();
+
+	socket.ack_age_us = 300000;
+	lab_play(lab, &(struct step){ .seconds = seconds,
+				      .wait = WS_WAIT_WAL,
+				      .reply = true,
+				      .socket = &socket });
+}
+
+static void a_way_that_is_cut_in_one_direction_is_a_dead_connection(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &calm });
+	play_one_way(*state, 8);
+	assert_verdict(*state, SESSION, "connection_dead");
+	assert_said_of(*state, SESSION, "Packets come from the client's host");
+	assert_said_of(*state, SESSION, "cut in one direction, or for large packets");
+}
+
+static void a_way_that_was_cut_in_one_direction_is_said_too(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &calm });
+	play_one_way(*state, 8);
+	lab_play(*state, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_said_of(*state, SESSION, "though packets came from there");
 }
 
 static void an_outage_is_said_of_a_client_of_a_standby_too(void **state)
@@ -115,15 +157,14 @@ static void an_outage_that_took_most_of_the_time_is_no_slow_network(void **state
 	static const struct ws_rec_socket well = {
 		.window_bytes = 65536, .mss_bytes = 1448, .acked_bytes = 5000, .retrans_bytes = 5000
 	};
-	const struct ws_rec_socket socket = dead();
 
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	go_dead(*state, 8);
 	lab_play(*state,
 		 &(struct step){
 			 .seconds = 3, .wait = WS_WAIT_WAL, .reply = true, .socket = &well });
 	assert_verdict(*state, SESSION, "network_slow");
-	assert_said_of(*state, SESSION, "was cut for 6.00 s");
+	assert_said_of(*state, SESSION, "was cut for 8.00 s");
 }
 
 static void probes_of_a_closed_window_are_no_dead_connection(void **state)
@@ -684,6 +725,8 @@ int main(void)
 		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
 		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
 		LAB(an_outage_is_said_of_a_client_of_a_standby_too),
+		LAB(a_way_that_is_cut_in_one_direction_is_a_dead_connection),
+		LAB(a_way_that_was_cut_in_one_direction_is_said_too),
 		LAB(silence_before_something_is_lost_is_no_outage),
 		LAB(a_client_that_stops_behind_an_outage_reads_nothing),
 		LAB(probes_of_a_closed_window_are_no_dead_connection),
