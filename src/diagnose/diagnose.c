@@ -149,6 +149,23 @@ static void add_holder(const struct ws_case *c, struct ws_finding *f)
 	ws_say(f, ".");
 }
 
+/* So is replay that stood still for a good while and has gone on since. */
+static void add_replay(const struct ws_case *c, const struct ws_explained *e, struct ws_finding *f)
+{
+	uint64_t ns = c->t->replay_stood_ns;
+	char text[WS_DURATION_TEXT];
+
+	if (!ns || c->s->kind != WS_SESSION_KIND_PHYSICAL ||
+	    e->verdict == WS_VERDICT_INSUFFICIENT_DATA ||
+	    e->verdict == WS_VERDICT_STANDBY_APPLY_PAUSED)
+		return;
+	ws_fact(f, "replay_stood_still", ns, "ns");
+	ws_say(f,
+	       " For %s the standby flushed WAL and replayed none of it: replay was paused, waited "
+	       "for a query in conflict, or its process was stopped. It has gone on since.",
+	       ws_duration_format(ns, text));
+}
+
 /* A change of the time line, and a promotion, is worth a word: both begin something new. */
 static void add_timeline(const struct ws_case *c, struct ws_finding *f)
 {
@@ -233,6 +250,7 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 	c.to_ns = e->to_ns;
 	if (e->verdict == WS_VERDICT_HEALTHY_IDLE || e->verdict == WS_VERDICT_HEALTHY_STREAMING)
 		add_end(&c, &e->finding);
+	add_replay(&c, e, &e->finding);
 	add_memory(&c, &e->finding);
 	add_holder(&c, &e->finding);
 	add_timeline(&c, &e->finding);

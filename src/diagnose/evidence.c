@@ -222,6 +222,22 @@ bool ws_socket_shut(const struct ws_rec_socket *tcp)
 	return tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes;
 }
 
+bool ws_socket_queues(const struct ws_rec_socket *tcp)
+{
+	return tcp->min_rtt_us &&
+	       (double)tcp->srtt_us >= ws_limit(WS_LIMIT_RTT) * (double)tcp->min_rtt_us;
+}
+
+double ws_track_repeated(const struct ws_track *t)
+{
+	const struct ws_watch *sent = &t->watch[WS_SENT_BYTES], *again = &t->watch[WS_RETRANS];
+
+	if (!sent->known || !again->known || sent->last <= sent->first ||
+	    again->last <= again->first)
+		return 0;
+	return (double)(again->last - again->first) / (double)(sent->last - sent->first);
+}
+
 uint64_t ws_track_unacknowledged(const struct ws_track *t, uint64_t now)
 {
 	uint64_t since = t->under_way_ns, age_ns;

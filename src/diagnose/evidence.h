@@ -96,10 +96,15 @@ struct ws_track {
 	uint64_t intervals[WS_INTERVALS]; /* between the last replies, a ring */
 	size_t interval_count;
 	uint64_t ping_ns; /* a reply was asked for, and none has come since; 0: none asked for */
+	/* Something was sent that is not confirmed to be flushed: since the last reply, or since it
+	 * was sent if that was later; 0: nothing is, or there was no reply. */
+	uint64_t owed_ns;
 	uint64_t keepalives, pings, answered; /* in the window */
 	/* While a position stands still: */
-	uint64_t apply_held_flush; /* flush when apply moved last */
+	uint64_t apply_held_flush; /* flush when apply moved last, or was level with it */
+	uint64_t apply_held_ns;	   /* since when it stands behind flush, as replies say */
 	uint64_t apply_held_replies;
+	uint64_t replay_stood_ns; /* the longest time in the window that it stood, and went on */
 	uint64_t flush_held_write, flush_held_replies;
 	uint64_t applied_ns; /* when all that was flushed was applied, or nearly all, last */
 
@@ -190,6 +195,9 @@ struct ws_diagnosis {
 	size_t server_count, server_cap;
 };
 
+/* Replay stands still while there is something to replay, for so long when the last reply came. */
+bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns);
+
 struct ws_track *ws_track_find(struct ws_diagnosis *d, uint32_t pid, uint64_t start_ns);
 
 /* What a rule looks at. */
@@ -261,6 +269,10 @@ bool ws_case_streams(const struct ws_case *c); /* physical or logical replicatio
 const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c); /* NULL: not known */
 /* The receiver's window is closed. Probes of it do get an answer: the host is alive. */
 bool ws_socket_shut(const struct ws_rec_socket *tcp);
+/* A round trip takes several times what it takes at least. */
+bool ws_socket_queues(const struct ws_rec_socket *tcp);
+/* The share of the bytes sent (in the window) that were sent again. */
+double ws_track_repeated(const struct ws_track *t);
 /* How long something has been under way, and nothing of what is was acknowledged; 0: nothing is. */
 uint64_t ws_track_unacknowledged(const struct ws_track *t, uint64_t now);
 /* How long no packet has come, of whatever kind. */

@@ -5,6 +5,9 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
+/* wal_segment_size is this, or a multiple of it (xlog_internal.h, WalSegMinSize). */
+#define SEGMENT_LEAST (1U << 20)
+
 static bool nobody_answers(const struct ws_case *c)
 {
 	return (!c->t->ended_ns || c->t->ended_by == WS_END_REPLICATION_TIMEOUT ||
@@ -63,31 +66,71 @@ static bool all_taken(const struct ws_case *c)
 	return ws_case_unix_full(c) == 0;
 }
 
+/* Of a client that says at once what it has flushed, WAL asks for a reply as a ping does: one that
+ * says so at ends of segments only, or now and then, is none. Its word was there in a third of the
+ * time at most, as often as it was seen. */
+static bool would_have_confirmed(const struct ws_case *c, uint64_t asked)
+{
+	const struct ws_hist *lag = &c->s->hist[WS_METRIC_FLUSH_LAG_NS];
+	uint64_t flush = ws_case_watch(c, WS_FLUSH)->last;
+
+	return c->s->kind == WS_SESSION_KIND_PHYSICAL && !c->t->ended_ns && flush &&
+	       flush % SEGMENT_LEAST && flush < c->t->standing->sent_lsn &&
+	       (double)lag->count >= ws_limit(WS_LIMIT_REPLIES) &&
+	       (double)asked > ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)lag->max;
+}
+
+/* Or its buffer is full, and has not been for as long as would say more. */
+static bool reached(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	bool waits = c->t->standing->state == WS_STATE_SEND_BLOCKED;
+
+	return all_taken(c) || (tcp && !tcp->in_flight_bytes && ws_socket_shut(tcp) &&
+				ws_case_still(c, WS_ACKED) <
+					ws_limit_ns(waits ? WS_LIMIT_FROZEN : WS_LIMIT_LASTING));
+}
+
 WS_RULE(receiver_silent)
 {
-	uint64_t usual = ws_track_usual_interval(c->t), silent, pinged;
+	uint64_t usual = ws_track_usual_interval(c->t), silent, asked;
+	uint64_t ping_ns = c->t->ping_ns < c->to_ns ? c->t->ping_ns : 0;
+	uint64_t since = ping_ns ? ping_ns : c->t->owed_ns;
 	/* Then the server itself has waited long enough, as it was told. */
-	bool timed_out = c->t->ended_by == WS_END_REPLICATION_TIMEOUT;
-	char text[WS_DURATION_TEXT], ping[WS_DURATION_TEXT];
+	bool timed_out = c->t->ended_by == WS_END_REPLICATION_TIMEOUT && ping_ns;
+	char text[WS_DURATION_TEXT], ago[WS_DURATION_TEXT], lag[WS_DURATION_TEXT];
 
-	if (!ws_case_streams(c) || !c->t->ping_ns || c->t->ping_ns >= c->to_ns || !all_taken(c))
+	if (!ws_case_streams(c) || !since || since >= c->to_ns ||
+	    !(ping_ns ? all_taken(c) : reached(c)))
 		return false;
-	pinged = c->to_ns - c->t->ping_ns;
+	asked = c->to_ns - since;
 	silent = c->t->last_reply_ns && c->to_ns > c->t->last_reply_ns
 			 ? c->to_ns - c->t->last_reply_ns
-			 : pinged;
-	if (!timed_out && (pinged < ws_limit_ns(WS_LIMIT_SILENT_PING) ||
-			   (double)silent <= ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)usual))
+			 : asked;
+	if (!timed_out && (asked < ws_limit_ns(WS_LIMIT_SILENT_PING) ||
+			   (double)silent <= ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)usual ||
+			   (!ping_ns && !would_have_confirmed(c, asked))))
 		return false;
-	f->confidence = 0.9;
+	f->confidence = ping_ns ? 0.9 : 0.8;
 	ws_fact(f, "since_last_reply", silent, "ns");
 	ws_fact(f, "usual_reply_interval", usual, "ns");
-	ws_fact(f, "since_reply_asked_for", pinged, "ns");
+	ws_fact(f, ping_ns ? "since_reply_asked_for" : "since_sent_and_not_confirmed", asked, "ns");
 	ws_fact(f, "unacknowledged", c->t->socket.in_flight_bytes, "bytes");
-	ws_say(f,
-	       "The client has not replied for %s, nor to being asked %s ago, though its host "
-	       "(or a proxy between) has taken all that was sent.",
-	       ws_duration_format(silent, text), ws_duration_format(pinged, ping));
+	ws_duration_format(silent, text);
+	ws_duration_format(asked, ago);
+	if (ping_ns) {
+		ws_say(f,
+		       "The client has not replied for %s, nor to being asked %s ago, though its "
+		       "host (or a proxy between) has taken all that was sent.",
+		       text, ago);
+	} else {
+		ws_fact(f, "flush_lag_at_most", c->s->hist[WS_METRIC_FLUSH_LAG_NS].max, "ns");
+		ws_say(f,
+		       "The client has not replied for %s, though its host (or a proxy between) "
+		       "takes what is sent: before, it confirmed WAL within %s, and what "
+		       "it was sent %s ago it has not confirmed.",
+		       text, ws_duration_format(c->s->hist[WS_METRIC_FLUSH_LAG_NS].max, lag), ago);
+	}
 	if (timed_out)
 		ws_say(f, " wal_sender_timeout has ended the session.");
 	return true;
@@ -190,12 +233,15 @@ WS_RULE(receiver_not_reading)
 
 	if (c->s->kind == WS_SESSION_KIND_BACKUP)
 		return false;
-	waits = !c->t->ended_ns && c->t->standing->state == WS_STATE_SEND_BLOCKED && blocked(c) &&
+	still = ws_case_still(c, tcp ? WS_ACKED : WS_UNIX_QUEUE);
+	/* It may be full for a small part of the time: there was room in the server's own buffer.
+	 */
+	waits = !c->t->ended_ns && c->t->standing->state == WS_STATE_SEND_BLOCKED &&
+		(blocked(c) || ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN)) &&
 		takes_nothing(c);
 	fills = !waits && fills_up(c);
 	if (!ended && !waits && !fills)
 		return false;
-	still = ws_case_still(c, tcp ? WS_ACKED : WS_UNIX_QUEUE);
 	f->confidence = 0.9;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	ws_fact(f, "nothing_taken", still, "ns");
@@ -300,12 +346,6 @@ WS_RULE(receiver_slow)
 	return true;
 }
 
-static bool queues(const struct ws_rec_socket *tcp)
-{
-	return tcp->min_rtt_us &&
-	       (double)tcp->srtt_us >= ws_limit(WS_LIMIT_RTT) * (double)tcp->min_rtt_us;
-}
-
 /* All that fits into it is under way, and the way is longer than that. */
 static bool buffer_limits(const struct ws_case *c)
 {
@@ -317,9 +357,8 @@ static bool buffer_limits(const struct ws_case *c)
 static bool network_limits(const struct ws_case *c, double *retrans)
 {
 	double rwnd = ws_case_rwnd_share(c);
-	uint64_t sent = ws_case_grown(c, WS_SENT_BYTES);
 
-	*retrans = sent ? (double)ws_case_grown(c, WS_RETRANS) / (double)sent : 0;
+	*retrans = ws_track_repeated(c->t);
 	if (!ws_case_tcp(c) || rwnd < 0 || rwnd >= ws_limit(WS_LIMIT_RWND_NETWORK))
 		return false;
 	return *retrans >= ws_limit(WS_LIMIT_RETRANS) ||
@@ -337,7 +376,8 @@ WS_RULE(network_slow)
 	if (!blocked(c) || !network_limits(c, &retrans) || !ws_case_grown(c, WS_ACKED) ||
 	    nobody_answers(c))
 		return false;
-	f->confidence = retrans >= ws_limit(WS_LIMIT_RETRANS) || queues(tcp) ? 0.85 : 0.75;
+	f->confidence =
+		retrans >= ws_limit(WS_LIMIT_RETRANS) || ws_socket_queues(tcp) ? 0.85 : 0.75;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	ws_fact(f, "receive_window_limited", (uint64_t)(100 * ws_case_rwnd_share(c)), "%");
 	ws_fact(f, "congestion_window_full", (uint64_t)(100 * ws_case_cwnd_full(c) + 0.5), "%");
@@ -378,7 +418,10 @@ WS_RULE(network_slow)
 	       ws_duration_format((uint64_t)tcp->srtt_us * 1000, rtt),
 	       ws_duration_format((uint64_t)tcp->min_rtt_us * 1000, least));
 	if (retrans >= ws_limit(WS_LIMIT_RETRANS))
-		ws_say(f, ", and %.1f %% of what was sent was lost on the way", 100 * retrans);
+		ws_say(f,
+		       ", and %.1f %% of what was sent was repeated: it was lost on the way, or "
+		       "late",
+		       100 * retrans);
 	ws_say(f, ".");
 	return true;
 }

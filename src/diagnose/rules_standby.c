@@ -55,17 +55,11 @@ WS_RULE(standby_flush_slow)
 WS_RULE(standby_apply_paused)
 {
 	const struct ws_watch *apply = ws_case_watch(c, WS_APPLY);
-	uint64_t moved = apply->moved_ns > c->from_ns ? apply->moved_ns : c->from_ns, still, behind;
+	uint64_t still, behind;
 	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 
-	if (!is_standby(c) || !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind) || !behind)
-		return false;
-	/* As far as replies say: behind the last one nothing is known. A reply may carry an apply
-	 * position of some time ago, but not reply after reply while flush goes on. */
-	still = c->t->last_reply_ns > moved ? c->t->last_reply_ns - moved : 0;
-	if (still < ws_limit_ns(WS_LIMIT_APPLY_FROZEN) ||
-	    (double)c->t->apply_held_replies < ws_limit(WS_LIMIT_REPLIES) ||
-	    ws_case_watch(c, WS_FLUSH)->last <= c->t->apply_held_flush)
+	if (!is_standby(c) || !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind) || !behind ||
+	    !ws_track_replay_stands(c->t, c->from_ns, &still))
 		return false;
 	f->confidence = 0.85;
 	ws_fact(f, "apply_unchanged", still, "ns");

@@ -141,9 +141,44 @@ static int add_point(struct ws_diagnosis *d, struct ws_track *t, uint64_t time_n
 	return 0;
 }
 
-static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r)
+bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns)
+{
+	uint64_t since = t->apply_held_ns > from_ns ? t->apply_held_ns : from_ns;
+
+	/* As far as replies say: behind the last one nothing is known. */
+	*ns = t->last_reply_ns > since ? t->last_reply_ns - since : 0;
+	return t->apply_held_ns && *ns >= ws_limit_ns(WS_LIMIT_APPLY_FROZEN) &&
+	       (double)t->apply_held_replies >= ws_limit(WS_LIMIT_REPLIES) &&
+	       last(t, WS_FLUSH) > t->apply_held_flush;
+}
+
+/* A reply may carry an apply position of some time ago, but not reply after reply. Of what was all
+ * applied none stands still: it has nothing to do. */
+static void feed_applied(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r,
+			 bool was_behind)
 {
 	uint64_t now = r->h.time_ns;
+	bool moved = watch(d, &t->watch[WS_APPLY], r->apply_lsn, now), first = t->replies <= 1;
+
+	if (moved || first || !was_behind) {
+		t->apply_held_flush = moved || first ? r->flush_lsn : r->apply_lsn;
+		t->apply_held_ns = now;
+		t->apply_held_replies = 0;
+	}
+	t->apply_held_replies++;
+	if ((double)r->flush_lsn - (double)r->apply_lsn < ws_limit(WS_LIMIT_BACKLOG))
+		t->applied_ns = now;
+}
+
+static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r)
+{
+	uint64_t now = r->h.time_ns, stood;
+	bool was_behind = last(t, WS_FLUSH) > last(t, WS_APPLY);
+
+	if (was_behind && r->apply_lsn > last(t, WS_APPLY) && last(t, WS_APPLY) &&
+	    now >= d->from_ns && ws_track_replay_stands(t, d->from_ns, &stood) &&
+	    stood > t->replay_stood_ns)
+		t->replay_stood_ns = stood;
 
 	if (t->last_reply_ns && now > t->last_reply_ns)
 		t->intervals[t->interval_count++ % WS_INTERVALS] = now - t->last_reply_ns;
@@ -159,13 +194,8 @@ static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct 
 		t->flush_held_replies = 0;
 	}
 	t->flush_held_replies++;
-	if (watch(d, &t->watch[WS_APPLY], r->apply_lsn, now) || t->replies <= 1) {
-		t->apply_held_flush = r->flush_lsn;
-		t->apply_held_replies = 0;
-	}
-	t->apply_held_replies++;
-	if ((double)r->flush_lsn - (double)r->apply_lsn < ws_limit(WS_LIMIT_BACKLOG))
-		t->applied_ns = now;
+	feed_applied(d, t, r, was_behind);
+	t->owed_ns = r->flush_lsn && r->flush_lsn < last(t, WS_SENT) ? now : 0;
 }
 
 static void feed_sent(struct ws_diagnosis *d, struct ws_track *t, uint64_t lsn, uint64_t now)
@@ -180,9 +210,12 @@ static void feed_turn(struct ws_diagnosis *d, struct ws_track *t, const struct w
 
 	if (rec->size < WS_TURN_SHORT_SIZE)
 		return;
-	feed_sent(d, t, r->lsn_to, rec->time_ns);
+	/* Replies are read before anything is sent (WalSndLoop, walsender.c). */
 	if ((rec->flags & WS_TURN_REPLY) && rec->size >= sizeof(*r))
 		feed_reply(d, t, r);
+	if (r->lsn_to > last(t, WS_SENT) && last(t, WS_FLUSH) && !t->owed_ns)
+		t->owed_ns = rec->time_ns;
+	feed_sent(d, t, r->lsn_to, rec->time_ns);
 }
 
 /* Counters begin anew. */

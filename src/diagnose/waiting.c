@@ -77,27 +77,60 @@ static bool goes_on_confirming(const struct ws_case *c, const struct ws_track *t
 	       since(c->to_ns, confirmed->moved_ns) < ws_limit_ns(WS_LIMIT_SYNC);
 }
 
+/* The way takes its time because it is full, or repeats what it loses: not because it is long. */
+static bool way_is_slow(const struct ws_track *t, uint64_t lag)
+{
+	uint64_t way = (uint64_t)t->socket.srtt_us * 1000;
+
+	return t->has_tcp &&
+	       ((ws_socket_queues(&t->socket) && 2 * way >= lag) ||
+		(ws_track_repeated(t) >= ws_limit(WS_LIMIT_RETRANS) && !t->longest_pause_ns));
+}
+
+static void say_slow_way(const struct ws_track *t, struct ws_finding *f)
+{
+	char rtt[WS_DURATION_TEXT], least[WS_DURATION_TEXT];
+
+	ws_fact(f, "least_rtt", t->socket.min_rtt_us, "us");
+	ws_say(f, ": it is the way that is slow. A round trip takes %s (%s at least)",
+	       ws_duration_format((uint64_t)t->socket.srtt_us * 1000, rtt),
+	       ws_duration_format((uint64_t)t->socket.min_rtt_us * 1000, least));
+	if (ws_track_repeated(t) >= ws_limit(WS_LIMIT_RETRANS)) {
+		ws_fact(f, "repeated", (uint64_t)(100 * ws_track_repeated(t) + 0.5), "%");
+		ws_say(f, ", and %.1f %% of what was sent was repeated",
+		       100 * ws_track_repeated(t));
+	}
+	ws_say(f, ".");
+}
+
 /* One that says what it has flushed and no sooner what it has written looks well by itself, and so
- * does one whose replay is not late enough for anybody but commits that wait for it. */
+ * does one whose replay is not late enough for anybody but commits that wait for it, and one to
+ * which little enough is sent for a slow way. */
 static bool confirms_late(const struct ws_case *c, const struct ws_track *t, struct ws_explained *e)
 {
 	enum ws_watched which = awaited(c);
-	bool replay = which == WS_APPLY, replays_late;
+	bool replay = which == WS_APPLY, replays_late, slow_way;
 	const struct ws_hist *hist = &t->s->hist[awaited_lag[which]];
 	uint64_t lag = ws_hist_quantile(hist, 0.5);
 	uint64_t flush = ws_hist_quantile(&t->s->hist[WS_METRIC_FLUSH_LAG_NS], 0.5);
+	uint64_t least = t->has_tcp ? (uint64_t)t->socket.min_rtt_us * 1000 : 0;
 	uint64_t way = t->has_tcp ? (uint64_t)t->socket.srtt_us * 1000 : 0;
-	uint64_t late = ws_limit_ns(WS_LIMIT_FLUSH_LAG) + way;
+	uint64_t late = ws_limit_ns(WS_LIMIT_FLUSH_LAG);
 	char text[WS_DURATION_TEXT], part[WS_DURATION_TEXT];
 	struct ws_finding *f = &e->finding;
 
 	/* What is queued in front of it takes its time, too. */
-	if ((double)hist->count < ws_limit(WS_LIMIT_REPLIES) || lag < late ||
+	if ((double)hist->count < ws_limit(WS_LIMIT_REPLIES) ||
 	    (double)e->state_ns[WS_STATE_SEND_BLOCKED] >=
 		    ws_limit(WS_LIMIT_IDLE) * (double)e->accounted_ns)
 		return false;
-	replays_late = replay && flush < late;
-	e->verdict = replays_late ? WS_VERDICT_STANDBY_APPLY_SLOW : WS_VERDICT_STANDBY_FLUSH_SLOW;
+	slow_way = lag >= late + least && way_is_slow(t, lag);
+	if (!slow_way && lag < late + way)
+		return false;
+	replays_late = replay && flush < late + way;
+	e->verdict = slow_way && !replays_late ? WS_VERDICT_NETWORK_SLOW
+		     : replays_late	       ? WS_VERDICT_STANDBY_APPLY_SLOW
+					       : WS_VERDICT_STANDBY_FLUSH_SLOW;
 	*f = (struct ws_finding){ .confidence = 0.7, .advice = ws_verdict_advice(e->verdict) };
 	if (replay)
 		ws_fact(f, "apply_lag_median", lag, "ns");
@@ -105,10 +138,14 @@ static bool confirms_late(const struct ws_case *c, const struct ws_track *t, str
 	ws_fact(f, "positions_confirmed", hist->count, "");
 	ws_say(f, "It %s WAL %s after it was sent", replay ? "replays" : "confirms",
 	       ws_duration_format(lag, text));
-	if (t->has_tcp) {
+	if (t->has_tcp)
 		ws_fact(f, "rtt", t->socket.srtt_us, "us");
-		ws_say(f, ", and the way takes %s of that", ws_duration_format(way, part));
+	if (e->verdict == WS_VERDICT_NETWORK_SLOW) {
+		say_slow_way(t, f);
+		return true;
 	}
+	if (t->has_tcp)
+		ws_say(f, ", and the way takes %s of that", ws_duration_format(way, part));
 	if (replays_late)
 		ws_say(f, ": its replay is slow, or delayed on purpose.");
 	else

@@ -206,6 +206,48 @@ static void one_that_a_short_timeout_ended_was_silent(void **state)
 	assert_verdict(lab, SESSION, "receiver_silent");
 }
 
+/* What it is sent each second it says to have flushed a moment later; then it says nothing. */
+static void stop_confirming(struct lab *lab, uint64_t bytes, uint64_t flush, unsigned int seconds)
+{
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = bytes });
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .ms = 5,
+					      .wait = WS_WAIT_WAL,
+					      .reply = true,
+					      .flush = flush ? flush : lab->sent,
+					      .socket = &calm });
+	}
+	lab_play(lab, &(struct step){ .seconds = seconds,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = bytes,
+				      .socket = &calm });
+}
+
+static void one_that_confirmed_at_once_and_does_no_more_is_silent_though_not_asked(void **state)
+{
+	stop_confirming(*state, 1000, 0, 8);
+	assert_verdict(*state, SESSION, "receiver_silent");
+	assert_said_of(*state, SESSION, "before, it confirmed WAL within 5.0");
+}
+
+static void one_that_confirmed_at_once_and_has_not_for_a_moment_is_not(void **state)
+{
+	stop_confirming(*state, 1000, 0, 4);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+/* pg_receivewal with a slot: it syncs each segment when it has it all, and reports now and then. */
+static void one_that_confirms_whole_segments_is_not_silent_in_the_midst_of_one(void **state)
+{
+	stop_confirming(*state, 16 * MB, 0, 1);
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 8, .wait = WS_WAIT_WAL, .bytes = 1000, .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
 static void one_that_reports_rarely_and_is_not_asked_is_not_silent(void **state)
 {
 	lab_stream(*state, 0);
@@ -453,6 +495,56 @@ static void full_queues_under_way_are_a_slow_network(void **state)
 }
 
 /* It stopped for some seconds, and the last look at its socket was in these. */
+/* The server's own buffer took what was sent for most of the time. */
+static void a_socket_that_has_just_got_full_for_a_client_that_stopped_is_not_read(void **state)
+{
+	static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
+						   .mss_bytes = 1448,
+						   .rwnd_limited_us = 95,
+						   .unsent_bytes = 4000000 };
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 8,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 50,
+					 .bytes = MB,
+					 .reply = true,
+					 .no_flush = true,
+					 .socket = &calm });
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 4, .wait = WS_WAIT_SOCKET, .no_flush = true, .socket = &shut });
+	assert_verdict(*state, SESSION, "receiver_not_reading");
+}
+
+static void play_way(struct lab *lab, uint64_t repeated, uint32_t srtt_us)
+{
+	struct ws_rec_socket socket = calm;
+
+	socket.acked_bytes = 100000;
+	socket.min_rtt_us = 200;
+	socket.srtt_us = srtt_us;
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		socket.retrans_bytes += repeated;
+		lab_play(lab,
+			 &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .socket = &socket });
+	}
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void a_way_that_repeats_much_is_said_of_a_session_that_is_well(void **state)
+{
+	play_way(*state, 5000, 300);
+	assert_said_of(*state, SESSION, "Of what was sent to it 5.0 % was repeated");
+}
+
+static void a_way_that_takes_longer_than_it_did_is_said_of_a_session_that_is_well(void **state)
+{
+	play_way(*state, 0, 1200000);
+	assert_said_of(*state, SESSION, "A round trip to its host takes 1.20 s (200 us at least)");
+}
+
 static void one_that_has_just_read_on_is_slow(void **state)
 {
 	static const struct ws_rec_socket reads = { .acked_bytes = MB,
@@ -732,6 +824,12 @@ int main(void)
 		LAB(probes_of_a_closed_window_are_no_dead_connection),
 		LAB(one_that_is_asked_and_does_not_reply_is_silent),
 		LAB(one_that_a_short_timeout_ended_was_silent),
+		LAB(one_that_confirmed_at_once_and_does_no_more_is_silent_though_not_asked),
+		LAB(one_that_confirmed_at_once_and_has_not_for_a_moment_is_not),
+		LAB(one_that_confirms_whole_segments_is_not_silent_in_the_midst_of_one),
+		LAB(a_socket_that_has_just_got_full_for_a_client_that_stopped_is_not_read),
+		LAB(a_way_that_repeats_much_is_said_of_a_session_that_is_well),
+		LAB(a_way_that_takes_longer_than_it_did_is_said_of_a_session_that_is_well),
 		LAB(one_that_reports_rarely_and_is_not_asked_is_not_silent),
 		LAB(without_a_word_of_the_socket_nobody_is_silent),
 		LAB(half_a_message_is_a_stall),

@@ -638,8 +638,21 @@ static void commits_on_a_long_way_are_not_confirmed_late(void **state)
 	struct ws_rec_socket far = taken;
 
 	far.srtt_us = 250000;
+	far.min_rtt_us = 240000;
 	play_commits(*state, 40, 300, &far);
 	assert_verdict(*state, CLUSTER, "none");
+}
+
+/* The same way, which takes a part of that when nothing queues on it. */
+static void commits_on_a_way_that_is_full_wait_for_it(void **state)
+{
+	struct ws_rec_socket full = taken;
+
+	full.srtt_us = 250000;
+	full.min_rtt_us = 300;
+	play_commits(*state, 40, 300, &full);
+	assert_verdict(*state, CLUSTER, "network_slow");
+	assert_said_of(*state, CLUSTER, "it is the way that is slow");
 }
 
 static void commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one(void **state)
@@ -1082,6 +1095,7 @@ int main(void)
 		LAB(commits_that_a_client_confirms_late_wait_for_it),
 		LAB(commits_that_wait_for_a_short_delay_of_replay_are_told),
 		LAB(commits_on_a_long_way_are_not_confirmed_late),
+		LAB(commits_on_a_way_that_is_full_wait_for_it),
 		LAB(commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one),
 		LAB(commits_do_not_wait_for_a_silent_one_that_is_not_synchronous),
 		LAB(a_quorum_that_others_make_does_not_wait_for_a_silent_one),

@@ -147,6 +147,42 @@ static void a_burst_and_silence_with_an_old_apply_position_is_no_pause(void **st
 	assert_verdict(lab, SESSION, "healthy_streaming");
 }
 
+/* It has replayed all there is, and is sent something: that is flushed before it is replayed. */
+static void what_comes_behind_a_rest_is_no_pause_of_replay(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t before;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL, .reply = true });
+	before = lab->sent;
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = 1000 });
+	lab_play(lab, &(struct step){
+			      .seconds = 1, .wait = WS_WAIT_WAL, .reply = true, .apply = before });
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void a_pause_of_replay_that_is_over_is_said(void **state)
+{
+	struct lab *lab = *state;
+	struct step step = {
+		.seconds = 5, .wait = WS_WAIT_WAL, .busy_ms = 50, .bytes = MB, .reply = true
+	};
+
+	lab_stream(lab, 0);
+	lab_play(lab, &step);
+	step.apply = lab->sent;
+	step.seconds = 8;
+	lab_play(lab, &step);
+	step.apply = 0;
+	step.seconds = 6;
+	lab_play(lab, &step);
+	assert_verdict(lab, SESSION, "healthy_streaming");
+	assert_said_of(lab, SESSION, "For 6.00 s the standby flushed WAL and replayed none of it");
+	assert_said_of(lab, SESSION, "It has gone on since.");
+}
+
 /* `n` seconds behind in apply. */
 static void play_lagging(struct lab *lab, unsigned int seconds,
 			 unsigned int (*behind)(unsigned int))
@@ -249,6 +285,8 @@ int main(void)
 		LAB(replay_that_stands_while_flush_goes_on_is_paused),
 		LAB(replay_that_stands_behind_much_is_not_slow_beside),
 		LAB(a_burst_and_silence_with_an_old_apply_position_is_no_pause),
+		LAB(what_comes_behind_a_rest_is_no_pause_of_replay),
+		LAB(a_pause_of_replay_that_is_over_is_said),
 		LAB(a_constant_apply_lag_is_a_delay),
 		LAB(a_growing_backlog_is_slow_replay),
 		LAB(a_backlog_that_comes_and_goes_is_replay_at_work),
