@@ -78,6 +78,14 @@ struct ws_last_error {
 	bool about_slot; /* it names the slot that the command names */
 };
 
+/* Flushes that came late, though what they are of was written in time. */
+struct ws_late {
+	uint64_t count, flush_ns, write_ns; /* sums of lags */
+	uint64_t ns;			    /* while something waited for one: in the window */
+	uint64_t since_ns, last_ns;	    /* the first of those in a row; the last one */
+	uint64_t in_row;
+};
+
 struct ws_track {
 	struct ws_id id;
 	/* Who it is, and what it did in the window. How it stood where the window ends is below: a
@@ -106,6 +114,7 @@ struct ws_track {
 	uint64_t apply_held_replies;
 	uint64_t replay_stood_ns; /* the longest time in the window that it stood, and went on */
 	uint64_t flush_held_write, flush_held_replies;
+	struct ws_late late_flushes;
 	uint64_t applied_ns; /* when all that was flushed was applied, or nearly all, last */
 
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
@@ -195,6 +204,8 @@ struct ws_diagnosis {
 	size_t server_count, server_cap;
 };
 
+/* A flush so long after sending is late, and it is the flush that took the time, not the write. */
+bool ws_flush_is_late(enum ws_session_kind kind, uint64_t flush_ns, uint64_t write_ns);
 /* Replay stands still while there is something to replay, for so long when the last reply came. */
 bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns);
 

@@ -170,10 +170,33 @@ static void feed_applied(struct ws_diagnosis *d, struct ws_track *t, const struc
 		t->applied_ns = now;
 }
 
+/* Of a flush that has just been confirmed; the one before was at `before_ns`. */
+static void feed_flushed(struct ws_track *t, uint64_t now, uint64_t before_ns)
+{
+	uint64_t flush = t->s->lag_ns[WS_LAG_FLUSH], write = t->s->lag_ns[WS_LAG_WRITE];
+	struct ws_late *late = &t->late_flushes;
+	uint64_t waited = now > before_ns ? now - before_ns : 0;
+
+	if (!(t->s->has_lag & (1U << WS_LAG_FLUSH)))
+		return;
+	if (!ws_flush_is_late(t->s->kind, flush, write)) {
+		late->in_row = 0;
+		return;
+	}
+	if (!late->in_row++)
+		late->since_ns = now > flush ? now - flush : 0;
+	late->last_ns = now;
+	late->count++;
+	late->flush_ns += flush;
+	late->write_ns += write;
+	late->ns += waited < flush ? waited : flush;
+}
+
 static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r)
 {
+	uint64_t flushed_ns = t->watch[WS_FLUSH].moved_ns;
 	uint64_t now = r->h.time_ns, stood;
-	bool was_behind = last(t, WS_FLUSH) > last(t, WS_APPLY);
+	bool was_behind = last(t, WS_FLUSH) > last(t, WS_APPLY), moved;
 
 	if (was_behind && r->apply_lsn > last(t, WS_APPLY) && last(t, WS_APPLY) &&
 	    now >= d->from_ns && ws_track_replay_stands(t, d->from_ns, &stood) &&
@@ -189,7 +212,10 @@ static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct 
 	}
 	t->ping_ns = 0;
 	watch(d, &t->watch[WS_WRITE], r->write_lsn, now);
-	if (watch(d, &t->watch[WS_FLUSH], r->flush_lsn, now) || t->replies <= 1) {
+	moved = watch(d, &t->watch[WS_FLUSH], r->flush_lsn, now);
+	if (moved && now >= d->from_ns)
+		feed_flushed(t, now, flushed_ns > d->from_ns ? flushed_ns : d->from_ns);
+	if (moved || t->replies <= 1) {
 		t->flush_held_write = r->write_lsn;
 		t->flush_held_replies = 0;
 	}

@@ -64,6 +64,41 @@ static void a_standby_that_flushes_after_300_ms_is_slow(void **state)
 	assert_verdict(*state, SESSION, "standby_flush_slow");
 }
 
+/* One flush at a time: of those in time there are many more. */
+static void play_syncs(struct lab *lab, unsigned int count, unsigned int ms)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		lab_play(lab, &(struct step){
+				      .seconds = 1, .ms = 2, .wait = WS_WAIT_WAL, .bytes = 1000 });
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .ms = 2,
+					      .wait = WS_WAIT_WAL,
+					      .reply = true,
+					      .flush = lab->sent - 1000,
+					      .apply = lab->sent - 1000 });
+		lab_play(lab, &(struct step){ .seconds = 1, .ms = ms, .wait = WS_WAIT_WAL });
+		lab_play(lab, &(struct step){
+				      .seconds = 1, .ms = 2, .wait = WS_WAIT_WAL, .reply = true });
+	}
+}
+
+static void syncs_that_have_become_slow_are_told_though_many_were_not(void **state)
+{
+	lab_stream(*state, 0);
+	play_syncs(*state, 100, 50);
+	play_syncs(*state, 14, 500);
+	assert_verdict(*state, SESSION, "standby_flush_slow");
+}
+
+static void syncs_that_were_slow_for_a_while_and_are_no_more_are_not(void **state)
+{
+	lab_stream(*state, 0);
+	play_syncs(*state, 100, 50);
+	play_syncs(*state, 14, 500);
+	play_syncs(*state, 60, 50);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
 /* What comes while it syncs waits for that to end. */
 static void a_standby_under_load_writes_late_what_it_flushes_slowly(void **state)
 {
@@ -277,6 +312,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB(slow_flushes_are_told_from_slow_writes),
 		LAB(a_standby_that_flushes_after_300_ms_is_slow),
+		LAB(syncs_that_have_become_slow_are_told_though_many_were_not),
+		LAB(syncs_that_were_slow_for_a_while_and_are_no_more_are_not),
 		LAB(a_standby_under_load_writes_late_what_it_flushes_slowly),
 		LAB(a_standby_that_gets_it_late_flushes_at_once),
 		LAB(an_apply_worker_that_flushes_after_300_ms_is_healthy),
