@@ -217,9 +217,19 @@ const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c)
 	return c->t->has_tcp ? &c->t->socket : NULL;
 }
 
+/* The kernel probes what it cannot send to, too, be the window closed or not
+ * (tcp_check_probe_timer, net/tcp.h). */
 bool ws_socket_shut(const struct ws_rec_socket *tcp)
 {
-	return tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes;
+	return (tcp->timer == WS_TCP_TIMER_PERSIST &&
+		tcp->window_bytes < 2 * (uint64_t)tcp->mss_bytes) ||
+	       tcp->window_bytes < tcp->mss_bytes;
+}
+
+bool ws_socket_stuck(const struct ws_rec_socket *tcp)
+{
+	return tcp->timer == WS_TCP_TIMER_PERSIST && !tcp->in_flight_bytes && tcp->unsent_bytes &&
+	       !ws_socket_shut(tcp);
 }
 
 bool ws_socket_queues(const struct ws_rec_socket *tcp)

@@ -122,10 +122,13 @@ struct ws_track {
 	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
 	uint64_t longest_pause_ns;   /* that ended, of a client whose window was closed */
-	bool under_way;		     /* something is, since then: sent, and not acknowledged */
-	uint64_t under_way_ns;	     /* 0: it was so when the socket was seen first */
-	uint64_t outage_ns;	     /* the longest time in the window in which nobody answered */
-	bool outage_one_way;	     /* and in it packets did come */
+	/* Since when each look at it has found data that waits to be sent, and what was
+	 * acknowledged then; 0: there is none. */
+	uint64_t waiting_ns, waiting_acked;
+	bool under_way;	       /* something is, since then: sent, and not acknowledged */
+	uint64_t under_way_ns; /* 0: it was so when the socket was seen first */
+	uint64_t outage_ns;    /* the longest time in the window in which nobody answered */
+	bool outage_one_way;   /* and in it packets did come */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
 	uint64_t full_sockets, window_full, cwnd_full;
@@ -284,6 +287,8 @@ bool ws_socket_shut(const struct ws_rec_socket *tcp);
 bool ws_socket_queues(const struct ws_rec_socket *tcp);
 /* The share of the bytes sent (in the window) that were sent again. */
 double ws_track_repeated(const struct ws_track *t);
+/* Data waits, the window has room, and nothing is under way: this host cannot send to the peer. */
+bool ws_socket_stuck(const struct ws_rec_socket *tcp);
 /* How long something has been under way, and nothing of what is was acknowledged; 0: nothing is. */
 uint64_t ws_track_unacknowledged(const struct ws_track *t, uint64_t now);
 /* How long no packet has come, of whatever kind. */

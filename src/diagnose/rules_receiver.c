@@ -15,6 +15,32 @@ static bool nobody_answers(const struct ws_case *c)
 	       ws_track_unanswered(c->t, c->to_ns);
 }
 
+/* Not a packet leaves this host for it: as where it has no route to it. */
+static bool says_unreachable(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	uint64_t since = c->t->pause_since_ns > c->from_ns ? c->t->pause_since_ns : c->from_ns;
+	uint64_t still = c->to_ns > since ? c->to_ns - since : 0;
+	char age[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
+
+	if (!tcp || c->t->ended_ns || !ws_socket_stuck(tcp) || !c->t->pause_since_ns ||
+	    still < ws_limit_ns(WS_LIMIT_FROZEN))
+		return false;
+	f->confidence = 0.85;
+	f->advice = "Look at this host's way to the client: its routes (ip route get), the "
+		    "interface, and its own firewall.";
+	ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
+	ws_fact(f, "nothing_sent", still, "ns");
+	ws_fact(f, "receive_window", tcp->window_bytes, "bytes");
+	ws_fact(f, "probes", tcp->probes, "");
+	ws_say(f,
+	       "For %s nothing has left this host for the client: %s wait to be sent, the client's "
+	       "window has room, and nothing is under way. This host has no way to it: no route, "
+	       "an interface that is down, or a firewall of its own.",
+	       ws_duration_format(still, age), ws_bytes_format(tcp->unsent_bytes, queued));
+	return true;
+}
+
 WS_RULE(connection_dead)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
@@ -23,7 +49,7 @@ WS_RULE(connection_dead)
 	char age[WS_DURATION_TEXT], last[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
 
 	if (!nobody_answers(c))
-		return false;
+		return says_unreachable(c, f);
 	f->confidence = still >= ws_limit_ns(WS_LIMIT_LASTING) ? 0.95 : 0.8;
 	ws_fact(f, "unacknowledged", tcp->in_flight_bytes, "bytes");
 	ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
@@ -365,16 +391,33 @@ static bool network_limits(const struct ws_case *c, double *retrans)
 	       ws_case_cwnd_full(c) >= ws_limit(WS_LIMIT_DOMINANT) || buffer_limits(c);
 }
 
+/* The server's own buffer has room as yet, and what waits in it would take long at this rate. */
+static bool way_fills_up(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	uint64_t since = c->t->waiting_ns;
+	uint64_t span = since && c->to_ns > since ? c->to_ns - since : 0;
+	double took;
+
+	if (!tcp || c->t->ended_ns || span < ws_limit_ns(WS_LIMIT_LASTING) || ws_socket_shut(tcp) ||
+	    ws_socket_stuck(tcp) || tcp->acked_bytes < c->t->waiting_acked)
+		return false;
+	took = (double)(tcp->acked_bytes - c->t->waiting_acked);
+	return (double)tcp->unsent_bytes * (double)span >=
+	       took * (double)ws_limit_ns(WS_LIMIT_LASTING);
+}
+
 WS_RULE(network_slow)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
 	double retrans;
+	bool fills = false;
 	char text[WS_BYTES_TEXT], span[WS_DURATION_TEXT], rtt[WS_DURATION_TEXT],
 		least[WS_DURATION_TEXT];
 
 	/* What is repeated to a host that is gone says nothing about the way to it. */
-	if (!blocked(c) || !network_limits(c, &retrans) || !ws_case_grown(c, WS_ACKED) ||
-	    nobody_answers(c))
+	if (!(blocked(c) || (fills = way_fills_up(c))) || !network_limits(c, &retrans) ||
+	    !ws_case_grown(c, WS_ACKED) || nobody_answers(c))
 		return false;
 	f->confidence =
 		retrans >= ws_limit(WS_LIMIT_RETRANS) || ws_socket_queues(tcp) ? 0.85 : 0.75;
@@ -387,7 +430,7 @@ WS_RULE(network_slow)
 	ws_fact(f, "least_rtt", tcp->min_rtt_us, "us");
 	ws_fact(f, "retransmitted", ws_case_grown(c, WS_RETRANS), "bytes");
 	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
-	if (2 * ws_case_outage(c) >= c->state_ns[WS_STATE_SEND_BLOCKED]) {
+	if (!fills && 2 * ws_case_outage(c) >= c->state_ns[WS_STATE_SEND_BLOCKED]) {
 		ws_fact(f, "unanswered", ws_case_outage(c), "ns");
 		ws_say(f,
 		       "The way to the client, or its host, was cut for %s: what was sent was "
@@ -423,6 +466,12 @@ WS_RULE(network_slow)
 		       "late",
 		       100 * retrans);
 	ws_say(f, ".");
+	if (fills) {
+		ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
+		ws_say(f,
+		       " The walsender has as yet room in the server's own buffer: %s wait there.",
+		       ws_bytes_format(tcp->unsent_bytes, text));
+	}
 	return true;
 }
 

@@ -307,6 +307,16 @@ static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
 		t->pause_since_ns = now;
 }
 
+static void feed_waiting(struct ws_track *t)
+{
+	if (!t->socket.unsent_bytes) {
+		t->waiting_ns = 0;
+	} else if (!t->waiting_ns) {
+		t->waiting_ns = t->socket.h.time_ns;
+		t->waiting_acked = t->socket.acked_bytes;
+	}
+}
+
 static void feed_under_way(struct ws_track *t, bool moved, bool first)
 {
 	bool is = t->socket.in_flight_bytes;
@@ -351,6 +361,7 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	watch(d, &t->watch[WS_SENT_BYTES], r->sent_bytes, now);
 	if (!t->has_tcp)
 		return;
+	feed_waiting(t);
 	feed_under_way(t, moved, first);
 	if (now >= d->from_ns) {
 		count_full(t);

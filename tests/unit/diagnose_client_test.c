@@ -99,6 +99,58 @@ static void a_way_that_was_cut_in_one_direction_is_said_too(void **state)
 	assert_said_of(*state, SESSION, "though packets came from there");
 }
 
+/* As it looks where this host has no route: probes that never leave it, and a window with room. */
+static void a_client_that_this_host_cannot_send_to_is_a_dead_connection(void **state)
+{
+	static const struct ws_rec_socket stuck = { .timer = WS_TCP_TIMER_PERSIST,
+						    .unsent_bytes = 100000,
+						    .window_bytes = 6849536,
+						    .mss_bytes = 1448 };
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .socket = &stuck });
+	assert_verdict(*state, SESSION, "connection_dead");
+	assert_said_of(*state, SESSION, "nothing has left this host for the client");
+	assert_false(lab_also(*state, "receiver_not_reading"));
+}
+
+/* More waits each second, the server's own buffer takes it. */
+static void play_narrow(struct lab *lab, uint64_t acked, uint32_t more)
+{
+	struct ws_rec_socket narrow = { .timer = WS_TCP_TIMER_RETRANSMIT,
+					.acked_bytes = acked,
+					.in_flight_bytes = 100000,
+					.in_flight_packets = 70,
+					.cwnd = 80,
+					.srtt_us = 2000000,
+					.min_rtt_us = 100,
+					.window_bytes = 2000000,
+					.mss_bytes = 1448 };
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 12; i++) {
+		narrow.unsent_bytes += more;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = 30000,
+					      .socket = &narrow });
+	}
+}
+
+static void a_narrow_way_is_slow_before_the_socket_is_full(void **state)
+{
+	play_narrow(*state, 20000, 100000);
+	assert_verdict(*state, SESSION, "network_slow");
+	assert_said_of(*state, SESSION, "as yet room in the server's own buffer");
+}
+
+static void a_way_on_which_a_little_always_waits_is_not_slow(void **state)
+{
+	play_narrow(*state, 5000000, 10000);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
 static void an_outage_is_said_of_a_client_of_a_standby_too(void **state)
 {
 	const struct ws_rec_socket socket = dead();
@@ -816,6 +868,9 @@ int main(void)
 		LAB(unanswered_retransmissions_are_a_dead_connection),
 		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
 		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
+		LAB(a_client_that_this_host_cannot_send_to_is_a_dead_connection),
+		LAB(a_narrow_way_is_slow_before_the_socket_is_full),
+		LAB(a_way_on_which_a_little_always_waits_is_not_slow),
 		LAB(an_outage_is_said_of_a_client_of_a_standby_too),
 		LAB(a_way_that_is_cut_in_one_direction_is_a_dead_connection),
 		LAB(a_way_that_was_cut_in_one_direction_is_said_too),
