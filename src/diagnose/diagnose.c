@@ -8,9 +8,20 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
-/* The first rule that fits is the verdict. False: none does. */
+/* Not what follows from whatever is wrong. */
+static bool is_cause(const struct ws_rule *rule)
+{
+	return rule->rank < WS_RANK_HEALTHY && rule->verdict != WS_VERDICT_FALLING_BEHIND &&
+	       rule->verdict != WS_VERDICT_CATCHING_UP &&
+	       rule->verdict != WS_VERDICT_INSUFFICIENT_DATA;
+}
+
+/* The first rule that fits is the verdict, and of the others the first that is a cause of its own
+ * is said behind it. False: none does. */
 static bool judge(const struct ws_case *c, struct ws_explained *e)
 {
+	struct ws_finding beside = { 0 };
+	enum ws_verdict second = 0;
 	size_t count;
 	const struct ws_rule *rules = ws_rules(&count);
 	bool any = false;
@@ -26,6 +37,10 @@ static bool judge(const struct ws_case *c, struct ws_explained *e)
 			continue;
 		if (any) {
 			e->also[e->also_count++] = rules[i].verdict;
+			if (!beside.text[0] && is_cause(&rules[i])) {
+				beside = finding;
+				second = rules[i].verdict;
+			}
 			continue;
 		}
 		any = true;
@@ -34,6 +49,8 @@ static bool judge(const struct ws_case *c, struct ws_explained *e)
 		if (rules[i].rank == WS_RANK_DATA)
 			break; /* nothing else can be said */
 	}
+	if (beside.text[0])
+		ws_say(&e->finding, " Beside this, %s: %s", ws_verdict_name(second), beside.text);
 	return any;
 }
 
