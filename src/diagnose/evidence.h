@@ -78,7 +78,7 @@ struct ws_last_error {
 	bool about_slot; /* it names the slot that the command names */
 };
 
-/* Flushes that came late, though what they are of was written in time. */
+/* Confirmations that came late: of flushes, though what they are of was written in time. */
 struct ws_late {
 	uint64_t count, flush_ns, write_ns; /* sums of lags */
 	uint64_t ns;			    /* while something waited for one: in the window */
@@ -115,7 +115,8 @@ struct ws_track {
 	uint64_t replay_stood_ns; /* the longest time in the window that it stood, and went on */
 	uint64_t flush_held_write, flush_held_replies;
 	struct ws_late late_flushes;
-	uint64_t applied_ns; /* when all that was flushed was applied, or nearly all, last */
+	struct ws_late late_writes; /* of what had arrived long before; but for ns */
+	uint64_t applied_ns;	    /* when all that was flushed was applied, or nearly all, last */
 
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
 	struct ws_rec_socket socket; /* the last */
@@ -341,6 +342,7 @@ enum ws_limit {
 	WS_LIMIT_RETRANS,
 	WS_LIMIT_FLUSH_LAG,
 	WS_LIMIT_ASYNC_LAG,
+	WS_LIMIT_WRITE_LAG,
 	WS_LIMIT_FLUSH_SHARE,
 	WS_LIMIT_APPLY_FROZEN,
 	WS_LIMIT_APPLY_LAG,

@@ -333,6 +333,36 @@ static void say_window(const struct ws_case *c, struct ws_finding *f)
 	       ws_duration_format((uint64_t)tcp->min_rtt_us * 1000, rtt));
 }
 
+/* What it is sent arrives, and waits in its receive buffer to be read. */
+static bool reads_late(const struct ws_case *c)
+{
+	const struct ws_late *late = &c->t->late_writes;
+	uint64_t lasting = ws_limit_ns(WS_LIMIT_LASTING);
+
+	return c->s->kind == WS_SESSION_KIND_PHYSICAL && !c->t->ended_ns &&
+	       (double)late->in_row >= ws_limit(WS_LIMIT_REPLIES) &&
+	       late->last_ns - late->since_ns >= lasting && c->to_ns < late->last_ns + lasting;
+}
+
+static bool says_late(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t write = ws_case_watch(c, WS_WRITE)->last, sent = c->t->standing->sent_lsn;
+	char lag[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+
+	f->confidence = 0.75;
+	ws_fact(f, "write_lag", c->t->late_writes.write_ns, "ns");
+	ws_fact(f, "not_written", sent > write ? sent - write : 0, "bytes");
+	ws_fact(f, "unacknowledged", c->t->socket.in_flight_bytes, "bytes");
+	ws_fact(f, "positions_confirmed_late", c->t->late_writes.in_row, "");
+	ws_say(f,
+	       "The client reads more slowly than WAL is sent: it says that it has written it %s "
+	       "after that, and %s wait on its side (or in a proxy between), where they arrived at "
+	       "once. Its receive buffer has as yet room, so the walsender does not wait.",
+	       ws_duration_format(c->t->late_writes.write_ns, lag),
+	       ws_bytes_format(sent > write ? sent - write : 0, bytes));
+	return true;
+}
+
 WS_RULE(receiver_slow)
 {
 	const char *what = ws_case_streams(c) ? "WAL" : "data";
@@ -340,6 +370,8 @@ WS_RULE(receiver_slow)
 	bool local = ws_case_unix_full(c) == 1;
 	char text[WS_BYTES_TEXT];
 
+	if (!blocked(c) && reads_late(c))
+		return says_late(c, f);
 	/* The socket was looked at before: it may have gone on since. */
 	if (c->s->kind == WS_SESSION_KIND_BACKUP || !blocked(c) ||
 	    (takes_nothing(c) &&

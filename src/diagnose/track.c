@@ -192,6 +192,33 @@ static void feed_flushed(struct ws_track *t, uint64_t now, uint64_t before_ns)
 	late->ns += waited < flush ? waited : flush;
 }
 
+/* Is most of what it has not written on its side of the way? */
+static bool has_arrived(const struct ws_track *t, uint64_t write_lsn)
+{
+	uint64_t sent = last(t, WS_SENT);
+
+	return t->has_tcp && !t->socket.unsent_bytes && sent > write_lsn &&
+	       2 * (uint64_t)t->socket.in_flight_bytes < sent - write_lsn;
+}
+
+static void feed_written(struct ws_track *t, const struct ws_rec_turn *r)
+{
+	uint64_t write = t->s->lag_ns[WS_LAG_WRITE], now = r->h.time_ns;
+	struct ws_late *late = &t->late_writes;
+
+	if (!(t->s->has_lag & (1U << WS_LAG_WRITE)))
+		return;
+	if (write < ws_limit_ns(WS_LIMIT_WRITE_LAG) || !has_arrived(t, r->write_lsn)) {
+		late->in_row = 0;
+		return;
+	}
+	if (!late->in_row++)
+		late->since_ns = now;
+	late->last_ns = now;
+	late->write_ns = write; /* the last one */
+	late->count++;
+}
+
 static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r)
 {
 	uint64_t flushed_ns = t->watch[WS_FLUSH].moved_ns;
@@ -211,7 +238,8 @@ static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct 
 		t->answered += t->ping_ns != 0;
 	}
 	t->ping_ns = 0;
-	watch(d, &t->watch[WS_WRITE], r->write_lsn, now);
+	if (watch(d, &t->watch[WS_WRITE], r->write_lsn, now) && now >= d->from_ns)
+		feed_written(t, r);
 	moved = watch(d, &t->watch[WS_FLUSH], r->flush_lsn, now);
 	if (moved && now >= d->from_ns)
 		feed_flushed(t, now, flushed_ns > d->from_ns ? flushed_ns : d->from_ns);

@@ -138,6 +138,47 @@ static void play_narrow(struct lab *lab, uint64_t acked, uint32_t more)
 	}
 }
 
+/* It writes, and flushes, what it was sent so many seconds before. */
+static void play_reader(struct lab *lab, unsigned int behind, uint32_t unsent)
+{
+	struct ws_rec_socket socket = calm;
+
+	socket.unsent_bytes = unsent;
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 15; i++) {
+		uint64_t late = (i < behind ? i : behind) * 30000;
+
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = 30000,
+					      .reply = true,
+					      .write = lab->sent - late,
+					      .flush = lab->sent - late,
+					      .no_apply = true,
+					      .socket = &socket });
+	}
+}
+
+static void one_that_reads_late_what_has_arrived_is_slow_before_its_buffer_is_full(void **state)
+{
+	play_reader(*state, 4, 0);
+	assert_verdict(*state, SESSION, "receiver_slow");
+	assert_said_of(*state, SESSION, "Its receive buffer has as yet room");
+}
+
+static void one_that_reads_at_once_is_not_slow(void **state)
+{
+	play_reader(*state, 0, 0);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+/* Then it has not arrived. */
+static void one_that_gets_it_late_does_not_read_late(void **state)
+{
+	play_reader(*state, 4, 1000);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
 static void a_narrow_way_is_slow_before_the_socket_is_full(void **state)
 {
 	play_narrow(*state, 20000, 100000);
@@ -869,6 +910,9 @@ int main(void)
 		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
 		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
 		LAB(a_client_that_this_host_cannot_send_to_is_a_dead_connection),
+		LAB(one_that_reads_late_what_has_arrived_is_slow_before_its_buffer_is_full),
+		LAB(one_that_reads_at_once_is_not_slow),
+		LAB(one_that_gets_it_late_does_not_read_late),
 		LAB(a_narrow_way_is_slow_before_the_socket_is_full),
 		LAB(a_way_on_which_a_little_always_waits_is_not_slow),
 		LAB(an_outage_is_said_of_a_client_of_a_standby_too),
