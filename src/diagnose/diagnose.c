@@ -8,9 +8,20 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
-/* The first rule that fits is the verdict. False: none does. */
+/* Not what follows from whatever is wrong. */
+static bool is_cause(const struct ws_rule *rule)
+{
+	return rule->rank < WS_RANK_HEALTHY && rule->verdict != WS_VERDICT_FALLING_BEHIND &&
+	       rule->verdict != WS_VERDICT_CATCHING_UP &&
+	       rule->verdict != WS_VERDICT_INSUFFICIENT_DATA;
+}
+
+/* The first rule that fits is the verdict, and of the others the first that is a cause of its own
+ * is said behind it. False: none does. */
 static bool judge(const struct ws_case *c, struct ws_explained *e)
 {
+	struct ws_finding beside = { 0 };
+	enum ws_verdict second = 0;
 	size_t count;
 	const struct ws_rule *rules = ws_rules(&count);
 	bool any = false;
@@ -26,6 +37,10 @@ static bool judge(const struct ws_case *c, struct ws_explained *e)
 			continue;
 		if (any) {
 			e->also[e->also_count++] = rules[i].verdict;
+			if (!beside.text[0] && is_cause(&rules[i])) {
+				beside = finding;
+				second = rules[i].verdict;
+			}
 			continue;
 		}
 		any = true;
@@ -34,6 +49,8 @@ static bool judge(const struct ws_case *c, struct ws_explained *e)
 		if (rules[i].rank == WS_RANK_DATA)
 			break; /* nothing else can be said */
 	}
+	if (beside.text[0])
+		ws_say(&e->finding, " Beside this, %s: %s", ws_verdict_name(second), beside.text);
 	return any;
 }
 
@@ -149,6 +166,23 @@ static void add_holder(const struct ws_case *c, struct ws_finding *f)
 	ws_say(f, ".");
 }
 
+/* So is replay that stood still for a good while and has gone on since. */
+static void add_replay(const struct ws_case *c, const struct ws_explained *e, struct ws_finding *f)
+{
+	uint64_t ns = c->t->replay_stood_ns;
+	char text[WS_DURATION_TEXT];
+
+	if (!ns || c->s->kind != WS_SESSION_KIND_PHYSICAL ||
+	    e->verdict == WS_VERDICT_INSUFFICIENT_DATA ||
+	    e->verdict == WS_VERDICT_STANDBY_APPLY_PAUSED)
+		return;
+	ws_fact(f, "replay_stood_still", ns, "ns");
+	ws_say(f,
+	       " For %s the standby flushed WAL and replayed none of it: replay was paused, waited "
+	       "for a query in conflict, or its process was stopped. It has gone on since.",
+	       ws_duration_format(ns, text));
+}
+
 /* A change of the time line, and a promotion, is worth a word: both begin something new. */
 static void add_timeline(const struct ws_case *c, struct ws_finding *f)
 {
@@ -252,6 +286,7 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 		ws_say_backup(&c, &e->finding);
 	if (end_counts(e, c.t))
 		add_end(&c, &e->finding);
+	add_replay(&c, e, &e->finding);
 	add_memory(&c, &e->finding);
 	add_holder(&c, &e->finding);
 	add_timeline(&c, &e->finding);

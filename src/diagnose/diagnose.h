@@ -77,7 +77,7 @@ struct ws_fact {
 };
 
 #define WS_FACTS_MAX 20
-#define WS_SENTENCE  768
+#define WS_SENTENCE  1280
 struct ws_finding {
 	double confidence; /* 0..1 */
 	struct ws_fact facts[WS_FACTS_MAX];

@@ -224,30 +224,86 @@ const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c)
 	return c->t->has_tcp ? &c->t->socket : NULL;
 }
 
+/* The kernel probes what it cannot send to, too, be the window closed or not
+ * (tcp_check_probe_timer, net/tcp.h). */
 bool ws_socket_shut(const struct ws_rec_socket *tcp)
 {
-	return tcp->timer == WS_TCP_TIMER_PERSIST || tcp->window_bytes < tcp->mss_bytes;
+	return (tcp->timer == WS_TCP_TIMER_PERSIST &&
+		tcp->window_bytes < 2 * (uint64_t)tcp->mss_bytes) ||
+	       tcp->window_bytes < tcp->mss_bytes;
 }
 
-bool ws_socket_unanswered(const struct ws_rec_socket *tcp)
+bool ws_socket_stuck(const struct ws_rec_socket *tcp)
 {
-	uint64_t rto_us;
+	return tcp->timer == WS_TCP_TIMER_PERSIST && !tcp->in_flight_bytes && tcp->unsent_bytes &&
+	       !ws_socket_shut(tcp);
+}
 
-	if (tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
+bool ws_socket_queues(const struct ws_rec_socket *tcp)
+{
+	return tcp->min_rtt_us &&
+	       (double)tcp->srtt_us >= ws_limit(WS_LIMIT_RTT) * (double)tcp->min_rtt_us;
+}
+
+double ws_track_repeated(const struct ws_track *t)
+{
+	const struct ws_watch *sent = &t->watch[WS_SENT_BYTES], *again = &t->watch[WS_RETRANS];
+
+	if (!sent->known || !again->known || sent->last <= sent->first ||
+	    again->last <= again->first)
+		return 0;
+	return (double)(again->last - again->first) / (double)(sent->last - sent->first);
+}
+
+uint64_t ws_track_unacknowledged(const struct ws_track *t, uint64_t now)
+{
+	uint64_t since = t->under_way_ns, age_ns;
+
+	if (!t->has_tcp || !t->under_way)
+		return 0;
+	if (since)
+		return now > since ? now - since : 0;
+	/* It was so when it was seen first. */
+	since = t->watch[WS_ACKED].moved_ns;
+	age_ns = ws_track_no_packet(t, now);
+	return now > since && now - since > age_ns ? now - since : age_ns;
+}
+
+uint64_t ws_track_no_packet(const struct ws_track *t, uint64_t now)
+{
+	uint64_t since = t->socket.h.time_ns;
+
+	return t->socket.ack_age_us * 1000 + (now > since ? now - since : 0);
+}
+
+/* The time-out as it was before it was doubled. */
+static double rto_ns(const struct ws_rec_socket *tcp)
+{
+	return 1000.0 * (tcp->rto_us >> (tcp->backoff < 16 ? tcp->backoff : 16));
+}
+
+bool ws_track_unanswered(const struct ws_track *t, uint64_t now)
+{
+	const struct ws_rec_socket *tcp = &t->socket;
+
+	if (!t->has_tcp || tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
 		return false;
 	if (tcp->backoff < ws_limit(WS_LIMIT_BACKOFF) &&
 	    tcp->retransmits < ws_limit(WS_LIMIT_BACKOFF))
 		return false;
-	/* The time-out as it was before it was doubled. */
-	rto_us = tcp->rto_us >> (tcp->backoff < 16 ? tcp->backoff : 16);
-	return (double)tcp->ack_age_us >= ws_limit(WS_LIMIT_RTOS) * (double)rto_us;
+	return (double)ws_track_unacknowledged(t, now) >= ws_limit(WS_LIMIT_RTOS) * rto_ns(tcp);
+}
+
+bool ws_track_one_way(const struct ws_track *t, uint64_t now)
+{
+	return (double)ws_track_unacknowledged(t, now) >
+	       (double)ws_track_no_packet(t, now) + ws_limit(WS_LIMIT_RTOS) * rto_ns(&t->socket);
 }
 
 uint64_t ws_case_outage(const struct ws_case *c)
 {
-	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-
-	return tcp && !ws_socket_unanswered(tcp) && c->t->outage_ns >= ws_limit_ns(WS_LIMIT_FROZEN)
+	return !ws_track_unanswered(c->t, c->to_ns) &&
+			       c->t->outage_ns >= ws_limit_ns(WS_LIMIT_FROZEN)
 		       ? c->t->outage_ns
 		       : 0;
 }

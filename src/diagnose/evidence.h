@@ -86,6 +86,14 @@ struct ws_txn_wait {
 	struct ws_rec_holder holder;
 };
 
+/* Confirmations that came late: of flushes, though what they are of was written in time. */
+struct ws_late {
+	uint64_t count, flush_ns, write_ns; /* sums of lags */
+	uint64_t ns;			    /* while something waited for one: in the window */
+	uint64_t since_ns, last_ns;	    /* the first of those in a row; the last one */
+	uint64_t in_row;
+};
+
 struct ws_track {
 	struct ws_id id;
 	/* Who it is, and what it did in the window. How it stood where the window ends is below: a
@@ -104,22 +112,33 @@ struct ws_track {
 	uint64_t intervals[WS_INTERVALS]; /* between the last replies, a ring */
 	size_t interval_count;
 	uint64_t ping_ns; /* a reply was asked for, and none has come since; 0: none asked for */
+	/* Something was sent that is not confirmed to be flushed: since the last reply, or since it
+	 * was sent if that was later; 0: nothing is, or there was no reply. */
+	uint64_t owed_ns;
 	uint64_t keepalives, pings, answered; /* in the window */
 	/* While a position stands still: */
-	uint64_t apply_held_flush; /* flush when apply moved last */
+	uint64_t apply_held_flush; /* flush when apply moved last, or was level with it */
+	uint64_t apply_held_ns;	   /* since when it stands behind flush, as replies say */
 	uint64_t apply_held_replies;
+	uint64_t replay_stood_ns; /* the longest time in the window that it stood, and went on */
 	uint64_t flush_held_write, flush_held_replies;
-	uint64_t applied_ns; /* when all that was flushed was applied, or nearly all, last */
+	struct ws_late late_flushes;
+	struct ws_late late_writes; /* of what had arrived long before; but for ns */
+	uint64_t applied_ns;	    /* when all that was flushed was applied, or nearly all, last */
 
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
 	struct ws_rec_socket socket; /* the last */
 	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
 	uint64_t longest_pause_ns;   /* that ended, of a client whose window was closed */
-	uint64_t flow_ns;      /* since then it has taken something at each look for so long */
+	uint64_t flow_ns; /* since then it has taken something at each look for so long */
+	/* Since when each look at it has found data that waits to be sent, and what was
+	 * acknowledged then; 0: there is none. */
+	uint64_t waiting_ns, waiting_acked;
 	bool under_way;	       /* something is, since then: sent, and not acknowledged */
 	uint64_t under_way_ns; /* 0: it was so when the socket was seen first */
 	uint64_t outage_ns;    /* the longest time in the window in which nobody answered */
+	bool outage_one_way;   /* and in it packets did come */
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
 	uint64_t full_sockets, window_full, cwnd_full;
@@ -205,6 +224,11 @@ struct ws_diagnosis {
 	size_t server_count, server_cap;
 };
 
+/* A flush so long after sending is late, and it is the flush that took the time, not the write. */
+bool ws_flush_is_late(enum ws_session_kind kind, uint64_t flush_ns, uint64_t write_ns);
+/* Replay stands still while there is something to replay, for so long when the last reply came. */
+bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns);
+
 struct ws_track *ws_track_find(struct ws_diagnosis *d, uint32_t pid, uint64_t start_ns);
 
 /* What a rule looks at. */
@@ -283,8 +307,20 @@ bool ws_case_streams(const struct ws_case *c); /* physical or logical replicatio
 const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c); /* NULL: not known */
 /* The receiver's window is closed. Probes of it do get an answer: the host is alive. */
 bool ws_socket_shut(const struct ws_rec_socket *tcp);
-/* What was sent is repeated, and nothing has come from the peer's host for several time-outs. */
-bool ws_socket_unanswered(const struct ws_rec_socket *tcp);
+/* A round trip takes several times what it takes at least. */
+bool ws_socket_queues(const struct ws_rec_socket *tcp);
+/* The share of the bytes sent (in the window) that were sent again. */
+double ws_track_repeated(const struct ws_track *t);
+/* Data waits, the window has room, and nothing is under way: this host cannot send to the peer. */
+bool ws_socket_stuck(const struct ws_rec_socket *tcp);
+/* How long something has been under way, and nothing of what is was acknowledged; 0: nothing is. */
+uint64_t ws_track_unacknowledged(const struct ws_track *t, uint64_t now);
+/* How long no packet has come, of whatever kind. */
+uint64_t ws_track_no_packet(const struct ws_track *t, uint64_t now);
+/* What was sent is repeated, and nothing of it was acknowledged for several time-outs. */
+bool ws_track_unanswered(const struct ws_track *t, uint64_t now);
+/* The same, and packets have come for long since: one direction is cut, or for large ones. */
+bool ws_track_one_way(const struct ws_track *t, uint64_t now);
 /* For how long that was so, if it is over; 0: it was not, or only for a moment. */
 uint64_t ws_case_outage(const struct ws_case *c);
 /* Shares of the busy time (in the window) that the receiver's window, and the own send buffer, was
@@ -331,6 +367,7 @@ enum ws_limit {
 	WS_LIMIT_RETRANS,
 	WS_LIMIT_FLUSH_LAG,
 	WS_LIMIT_ASYNC_LAG,
+	WS_LIMIT_WRITE_LAG,
 	WS_LIMIT_FLUSH_SHARE,
 	WS_LIMIT_APPLY_FROZEN,
 	WS_LIMIT_APPLY_LAG,

@@ -207,8 +207,38 @@ static void say_outage(const struct ws_case *c, struct ws_finding *f)
 	ws_fact(f, "unanswered", outage, "ns");
 	ws_say(f,
 	       " For %s of the time looked at the client's host, or the way to it, was cut: what "
-	       "was sent was repeated without an answer.",
-	       ws_duration_format(outage, text));
+	       "was sent was repeated without an answer%s.",
+	       ws_duration_format(outage, text),
+	       c->t->outage_one_way ? ", though packets came from there" : "");
+}
+
+/* What the way is like, where that is worth a word though it holds nothing up: it may well make
+ * replies late. Behind an outage, or a client that did not read, it is no news. */
+static void say_way(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	double repeated = ws_track_repeated(c->t);
+	char rtt[WS_DURATION_TEXT], least[WS_DURATION_TEXT];
+
+	if (!tcp || ws_case_outage(c) || c->t->longest_pause_ns || ws_socket_shut(tcp))
+		return;
+	if (repeated >= ws_limit(WS_LIMIT_RETRANS) &&
+	    (double)ws_case_grown(c, WS_RETRANS) >=
+		    ws_limit(WS_LIMIT_REPLIES) * (double)tcp->mss_bytes) {
+		ws_fact(f, "repeated", ws_case_grown(c, WS_RETRANS), "bytes");
+		ws_say(f,
+		       " Of what was sent to it %.1f %% was repeated: it was lost on the way, or "
+		       "late.",
+		       100 * repeated);
+	}
+	if (!ws_socket_queues(tcp) ||
+	    (uint64_t)tcp->srtt_us * 1000 < ws_limit_ns(WS_LIMIT_FLUSH_LAG))
+		return;
+	ws_fact(f, "rtt", tcp->srtt_us, "us");
+	ws_fact(f, "least_rtt", tcp->min_rtt_us, "us");
+	ws_say(f, " A round trip to its host takes %s (%s at least).",
+	       ws_duration_format((uint64_t)tcp->srtt_us * 1000, rtt),
+	       ws_duration_format((uint64_t)tcp->min_rtt_us * 1000, least));
 }
 
 WS_RULE(healthy_idle)
@@ -234,12 +264,13 @@ WS_RULE(healthy_idle)
 		ws_say(f, "It was told to stop, and has: it waits for the server's shutdown to go "
 			  "on, and holds up nothing.");
 	else if (ws_case_streams(c) && c->t->standing->state != WS_STATE_IDLE)
-		ws_say(f, "All there is to send is sent, and there is little of it: nothing holds "
-			  "this session up.");
+		ws_say(f, "All there is to send is sent, and that takes little of its time: "
+			  "nothing holds this session up.");
 	else
 		ws_say(f, "The session waits for its client's next command.");
 	say_unconfirmed(c, f);
 	say_outage(c, f);
+	say_way(c, f);
 	return true;
 }
 
@@ -277,9 +308,15 @@ static const struct holdup *longest_holdup(const struct ws_case *c, double *perc
 static void say_sent(const struct ws_case *c, struct ws_finding *f)
 {
 	char bytes[WS_BYTES_TEXT];
+	uint64_t behind = 0;
 
-	ws_say(f, "The session keeps up%s: it ",
-	       c->s->cascading ? " with what this server, a standby itself, is given" : "");
+	if (ws_case_behind(c, WS_TARGET, WS_SENT, &behind) &&
+	    (double)behind >= ws_limit(WS_LIMIT_BACKLOG))
+		ws_say(f, "The session goes on, with %s not sent as yet: it ",
+		       ws_bytes_format(behind, bytes));
+	else
+		ws_say(f, "The session keeps up%s: it ",
+		       c->s->cascading ? " with what this server, a standby itself, is given" : "");
 	if (c->s->kind == WS_SESSION_KIND_PHYSICAL) {
 		ws_say(f, "sent %s", ws_bytes_format(c->s->wal_bytes, bytes));
 		return;
@@ -320,5 +357,6 @@ WS_RULE(healthy_streaming)
 		ws_say(f, ", and nothing held it up for long.");
 	say_unconfirmed(c, f);
 	say_outage(c, f);
+	say_way(c, f);
 	return true;
 }

@@ -5,34 +5,76 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
+/* wal_segment_size is this, or a multiple of it (xlog_internal.h, WalSegMinSize). */
+#define SEGMENT_LEAST (1U << 20)
+
 /* A client that has left by itself was there. */
 static bool nobody_answers(const struct ws_case *c)
 {
-	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	return c->t->ended_by != WS_END_CLIENT_TERMINATED && c->t->ended_by != WS_END_CLIENT_EOF &&
+	       ws_track_unanswered(c->t, c->to_ns);
+}
 
-	return tcp && c->t->ended_by != WS_END_CLIENT_TERMINATED &&
-	       c->t->ended_by != WS_END_CLIENT_EOF && ws_socket_unanswered(tcp);
+/* Not a packet leaves this host for it: as where it has no route to it. */
+static bool says_unreachable(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	uint64_t since = c->t->pause_since_ns > c->from_ns ? c->t->pause_since_ns : c->from_ns;
+	uint64_t still = c->to_ns > since ? c->to_ns - since : 0;
+	char age[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
+
+	if (!tcp || c->t->ended_ns || !ws_socket_stuck(tcp) || !c->t->pause_since_ns ||
+	    still < ws_limit_ns(WS_LIMIT_FROZEN))
+		return false;
+	f->confidence = 0.85;
+	f->advice = "Look at this host's way to the client: its routes (ip route get), the "
+		    "interface, and its own firewall.";
+	ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
+	ws_fact(f, "nothing_sent", still, "ns");
+	ws_fact(f, "receive_window", tcp->window_bytes, "bytes");
+	ws_fact(f, "probes", tcp->probes, "");
+	ws_say(f,
+	       "For %s nothing has left this host for the client: %s wait to be sent, the client's "
+	       "window has room, and nothing is under way. This host has no way to it: no route, "
+	       "an interface that is down, or a firewall of its own.",
+	       ws_duration_format(still, age), ws_bytes_format(tcp->unsent_bytes, queued));
+	return true;
 }
 
 WS_RULE(connection_dead)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	char age[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
+	uint64_t still = ws_track_unacknowledged(c->t, c->to_ns);
+	uint64_t silent = ws_track_no_packet(c->t, c->to_ns);
+	char age[WS_DURATION_TEXT], last[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
 
 	if (!nobody_answers(c))
-		return false;
-	f->confidence = tcp->ack_age_us >= 5000000 ? 0.95 : 0.8;
+		return says_unreachable(c, f);
+	f->confidence = still >= ws_limit_ns(WS_LIMIT_LASTING) ? 0.95 : 0.8;
 	ws_fact(f, "unacknowledged", tcp->in_flight_bytes, "bytes");
 	ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
-	ws_fact(f, "since_last_packet", tcp->ack_age_us, "us");
+	ws_fact(f, "nothing_acknowledged", still, "ns");
+	ws_fact(f, "since_last_packet", silent / 1000, "us");
 	ws_fact(f, "retransmit_backoff", tcp->backoff, "doublings");
 	ws_fact(f, "retransmit_timeouts", tcp->retransmits, "");
 	ws_fact(f, "retransmit_timeout", tcp->rto_us, "us");
-	ws_say(f,
-	       "Nothing has come from the client's host for %s, and %s sent to it are repeated "
-	       "without an answer: the host or the way to it is gone.",
-	       ws_duration_format(tcp->ack_age_us * 1000, age),
-	       ws_bytes_format(tcp->in_flight_bytes, queued));
+	ws_bytes_format(tcp->in_flight_bytes, queued);
+	if (ws_track_one_way(c->t, c->to_ns)) {
+		f->advice = "Look at the way to the client: a firewall, a route that differs from "
+			    "the way back, or a path MTU that is smaller than either side knows "
+			    "(ping -M do -s 1472). pg_terminate_backend, or wal_sender_timeout, "
+			    "ends the session, and does not mend the way.";
+		ws_say(f,
+		       "Packets come from the client's host, the last %s ago, but of what is sent "
+		       "to it nothing has been acknowledged for %s, and %s are repeated: the way "
+		       "is cut in one direction, or for large packets.",
+		       ws_duration_format(silent, last), ws_duration_format(still, age), queued);
+	} else {
+		ws_say(f,
+		       "Nothing has come from the client's host for %s, and %s sent to it are "
+		       "repeated without an answer: the host or the way to it is gone.",
+		       ws_duration_format(silent, age), queued);
+	}
 	if (c->t->ended_by == WS_END_REPLICATION_TIMEOUT)
 		ws_say(f, " wal_sender_timeout has ended the session.");
 	return true;
@@ -56,31 +98,71 @@ static bool is_asked(const struct ws_case *c)
 	return ws_case_streams(c) && c->t->ping_ns && c->t->ping_ns < c->to_ns;
 }
 
+/* Of a client that says at once what it has flushed, WAL asks for a reply as a ping does: one that
+ * says so at ends of segments only, or now and then, is none. Its word was there in a third of the
+ * time at most, as often as it was seen. */
+static bool would_have_confirmed(const struct ws_case *c, uint64_t asked)
+{
+	const struct ws_hist *lag = &c->s->hist[WS_METRIC_FLUSH_LAG_NS];
+	uint64_t flush = ws_case_watch(c, WS_FLUSH)->last;
+
+	return c->s->kind == WS_SESSION_KIND_PHYSICAL && !c->t->ended_ns && flush &&
+	       flush % SEGMENT_LEAST && flush < c->t->standing->sent_lsn &&
+	       (double)lag->count >= ws_limit(WS_LIMIT_REPLIES) &&
+	       (double)asked > ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)lag->max;
+}
+
+/* Or its buffer is full, and has not been for as long as would say more. */
+static bool reached(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	bool waits = c->t->standing->state == WS_STATE_SEND_BLOCKED;
+
+	return all_taken(c) || (tcp && !tcp->in_flight_bytes && ws_socket_shut(tcp) &&
+				ws_case_still(c, WS_ACKED) <
+					ws_limit_ns(waits ? WS_LIMIT_FROZEN : WS_LIMIT_LASTING));
+}
+
 WS_RULE(receiver_silent)
 {
-	uint64_t usual = ws_track_usual_interval(c->t), silent, pinged;
+	uint64_t usual = ws_track_usual_interval(c->t), silent, asked;
+	uint64_t ping_ns = c->t->ping_ns < c->to_ns ? c->t->ping_ns : 0;
+	uint64_t since = ping_ns ? ping_ns : c->t->owed_ns;
 	/* Then the server itself has waited long enough, as it was told. */
-	bool timed_out = c->t->ended_by == WS_END_REPLICATION_TIMEOUT;
-	char text[WS_DURATION_TEXT], ping[WS_DURATION_TEXT];
+	bool timed_out = c->t->ended_by == WS_END_REPLICATION_TIMEOUT && ping_ns;
+	char text[WS_DURATION_TEXT], ago[WS_DURATION_TEXT], lag[WS_DURATION_TEXT];
 
-	if (!is_asked(c) || !all_taken(c))
+	if (!ws_case_streams(c) || !since || since >= c->to_ns ||
+	    !(ping_ns ? all_taken(c) : reached(c)))
 		return false;
-	pinged = c->to_ns - c->t->ping_ns;
+	asked = c->to_ns - since;
 	silent = c->t->last_reply_ns && c->to_ns > c->t->last_reply_ns
 			 ? c->to_ns - c->t->last_reply_ns
 			 : c->to_ns - c->from_ns; /* not as long as one looks */
-	if (!timed_out && (pinged < ws_limit_ns(WS_LIMIT_SILENT_PING) ||
-			   (double)silent <= ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)usual))
+	if (!timed_out && (asked < ws_limit_ns(WS_LIMIT_SILENT_PING) ||
+			   (double)silent <= ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)usual ||
+			   (!ping_ns && !would_have_confirmed(c, asked))))
 		return false;
-	f->confidence = 0.9;
+	f->confidence = ping_ns ? 0.9 : 0.8;
 	ws_fact(f, "since_last_reply", silent, "ns");
 	ws_fact(f, "usual_reply_interval", usual, "ns");
-	ws_fact(f, "since_reply_asked_for", pinged, "ns");
+	ws_fact(f, ping_ns ? "since_reply_asked_for" : "since_sent_and_not_confirmed", asked, "ns");
 	ws_fact(f, "unacknowledged", c->t->socket.in_flight_bytes, "bytes");
-	ws_say(f,
-	       "The client has not replied for %s, nor to being asked %s ago, though its host "
-	       "(or a proxy between) has taken all that was sent.",
-	       ws_duration_format(silent, text), ws_duration_format(pinged, ping));
+	ws_duration_format(silent, text);
+	ws_duration_format(asked, ago);
+	if (ping_ns) {
+		ws_say(f,
+		       "The client has not replied for %s, nor to being asked %s ago, though its "
+		       "host (or a proxy between) has taken all that was sent.",
+		       text, ago);
+	} else {
+		ws_fact(f, "flush_lag_at_most", c->s->hist[WS_METRIC_FLUSH_LAG_NS].max, "ns");
+		ws_say(f,
+		       "The client has not replied for %s, though its host (or a proxy between) "
+		       "takes what is sent: before, it confirmed WAL within %s, and what "
+		       "it was sent %s ago it has not confirmed.",
+		       text, ws_duration_format(c->s->hist[WS_METRIC_FLUSH_LAG_NS].max, lag), ago);
+	}
 	if (timed_out)
 		ws_say(f, " wal_sender_timeout has ended the session.");
 	return true;
@@ -196,12 +278,15 @@ WS_RULE(receiver_not_reading)
 
 	if (c->s->kind == WS_SESSION_KIND_BACKUP)
 		return false;
-	waits = !c->t->ended_ns && c->t->standing->state == WS_STATE_SEND_BLOCKED && blocked(c) &&
+	still = ws_case_still(c, tcp ? WS_ACKED : WS_UNIX_QUEUE);
+	/* It may be full for a small part of the time: there was room in the server's own buffer.
+	 */
+	waits = !c->t->ended_ns && c->t->standing->state == WS_STATE_SEND_BLOCKED &&
+		(blocked(c) || ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN)) &&
 		takes_nothing(c);
 	fills = !waits && (fills_up(c) || (ended && tcp && !c->t->socket_awaited));
 	if (!ended && !waits && !fills)
 		return false;
-	still = ws_case_still(c, tcp ? WS_ACKED : WS_UNIX_QUEUE);
 	f->confidence = 0.9;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	ws_fact(f, "nothing_taken", still, "ns");
@@ -301,6 +386,36 @@ static bool was_full(const struct ws_case *c)
 	       (double)c->t->unix_full >= ws_limit(WS_LIMIT_DOMINANT) * (double)c->t->unix_awaited;
 }
 
+/* What it is sent arrives, and waits in its receive buffer to be read. */
+static bool reads_late(const struct ws_case *c)
+{
+	const struct ws_late *late = &c->t->late_writes;
+	uint64_t lasting = ws_limit_ns(WS_LIMIT_LASTING);
+
+	return c->s->kind == WS_SESSION_KIND_PHYSICAL && !c->t->ended_ns &&
+	       (double)late->in_row >= ws_limit(WS_LIMIT_REPLIES) &&
+	       late->last_ns - late->since_ns >= lasting && c->to_ns < late->last_ns + lasting;
+}
+
+static bool says_late(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t write = ws_case_watch(c, WS_WRITE)->last, sent = c->t->standing->sent_lsn;
+	char lag[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+
+	f->confidence = 0.75;
+	ws_fact(f, "write_lag", c->t->late_writes.write_ns, "ns");
+	ws_fact(f, "not_written", sent > write ? sent - write : 0, "bytes");
+	ws_fact(f, "unacknowledged", c->t->socket.in_flight_bytes, "bytes");
+	ws_fact(f, "positions_confirmed_late", c->t->late_writes.in_row, "");
+	ws_say(f,
+	       "The client reads more slowly than WAL is sent: it says that it has written it %s "
+	       "after that, and %s wait on its side (or in a proxy between), where they arrived at "
+	       "once. Its receive buffer has as yet room, so the walsender does not wait.",
+	       ws_duration_format(c->t->late_writes.write_ns, lag),
+	       ws_bytes_format(sent > write ? sent - write : 0, bytes));
+	return true;
+}
+
 WS_RULE(receiver_slow)
 {
 	const char *what = ws_case_streams(c) ? "WAL" : "data";
@@ -308,6 +423,8 @@ WS_RULE(receiver_slow)
 	bool full = ws_case_unix_full(c) == 1, local = full || was_full(c);
 	char text[WS_BYTES_TEXT];
 
+	if (!blocked(c) && reads_late(c))
+		return says_late(c, f);
 	/* The socket was looked at before: it may have gone on since. */
 	if (c->s->kind == WS_SESSION_KIND_BACKUP || !blocked(c) ||
 	    (takes_nothing(c) &&
@@ -343,12 +460,6 @@ WS_RULE(receiver_slow)
 	return true;
 }
 
-static bool queues(const struct ws_rec_socket *tcp)
-{
-	return tcp->min_rtt_us &&
-	       (double)tcp->srtt_us >= ws_limit(WS_LIMIT_RTT) * (double)tcp->min_rtt_us;
-}
-
 /* All that fits into it is under way, and the way is longer than that. */
 static bool buffer_limits(const struct ws_case *c)
 {
@@ -360,27 +471,44 @@ static bool buffer_limits(const struct ws_case *c)
 static bool network_limits(const struct ws_case *c, double *retrans)
 {
 	double rwnd = ws_case_rwnd_share(c);
-	uint64_t sent = ws_case_grown(c, WS_SENT_BYTES);
 
-	*retrans = sent ? (double)ws_case_grown(c, WS_RETRANS) / (double)sent : 0;
+	*retrans = ws_track_repeated(c->t);
 	if (!ws_case_tcp(c) || rwnd < 0 || rwnd >= ws_limit(WS_LIMIT_RWND_NETWORK))
 		return false;
 	return *retrans >= ws_limit(WS_LIMIT_RETRANS) ||
 	       ws_case_cwnd_full(c) >= ws_limit(WS_LIMIT_DOMINANT) || buffer_limits(c);
 }
 
+/* The server's own buffer has room as yet, and what waits in it would take long at this rate. */
+static bool way_fills_up(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = ws_case_tcp(c);
+	uint64_t since = c->t->waiting_ns;
+	uint64_t span = since && c->to_ns > since ? c->to_ns - since : 0;
+	double took;
+
+	if (!tcp || c->t->ended_ns || span < ws_limit_ns(WS_LIMIT_LASTING) || ws_socket_shut(tcp) ||
+	    ws_socket_stuck(tcp) || tcp->acked_bytes < c->t->waiting_acked)
+		return false;
+	took = (double)(tcp->acked_bytes - c->t->waiting_acked);
+	return (double)tcp->unsent_bytes * (double)span >=
+	       took * (double)ws_limit_ns(WS_LIMIT_LASTING);
+}
+
 WS_RULE(network_slow)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
 	double retrans;
+	bool fills = false;
 	char text[WS_BYTES_TEXT], span[WS_DURATION_TEXT], rtt[WS_DURATION_TEXT],
 		least[WS_DURATION_TEXT];
 
 	/* What is repeated to a host that is gone says nothing about the way to it. */
-	if (!blocked(c) || !network_limits(c, &retrans) || !ws_case_grown(c, WS_ACKED) ||
-	    nobody_answers(c))
+	if (!(blocked(c) || (fills = way_fills_up(c))) || !network_limits(c, &retrans) ||
+	    !ws_case_grown(c, WS_ACKED) || nobody_answers(c))
 		return false;
-	f->confidence = retrans >= ws_limit(WS_LIMIT_RETRANS) || queues(tcp) ? 0.85 : 0.75;
+	f->confidence =
+		retrans >= ws_limit(WS_LIMIT_RETRANS) || ws_socket_queues(tcp) ? 0.85 : 0.75;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	ws_fact(f, "receive_window_limited", (uint64_t)(100 * ws_case_rwnd_share(c)), "%");
 	ws_fact(f, "congestion_window_full", (uint64_t)(100 * ws_case_cwnd_full(c) + 0.5), "%");
@@ -390,12 +518,13 @@ WS_RULE(network_slow)
 	ws_fact(f, "least_rtt", tcp->min_rtt_us, "us");
 	ws_fact(f, "retransmitted", ws_case_grown(c, WS_RETRANS), "bytes");
 	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
-	if (2 * ws_case_outage(c) >= c->state_ns[WS_STATE_SEND_BLOCKED]) {
+	if (!fills && 2 * ws_case_outage(c) >= c->state_ns[WS_STATE_SEND_BLOCKED]) {
 		ws_fact(f, "unanswered", ws_case_outage(c), "ns");
 		ws_say(f,
 		       "The way to the client, or its host, was cut for %s: what was sent was "
-		       "repeated without an answer meanwhile. It is acknowledged since.",
-		       ws_duration_format(ws_case_outage(c), span));
+		       "repeated without an answer meanwhile%s. It is acknowledged since.",
+		       ws_duration_format(ws_case_outage(c), span),
+		       c->t->outage_one_way ? ", though packets came from there" : "");
 		return true;
 	}
 	if (buffer_limits(c)) {
@@ -420,8 +549,17 @@ WS_RULE(network_slow)
 	       ws_duration_format((uint64_t)tcp->srtt_us * 1000, rtt),
 	       ws_duration_format((uint64_t)tcp->min_rtt_us * 1000, least));
 	if (retrans >= ws_limit(WS_LIMIT_RETRANS))
-		ws_say(f, ", and %.1f %% of what was sent was lost on the way", 100 * retrans);
+		ws_say(f,
+		       ", and %.1f %% of what was sent was repeated: it was lost on the way, or "
+		       "late",
+		       100 * retrans);
 	ws_say(f, ".");
+	if (fills) {
+		ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
+		ws_say(f,
+		       " The walsender has as yet room in the server's own buffer: %s wait there.",
+		       ws_bytes_format(tcp->unsent_bytes, text));
+	}
 	return true;
 }
 

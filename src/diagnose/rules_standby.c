@@ -16,25 +16,53 @@ static bool is_standby(const struct ws_case *c)
 	       ws_case_watch(c, WS_APPLY)->last;
 }
 
+bool ws_flush_is_late(enum ws_session_kind kind, uint64_t flush, uint64_t write)
+{
+	enum ws_limit least =
+		kind == WS_SESSION_KIND_LOGICAL ? WS_LIMIT_ASYNC_LAG : WS_LIMIT_FLUSH_LAG;
+
+	return flush >= write && flush >= ws_limit_ns(least) &&
+	       (double)(flush - write) >= ws_limit(WS_LIMIT_FLUSH_SHARE) * (double)flush;
+}
+
+/* They are few for the time they take: as many as there were of others before weigh nothing. */
+static bool late_flushes(const struct ws_case *c)
+{
+	const struct ws_late *late = &c->t->late_flushes;
+	double few = ws_limit(WS_LIMIT_REPLIES);
+	uint64_t lasting = ws_limit_ns(WS_LIMIT_LASTING);
+
+	if ((double)late->count < few)
+		return false;
+	return (double)late->ns >= ws_limit(WS_LIMIT_DOMINANT) * (double)c->wall_ns ||
+	       ((double)late->in_row >= few && late->last_ns - late->since_ns >= lasting &&
+		c->to_ns < late->last_ns + lasting);
+}
+
 WS_RULE(standby_flush_slow)
 {
 	const struct ws_hist *hist = &c->s->hist[WS_METRIC_FLUSH_LAG_NS];
+	const struct ws_late *late = &c->t->late_flushes;
 	uint64_t write = MEDIAN(c, WS_METRIC_WRITE_LAG_NS),
-		 flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS);
-	enum ws_limit least =
-		c->s->kind == WS_SESSION_KIND_LOGICAL ? WS_LIMIT_ASYNC_LAG : WS_LIMIT_FLUSH_LAG;
-	char lag[WS_DURATION_TEXT], part[WS_DURATION_TEXT], late[WS_DURATION_TEXT];
+		 flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS), count = hist->count;
+	bool most;
+	char lag[WS_DURATION_TEXT], part[WS_DURATION_TEXT], before[WS_DURATION_TEXT];
 
 	if (!replies(c) || !ws_case_watch(c, WS_FLUSH)->last || !ws_case_grown(c, WS_WRITE) ||
 	    (double)hist->count < ws_limit(WS_LIMIT_REPLIES))
 		return false;
-	if (flush < write || flush < ws_limit_ns(least) ||
-	    (double)(flush - write) < ws_limit(WS_LIMIT_FLUSH_SHARE) * (double)flush)
+	most = ws_flush_is_late(c->s->kind, flush, write);
+	if (!most && !late_flushes(c))
 		return false;
+	if (!most) {
+		flush = late->flush_ns / late->count;
+		write = late->write_ns / late->count;
+		count = late->count;
+	}
 	f->confidence = 0.85;
-	ws_fact(f, "flush_lag_median", flush, "ns");
-	ws_fact(f, "write_lag_median", write, "ns");
-	ws_fact(f, "positions_confirmed", hist->count, "");
+	ws_fact(f, most ? "flush_lag_median" : "late_flush_lag_mean", flush, "ns");
+	ws_fact(f, most ? "write_lag_median" : "late_write_lag_mean", write, "ns");
+	ws_fact(f, most ? "positions_confirmed" : "positions_confirmed_late", count, "");
 	ws_fact_lsn(f, "write", ws_case_watch(c, WS_WRITE)->last);
 	ws_fact_lsn(f, "flush", ws_case_watch(c, WS_FLUSH)->last);
 	ws_duration_format(flush, lag);
@@ -48,24 +76,18 @@ WS_RULE(standby_flush_slow)
 		ws_say(f,
 		       "The client takes long to flush, and does not write what comes meanwhile: "
 		       "of %s from sending to flush, %s lie behind its write, and %s before it.",
-		       lag, part, ws_duration_format(write, late));
+		       lag, part, ws_duration_format(write, before));
 	return true;
 }
 
 WS_RULE(standby_apply_paused)
 {
 	const struct ws_watch *apply = ws_case_watch(c, WS_APPLY);
-	uint64_t moved = apply->moved_ns > c->from_ns ? apply->moved_ns : c->from_ns, still, behind;
+	uint64_t still, behind;
 	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 
-	if (!is_standby(c) || !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind) || !behind)
-		return false;
-	/* As far as replies say: behind the last one nothing is known. A reply may carry an apply
-	 * position of some time ago, but not reply after reply while flush goes on. */
-	still = c->t->last_reply_ns > moved ? c->t->last_reply_ns - moved : 0;
-	if (still < ws_limit_ns(WS_LIMIT_APPLY_FROZEN) ||
-	    (double)c->t->apply_held_replies < ws_limit(WS_LIMIT_REPLIES) ||
-	    ws_case_watch(c, WS_FLUSH)->last <= c->t->apply_held_flush)
+	if (!is_standby(c) || !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind) || !behind ||
+	    !ws_track_replay_stands(c->t, c->from_ns, &still))
 		return false;
 	f->confidence = 0.85;
 	ws_fact(f, "apply_unchanged", still, "ns");

@@ -35,6 +35,8 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 	[WS_LIMIT_FLUSH_LAG] = { "flush_lag", "s", "a disk flushes faster than that", 0.1 },
 	/* Apply workers commit asynchronously by default (CREATE SUBSCRIPTION). */
 	[WS_LIMIT_ASYNC_LAG] = { "async_lag", "s", "thrice the default of wal_writer_delay", 0.6 },
+	[WS_LIMIT_WRITE_LAG] = { "write_lag", "s", "of what has arrived: a client at work reads it",
+				 1 },
 	/* Half of it under load: what comes while a sync goes on is written when it is over, and
 	 * then waits for the next one. The rest is for what else takes its time. */
 	[WS_LIMIT_FLUSH_SHARE] = { "flush_share", "share", "of flush lag behind the write", 0.4 },

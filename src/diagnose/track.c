@@ -143,9 +143,94 @@ static int add_point(struct ws_diagnosis *d, struct ws_track *t, uint64_t time_n
 	return 0;
 }
 
-static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r)
+bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns)
+{
+	uint64_t since = t->apply_held_ns > from_ns ? t->apply_held_ns : from_ns;
+
+	/* As far as replies say: behind the last one nothing is known. */
+	*ns = t->last_reply_ns > since ? t->last_reply_ns - since : 0;
+	return t->apply_held_ns && *ns >= ws_limit_ns(WS_LIMIT_APPLY_FROZEN) &&
+	       (double)t->apply_held_replies >= ws_limit(WS_LIMIT_REPLIES) &&
+	       last(t, WS_FLUSH) > t->apply_held_flush;
+}
+
+/* A reply may carry an apply position of some time ago, but not reply after reply. Of what was all
+ * applied none stands still: it has nothing to do. */
+static void feed_applied(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r,
+			 bool was_behind)
 {
 	uint64_t now = r->h.time_ns;
+	bool moved = watch(d, &t->watch[WS_APPLY], r->apply_lsn, now), first = t->replies <= 1;
+
+	if (moved || first || !was_behind) {
+		t->apply_held_flush = moved || first ? r->flush_lsn : r->apply_lsn;
+		t->apply_held_ns = now;
+		t->apply_held_replies = 0;
+	}
+	t->apply_held_replies++;
+	if ((double)r->flush_lsn - (double)r->apply_lsn < ws_limit(WS_LIMIT_BACKLOG))
+		t->applied_ns = now;
+}
+
+/* Of a flush that has just been confirmed; the one before was at `before_ns`. */
+static void feed_flushed(struct ws_track *t, uint64_t now, uint64_t before_ns)
+{
+	uint64_t flush = t->s->lag_ns[WS_LAG_FLUSH], write = t->s->lag_ns[WS_LAG_WRITE];
+	struct ws_late *late = &t->late_flushes;
+	uint64_t waited = now > before_ns ? now - before_ns : 0;
+
+	if (!(t->s->has_lag & (1U << WS_LAG_FLUSH)))
+		return;
+	if (!ws_flush_is_late(t->s->kind, flush, write)) {
+		late->in_row = 0;
+		return;
+	}
+	if (!late->in_row++)
+		late->since_ns = now > flush ? now - flush : 0;
+	late->last_ns = now;
+	late->count++;
+	late->flush_ns += flush;
+	late->write_ns += write;
+	late->ns += waited < flush ? waited : flush;
+}
+
+/* Is most of what it has not written on its side of the way? */
+static bool has_arrived(const struct ws_track *t, uint64_t write_lsn)
+{
+	uint64_t sent = last(t, WS_SENT);
+
+	return t->has_tcp && !t->socket.unsent_bytes && sent > write_lsn &&
+	       2 * (uint64_t)t->socket.in_flight_bytes < sent - write_lsn;
+}
+
+static void feed_written(struct ws_track *t, const struct ws_rec_turn *r)
+{
+	uint64_t write = t->s->lag_ns[WS_LAG_WRITE], now = r->h.time_ns;
+	struct ws_late *late = &t->late_writes;
+
+	if (!(t->s->has_lag & (1U << WS_LAG_WRITE)))
+		return;
+	if (write < ws_limit_ns(WS_LIMIT_WRITE_LAG) || !has_arrived(t, r->write_lsn)) {
+		late->in_row = 0;
+		return;
+	}
+	if (!late->in_row++)
+		late->since_ns = now;
+	late->last_ns = now;
+	late->write_ns = write; /* the last one */
+	late->count++;
+}
+
+static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r)
+{
+	uint64_t flushed_ns = t->watch[WS_FLUSH].moved_ns;
+	uint64_t now = r->h.time_ns, stood;
+	bool was_behind = last(t, WS_FLUSH) > last(t, WS_APPLY), moved;
+
+	if (was_behind && r->apply_lsn > last(t, WS_APPLY) && last(t, WS_APPLY) &&
+	    now >= d->from_ns && ws_track_replay_stands(t, d->from_ns, &stood) &&
+	    stood > t->replay_stood_ns)
+		t->replay_stood_ns = stood;
 
 	if (t->last_reply_ns && now > t->last_reply_ns)
 		t->intervals[t->interval_count++ % WS_INTERVALS] = now - t->last_reply_ns;
@@ -155,19 +240,18 @@ static void feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct 
 		t->answered += t->ping_ns != 0;
 	}
 	t->ping_ns = 0;
-	watch(d, &t->watch[WS_WRITE], r->write_lsn, now);
-	if (watch(d, &t->watch[WS_FLUSH], r->flush_lsn, now) || t->replies <= 1) {
+	if (watch(d, &t->watch[WS_WRITE], r->write_lsn, now) && now >= d->from_ns)
+		feed_written(t, r);
+	moved = watch(d, &t->watch[WS_FLUSH], r->flush_lsn, now);
+	if (moved && now >= d->from_ns)
+		feed_flushed(t, now, flushed_ns > d->from_ns ? flushed_ns : d->from_ns);
+	if (moved || t->replies <= 1) {
 		t->flush_held_write = r->write_lsn;
 		t->flush_held_replies = 0;
 	}
 	t->flush_held_replies++;
-	if (watch(d, &t->watch[WS_APPLY], r->apply_lsn, now) || t->replies <= 1) {
-		t->apply_held_flush = r->flush_lsn;
-		t->apply_held_replies = 0;
-	}
-	t->apply_held_replies++;
-	if ((double)r->flush_lsn - (double)r->apply_lsn < ws_limit(WS_LIMIT_BACKLOG))
-		t->applied_ns = now;
+	feed_applied(d, t, r, was_behind);
+	t->owed_ns = r->flush_lsn && r->flush_lsn < last(t, WS_SENT) ? now : 0;
 }
 
 static void feed_sent(struct ws_diagnosis *d, struct ws_track *t, uint64_t lsn, uint64_t now)
@@ -182,9 +266,12 @@ static void feed_turn(struct ws_diagnosis *d, struct ws_track *t, const struct w
 
 	if (rec->size < WS_TURN_SHORT_SIZE)
 		return;
-	feed_sent(d, t, r->lsn_to, rec->time_ns);
+	/* Replies are read before anything is sent (WalSndLoop, walsender.c). */
 	if ((rec->flags & WS_TURN_REPLY) && rec->size >= sizeof(*r))
 		feed_reply(d, t, r);
+	if (r->lsn_to > last(t, WS_SENT) && last(t, WS_FLUSH) && !t->owed_ns)
+		t->owed_ns = rec->time_ns;
+	feed_sent(d, t, r->lsn_to, rec->time_ns);
 }
 
 /* Counters begin anew. */
@@ -271,6 +358,16 @@ static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
 		t->pause_since_ns = now;
 }
 
+static void feed_waiting(struct ws_track *t)
+{
+	if (!t->socket.unsent_bytes) {
+		t->waiting_ns = 0;
+	} else if (!t->waiting_ns) {
+		t->waiting_ns = t->socket.h.time_ns;
+		t->waiting_acked = t->socket.acked_bytes;
+	}
+}
+
 static void feed_under_way(struct ws_track *t, bool moved, bool first)
 {
 	bool is = t->socket.in_flight_bytes;
@@ -280,16 +377,17 @@ static void feed_under_way(struct ws_track *t, bool moved, bool first)
 	t->under_way = is;
 }
 
-/* No packet has come for so long; but before something was sent none had to. */
-static void note_outage(struct ws_track *t, uint64_t from_ns)
+/* Nothing has been acknowledged for so long; but before something was sent nothing had to be. */
+static void note_outage(struct ws_track *t, uint64_t from_ns, uint64_t now)
 {
-	uint64_t now = t->socket.h.time_ns, ns = t->socket.ack_age_us * 1000;
-	uint64_t since = t->under_way_ns > from_ns ? t->under_way_ns : from_ns;
-	uint64_t most_ns = now > since ? now - since : 0;
+	uint64_t ns = ws_track_unacknowledged(t, now);
+	uint64_t most_ns = now > from_ns ? now - from_ns : 0;
 
 	ns = ns < most_ns ? ns : most_ns;
-	if (ns > t->outage_ns && ws_socket_unanswered(&t->socket))
-		t->outage_ns = ns;
+	if (ns <= t->outage_ns || !ws_track_unanswered(t, now))
+		return;
+	t->outage_ns = ns;
+	t->outage_one_way = ws_track_one_way(t, t->socket.h.time_ns);
 }
 
 static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
@@ -301,6 +399,8 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	if (rec->size < WS_SOCKET_SHORT_SIZE)
 		return;
 	feed_pause(t, r);
+	if (now >= d->from_ns && last(t, WS_ACKED) != r->acked_bytes)
+		note_outage(t, d->from_ns, now); /* it is over now */
 	t->has_socket = true;
 	t->has_tcp = rec->size >= sizeof(*r);
 	t->socket_awaited = t->s->state == WS_STATE_SEND_BLOCKED;
@@ -312,10 +412,11 @@ static void feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct
 	watch(d, &t->watch[WS_SENT_BYTES], r->sent_bytes, now);
 	if (!t->has_tcp)
 		return;
+	feed_waiting(t);
 	feed_under_way(t, moved, first);
 	if (now >= d->from_ns) {
 		count_full(t);
-		note_outage(t, d->from_ns);
+		note_outage(t, d->from_ns, now);
 	}
 	watch(d, &t->watch[WS_BUSY_US], r->busy_us, now);
 	watch(d, &t->watch[WS_RWND_US], r->rwnd_limited_us, now);

@@ -77,27 +77,60 @@ static bool goes_on_confirming(const struct ws_case *c, const struct ws_track *t
 	       since(c->to_ns, confirmed->moved_ns) < ws_limit_ns(WS_LIMIT_SYNC);
 }
 
+/* The way takes its time because it is full, or repeats what it loses: not because it is long. */
+static bool way_is_slow(const struct ws_track *t, uint64_t lag)
+{
+	uint64_t way = (uint64_t)t->socket.srtt_us * 1000;
+
+	return t->has_tcp &&
+	       ((ws_socket_queues(&t->socket) && 2 * way >= lag) ||
+		(ws_track_repeated(t) >= ws_limit(WS_LIMIT_RETRANS) && !t->longest_pause_ns));
+}
+
+static void say_slow_way(const struct ws_track *t, struct ws_finding *f)
+{
+	char rtt[WS_DURATION_TEXT], least[WS_DURATION_TEXT];
+
+	ws_fact(f, "least_rtt", t->socket.min_rtt_us, "us");
+	ws_say(f, ": it is the way that is slow. A round trip takes %s (%s at least)",
+	       ws_duration_format((uint64_t)t->socket.srtt_us * 1000, rtt),
+	       ws_duration_format((uint64_t)t->socket.min_rtt_us * 1000, least));
+	if (ws_track_repeated(t) >= ws_limit(WS_LIMIT_RETRANS)) {
+		ws_fact(f, "repeated", (uint64_t)(100 * ws_track_repeated(t) + 0.5), "%");
+		ws_say(f, ", and %.1f %% of what was sent was repeated",
+		       100 * ws_track_repeated(t));
+	}
+	ws_say(f, ".");
+}
+
 /* One that says what it has flushed and no sooner what it has written looks well by itself, and so
- * does one whose replay is not late enough for anybody but commits that wait for it. */
+ * does one whose replay is not late enough for anybody but commits that wait for it, and one to
+ * which little enough is sent for a slow way. */
 static bool confirms_late(const struct ws_case *c, const struct ws_track *t, struct ws_explained *e)
 {
 	enum ws_watched which = awaited(c);
-	bool replay = which == WS_APPLY, replays_late;
+	bool replay = which == WS_APPLY, replays_late, slow_way;
 	const struct ws_hist *hist = &t->s->hist[awaited_lag[which]];
 	uint64_t lag = ws_hist_quantile(hist, 0.5);
 	uint64_t flush = ws_hist_quantile(&t->s->hist[WS_METRIC_FLUSH_LAG_NS], 0.5);
+	uint64_t least = t->has_tcp ? (uint64_t)t->socket.min_rtt_us * 1000 : 0;
 	uint64_t way = t->has_tcp ? (uint64_t)t->socket.srtt_us * 1000 : 0;
-	uint64_t late = ws_limit_ns(WS_LIMIT_FLUSH_LAG) + way;
+	uint64_t late = ws_limit_ns(WS_LIMIT_FLUSH_LAG);
 	char text[WS_DURATION_TEXT], part[WS_DURATION_TEXT];
 	struct ws_finding *f = &e->finding;
 
 	/* What is queued in front of it takes its time, too. */
-	if ((double)hist->count < ws_limit(WS_LIMIT_REPLIES) || lag < late ||
+	if ((double)hist->count < ws_limit(WS_LIMIT_REPLIES) ||
 	    (double)e->state_ns[WS_STATE_SEND_BLOCKED] >=
 		    ws_limit(WS_LIMIT_IDLE) * (double)e->accounted_ns)
 		return false;
-	replays_late = replay && flush < late;
-	e->verdict = replays_late ? WS_VERDICT_STANDBY_APPLY_SLOW : WS_VERDICT_STANDBY_FLUSH_SLOW;
+	slow_way = lag >= late + least && way_is_slow(t, lag);
+	if (!slow_way && lag < late + way)
+		return false;
+	replays_late = replay && flush < late + way;
+	e->verdict = slow_way && !replays_late ? WS_VERDICT_NETWORK_SLOW
+		     : replays_late	       ? WS_VERDICT_STANDBY_APPLY_SLOW
+					       : WS_VERDICT_STANDBY_FLUSH_SLOW;
 	*f = (struct ws_finding){ .confidence = 0.7, .advice = ws_verdict_advice(e->verdict) };
 	if (replay)
 		ws_fact(f, "apply_lag_median", lag, "ns");
@@ -105,10 +138,14 @@ static bool confirms_late(const struct ws_case *c, const struct ws_track *t, str
 	ws_fact(f, "positions_confirmed", hist->count, "");
 	ws_say(f, "It %s WAL %s after it was sent", replay ? "replays" : "confirms",
 	       ws_duration_format(lag, text));
-	if (t->has_tcp) {
+	if (t->has_tcp)
 		ws_fact(f, "rtt", t->socket.srtt_us, "us");
-		ws_say(f, ", and the way takes %s of that", ws_duration_format(way, part));
+	if (e->verdict == WS_VERDICT_NETWORK_SLOW) {
+		say_slow_way(t, f);
+		return true;
 	}
+	if (t->has_tcp)
+		ws_say(f, ", and the way takes %s of that", ws_duration_format(way, part));
 	if (replays_late)
 		ws_say(f, ": its replay is slow, or delayed on purpose.");
 	else
@@ -177,34 +214,81 @@ static bool has_to_confirm(const struct ws_case *c, const struct ws_sync *sync,
 	return place && (sync->any || in_front(c, place) < sync->needed);
 }
 
-/* NULL: that is not known, or enough of them are well. */
-static const struct ws_track *kept_waiting_by(struct ws_diagnosis *d, const struct ws_case *c,
-					      struct ws_explained *why)
+/* One with which something is wrong, and what. */
+struct suspect {
+	const struct ws_track *t;
+	enum fit fit;
+	struct ws_explained why;
+};
+
+static void suspect(struct suspect *worst, const struct ws_track *t, enum fit fit,
+		    const struct ws_explained *why)
 {
-	const struct ws_track *found = NULL;
-	size_t well = 0, suspects = 0;
-	enum fit worst = WELL, fit;
+	if (worst->t &&
+	    (fit < worst->fit ||
+	     (fit == worst->fit && !ws_verdict_outranks(why->verdict, worst->why.verdict))))
+		return;
+	*worst = (struct suspect){ .t = t, .fit = fit, .why = *why };
+}
+
+/* There is something that it has not confirmed, and it has confirmed nothing for a while. */
+static bool stands_still(const struct ws_case *c, const struct ws_track *t)
+{
+	const struct ws_watch *confirmed = &t->watch[awaited(c)], *target = &t->watch[WS_TARGET];
+	uint64_t moved = confirmed->moved_ns > c->from_ns ? confirmed->moved_ns : c->from_ns;
+	uint64_t sent = t->standing->sent_lsn;
+	uint64_t end = target->known && target->last > sent ? target->last : sent;
+
+	return confirmed->known && confirmed->last < end &&
+	       since(c->to_ns, moved) >= ws_limit_ns(WS_LIMIT_SYNC);
+}
+
+/* The worst of those that have to confirm, but for one; NULL: all are well, or enough of them. */
+static void worst_of(struct ws_diagnosis *d, const struct ws_case *c, const struct ws_track *but,
+		     struct suspect *worst)
+{
+	struct suspect still = { 0 }, moves = { 0 };
+	size_t well = 0, suspects = 0, go_on = 0;
+	enum fit fit;
 	struct ws_explained e;
 	struct ws_sync sync;
+	bool stands;
 
 	ws_sync_read(c->server->names, &sync);
 	for (size_t i = 0; i < c->member_count; i++) {
 		const struct ws_track *t = c->members[i];
 
-		if (!has_to_confirm(c, &sync, t))
+		if (t == but || !has_to_confirm(c, &sync, t))
 			continue;
 		ws_diagnosis_look_at(d, &t->s, &e);
 		fit = is_well(c, &e) ? look_at_replies(c, t, &e) : SICK;
 		well += fit == WELL;
 		suspects += fit == SUSPECT;
-		if (fit < worst || fit == WELL ||
-		    (fit == worst && !ws_verdict_outranks(e.verdict, why->verdict)))
-			continue;
-		worst = fit;
-		found = t;
-		*why = e;
+		stands = stands_still(c, t);
+		go_on += !stands;
+		if (fit != WELL)
+			suspect(stands ? &still : &moves, t, fit, &e);
 	}
-	return well >= sync.needed || (worst == SUSPECT && suspects > 1) ? NULL : found;
+	/* Where enough of them go on, the slow ones say how fast; else nothing gets on at all. */
+	*worst = still.t && (!moves.t || go_on < sync.needed) ? still : moves;
+	if (well >= sync.needed || (worst->fit == SUSPECT && suspects > 1))
+		worst->t = NULL;
+}
+
+/* One that is not well either. */
+static void say_other(struct ws_diagnosis *d, const struct ws_case *c, const struct suspect *worst,
+		      struct ws_explained *e)
+{
+	struct suspect other;
+
+	worst_of(d, c, worst->t, &other);
+	if (!other.t || other.fit != SICK)
+		return;
+	if (other.why.verdict != e->verdict)
+		e->also[e->also_count++] = other.why.verdict;
+	ws_fact_text(&e->finding, "not_well_either", other.t->s->application);
+	ws_say(&e->finding, " Synchronous standby %s (walsender %u) is not well either: %s.",
+	       other.t->s->application, other.t->s->pid, ws_verdict_name(other.why.verdict));
 }
 
 bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool judged,
@@ -214,36 +298,40 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 	uint64_t from = server->waiting_since_ns, lasts;
 	char id[WS_SESSION_ID_TEXT], text[WS_DURATION_TEXT];
 	struct ws_finding finding = { 0 };
+	struct suspect worst = { 0 };
+	const struct ws_explained *why = &worst.why;
 	const struct ws_track *t;
-	struct ws_explained why;
 	bool confirms;
 
 	if (!from || server->missing_since_ns)
 		return judged;
 	lasts = since(c->to_ns, from > c->from_ns ? from : c->from_ns);
-	t = lasts >= ws_limit_ns(WS_LIMIT_SYNC) ? kept_waiting_by(d, c, &why) : NULL;
+	if (lasts >= ws_limit_ns(WS_LIMIT_SYNC))
+		worst_of(d, c, NULL, &worst);
+	t = worst.t;
 	if (!t)
 		return judged;
 	if (judged) {
-		e->also[e->also_count++] = why.verdict;
+		e->also[e->also_count++] = why->verdict;
 		return true;
 	}
 	confirms = goes_on_confirming(c, t);
-	finding.confidence = why.finding.confidence;
-	finding.advice = why.finding.advice;
+	finding.confidence = why->finding.confidence;
+	finding.advice = why->finding.advice;
 	ws_fact(&finding, "commits_waiting", server->cluster.sync_waiters, "backends");
 	ws_fact(&finding, "for", lasts, "ns");
 	ws_fact_text(&finding, "synchronous_standby_names", server->names);
 	ws_fact_text(&finding, "synchronous_standby", t->s->application);
 	ws_fact_text(&finding, "session", ws_session_id(t->s, id));
-	for (size_t i = 0; i < why.finding.fact_count && finding.fact_count < WS_FACTS_MAX; i++)
-		finding.facts[finding.fact_count++] = why.finding.facts[i];
+	for (size_t i = 0; i < why->finding.fact_count && finding.fact_count < WS_FACTS_MAX; i++)
+		finding.facts[finding.fact_count++] = why->finding.facts[i];
 	ws_say(&finding, "For %s %s, %u now, for synchronous standby %s (walsender %u)%s. %s",
 	       ws_duration_format(lasts, text),
 	       confirms ? "some commit has always waited" : "commits have waited",
 	       server->cluster.sync_waiters, t->s->application, t->s->pid,
-	       confirms ? ", which confirms one after the other" : "", why.finding.text);
-	e->verdict = why.verdict;
+	       confirms ? ", which confirms one after the other" : "", why->finding.text);
+	e->verdict = why->verdict;
 	e->finding = finding;
+	say_other(d, c, &worst, e);
 	return true;
 }

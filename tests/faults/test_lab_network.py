@@ -57,6 +57,29 @@ def swallowed():
 
 
 @contextlib.contextmanager
+def one_way():
+    """What is sent to the other end is not for it; what it sends gets here."""
+    there, link = network().there, network().link
+    space().run(["ip", "neigh", "replace", there, "lladdr", "02:00:00:00:00:01", "dev", link, "nud",
+                 "permanent"], name="neigh")
+    try:
+        yield
+    finally:
+        space().run(["ip", "neigh", "del", there, "dev", link], name="unneigh")
+
+
+@contextlib.contextmanager
+def no_route():
+    """This host does not know how to send to the other end."""
+    route = ["unreachable", f"{network().there}/32"]
+    space().run(["ip", "route", "add", *route], name="route")
+    try:
+        yield
+    finally:
+        space().run(["ip", "route", "del", *route], name="unroute")
+
+
+@contextlib.contextmanager
 def congestion_control(name):
     """Of connections made while the body runs."""
     route = ["ip", "route", "change", f"{network().net}/30", "dev", network().link, "src", network().here]
@@ -106,6 +129,23 @@ class Dead(LabTest):
                 seen.hold(11, pid)
                 seen.record.end()
         self.assert_session(seen, pid, "connection_dead", self.NEVER)
+
+    def cut(self, application, way):
+        with scene(server()) as seen, far(application), pulse(server(), 0.2):
+            pid = seen.pid(application)
+            seen.hold(3, pid)
+            with way():
+                seen.hold(10, pid)
+                seen.record.end()
+        return self.assert_session(seen, pid, "connection_dead", self.NEVER, cut=6)
+
+    def test_a_way_that_is_cut_in_one_direction_is_connection_dead(self):
+        entry = self.cut("l_one_way", one_way)
+        self.assertIn("cut in one direction", entry["text"], lab.figures(entry))
+
+    def test_a_client_that_this_host_has_no_route_to_is_connection_dead(self):
+        entry = self.cut("l_no_route", no_route)
+        self.assertIn("This host has no way to it", entry["text"], lab.figures(entry))
 
     def test_an_outage_in_the_midst_is_said_of_a_session_that_is_well_again(self):
         with scene(server()) as seen, far("l_outage"), pulse(server(), 0.2):

@@ -40,22 +40,6 @@ static void unanswered_retransmissions_are_a_dead_connection(void **state)
 	assert_verdict(*state, SESSION, "connection_dead");
 }
 
-/* Nobody waits for wal_sender_timeout. */
-static void a_dead_connection_that_was_ended_here_was_dead(void **state)
-{
-	const struct ws_rec_socket socket = dead();
-	struct lab *lab = *state;
-
-	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
-	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_BACKEND, 77);
-	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
-		      "terminating connection due to administrator command");
-	ws_tape_exit(&lab->tape, 1, 0);
-	assert_verdict(lab, SESSION, "connection_dead");
-	assert_said_of(lab, SESSION, "the way to it is gone. Then it was told to end");
-}
-
 static void a_client_that_takes_leave_was_there(void **state)
 {
 	const struct ws_rec_socket socket = dead();
@@ -68,12 +52,37 @@ static void a_client_that_takes_leave_was_there(void **state)
 	assert_int_not_equal(lab_find(*state, SESSION)->verdict, WS_VERDICT_CONNECTION_DEAD);
 }
 
+/* Nothing comes any more, not a packet. */
+static void go_dead(struct lab *lab, unsigned int seconds)
+{
+	struct ws_rec_socket socket = dead();
+
+	for (unsigned int i = 0; i < seconds; i++) {
+		socket.ack_age_us = i * 1000000;
+		lab_play(lab,
+			 &(struct step){ .seconds = 1, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	}
+}
+
+/* Nobody waits for wal_sender_timeout. */
+static void a_dead_connection_that_was_ended_here_was_dead(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	go_dead(lab, 10);
+	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_BACKEND, 77);
+	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
+		      "terminating connection due to administrator command");
+	ws_tape_exit(&lab->tape, 1, 0);
+	assert_verdict(lab, SESSION, "connection_dead");
+	assert_said_of(lab, SESSION, "the way to it is gone. Then it was told to end");
+}
+
 static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **state)
 {
-	const struct ws_rec_socket socket = dead();
-
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	go_dead(*state, 8);
 	lab_play(*state, &(struct step){ .seconds = 20,
 					 .wait = WS_WAIT_WAL,
 					 .busy_ms = 10,
@@ -82,8 +91,133 @@ static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **stat
 					 .socket = &calm });
 	assert_verdict(*state, SESSION, "healthy_streaming");
 	assert_said_of(*state, SESSION,
-		       "For 6.00 s of the time looked at the client's host, or the way to it, was "
+		       "For 8.00 s of the time looked at the client's host, or the way to it, was "
 		       "cut");
+}
+
+/* The client goes on replying, and each packet of its says how little has got there. */
+static void play_one_way(struct lab *lab, unsigned int seconds)
+{
+	struct ws_rec_socket socket = dead();
+
+	socket.ack_age_us = 300000;
+	lab_play(lab, &(struct step){ .seconds = seconds,
+				      .wait = WS_WAIT_WAL,
+				      .reply = true,
+				      .socket = &socket });
+}
+
+static void a_way_that_is_cut_in_one_direction_is_a_dead_connection(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &calm });
+	play_one_way(*state, 8);
+	assert_verdict(*state, SESSION, "connection_dead");
+	assert_said_of(*state, SESSION, "Packets come from the client's host");
+	assert_said_of(*state, SESSION, "cut in one direction, or for large packets");
+}
+
+static void a_way_that_was_cut_in_one_direction_is_said_too(void **state)
+{
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &calm });
+	play_one_way(*state, 8);
+	lab_play(*state, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_said_of(*state, SESSION, "though packets came from there");
+}
+
+/* As it looks where this host has no route: probes that never leave it, and a window with room. */
+static void a_client_that_this_host_cannot_send_to_is_a_dead_connection(void **state)
+{
+	static const struct ws_rec_socket stuck = { .timer = WS_TCP_TIMER_PERSIST,
+						    .unsent_bytes = 100000,
+						    .window_bytes = 6849536,
+						    .mss_bytes = 1448 };
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .socket = &stuck });
+	assert_verdict(*state, SESSION, "connection_dead");
+	assert_said_of(*state, SESSION, "nothing has left this host for the client");
+	assert_false(lab_also(*state, "receiver_not_reading"));
+}
+
+/* More waits each second, the server's own buffer takes it. */
+static void play_narrow(struct lab *lab, uint64_t acked, uint32_t more)
+{
+	struct ws_rec_socket narrow = { .timer = WS_TCP_TIMER_RETRANSMIT,
+					.acked_bytes = acked,
+					.in_flight_bytes = 100000,
+					.in_flight_packets = 70,
+					.cwnd = 80,
+					.srtt_us = 2000000,
+					.min_rtt_us = 100,
+					.window_bytes = 2000000,
+					.mss_bytes = 1448 };
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 12; i++) {
+		narrow.unsent_bytes += more;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = 30000,
+					      .socket = &narrow });
+	}
+}
+
+/* It writes, and flushes, what it was sent so many seconds before. */
+static void play_reader(struct lab *lab, unsigned int behind, uint32_t unsent)
+{
+	struct ws_rec_socket socket = calm;
+
+	socket.unsent_bytes = unsent;
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 15; i++) {
+		uint64_t late = (i < behind ? i : behind) * 30000;
+
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = 30000,
+					      .reply = true,
+					      .write = lab->sent - late,
+					      .flush = lab->sent - late,
+					      .no_apply = true,
+					      .socket = &socket });
+	}
+}
+
+static void one_that_reads_late_what_has_arrived_is_slow_before_its_buffer_is_full(void **state)
+{
+	play_reader(*state, 4, 0);
+	assert_verdict(*state, SESSION, "receiver_slow");
+	assert_said_of(*state, SESSION, "Its receive buffer has as yet room");
+}
+
+static void one_that_reads_at_once_is_not_slow(void **state)
+{
+	play_reader(*state, 0, 0);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+/* Then it has not arrived. */
+static void one_that_gets_it_late_does_not_read_late(void **state)
+{
+	play_reader(*state, 4, 1000);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void a_narrow_way_is_slow_before_the_socket_is_full(void **state)
+{
+	play_narrow(*state, 20000, 100000);
+	assert_verdict(*state, SESSION, "network_slow");
+	assert_said_of(*state, SESSION, "as yet room in the server's own buffer");
+}
+
+static void a_way_on_which_a_little_always_waits_is_not_slow(void **state)
+{
+	play_narrow(*state, 5000000, 10000);
+	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
 static void an_outage_is_said_of_a_client_of_a_standby_too(void **state)
@@ -144,15 +278,14 @@ static void an_outage_that_took_most_of_the_time_is_no_slow_network(void **state
 	static const struct ws_rec_socket well = {
 		.window_bytes = 65536, .mss_bytes = 1448, .acked_bytes = 5000, .retrans_bytes = 5000
 	};
-	const struct ws_rec_socket socket = dead();
 
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	go_dead(*state, 8);
 	lab_play(*state,
 		 &(struct step){
 			 .seconds = 3, .wait = WS_WAIT_WAL, .reply = true, .socket = &well });
 	assert_verdict(*state, SESSION, "network_slow");
-	assert_said_of(*state, SESSION, "was cut for 6.00 s");
+	assert_said_of(*state, SESSION, "was cut for 8.00 s");
 }
 
 static void probes_of_a_closed_window_are_no_dead_connection(void **state)
@@ -192,6 +325,48 @@ static void one_that_a_short_timeout_ended_was_silent(void **state)
 		      "terminating walsender process due to replication timeout");
 	ws_tape_exit(&lab->tape, 0, 0);
 	assert_verdict(lab, SESSION, "receiver_silent");
+}
+
+/* What it is sent each second it says to have flushed a moment later; then it says nothing. */
+static void stop_confirming(struct lab *lab, uint64_t bytes, uint64_t flush, unsigned int seconds)
+{
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = bytes });
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .ms = 5,
+					      .wait = WS_WAIT_WAL,
+					      .reply = true,
+					      .flush = flush ? flush : lab->sent,
+					      .socket = &calm });
+	}
+	lab_play(lab, &(struct step){ .seconds = seconds,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = bytes,
+				      .socket = &calm });
+}
+
+static void one_that_confirmed_at_once_and_does_no_more_is_silent_though_not_asked(void **state)
+{
+	stop_confirming(*state, 1000, 0, 8);
+	assert_verdict(*state, SESSION, "receiver_silent");
+	assert_said_of(*state, SESSION, "before, it confirmed WAL within 5.0");
+}
+
+static void one_that_confirmed_at_once_and_has_not_for_a_moment_is_not(void **state)
+{
+	stop_confirming(*state, 1000, 0, 4);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+/* pg_receivewal with a slot: it syncs each segment when it has it all, and reports now and then. */
+static void one_that_confirms_whole_segments_is_not_silent_in_the_midst_of_one(void **state)
+{
+	stop_confirming(*state, 16 * MB, 0, 1);
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 8, .wait = WS_WAIT_WAL, .bytes = 1000, .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
 static void one_that_reports_rarely_and_is_not_asked_is_not_silent(void **state)
@@ -471,6 +646,56 @@ static void full_queues_under_way_are_a_slow_network(void **state)
 }
 
 /* It stopped for some seconds, and the last look at its socket was in these. */
+/* The server's own buffer took what was sent for most of the time. */
+static void a_socket_that_has_just_got_full_for_a_client_that_stopped_is_not_read(void **state)
+{
+	static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
+						   .mss_bytes = 1448,
+						   .rwnd_limited_us = 95,
+						   .unsent_bytes = 4000000 };
+
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 8,
+					 .wait = WS_WAIT_WAL,
+					 .busy_ms = 50,
+					 .bytes = MB,
+					 .reply = true,
+					 .no_flush = true,
+					 .socket = &calm });
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 4, .wait = WS_WAIT_SOCKET, .no_flush = true, .socket = &shut });
+	assert_verdict(*state, SESSION, "receiver_not_reading");
+}
+
+static void play_way(struct lab *lab, uint64_t repeated, uint32_t srtt_us)
+{
+	struct ws_rec_socket socket = calm;
+
+	socket.acked_bytes = 100000;
+	socket.min_rtt_us = 200;
+	socket.srtt_us = srtt_us;
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		socket.retrans_bytes += repeated;
+		lab_play(lab,
+			 &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .socket = &socket });
+	}
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void a_way_that_repeats_much_is_said_of_a_session_that_is_well(void **state)
+{
+	play_way(*state, 5000, 300);
+	assert_said_of(*state, SESSION, "Of what was sent to it 5.0 % was repeated");
+}
+
+static void a_way_that_takes_longer_than_it_did_is_said_of_a_session_that_is_well(void **state)
+{
+	play_way(*state, 0, 1200000);
+	assert_said_of(*state, SESSION, "A round trip to its host takes 1.20 s (200 us at least)");
+}
+
 static void one_that_has_just_read_on_is_slow(void **state)
 {
 	static const struct ws_rec_socket reads = { .acked_bytes = MB,
@@ -859,12 +1084,26 @@ int main(void)
 		LAB(a_client_that_takes_leave_was_there),
 		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
 		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
+		LAB(a_client_that_this_host_cannot_send_to_is_a_dead_connection),
+		LAB(one_that_reads_late_what_has_arrived_is_slow_before_its_buffer_is_full),
+		LAB(one_that_reads_at_once_is_not_slow),
+		LAB(one_that_gets_it_late_does_not_read_late),
+		LAB(a_narrow_way_is_slow_before_the_socket_is_full),
+		LAB(a_way_on_which_a_little_always_waits_is_not_slow),
 		LAB(an_outage_is_said_of_a_client_of_a_standby_too),
+		LAB(a_way_that_is_cut_in_one_direction_is_a_dead_connection),
+		LAB(a_way_that_was_cut_in_one_direction_is_said_too),
 		LAB(silence_before_something_is_lost_is_no_outage),
 		LAB(a_client_that_stops_behind_an_outage_reads_nothing),
 		LAB(probes_of_a_closed_window_are_no_dead_connection),
 		LAB(one_that_is_asked_and_does_not_reply_is_silent),
 		LAB(one_that_a_short_timeout_ended_was_silent),
+		LAB(one_that_confirmed_at_once_and_does_no_more_is_silent_though_not_asked),
+		LAB(one_that_confirmed_at_once_and_has_not_for_a_moment_is_not),
+		LAB(one_that_confirms_whole_segments_is_not_silent_in_the_midst_of_one),
+		LAB(a_socket_that_has_just_got_full_for_a_client_that_stopped_is_not_read),
+		LAB(a_way_that_repeats_much_is_said_of_a_session_that_is_well),
+		LAB(a_way_that_takes_longer_than_it_did_is_said_of_a_session_that_is_well),
 		LAB(one_that_reports_rarely_and_is_not_asked_is_not_silent),
 		LAB(without_a_word_of_the_socket_nobody_is_silent),
 		LAB(half_a_message_is_a_stall),

@@ -880,8 +880,21 @@ static void commits_on_a_long_way_are_not_confirmed_late(void **state)
 	struct ws_rec_socket far = taken;
 
 	far.srtt_us = 250000;
+	far.min_rtt_us = 240000;
 	play_commits(*state, 40, 300, &far);
 	assert_verdict(*state, CLUSTER, "none");
+}
+
+/* The same way, which takes a part of that when nothing queues on it. */
+static void commits_on_a_way_that_is_full_wait_for_it(void **state)
+{
+	struct ws_rec_socket full = taken;
+
+	full.srtt_us = 250000;
+	full.min_rtt_us = 300;
+	play_commits(*state, 40, 300, &full);
+	assert_verdict(*state, CLUSTER, "network_slow");
+	assert_said_of(*state, CLUSTER, "it is the way that is slow");
 }
 
 static void commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one(void **state)
@@ -945,6 +958,53 @@ static void commits_that_wait_for_replay_wait_for_paused_replay(void **state)
 	send_waiting(lab, "*", 1, 3);
 	pause_replay(lab);
 	assert_verdict(lab, CLUSTER, "standby_apply_paused");
+}
+
+/* A second one of the same name, which flushes each of its pieces a second late. */
+static void flush_late(struct lab *lab)
+{
+	uint64_t sent;
+
+	lab->tape = ws_tape_new(lab->tape.sink, 4712, 2 * SECOND);
+	lab->sent = LSN;
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		sent = lab->sent;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 10,
+					      .bytes = i < 9 ? MB : 0,
+					      .reply = true,
+					      .flush = sent - (i && i < 9 ? MB : 0),
+					      .apply = sent - (i && i < 9 ? MB : 0) });
+	}
+}
+
+/* The one that flushes late has all by now. */
+static void commits_wait_for_one_that_stands_still_and_not_for_one_that_is_slow(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "FIRST 2 (standby1)", 2, 3);
+	pause_replay(lab);
+	flush_late(lab);
+	assert_verdict(lab, CLUSTER, "standby_apply_paused");
+	assert_said_of(lab, CLUSTER, "(walsender 4711). The standby");
+	assert_said_of(lab, CLUSTER,
+		       "Synchronous standby standby1 (walsender 4712) is not well either: "
+		       "standby_flush_slow.");
+}
+
+/* Of a quorum one is enough, and that one is slow. */
+static void commits_of_a_quorum_wait_for_the_slow_one_where_another_stands_still(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "ANY 1 (standby1)", 2, 3);
+	pause_replay(lab);
+	flush_late(lab);
+	assert_verdict(lab, CLUSTER, "standby_flush_slow");
+	assert_said_of(lab, CLUSTER, "(walsender 4712)");
 }
 
 static void commits_that_wait_for_flush_do_not_wait_for_paused_replay(void **state)
@@ -1326,10 +1386,13 @@ int main(void)
 		LAB(commits_that_a_client_confirms_late_wait_for_it),
 		LAB(commits_that_wait_for_a_short_delay_of_replay_are_told),
 		LAB(commits_on_a_long_way_are_not_confirmed_late),
+		LAB(commits_on_a_way_that_is_full_wait_for_it),
 		LAB(commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one),
 		LAB(commits_do_not_wait_for_a_silent_one_that_is_not_synchronous),
 		LAB(a_quorum_that_others_make_does_not_wait_for_a_silent_one),
 		LAB(commits_that_wait_for_replay_wait_for_paused_replay),
+		LAB(commits_wait_for_one_that_stands_still_and_not_for_one_that_is_slow),
+		LAB(commits_of_a_quorum_wait_for_the_slow_one_where_another_stands_still),
 		LAB(commits_that_wait_for_flush_do_not_wait_for_paused_replay),
 		LAB(commits_that_wait_for_a_write_do_not_wait_for_a_flush),
 		LAB(commits_of_which_one_waits_for_a_flush_wait_for_it),

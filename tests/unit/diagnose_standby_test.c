@@ -64,6 +64,41 @@ static void a_standby_that_flushes_after_300_ms_is_slow(void **state)
 	assert_verdict(*state, SESSION, "standby_flush_slow");
 }
 
+/* One flush at a time: of those in time there are many more. */
+static void play_syncs(struct lab *lab, unsigned int count, unsigned int ms)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		lab_play(lab, &(struct step){
+				      .seconds = 1, .ms = 2, .wait = WS_WAIT_WAL, .bytes = 1000 });
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .ms = 2,
+					      .wait = WS_WAIT_WAL,
+					      .reply = true,
+					      .flush = lab->sent - 1000,
+					      .apply = lab->sent - 1000 });
+		lab_play(lab, &(struct step){ .seconds = 1, .ms = ms, .wait = WS_WAIT_WAL });
+		lab_play(lab, &(struct step){
+				      .seconds = 1, .ms = 2, .wait = WS_WAIT_WAL, .reply = true });
+	}
+}
+
+static void syncs_that_have_become_slow_are_told_though_many_were_not(void **state)
+{
+	lab_stream(*state, 0);
+	play_syncs(*state, 100, 50);
+	play_syncs(*state, 14, 500);
+	assert_verdict(*state, SESSION, "standby_flush_slow");
+}
+
+static void syncs_that_were_slow_for_a_while_and_are_no_more_are_not(void **state)
+{
+	lab_stream(*state, 0);
+	play_syncs(*state, 100, 50);
+	play_syncs(*state, 14, 500);
+	play_syncs(*state, 60, 50);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
 /* What comes while it syncs waits for that to end. */
 static void a_standby_under_load_writes_late_what_it_flushes_slowly(void **state)
 {
@@ -145,6 +180,42 @@ static void a_burst_and_silence_with_an_old_apply_position_is_no_pause(void **st
 				      .apply = LSN });
 	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL });
 	assert_verdict(lab, SESSION, "healthy_streaming");
+}
+
+/* It has replayed all there is, and is sent something: that is flushed before it is replayed. */
+static void what_comes_behind_a_rest_is_no_pause_of_replay(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t before;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL, .reply = true });
+	before = lab->sent;
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = 1000 });
+	lab_play(lab, &(struct step){
+			      .seconds = 1, .wait = WS_WAIT_WAL, .reply = true, .apply = before });
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void a_pause_of_replay_that_is_over_is_said(void **state)
+{
+	struct lab *lab = *state;
+	struct step step = {
+		.seconds = 5, .wait = WS_WAIT_WAL, .busy_ms = 50, .bytes = MB, .reply = true
+	};
+
+	lab_stream(lab, 0);
+	lab_play(lab, &step);
+	step.apply = lab->sent;
+	step.seconds = 8;
+	lab_play(lab, &step);
+	step.apply = 0;
+	step.seconds = 6;
+	lab_play(lab, &step);
+	assert_verdict(lab, SESSION, "healthy_streaming");
+	assert_said_of(lab, SESSION, "For 6.00 s the standby flushed WAL and replayed none of it");
+	assert_said_of(lab, SESSION, "It has gone on since.");
 }
 
 /* `n` seconds behind in apply. */
@@ -241,6 +312,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LAB(slow_flushes_are_told_from_slow_writes),
 		LAB(a_standby_that_flushes_after_300_ms_is_slow),
+		LAB(syncs_that_have_become_slow_are_told_though_many_were_not),
+		LAB(syncs_that_were_slow_for_a_while_and_are_no_more_are_not),
 		LAB(a_standby_under_load_writes_late_what_it_flushes_slowly),
 		LAB(a_standby_that_gets_it_late_flushes_at_once),
 		LAB(an_apply_worker_that_flushes_after_300_ms_is_healthy),
@@ -249,6 +322,8 @@ int main(void)
 		LAB(replay_that_stands_while_flush_goes_on_is_paused),
 		LAB(replay_that_stands_behind_much_is_not_slow_beside),
 		LAB(a_burst_and_silence_with_an_old_apply_position_is_no_pause),
+		LAB(what_comes_behind_a_rest_is_no_pause_of_replay),
+		LAB(a_pause_of_replay_that_is_over_is_said),
 		LAB(a_constant_apply_lag_is_a_delay),
 		LAB(a_growing_backlog_is_slow_replay),
 		LAB(a_backlog_that_comes_and_goes_is_replay_at_work),
