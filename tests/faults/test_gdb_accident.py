@@ -8,6 +8,7 @@ import re
 import signal
 import time
 
+import debug_registers
 import replication_client
 from cluster import Server
 from debugger import start, start_trace, symbol_file, wait_said
@@ -105,17 +106,20 @@ class Accident(LiveTest):
         self.assert_accident()
 
     def test_a_killed_gdb_with_hardware_breakpoints_takes_the_server_with_it(self):
+        debug_registers.need(self)
         self.by_hand("hbreak").stop(signal.SIGKILL)
         self.write_some()
         self.assert_accident()
 
     def test_a_trace_harms_nobody_whatever_gdb_gets(self):
+        debug_registers.need(self)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGSEGV, signal.SIGKILL):
             with self.subTest(number.name):
                 self.end_by(number)
                 self.assert_unharmed()
 
     def test_a_trace_under_load_harms_nobody_whatever_gdb_gets(self):
+        debug_registers.need(self)
         server().pgbench_init()
         load = server().pgbench(120, 2)
         self.addCleanup(load.stop)
@@ -126,6 +130,7 @@ class Accident(LiveTest):
         self.assertTrue(load.running, "there was load all the time")
 
     def test_a_trace_of_a_walsender_at_rest_ends_at_once(self):
+        debug_registers.need(self)
         with no_wal_of_its_own(server()):
             process = self.trace()
             self.wait_sent()
@@ -136,6 +141,7 @@ class Accident(LiveTest):
         self.assert_unharmed()
 
     def test_a_gdb_that_is_stopped_holds_nobody_up(self):
+        debug_registers.need(self)
         process = self.trace()
         os.kill(process.pid, signal.SIGSTOP)
         server().write_wal(1)
@@ -145,6 +151,7 @@ class Accident(LiveTest):
         self.assert_unharmed()
 
     def test_a_tracer_that_is_killed_while_the_walsender_rests_harms_nobody(self):
+        debug_registers.need(self)
         with no_wal_of_its_own(server()):
             process = self.trace()
             self.wait_sent()
@@ -181,6 +188,7 @@ class Accident(LiveTest):
         self.assert_unharmed()
 
     def test_the_death_of_the_walsender_ends_a_trace(self):
+        debug_registers.need(self)
         process = self.trace()
         server().sql(f"select pg_terminate_backend({self.pid})")
         self.assertEqual(process.wait(20), 0)
