@@ -45,7 +45,7 @@ class Accident(LiveTest):
                                  "-ex", f"{kind} XLogSendPhysical", "-ex", "commands\nsilent\ncontinue\nend",
                                  "-ex", "echo armed\\n", "-ex", "continue"], name="gdb-by-hand", stop=signal.SIGKILL)
         wait_for("gdb by hand", lambda: "armed" in process.out, 30)
-        time.sleep(0.5)
+        wait_for("the walsender to go on with it", lambda: self.status("State")[0] not in "tT")
         return process
 
     def load_offset(self):
@@ -75,9 +75,12 @@ class Accident(LiveTest):
         self.assertEqual(int(server().wait_walsender(self.name)["pid"]), self.pid)
         self.assertEqual(self.tracer(), 0)
 
-    def tracer(self):
+    def status(self, name):
         with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as status:
-            return int(re.search(r"^TracerPid:\t(\d+)$", status.read(), re.M)[1])
+            return re.search(rf"^{name}:\t(.+)$", status.read(), re.M)[1]
+
+    def tracer(self):
+        return int(self.status("TracerPid"))
 
     def trace(self, hits=1):
         """gdb that traces, and has seen so many calls of XLogSendPhysical."""
