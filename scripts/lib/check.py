@@ -40,7 +40,7 @@ class Tally:
 
     def __init__(self):
         self.passed = self.failed = 0
-        self.failures = []
+        self.failures, self.not_run = [], []
         self.began = time.monotonic()
 
     def heading(self, text):
@@ -60,8 +60,15 @@ class Tally:
             for line in details.strip().splitlines()[-60:]:
                 print(f"       | {line}", flush=True)
 
+    def add_not_run(self, name, reason):
+        """Neither passed nor failed: what a test needs is not on this machine."""
+        print(f"{'-':<7}{name}: not run: {reason}", flush=True)
+        self.not_run.append(f"{name}: {reason}")
+
     def finish(self):
         print(f"\ntotal {time.monotonic() - self.began:.0f} s")
+        for entry in self.not_run:
+            print(f"not run: {entry}")
         for name in self.failures:
             print(f"FAILED {name}")
         if self.passed + self.failed == 0:
@@ -172,14 +179,21 @@ def check_cmocka(tally, folder, build, env=None, jobs=1):
     return len(sources)
 
 
+def count_gdb(status, text):
+    """(passed, failed, [(name of what was not run, why)]), out of the lines that tests/gdb/run ends with."""
+    passed, failed = map(int, (re.findall(r"^(\d+) passed, (\d+) failed$", text, re.M) or [(0, 0)])[-1])
+    if failed == 0 and (status != 0 or passed == 0):
+        failed = 1
+    return passed, failed, re.findall(r"^not run: (\w+): (.*)$", text, re.M)
+
+
 def check_gdb(tally):
     """What of scripts/gdb knows nothing of gdb."""
     status, text, seconds = run(["/usr/bin/python3", "-B", "tests/gdb/run"], UNIT_TIMEOUT)
-    cases = int((re.search(r"^Ran (\d+) test", text, re.M) or [0, 0])[1])
-    failed = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", text))
-    if failed == 0 and (status != 0 or cases == 0):
-        failed = 1
-    tally.add("gdb/pure", max(cases - failed, 0), failed, seconds, text)
+    passed, failed, not_run = count_gdb(status, text)
+    tally.add("gdb/pure", passed, failed, seconds, text)
+    for name, reason in not_run:
+        tally.add_not_run(f"gdb/{name}", reason)
 
 
 def second_major():
@@ -237,10 +251,13 @@ def check_live(tally, build, label="live tests", names=(), env=None):
         if os.path.exists(results):
             with open(results, encoding="utf-8") as file:
                 seen = [json.loads(line) for line in file]
-    failed = [entry["name"] for entry in seen if not entry["passed"]]
-    extra = int(status != 0 and not failed or not seen)
-    tally.add(label, len(seen) - len(failed), len(failed) + extra, time.monotonic() - began,
-              "\n".join([*failed, note]))
+    passed = [entry["name"] for entry in seen if entry["passed"]]
+    failed = [entry["name"] for entry in seen if not entry["passed"] and not entry["not_run"]]
+    extra = int(not failed and (status != 0 or not passed))
+    tally.add(label, len(passed), len(failed) + extra, time.monotonic() - began, "\n".join([*failed, note]))
+    for entry in seen:
+        if entry["not_run"]:
+            tally.add_not_run(entry["name"], entry["not_run"])
 
 
 # -- what tests leave behind

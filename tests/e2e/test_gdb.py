@@ -7,10 +7,11 @@ import os
 import re
 import subprocess
 
+import debug_registers
 import replication_client
 import walscope
 from cluster import Server, lsn
-from debugger import finish, look, rows, shown, start, start_trace, symbol_file, wait_said
+from debugger import SCRIPT, finish, look, rows, shown, start, start_trace, symbol_file, wait_said
 from live import LiveTest, no_wal_of_its_own, once, space, wait_caught_up
 from processes import wait_for
 from test_layouts import give_debug_file
@@ -216,12 +217,58 @@ def on_one_processor(server):
         os.sched_setaffinity(server.pid, before)
 
 
+class Caught:
+    """A session that `wait` catches, by name, before PostgresMain, and that is traced then if debug registers stop a process. It
+    is a race, and on one processor the walsender loses it: `wait` goes first there. Where the host comes between nevertheless it
+    is tried again."""
+
+    def __init__(self):
+        self.server, self.symbols = scene().server, scene().symbols
+        self.file = space().file("start.jsonl")
+        other = self.server.receivewal("g_other")
+        self.server.wait_walsender("g_other")
+        with on_one_processor(self.server):
+            for self.tries in range(1, 11):
+                self.name = f"g_start{self.tries}"
+                self.catch()
+                if self.is_in_time:
+                    break
+        other.stop()
+
+    def catch(self):
+        follow = f"walsender trace -o {self.file}" if debug_registers.stop_a_process() else "detach"
+        waiting = start(space(), (self.server.program,), self.symbols,
+                        f"walsender wait --postmaster {self.server.pid} --app {self.name} --timeout 60", "walsender status",
+                        follow)
+        wait_said(waiting, f"waits for a walsender of {self.name}")
+        not_it = replication_client.connect(self.server, application="g_not_it")
+        client = replication_client.connect(self.server, application=self.name)
+        client.query("IDENTIFY_SYSTEM")
+        client.leave()
+        waiting.expect(0)
+        not_it.query("IDENTIFY_SYSTEM")
+        not_it.close()
+        self.pid, self.said = client.pid, waiting.err
+        self.is_in_time = f"attached to {client.pid}, which is before the entry of PostgresMain" in waiting.err
+
+
+@once
+def caught():
+    return Caught()
+
+
+class Wait(LiveTest):
+    def test_wait_attaches_to_the_walsender_of_that_name_on_one_processor_before_postgresmain(self):
+        self.assertTrue(caught().is_in_time, f"{caught().tries} tries: {caught().said}")
+
+
 class Traced:
     """Sessions whose commands are known, traced by gdb and imported."""
 
     def __init__(self):
         self.server, self.symbols = scene().server, scene().symbols
-        self.from_the_start()
+        caught()
+        self.start = self.recording("start")
         self.running()
         self.logical()
         self.backup()
@@ -230,36 +277,6 @@ class Traced:
         file = space().file(f"{name}.wst")
         space().run([walscope.binary(), "import", space().file(f"{name}.jsonl"), "-o", file])
         return file
-
-    def from_the_start(self):
-        """One that `wait` catches, by name, before PostgresMain. It is a race, and on one processor the walsender loses it:
-        `wait` goes first there. Where the host comes between nevertheless it is tried again."""
-        other = self.server.receivewal("g_other")
-        self.server.wait_walsender("g_other")
-        with on_one_processor(self.server):
-            client, waiting = self.caught_at_its_start()
-        other.stop()
-        self.start_pid, self.start_name, self.said = client.pid, f"g_start{self.tries}", waiting.err
-        self.start = self.recording("start")
-
-    def caught_at_its_start(self):
-        for self.tries in range(1, 11):
-            name = f"g_start{self.tries}"
-            waiting = start(space(), (self.server.program,), self.symbols,
-                            f"walsender wait --postmaster {self.server.pid} --app {name} --timeout 60", "walsender status",
-                            f"walsender trace -o {space().file('start.jsonl')}")
-            wait_said(waiting, f"waits for a walsender of {name}")
-            not_it = replication_client.connect(self.server, application="g_not_it")
-            client = replication_client.connect(self.server, application=name)
-            client.query("IDENTIFY_SYSTEM")
-            client.leave()
-            waiting.expect(0)
-            not_it.query("IDENTIFY_SYSTEM")
-            not_it.close()
-            self.caught = f"attached to {client.pid}, which is before the entry of PostgresMain" in waiting.err
-            if self.caught:
-                break
-        return client, waiting
 
     def running(self):
         """One that is followed from between its first command and its second one until Ctrl-C."""
@@ -316,21 +333,21 @@ def traced():
 
 
 class Trace(LiveTest):
+    def setUp(self):
+        debug_registers.need(self)
+
     def history(self, file, pid):
         return [row for row in walscope.view(space(), "history", file) if row["pid"] == pid]
 
-    def test_wait_attaches_to_the_walsender_of_that_name_on_one_processor_before_postgresmain(self):
-        self.assertTrue(traced().caught, f"{traced().tries} tries: {traced().said}")
-        self.assertIn("walsender trace: its start is traced", traced().said)
-
     def test_a_session_that_is_traced_from_its_start_has_it(self):
+        self.assertIn("walsender trace: its start is traced", caught().said)
         session, = walscope.view(space(), "sessions", traced().start)
         self.assertEqual((session["pid"], session["application_name"], session["user"]),
-                         (traced().start_pid, traced().start_name, "postgres"))
+                         (caught().pid, caught().name, "postgres"))
         self.assertEqual((session["exit"]["code"], session["lost"]), (0, 0))
         kinds = [event["event"] for event in walscope.view(space(), "trace", traced().start) if event["session"]]
         self.assertEqual(kinds, ["session", "ready", "command", "text", "command_end", "exit"])
-        row, = self.history(traced().start, traced().start_pid)
+        row, = self.history(traced().start, caught().pid)
         self.assertEqual((row["command"], row["outcome"]), ("IDENTIFY_SYSTEM", "ok"))
 
     def test_a_trace_imported_has_the_commands_that_were_run(self):
@@ -363,3 +380,34 @@ class Trace(LiveTest):
     def test_a_trace_of_a_base_backup_has_it_as_a_command(self):
         row, = self.history(traced().backup, traced().backup_pid)
         self.assertEqual((row["command"], row["kind"], row["outcome"]), (traced().backup_command, "BASE_BACKUP", "ok"))
+
+
+class Refused(LiveTest):
+    def refuse(self, name, *before):
+        """gdb, told to trace, says why it does not, and leaves the walsender and a file that was there as they were."""
+        server, file = scene().server, space().file(f"{name}.jsonl")
+        with open(file, "w", encoding="ascii") as out:
+            out.write("of an earlier trace\n")
+        client = replication_client.connect(server, application=name)
+        said = look(space(), ("-p", client.pid), scene().symbols, *before, "walsender session", f"walsender trace -o {file}",
+                    "shell ps -o args= --ppid $PPID", "walsender session")
+        self.assertEqual([line for line in said["refused"] if line.startswith("walsender trace")], [
+            "walsender trace: this machine's debug registers can be set, but stop no process, as on some virtual machines: a trace "
+            "would see nothing; use `walscope record`, which needs none"])
+        self.assertEqual(shown(said["walsender session"])["application_name"], name)
+        self.assertNotRegex(said["shell ps -o args= --ppid $PPID"], "tracer.py|defunct")
+        with open(file, encoding="ascii") as out:
+            self.assertEqual(out.read(), "of an earlier trace\n")
+        client.query("IDENTIFY_SYSTEM")
+        client.close()
+
+    def test_debug_registers_that_stop_nobody_are_refused_in_a_line(self):
+        debug_registers.need(self, that_stop=False)
+        self.refuse("g_no_stop")
+
+    def test_debug_registers_that_stop_nobody_are_refused_by_a_stand_in_for_the_proof(self):
+        stand_in = space().file("stand_in.py")
+        with open(stand_in, "w", encoding="utf-8") as out:
+            out.write(f"import sys\nsys.path.insert(0, {os.path.dirname(SCRIPT)!r})\n"
+                      "from walscope_gdb import ptrace, tracer\nptrace.registers_stop_a_process = lambda: False\ntracer.main()\n")
+        self.refuse("g_stand_in", f"python from walscope_gdb import tracer; tracer.__file__ = {stand_in!r}")

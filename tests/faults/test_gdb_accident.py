@@ -8,6 +8,7 @@ import re
 import signal
 import time
 
+import debug_registers
 import replication_client
 from cluster import Server
 from debugger import start, start_trace, symbol_file, wait_said
@@ -44,7 +45,7 @@ class Accident(LiveTest):
                                  "-ex", f"{kind} XLogSendPhysical", "-ex", "commands\nsilent\ncontinue\nend",
                                  "-ex", "echo armed\\n", "-ex", "continue"], name="gdb-by-hand", stop=signal.SIGKILL)
         wait_for("gdb by hand", lambda: "armed" in process.out, 30)
-        time.sleep(0.5)
+        wait_for("the walsender to go on with it", lambda: self.status("State")[0] not in "tT")
         return process
 
     def load_offset(self):
@@ -74,9 +75,12 @@ class Accident(LiveTest):
         self.assertEqual(int(server().wait_walsender(self.name)["pid"]), self.pid)
         self.assertEqual(self.tracer(), 0)
 
-    def tracer(self):
+    def status(self, name):
         with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as status:
-            return int(re.search(r"^TracerPid:\t(\d+)$", status.read(), re.M)[1])
+            return re.search(rf"^{name}:\t(.+)$", status.read(), re.M)[1]
+
+    def tracer(self):
+        return int(self.status("TracerPid"))
 
     def trace(self, hits=1):
         """gdb that traces, and has seen so many calls of XLogSendPhysical."""
@@ -105,17 +109,20 @@ class Accident(LiveTest):
         self.assert_accident()
 
     def test_a_killed_gdb_with_hardware_breakpoints_takes_the_server_with_it(self):
+        debug_registers.need(self)
         self.by_hand("hbreak").stop(signal.SIGKILL)
         self.write_some()
         self.assert_accident()
 
     def test_a_trace_harms_nobody_whatever_gdb_gets(self):
+        debug_registers.need(self)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGSEGV, signal.SIGKILL):
             with self.subTest(number.name):
                 self.end_by(number)
                 self.assert_unharmed()
 
     def test_a_trace_under_load_harms_nobody_whatever_gdb_gets(self):
+        debug_registers.need(self)
         server().pgbench_init()
         load = server().pgbench(120, 2)
         self.addCleanup(load.stop)
@@ -126,6 +133,7 @@ class Accident(LiveTest):
         self.assertTrue(load.running, "there was load all the time")
 
     def test_a_trace_of_a_walsender_at_rest_ends_at_once(self):
+        debug_registers.need(self)
         with no_wal_of_its_own(server()):
             process = self.trace()
             self.wait_sent()
@@ -136,6 +144,7 @@ class Accident(LiveTest):
         self.assert_unharmed()
 
     def test_a_gdb_that_is_stopped_holds_nobody_up(self):
+        debug_registers.need(self)
         process = self.trace()
         os.kill(process.pid, signal.SIGSTOP)
         server().write_wal(1)
@@ -145,6 +154,7 @@ class Accident(LiveTest):
         self.assert_unharmed()
 
     def test_a_tracer_that_is_killed_while_the_walsender_rests_harms_nobody(self):
+        debug_registers.need(self)
         with no_wal_of_its_own(server()):
             process = self.trace()
             self.wait_sent()
@@ -181,6 +191,7 @@ class Accident(LiveTest):
         self.assert_unharmed()
 
     def test_the_death_of_the_walsender_ends_a_trace(self):
+        debug_registers.need(self)
         process = self.trace()
         server().sql(f"select pg_terminate_backend({self.pid})")
         self.assertEqual(process.wait(20), 0)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""tracer.py on a program that runs into its breakpoint when it is told to, or all the time."""
+"""tracer.py on a program that runs into its breakpoint when it is told to, or all the time, and on a machine where it would
+not stop there."""
 
 import contextlib
 import json
 import os
-import platform
 import select
 import signal
 import subprocess
@@ -12,6 +12,7 @@ import tempfile
 import time
 import unittest
 
+import debug_registers
 from walscope_gdb import text, tracer
 
 PROGRAM = r"""
@@ -42,6 +43,18 @@ int main(int argc, char **argv)
 """
 
 
+# tracer.py, whose proof that debug registers stop a process has another outcome.
+STAND_IN = f"""
+import sys
+sys.path.insert(0, {os.path.dirname(os.path.dirname(tracer.__file__))!r})
+from walscope_gdb import ptrace, tracer
+def outcome():
+    %s
+ptrace.registers_stop_a_process = outcome
+tracer.main()
+"""
+
+
 def setUpModule():
     global FOLDER, BINARY
     FOLDER = tempfile.TemporaryDirectory()
@@ -68,10 +81,11 @@ def status(pid):
     return fields["State"][0], int(fields["TracerPid"])
 
 
-@unittest.skipUnless(platform.machine() == "x86_64", "the tracer is for x86-64")
-class Tracer(unittest.TestCase):
-    def start(self, *arguments, out=None):
-        """The program, and a tracer of it that has begun and writes to `out`, else to a file for events()."""
+class TracerTest(unittest.TestCase):
+    """The program, and a tracer of it."""
+
+    def prepare(self, *arguments, out=None, outcome=None):
+        """A tracer that is about to begin and writes to `out`, else to a file for events()."""
         self.busy = "busy" in arguments
         self.program = subprocess.Popen([BINARY, *arguments], stdout=subprocess.PIPE, bufsize=0)
         self.addCleanup(self.finish, self.program)
@@ -80,14 +94,20 @@ class Tracer(unittest.TestCase):
         ticks = text.start_ticks(self.pid)
         places = {name: other for name in ("PostgresMain", "InitWalSender", "exec_replication_command", "WalSndLoop",
                                            "XLogSendLogical")}
-        words = {"pid": self.pid, "ticks": ticks, "session": f"{self.pid}.{ticks}", "turns": True, "found": "idle",
-                 "places": {**places, "XLogSendPhysical": called}, "returns_to": None, "variables": {}, "fields": {}}
         self.out = tempfile.NamedTemporaryFile(dir=FOLDER.name)
-        self.guard = subprocess.Popen(["/usr/bin/python3", "-I", "-B", tracer.__file__], stdin=subprocess.PIPE,
-                                      stdout=out or self.out, stderr=subprocess.PIPE, bufsize=0)
-        self.addCleanup(self.finish, self.guard)
         self.addCleanup(self.out.close)
+        words = {"pid": self.pid, "ticks": ticks, "session": f"{self.pid}.{ticks}", "turns": True, "found": "idle",
+                 "places": {**places, "XLogSendPhysical": called}, "returns_to": None, "variables": {}, "fields": {},
+                 "file": out or self.out.name}
+        what = [tracer.__file__] if outcome is None else ["-c", STAND_IN % outcome]
+        self.guard = subprocess.Popen(["/usr/bin/python3", "-I", "-B", *what], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.PIPE, bufsize=0)
+        self.addCleanup(self.finish, self.guard)
         self.guard.stdin.write(json.dumps(words).encode() + b"\n")
+
+    def start(self, *arguments, out=None):
+        """One that has begun."""
+        self.prepare(*arguments, out=out)
         self.assertEqual(self.guard.stderr.readline(), b"up\n")
         os.kill(self.pid, signal.SIGSTOP)
         wait_for("it to stand still", lambda: status(self.pid)[0] == "T")
@@ -130,6 +150,11 @@ class Tracer(unittest.TestCase):
             self.call()
         self.assertIsNone(self.program.poll())
         self.assertIn(status(self.pid)[0], "SR")
+
+
+class Traced(TracerTest):
+    def setUp(self):
+        debug_registers.need(self)
 
     def test_what_comes_by_is_written_down_and_goes_on(self):
         self.start()
@@ -176,10 +201,9 @@ class Tracer(unittest.TestCase):
         self.assert_unharmed()
 
     def test_a_full_disk_ends_the_trace(self):
-        with open("/dev/full", "wb") as full:
-            self.start("busy", out=full)
-            self.guard.stdin.write(b"go\n")
-            said = self.guard.stderr.read()
+        self.start("busy", out="/dev/full")
+        self.guard.stdin.write(b"go\n")
+        said = self.guard.stderr.read()
         self.assertIn(b"ends: [Errno 28]", said)
         self.assert_unharmed()
 
@@ -196,6 +220,39 @@ class Tracer(unittest.TestCase):
         self.start()
         self.guard.stdin.close()
         self.assert_unharmed()
+
+    def test_a_file_that_cannot_be_made_is_refused_in_a_line(self):
+        self.prepare(out=f"{FOLDER.name}/none/file")
+        self.assertEqual(self.guard.stderr.read(), f"[Errno 2] No such file or directory: '{FOLDER.name}/none/file'\n".encode())
+        self.assert_unharmed()
+
+
+class Refused(TracerTest):
+    NOTHING_STOPS = (b"this machine's debug registers can be set, but stop no process, as on some virtual machines: a trace would "
+                     b"see nothing; use `walscope record`, which needs none\n")
+
+    def refused(self, outcome=None):
+        """What the tracer says; it has not touched the program, and a file that was there is as it was."""
+        self.prepare(outcome=outcome)
+        self.out.write(b"of an earlier trace\n")
+        self.out.flush()
+        said = self.guard.stderr.read()
+        self.assertEqual(self.guard.wait(20), 1)
+        self.assert_unharmed()
+        self.out.seek(0)
+        self.assertEqual(self.out.read(), b"of an earlier trace\n")
+        return said
+
+    def test_debug_registers_that_stop_nobody_are_refused_in_a_line(self):
+        debug_registers.need(self, that_stop=False)
+        self.assertEqual(self.refused(), self.NOTHING_STOPS)
+
+    def test_debug_registers_that_stop_nobody_by_a_stand_in_for_the_proof_are_refused_in_a_line(self):
+        self.assertEqual(self.refused("return False"), self.NOTHING_STOPS)
+
+    def test_debug_registers_that_cannot_be_set_by_a_stand_in_for_the_proof_are_refused_in_a_line(self):
+        self.assertEqual(self.refused("raise OSError(28, 'ptrace(6) of process 7: No space left on device')"),
+                         b"this machine's debug registers cannot be tried: ptrace(6) of process 7: No space left on device\n")
 
 
 if __name__ == "__main__":

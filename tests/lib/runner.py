@@ -14,6 +14,7 @@ import traceback
 import unittest
 
 import cluster
+import debug_registers
 import live
 import processes
 import walscope
@@ -40,12 +41,12 @@ def flatten(suite):
 
 
 class Result(unittest.TestResult):
-    """A line for each test; details of the failures right below."""
+    """A line for each test; details of the failures right below, and why it was not run."""
 
     def __init__(self, results):
         super().__init__()
         self.results = results
-        self.passed = 0
+        self.passed = self.not_run = 0
         self.failed = []
         self.began = 0
 
@@ -53,6 +54,7 @@ class Result(unittest.TestResult):
         super().startTest(test)
         self.began = time.monotonic()
         self.problems = []
+        self.reasons = []
 
     def _problem(self, error):
         kind, value, trace = error
@@ -78,7 +80,10 @@ class Result(unittest.TestResult):
             self.problems[-1] = f"{subtest.params and dict(subtest.params)}: {self.problems[-1]}"
 
     def addSkip(self, test, reason):
-        self.problems.append(f"skipped: {reason}")
+        if reason in debug_registers.REASONS:
+            self.reasons.append(reason)
+        else:
+            self.problems.append(f"skipped: {reason}")
 
     def addExpectedFailure(self, test, err):
         self.problems.append("marked as expected to fail")
@@ -88,17 +93,21 @@ class Result(unittest.TestResult):
         name, seconds = name_of(test), time.monotonic() - self.began
         if MAJOR:
             name = f"{MAJOR}: {name}"
-        good = not self.problems
-        print(f"{'ok' if good else 'FAILED':<7}{name:<81} {seconds:8.2f} s", flush=True)
-        for problem in self.problems:
-            for line in problem.splitlines()[:80]:
+        not_run = "" if self.problems else "; ".join(self.reasons)
+        good = not self.problems and not not_run
+        verdict = "ok" if good else "-" if not_run else "FAILED"
+        print(f"{verdict:<7}{name:<81} {seconds:8.2f} s", flush=True)
+        for note in self.problems or [f"not run: {reason}" for reason in self.reasons]:
+            for line in note.splitlines()[:80]:
                 print(f"       | {line}", flush=True)
         if good:
             self.passed += 1
+        elif not_run:
+            self.not_run += 1
         else:
             self.failed.append(name)
         if self.results:
-            self.results.write(json.dumps({"name": name, "passed": good, "seconds": seconds}) + "\n")
+            self.results.write(json.dumps({"name": name, "passed": good, "not_run": not_run, "seconds": seconds}) + "\n")
             self.results.flush()
 
 
@@ -146,6 +155,8 @@ def main(folder):
         live.SHARED.close()
         if result.results:
             result.results.close()
+    if result.not_run:
+        print(f"{result.not_run} not run", flush=True)
     print(f"{result.passed} passed, {len(result.failed)} failed", flush=True)
     return 0 if not result.failed else 1
 

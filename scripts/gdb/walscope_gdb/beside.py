@@ -28,12 +28,16 @@ class Parser(argparse.ArgumentParser):
 class Process:
     """A module of this package as a program, in a session of its own: a Ctrl-C is for gdb. A context; it ends with that."""
 
-    def __init__(self, command, module, words, out=subprocess.DEVNULL):
+    def __init__(self, command, module, words):
         self._command = command
-        self._process = subprocess.Popen([PYTHON, "-I", "-B", module.__file__], stdin=subprocess.PIPE, stdout=out,
+        self._process = subprocess.Popen([PYTHON, "-I", "-B", module.__file__], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                          stderr=subprocess.PIPE, bufsize=0, start_new_session=True)
-        self.send(json.dumps(words))
-        self.expect("up")
+        try:
+            self.send(json.dumps(words))
+            self.expect("up")
+        except BaseException:
+            self.__exit__()
+            raise
 
     def send(self, line):
         self._process.stdin.write(line.encode() + b"\n")

@@ -27,6 +27,38 @@ _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c
 _libc.ptrace.restype = ctypes.c_long
 
 
+def registers_stop_a_process():
+    """Whether the debug registers of this machine do that: those of some virtual machines can be set, and nothing comes of it.
+    It is tried on a child, which outlives neither the answer nor this process."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.close(writer)
+            if os.read(reader, 1):  # it is armed
+                _libc.getppid()
+        finally:
+            os._exit(0)
+    tracee = None
+    try:
+        tracee = Tracee(child)
+        tracee.stop()
+        tracee.arm(0, ctypes.cast(_libc.getppid, ctypes.c_void_p).value)
+        tracee.go_on()
+        os.write(writer, b".")
+        while not tracee.gone:
+            os.waitid(os.P_PID, child, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+            if tracee.look():
+                return True
+        return False
+    finally:
+        os.close(reader)
+        os.close(writer)
+        if tracee is None or not tracee.gone:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, WALL)
+
+
 def _request(what, pid, address=None, data=None):
     if _libc.ptrace(what, pid, address, data) < 0:
         number = ctypes.get_errno()

@@ -5,7 +5,6 @@ import contextlib
 import ctypes
 import os
 import signal
-import stat
 
 import gdb
 
@@ -52,7 +51,7 @@ def refuse():
         raise gdb.GdbError("there is no process to trace: this is a core")
 
 
-def config(calls, turns):
+def config(calls, chosen):
     """What tracer.py needs to know; all of it is looked up in gdb."""
     places = {name: INFERIOR.address(name) for name in PLACES}
     unknown = [name for name, where in places.items() if where is None]
@@ -61,19 +60,18 @@ def config(calls, turns):
                            f"{inferior.program()} --elf FILE`, then `walsender symbols FILE`")
     session = inferior.process_session()
     pid, ticks = map(int, session.split("."))
-    return {"pid": pid, "ticks": ticks, "session": session, "places": places, "turns": turns, "found": what_it_does(calls),
+    return {"pid": pid, "ticks": ticks, "session": session, "places": places, "turns": chosen.turns,
+            "found": what_it_does(calls), "file": output(chosen.file),
             "returns_to": calls.get("exec_replication_command"),
             "variables": {name: INFERIOR.address(name) for name in server.VARIABLES},
             "fields": {name: INFERIOR.field(name) for name in server.FIELDS if INFERIOR.has(name)}}
 
 
 def output(path):
-    """A file; a terminal or a pipe that takes no more would hold the walsender up."""
-    file = open(path, "w", encoding="utf-8")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    """The whole name of a file, which is there or not; a terminal or a pipe that takes no more would hold the walsender up."""
+    if os.path.exists(path) and not os.path.isfile(path):
         raise gdb.GdbError(f"{path} is no regular file: what holds up who reads it would hold up the walsender")
-    return file
+    return os.path.abspath(path)
 
 
 @contextlib.contextmanager
@@ -90,9 +88,8 @@ def hangup_ends_gdb():
 
 def run(chosen):
     refuse()
-    calls = inferior.calls()
-    words = config(calls, chosen.turns)
-    with output(chosen.file) as out, beside.Process("walsender trace", tracer, words, out) as its:
+    words = config(inferior.calls(), chosen)
+    with beside.Process("walsender trace", tracer, words) as its:
         its.say(COST)
         os.kill(words["pid"], signal.SIGSTOP)  # it stands until the tracer has it
         gdb.execute("detach", to_string=True)

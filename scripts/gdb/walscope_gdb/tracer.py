@@ -6,8 +6,8 @@ walsender runs into one of them and dies of SIGTRAP. This process sees the end o
 of a pipe, takes its breakpoints out and lets go. Should it be killed itself, its parent, which does nothing else, does that.
 
 usage: tracer.py; on standard input a line of JSON (trace.py makes it), then, once the walsender stands still by SIGSTOP and
-nobody traces it, "go"; the trace ends with another line, or with standard input. On standard output the events, on standard
-error lines for gdb: "up", "ready", and what is to be told at the end.
+nobody traces it, "go"; the trace ends with another line, or with standard input. The events go to the file that the JSON names.
+On standard error lines for gdb: "up", or why there will be no trace, "ready", and what is to be told at the end.
 """
 
 import contextlib
@@ -25,6 +25,8 @@ from walscope_gdb import events, ptrace, server, text  # noqa: E402
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 COMMAND, STREAM, SEND, FOURTH = range(ptrace.SLOTS)
 PATIENCE = 5.0  # s that a dying tracer may take to let go
+NOTHING_STOPS = ("this machine's debug registers can be set, but stop no process, as on some virtual machines: a trace would see "
+                 "nothing; use `walscope record`, which needs none")
 
 
 class Memory:
@@ -186,7 +188,17 @@ def wakeup_pipe():
     return reader
 
 
-def trace(config, stdin):
+def prepare(path):
+    """The file for the events, which is as it was if there can be no trace."""
+    try:
+        if not ptrace.registers_stop_a_process():
+            raise server.Error(NOTHING_STOPS)
+    except OSError as error:
+        raise server.Error(f"this machine's debug registers cannot be tried: {error.strerror}") from None
+    return open(path, "w", encoding="utf-8", buffering=1)
+
+
+def trace(config, stdin, out):
     """Returns the exit status: 0 if the walsender was let go."""
     wakeup = wakeup_pipe()
     tell("up")
@@ -196,7 +208,7 @@ def trace(config, stdin):
     try:
         tracee = ptrace.Tracee(config["pid"])
         tracee.stop()
-        with open(1, "w", encoding="utf-8", buffering=1) as out:
+        with out:
             follower = Follower(config, tracee, out)
             os.kill(tracee.pid, signal.SIGCONT)
             tracee.go_on()
@@ -231,9 +243,14 @@ def main():
     config = json.loads(stdin.readline())
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
+    try:
+        out = prepare(config["file"])
+    except (OSError, server.Error) as error:
+        tell(error)
+        sys.exit(1)
     child = os.fork()
     if child == 0:
-        os._exit(trace(config, stdin))
+        os._exit(trace(config, stdin, out))
     if os.waitpid(child, 0)[1]:
         mend(config["pid"], config["ticks"])
 
