@@ -260,7 +260,10 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 void ws_say_lock(const struct ws_case *c, struct ws_finding *f);
 /* rules_decoding.c: "for transaction 700 of process 4711 (postgres, psql) to end". */
 void ws_say_txn_wait(const struct ws_txn_wait *w, struct ws_finding *f);
-/* rules_receiver.c: of a backup how fast it went, how far it is, and how long it will take. */
+/* rules_receiver.c: is it the way to the client that keeps the socket full? Fills which share of
+ * what was sent was repeated. */
+bool ws_network_limits(const struct ws_case *c, double *retrans);
+/* rules_backup.c: of a backup how fast it went, how far it is, and how long it will take. */
 void ws_say_backup(const struct ws_case *c, struct ws_finding *f);
 /* The same: what a backup that nothing holds up does most of the time; false: another thing than to
  * read. */

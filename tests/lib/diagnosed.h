@@ -269,4 +269,40 @@ static inline void assert_said_of(struct lab *lab, enum ws_scope scope, const ch
 	assert_non_null(strstr(text, part));
 }
 
+static inline void feed_cluster(struct lab *lab, const struct ws_rec_cluster *cluster)
+{
+	struct ws_rec_cluster r = *cluster;
+
+	r.h = (struct ws_rec){ .size = sizeof(r),
+			       .kind = WS_KIND_CLUSTER,
+			       .flags = r.h.flags,
+			       .pid = POSTMASTER_PID,
+			       .time_ns = lab->tape.now_ns,
+			       .server = 1 };
+	lab_feed(lab, &r.h);
+}
+
+#define SYNC_VALID (WS_CLUSTER_SYNC | WS_CLUSTER_NAMES | WS_CLUSTER_STATE | WS_CLUSTER_SYNC_APPLY)
+
+static inline void send_cluster(struct lab *lab, uint32_t waiters, uint32_t walsenders,
+				uint32_t state)
+{
+	feed_cluster(lab, &(struct ws_rec_cluster){ .sync_waiters = waiters,
+						    .sync_walsenders = walsenders,
+						    .db_state = state,
+						    .valid = SYNC_VALID,
+						    .sync_names = "nobody" });
+}
+
+static const struct ws_rec_socket calm = { .acked_bytes = 1000,
+					   .window_bytes = 65536,
+					   .mss_bytes = 1448 };
+
+static inline void time_out(struct lab *lab)
+{
+	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
+		      "terminating walsender process due to replication timeout");
+	ws_tape_exit(&lab->tape, 0, 0);
+}
+
 #endif

@@ -12,10 +12,6 @@
 #define SESSION WS_SCOPE_SESSION
 
 static const struct ws_rec_sample at_end = { .valid = WS_SAMPLE_TARGET };
-static const struct ws_rec_socket calm = { .acked_bytes = 1000,
-					   .window_bytes = 65536,
-					   .mss_bytes = 1448 };
-
 /* -- how much data there is */
 
 static void two_seconds_are_too_little(void **state)

@@ -16,10 +16,6 @@
 static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
 					   .mss_bytes = 1448,
 					   .unsent_bytes = 100000 };
-static const struct ws_rec_socket calm = { .acked_bytes = 1000,
-					   .window_bytes = 65536,
-					   .mss_bytes = 1448 };
-
 static void one_that_is_not_read_at_the_end_is_not_read_though_it_is_later(void **state)
 {
 	struct lab *lab = *state;

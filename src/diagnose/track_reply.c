@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the replies of the client say: how late, how often, and what stands still. */
+#include "diagnose/track.h"
+
+bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns)
+{
+	uint64_t since = t->apply_held_ns > from_ns ? t->apply_held_ns : from_ns;
+
+	/* As far as replies say: behind the last one nothing is known. */
+	*ns = t->last_reply_ns > since ? t->last_reply_ns - since : 0;
+	return t->apply_held_ns && *ns >= ws_limit_ns(WS_LIMIT_APPLY_FROZEN) &&
+	       (double)t->apply_held_replies >= ws_limit(WS_LIMIT_REPLIES) &&
+	       ws_track_last(t, WS_FLUSH) > t->apply_held_flush;
+}
+
+/* A reply may carry an apply position of some time ago, but not reply after reply. Of what was all
+ * applied none stands still: it has nothing to do. */
+static void feed_applied(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r,
+			 bool was_behind)
+{
+	uint64_t now = r->h.time_ns;
+	bool moved = ws_track_watch(d, &t->watch[WS_APPLY], r->apply_lsn, now),
+	     first = t->replies <= 1;
+
+	if (moved || first || !was_behind) {
+		t->apply_held_flush = moved || first ? r->flush_lsn : r->apply_lsn;
+		t->apply_held_ns = now;
+		t->apply_held_replies = 0;
+	}
+	t->apply_held_replies++;
+	if ((double)r->flush_lsn - (double)r->apply_lsn < ws_limit(WS_LIMIT_BACKLOG))
+		t->applied_ns = now;
+}
+
+/* Of a flush that has just been confirmed; the one before was at `before_ns`. */
+static void feed_flushed(struct ws_track *t, uint64_t now, uint64_t before_ns)
+{
+	uint64_t flush = t->s->lag_ns[WS_LAG_FLUSH], write = t->s->lag_ns[WS_LAG_WRITE];
+	struct ws_late *late = &t->late_flushes;
+	uint64_t waited = now > before_ns ? now - before_ns : 0;
+
+	if (!(t->s->has_lag & (1U << WS_LAG_FLUSH)))
+		return;
+	if (!ws_flush_is_late(t->s->kind, flush, write)) {
+		late->in_row = 0;
+		return;
+	}
+	if (!late->in_row++)
+		late->since_ns = now > flush ? now - flush : 0;
+	late->last_ns = now;
+	late->count++;
+	late->flush_ns += flush;
+	late->write_ns += write;
+	late->ns += waited < flush ? waited : flush;
+}
+
+/* Is most of what it has not written on its side of the way? */
+static bool has_arrived(const struct ws_track *t, uint64_t write_lsn)
+{
+	uint64_t sent = ws_track_last(t, WS_SENT);
+
+	return t->has_tcp && !t->socket.unsent_bytes && sent > write_lsn &&
+	       2 * (uint64_t)t->socket.in_flight_bytes < sent - write_lsn;
+}
+
+static void feed_written(struct ws_track *t, const struct ws_rec_turn *r)
+{
+	uint64_t write = t->s->lag_ns[WS_LAG_WRITE], now = r->h.time_ns;
+	struct ws_late *late = &t->late_writes;
+
+	if (!(t->s->has_lag & (1U << WS_LAG_WRITE)))
+		return;
+	if (write < ws_limit_ns(WS_LIMIT_WRITE_LAG) || !has_arrived(t, r->write_lsn)) {
+		late->in_row = 0;
+		return;
+	}
+	if (!late->in_row++)
+		late->since_ns = now;
+	late->last_ns = now;
+	late->write_ns = write; /* the last one */
+	late->count++;
+}
+
+void ws_feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r)
+{
+	uint64_t flushed_ns = t->watch[WS_FLUSH].moved_ns;
+	uint64_t now = r->h.time_ns, stood;
+	bool was_behind = ws_track_last(t, WS_FLUSH) > ws_track_last(t, WS_APPLY), moved;
+
+	if (was_behind && r->apply_lsn > ws_track_last(t, WS_APPLY) && ws_track_last(t, WS_APPLY) &&
+	    now >= d->from_ns && ws_track_replay_stands(t, d->from_ns, &stood) &&
+	    stood > t->replay_stood_ns)
+		t->replay_stood_ns = stood;
+
+	if (t->last_reply_ns && now > t->last_reply_ns)
+		t->intervals[t->interval_count++ % WS_INTERVALS] = now - t->last_reply_ns;
+	t->last_reply_ns = now;
+	if (now >= d->from_ns) {
+		t->replies++;
+		t->answered += t->ping_ns != 0;
+	}
+	t->ping_ns = 0;
+	if (ws_track_watch(d, &t->watch[WS_WRITE], r->write_lsn, now) && now >= d->from_ns)
+		feed_written(t, r);
+	moved = ws_track_watch(d, &t->watch[WS_FLUSH], r->flush_lsn, now);
+	if (moved && now >= d->from_ns)
+		feed_flushed(t, now, flushed_ns > d->from_ns ? flushed_ns : d->from_ns);
+	if (moved || t->replies <= 1) {
+		t->flush_held_write = r->write_lsn;
+		t->flush_held_replies = 0;
+	}
+	t->flush_held_replies++;
+	feed_applied(d, t, r, was_behind);
+	t->owed_ns = r->flush_lsn && r->flush_lsn < ws_track_last(t, WS_SENT) ? now : 0;
+}
