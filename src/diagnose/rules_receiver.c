@@ -80,22 +80,28 @@ WS_RULE(connection_dead)
 	return true;
 }
 
-/* All that was handed to the connection has arrived at the other side's host. */
-static bool all_taken(const struct ws_case *c)
-{
-	const struct ws_rec_socket *socket = &c->t->socket;
-
-	if (c->t->has_tcp)
-		return !socket->in_flight_bytes && !socket->unsent_bytes && socket->window_bytes;
-	if (c->t->has_socket)
-		return socket->acked_bytes >= socket->wire_bytes;
-	return ws_case_unix_full(c) == 0;
-}
-
 /* For a reply, and none has come since. */
 static bool is_asked(const struct ws_case *c)
 {
 	return ws_case_streams(c) && c->t->ping_ns && c->t->ping_ns < c->to_ns;
+}
+
+/* All that was handed to the connection has arrived at the other side's host; but what was sent a
+ * moment ago, and behind what it was asked for, may be under way: a host waits a little before it
+ * acknowledges. */
+static bool all_taken(const struct ws_case *c)
+{
+	const struct ws_rec_socket *socket = &c->t->socket;
+	uint64_t moment = ws_limit_ns(WS_LIMIT_FROZEN);
+	uint64_t asked = is_asked(c) ? c->to_ns - c->t->ping_ns : moment;
+
+	if (c->t->has_tcp)
+		return !socket->unsent_bytes && socket->window_bytes &&
+		       ws_track_unacknowledged(c->t, c->to_ns) <
+			       (asked < moment ? asked / 2 : moment);
+	if (c->t->has_socket)
+		return socket->acked_bytes >= socket->wire_bytes;
+	return ws_case_unix_full(c) == 0;
 }
 
 /* Of a client that says at once what it has flushed, WAL asks for a reply as a ping does: one that

@@ -65,6 +65,44 @@ static void one_that_is_asked_and_does_not_reply_is_silent(void **state)
 	assert_verdict(*state, SESSION, "receiver_silent");
 }
 
+/* Its host acknowledges a little later than it is sent: at a look something may be under way. */
+static void one_to_which_something_is_under_way_is_silent_too(void **state)
+{
+	struct ws_rec_socket socket = calm;
+
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &socket });
+	for (int i = 0; i < 8; i++) {
+		socket.acked_bytes += 5000;
+		socket.in_flight_bytes = 300;
+		lab_play(*state, &(struct step){ .seconds = 1,
+						 .wait = WS_WAIT_WAL,
+						 .ping = i == 0,
+						 .socket = &socket });
+	}
+	assert_verdict(*state, SESSION, "receiver_silent");
+}
+
+static void one_that_acknowledges_nothing_behind_the_question_is_not_just_silent(void **state)
+{
+	struct ws_rec_socket socket = calm;
+
+	lab_stream(*state, 0);
+	lab_play(*state,
+		 &(struct step){
+			 .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &socket });
+	socket.in_flight_bytes = 300;
+	for (int i = 0; i < 8; i++)
+		lab_play(*state, &(struct step){ .seconds = 1,
+						 .wait = WS_WAIT_WAL,
+						 .ping = i == 0,
+						 .socket = &socket });
+	lab_judge(*state);
+	assert_int_not_equal(lab_find(*state, SESSION)->verdict, WS_VERDICT_RECEIVER_SILENT);
+}
+
 static void one_that_a_short_timeout_ended_was_silent(void **state)
 {
 	struct lab *lab = *state;
@@ -671,6 +709,8 @@ int main(void)
 		LAB(one_that_reads_at_once_is_not_slow),
 		LAB(one_that_gets_it_late_does_not_read_late),
 		LAB(one_that_is_asked_and_does_not_reply_is_silent),
+		LAB(one_to_which_something_is_under_way_is_silent_too),
+		LAB(one_that_acknowledges_nothing_behind_the_question_is_not_just_silent),
 		LAB(one_that_a_short_timeout_ended_was_silent),
 		LAB(one_that_confirmed_at_once_and_does_no_more_is_silent_though_not_asked),
 		LAB(one_that_confirmed_at_once_and_has_not_for_a_moment_is_not),
