@@ -120,7 +120,10 @@ struct task_io_accounting { /* empty without CONFIG_TASK_IO_ACCOUNTING */
 	__u64 read_bytes;
 } __attribute__((preserve_access_index));
 
+#define PF_EXITING 0x4 /* linux/sched.h: it is in do_exit() */
+
 struct task_struct {
+	unsigned int flags;
 	int exit_code;
 	__s32 pid;
 	__s32 tgid;

@@ -74,7 +74,8 @@ int on_sleep(__u64 *ctx)
 	__u32 pid = prev->pid;
 	struct ws_entry *e = session_of(pid);
 
-	if (e)
+	/* Its memory may be gone, and says what it did when it was killed. */
+	if (e && !(prev->flags & PF_EXITING))
 		sleep(e, pid, bpf_ktime_get_ns());
 	return 0;
 }

@@ -310,6 +310,8 @@ static void fill_entry(const struct ws_seed_view *view, struct ws_seed *seed, ui
 	entry->unreadable = view->unreadable;
 	entry->sock = view->sock;
 	entry->flags = WS_ENTRY_BASE;
+	if (!view->may_wait)
+		entry->flags |= WS_ENTRY_NO_WAITS;
 	entry->stage = WS_STAGE_OTHER;
 	entry->resume = WS_STAGE_OTHER;
 	entry->walsnd = snd->address;

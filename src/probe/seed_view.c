@@ -468,9 +468,23 @@ static enum ws_found judge_other(const struct ws_seed_view *view)
 	return WS_FOUND_COMMAND;
 }
 
+/* Besides streams the making of a logical slot waits so. */
+static bool may_wait(const struct ws_seed_view *view)
+{
+	const char *text = view->command.data, *word;
+	size_t len;
+
+	if (view->in_stream || !view->command.len)
+		return true;
+	len = next_word(&text, &word);
+	return is_word(word, len, "START_REPLICATION") ||
+	       is_word(word, len, "CREATE_REPLICATION_SLOT");
+}
+
 void ws_seed_view_judge(struct ws_seed_view *view)
 {
 	view->in_stream = is_streaming(view);
+	view->may_wait = may_wait(view);
 	view->in_backup = !view->in_stream && view->walsnd.address && view->walsnd.has_state &&
 			  view->walsnd.state == WS_WALSND_BACKUP;
 	view->found = view->in_stream ? judge_stream(view) : judge_other(view);

@@ -61,6 +61,7 @@ struct ws_seed_view {
 	/* judged */
 	enum ws_found found;
 	bool in_stream, in_backup, logical;
+	bool may_wait; /* a sleep may be a wait of the send loop */
 };
 
 void ws_seed_view_init(struct ws_seed_view *view, const struct ws_process *process, uint64_t base,

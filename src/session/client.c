@@ -38,8 +38,8 @@ enum fact {
 	SYNC_SNAPSHOT = 1 << 15,     /* LogicalRepSyncTableStart's transaction */
 	SUBSCRIBE = 1 << 16,	     /* the slot of CREATE SUBSCRIPTION */
 	UNSUBSCRIBE = 1 << 17,
-	IDENTIFY_AGAIN = 1 << 19, /* right behind the first one */
 	QUERY = 1 << 18, /* SELECT, of which none but those of subscriptions begin a session */
+	IDENTIFY_AGAIN = 1 << 19, /* a second one */
 	/* what is no command */
 	LISTENS = 1 << 20, /* the client takes a stream: confirmed positions, or was found at it */
 	APPLIED = 1 << 21, /* an applied one among them */

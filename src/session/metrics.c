@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "session/machine.h"
 
+/* Where wait_start and wait_end are planted (level 3, and servers whose memory does not say enough)
+ * they stand for sched_switch. */
 static const struct ws_metric_info table[WS_METRIC_COUNT] = {
 	[WS_METRIC_SEND_NS] = { "send_ns", "ns", 2, "send_physical", "sched_switch",
 				"one XLogSendPhysical that moved the position, with its flush" },

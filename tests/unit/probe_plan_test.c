@@ -252,6 +252,14 @@ static void a_higher_level_is_found_but_not_planted(void **state)
 	assert_int_equal(f->plan.config.wait_event_reg, -1);
 }
 
+static void find_variable(struct fixture *f, const char *name, uint64_t address)
+{
+	struct ws_symbol *symbol = symbol_of(f, name);
+
+	symbol->status = WS_SYMBOL_FOUND;
+	symbol->address = address;
+}
+
 /* Below level 3 the scheduler's program does without a site at the waits, where it can. */
 static void waits_have_a_site_below_level_3_only_where_memory_does_not_tell(void **state)
 {
@@ -274,12 +282,29 @@ static void waits_have_a_site_below_level_3_only_where_memory_does_not_tell(void
 			assert_int_equal(f->plan.config.sleep_tells, tells && level == 2);
 			ws_plan_deinit(&f->plan);
 		}
-		if (!tells) {
-			struct ws_symbol *symbol = symbol_of(f, variables[known]);
+		if (!tells)
+			find_variable(f, variables[known], 0x1000 + known * 8);
+	}
+}
 
-			symbol->status = WS_SYMBOL_FOUND;
-			symbol->address = 0x1000 + known * 8;
-		}
+static void up_to_13_my_proc_leads_to_what_it_waits_for(void **state)
+{
+	static const enum ws_site sites[] = { WS_SITE_LOOP_WAIT_START, WS_SITE_WRITE_WAIT_START,
+					      WS_SITE_WAL_WAIT_START };
+	struct fixture *f = *state;
+	struct ws_error err = { 0 };
+
+	find_variable(f, "PqSendPointer", 0x1000);
+	find_variable(f, "PqSendStart", 0x1008);
+	find_variable(f, "MyProc", 0x1010);
+	for (int known = 0; known < 2; known++) {
+		f->layout.off.proc_wait_event = known ? 676 : WS_UNKNOWN;
+		assert_int_equal(make(f, 13, 2, &err), 0);
+		assert_int_equal(f->plan.config.sleep_tells, known);
+		for (size_t i = 0; i < WS_ARRAY_SIZE(sites); i++)
+			assert_int_equal(planned(&f->plan, sites[i])->level, known ? 3 : 2);
+		if (!known)
+			ws_plan_deinit(&f->plan);
 	}
 }
 
@@ -594,6 +619,7 @@ int main(void)
 		unit(the_configuration_holds_layout_variables_and_the_wait_event),
 		unit(a_higher_level_is_found_but_not_planted),
 		unit(waits_have_a_site_below_level_3_only_where_memory_does_not_tell),
+		unit(up_to_13_my_proc_leads_to_what_it_waits_for),
 		unit(a_major_without_the_function_is_no_fault),
 		unit(a_major_has_the_places_that_are_its_own),
 		unit(a_missing_site_says_why),

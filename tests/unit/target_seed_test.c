@@ -273,15 +273,20 @@ static void other_commands_are_not_taken_for_a_stream(void **state)
 	play_found(play, WS_FOUND_COMMAND); /* START_REPLICATION in front of its loop */
 	assert_int_equal(play->seed.entry.flags, WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND);
 	assert_int_equal(play->seed.entry.stage, WS_STAGE_OTHER);
+	server->query = "CREATE_REPLICATION_SLOT s LOGICAL pgoutput";
+	play_found(play, WS_FOUND_COMMAND);
+	assert_int_equal(play->seed.entry.flags, WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND);
 	server->query = "COPY t FROM STDIN";
 	server->wait = WAIT_READ;
 	play_found(play, WS_FOUND_COMMAND);
+	assert_int_equal(play->seed.entry.flags,
+			 WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_NO_WAITS);
 	server->query = "BASE_BACKUP ( LABEL 'x' )";
 	server->walsnd.state = WS_WALSND_BACKUP;
 	server->wait = WAIT_IO;
 	play_found(play, WS_FOUND_COMMAND);
-	assert_int_equal(play->seed.entry.flags,
-			 WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND | WS_ENTRY_IN_BACKUP);
+	assert_int_equal(play->seed.entry.flags, WS_ENTRY_BASE | WS_ENTRY_IN_COMMAND |
+							 WS_ENTRY_IN_BACKUP | WS_ENTRY_NO_WAITS);
 	assert_int_equal(play->seed.entry.backup.phase, 0);
 	server->wait = WAIT_WRITE; /* the client takes nothing */
 	play_found(play, WS_FOUND_BACKUP_SEND);
