@@ -122,6 +122,7 @@ struct ws_track {
 	uint64_t apply_held_replies;
 	uint64_t replay_stood_ns; /* the longest time in the window that it stood, and went on */
 	uint64_t flush_held_write, flush_held_replies;
+	uint64_t flush_bits; /* all that are set in any flush position of the stream */
 	struct ws_late late_flushes;
 	struct ws_late late_writes; /* of what had arrived long before; but for ns */
 	uint64_t applied_ns;	    /* when all that was flushed was applied, or nearly all, last */
@@ -226,6 +227,15 @@ struct ws_diagnosis {
 
 /* A flush so long after sending is late, and it is the flush that took the time, not the write. */
 bool ws_flush_is_late(enum ws_session_kind kind, uint64_t flush_ns, uint64_t write_ns);
+/* So may a segment of WAL end: its size is a power of two (xlog_internal.h, IsValidWalSegSize). */
+bool ws_ends_segment(uint64_t lsn);
+/*
+ * Of a client that flushes, as far as it says, whole segments only, and replays nothing, how much
+ * one of them is at most: between two flushes it may have received that much. pg_receivewal is so
+ * with a slot and without --synchronous (receivelog.c: lastFlushPosition is set where a stream
+ * starts and where a file is closed). 0: of another one.
+ */
+uint64_t ws_track_flushed_segment(const struct ws_track *t);
 /* Replay stands still while there is something to replay, for so long when the last reply came. */
 bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns);
 

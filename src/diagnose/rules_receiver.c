@@ -5,9 +5,6 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
-/* wal_segment_size is this, or a multiple of it (xlog_internal.h, WalSegMinSize). */
-#define SEGMENT_LEAST (1U << 20)
-
 /* A client that has left by itself was there. */
 static bool nobody_answers(const struct ws_case *c)
 {
@@ -113,7 +110,7 @@ static bool would_have_confirmed(const struct ws_case *c, uint64_t asked)
 	uint64_t flush = ws_case_watch(c, WS_FLUSH)->last;
 
 	return c->s->kind == WS_SESSION_KIND_PHYSICAL && !c->t->ended_ns && flush &&
-	       flush % SEGMENT_LEAST && flush < c->t->standing->sent_lsn &&
+	       !ws_ends_segment(flush) && flush < c->t->standing->sent_lsn &&
 	       (double)lag->count >= ws_limit(WS_LIMIT_REPLIES) &&
 	       (double)asked > ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)lag->max;
 }

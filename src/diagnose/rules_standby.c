@@ -48,8 +48,9 @@ WS_RULE(standby_flush_slow)
 	bool most;
 	char lag[WS_DURATION_TEXT], part[WS_DURATION_TEXT], before[WS_DURATION_TEXT];
 
+	/* One that flushes whole segments is late with all that is in one, however fast it is. */
 	if (!replies(c) || !ws_case_watch(c, WS_FLUSH)->last || !ws_case_grown(c, WS_WRITE) ||
-	    (double)hist->count < ws_limit(WS_LIMIT_REPLIES))
+	    (double)hist->count < ws_limit(WS_LIMIT_REPLIES) || ws_track_flushed_segment(c->t))
 		return false;
 	most = ws_flush_is_late(c->s->kind, flush, write);
 	if (!most && !late_flushes(c))
@@ -172,7 +173,8 @@ WS_RULE(consumer_not_confirming)
 
 	/* A client that never confirms (0/0) has said so. */
 	if (!ws_case_streams(c) || !replies(c) || !flush->last ||
-	    !ws_case_behind(c, WS_WRITE, WS_FLUSH, &behind) || !behind)
+	    !ws_case_behind(c, WS_WRITE, WS_FLUSH, &behind) ||
+	    behind <= ws_track_flushed_segment(c->t))
 		return false;
 	still = c->t->last_reply_ns > moved ? c->t->last_reply_ns - moved : 0;
 	if (still < ws_limit_ns(WS_LIMIT_UNCONFIRMED) ||

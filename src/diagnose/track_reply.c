@@ -2,6 +2,25 @@
 /* What the replies of the client say: how late, how often, and what stands still. */
 #include "diagnose/track.h"
 
+/* WalSegMinSize and WalSegMaxSize (xlog_internal.h). */
+#define SEGMENT_LEAST (1ULL << 20)
+#define SEGMENT_MOST  (1ULL << 30)
+
+bool ws_ends_segment(uint64_t lsn)
+{
+	return lsn % SEGMENT_LEAST == 0;
+}
+
+uint64_t ws_track_flushed_segment(const struct ws_track *t)
+{
+	uint64_t step = t->flush_bits & -t->flush_bits; /* a multiple of the size */
+
+	if (t->s->kind != WS_SESSION_KIND_PHYSICAL || !step || !ws_ends_segment(step) ||
+	    ws_track_last(t, WS_APPLY))
+		return 0;
+	return step < SEGMENT_MOST ? step : SEGMENT_MOST;
+}
+
 bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns)
 {
 	uint64_t since = t->apply_held_ns > from_ns ? t->apply_held_ns : from_ns;
@@ -110,6 +129,7 @@ void ws_feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_r
 		t->flush_held_replies = 0;
 	}
 	t->flush_held_replies++;
+	t->flush_bits |= r->flush_lsn;
 	feed_applied(d, t, r, was_behind);
 	t->owed_ns = r->flush_lsn && r->flush_lsn < ws_track_last(t, WS_SENT) ? now : 0;
 }

@@ -20,9 +20,9 @@ static void slow_flushes_are_told_from_slow_writes(void **state)
 		lab_play(lab, &(struct step){ .seconds = 1,
 					      .wait = WS_WAIT_WAL,
 					      .busy_ms = 10,
-					      .bytes = MB,
+					      .bytes = 1000000,
 					      .reply = true,
-					      .flush = lab->sent - (i ? MB : 0),
+					      .flush = lab->sent - (i ? 1000000 : 0),
 					      .no_apply = true });
 	assert_verdict(lab, SESSION, "standby_flush_slow");
 }
@@ -137,6 +137,48 @@ static void a_client_that_never_flushes_is_not_slow(void **state)
 					 .no_flush = true,
 					 .no_apply = true });
 	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+/* pg_receivewal with a slot: a file is flushed when it is full, and a reply comes each 10 s. */
+static void play_receivewal(struct lab *lab, unsigned int seconds, uint64_t bytes, uint64_t segment)
+{
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < seconds; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 20,
+					      .bytes = bytes,
+					      .reply = i % 10 == 0,
+					      .flush = lab->sent - lab->sent % segment,
+					      .no_apply = true });
+}
+
+static void one_that_flushes_whole_segments_is_not_slow_to_flush(void **state)
+{
+	play_receivewal(*state, 95, 3000000, 16 * MB);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void one_whose_segment_fills_slowly_confirms(void **state)
+{
+	play_receivewal(*state, 75, 200000, 16 * MB);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void one_that_has_received_segments_and_flushed_none_does_not_confirm(void **state)
+{
+	struct lab *lab = *state;
+	struct step step = {
+		.seconds = 1, .wait = WS_WAIT_WAL, .busy_ms = 20, .bytes = 3000000, .no_apply = true
+	};
+
+	play_receivewal(lab, 40, 3000000, 16 * MB);
+	step.flush = lab->sent - lab->sent % (16 * MB);
+	for (unsigned int i = 0; i < 50; i++) {
+		step.reply = i % 10 == 0;
+		lab_play(lab, &step);
+	}
+	assert_verdict(lab, SESSION, "consumer_not_confirming");
 }
 
 static void replay_that_stands_while_flush_goes_on_is_paused(void **state)
@@ -319,6 +361,9 @@ int main(void)
 		LAB(an_apply_worker_that_flushes_after_300_ms_is_healthy),
 		LAB(an_apply_worker_that_flushes_after_a_second_is_slow),
 		LAB(a_client_that_never_flushes_is_not_slow),
+		LAB(one_that_flushes_whole_segments_is_not_slow_to_flush),
+		LAB(one_whose_segment_fills_slowly_confirms),
+		LAB(one_that_has_received_segments_and_flushed_none_does_not_confirm),
 		LAB(replay_that_stands_while_flush_goes_on_is_paused),
 		LAB(replay_that_stands_behind_much_is_not_slow_beside),
 		LAB(a_burst_and_silence_with_an_old_apply_position_is_no_pause),
