@@ -120,7 +120,8 @@ struct ws_track {
 	uint64_t apply_held_flush; /* flush when apply moved last, or was level with it */
 	uint64_t apply_held_ns;	   /* since when it stands behind flush, as replies say */
 	uint64_t apply_held_replies;
-	uint64_t replay_stood_ns; /* the longest time in the window that it stood, and went on */
+	uint64_t apply_held_steps; /* in which flush went ahead of it */
+	uint64_t replay_stood_ns;  /* the longest time in the window that it stood, and went on */
 	uint64_t flush_held_write, flush_held_replies;
 	uint64_t flush_bits; /* all that are set in any flush position of the stream */
 	struct ws_late late_flushes;
@@ -383,6 +384,8 @@ enum ws_limit {
 	WS_LIMIT_WRITE_LAG,
 	WS_LIMIT_FLUSH_SHARE,
 	WS_LIMIT_APPLY_FROZEN,
+	WS_LIMIT_RECORD,
+	WS_LIMIT_SNAPSHOT,
 	WS_LIMIT_APPLY_LAG,
 	WS_LIMIT_APPLY_SPREAD,
 	WS_LIMIT_STATUS_INTERVAL,

@@ -240,6 +240,54 @@ static void what_comes_behind_a_rest_is_no_pause_of_replay(void **state)
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
 
+/* All was replayed; then so much is flushed at once, and nothing more. */
+static void play_flushed_once(struct lab *lab, uint64_t bytes, unsigned int seconds)
+{
+	uint64_t before;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	before = lab->sent;
+	lab_play(lab, &(struct step){
+			      .seconds = 1, .wait = WS_WAIT_WAL, .bytes = bytes, .reply = true });
+	lab_play(lab,
+		 &(struct step){
+			 .seconds = seconds, .wait = WS_WAIT_WAL, .reply = true, .apply = before });
+}
+
+/* The WAL writer flushes whole pages: the rest of the record comes when something else does. */
+static void a_record_that_is_not_complete_is_no_pause_of_replay(void **state)
+{
+	play_flushed_once(*state, 8192, 20);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void replay_that_stands_before_more_than_a_record_is_paused(void **state)
+{
+	play_flushed_once(*state, MB, 7);
+	assert_verdict(*state, SESSION, "standby_apply_paused");
+}
+
+static void replay_that_stands_for_longer_than_a_record_stays_open_is_paused(void **state)
+{
+	play_flushed_once(*state, 8192, 30);
+	assert_verdict(*state, SESSION, "standby_apply_paused");
+}
+
+static void replay_that_stands_while_little_is_flushed_twice_is_paused(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t before = lab->sent;
+
+	play_flushed_once(lab, 300, 2);
+	lab_play(lab, &(struct step){ .seconds = 7,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = 300,
+				      .reply = true,
+				      .apply = before });
+	assert_verdict(lab, SESSION, "standby_apply_paused");
+}
+
 static void a_pause_of_replay_that_is_over_is_said(void **state)
 {
 	struct lab *lab = *state;
@@ -368,6 +416,10 @@ int main(void)
 		LAB(replay_that_stands_behind_much_is_not_slow_beside),
 		LAB(a_burst_and_silence_with_an_old_apply_position_is_no_pause),
 		LAB(what_comes_behind_a_rest_is_no_pause_of_replay),
+		LAB(a_record_that_is_not_complete_is_no_pause_of_replay),
+		LAB(replay_that_stands_before_more_than_a_record_is_paused),
+		LAB(replay_that_stands_for_longer_than_a_record_stays_open_is_paused),
+		LAB(replay_that_stands_while_little_is_flushed_twice_is_paused),
 		LAB(a_pause_of_replay_that_is_over_is_said),
 		LAB(a_constant_apply_lag_is_a_delay),
 		LAB(a_growing_backlog_is_slow_replay),
