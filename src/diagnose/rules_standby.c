@@ -81,14 +81,36 @@ WS_RULE(standby_flush_slow)
 	return true;
 }
 
+/* What it applies it applies the same time after it was sent, and long after it was flushed. */
+struct delay {
+	uint64_t low, median, high, flush;
+};
+static bool is_delayed(const struct ws_case *c, struct delay *lag)
+{
+	const struct ws_hist *hist = &c->s->hist[WS_METRIC_APPLY_LAG_NS];
+
+	*lag = (struct delay){ .low = ws_hist_quantile(hist, 0.1),
+			       .median = ws_hist_quantile(hist, 0.5),
+			       .high = ws_hist_quantile(hist, 0.9),
+			       .flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS) };
+	return is_standby(c) && (double)hist->count >= ws_limit(WS_LIMIT_REPLIES) &&
+	       lag->median >= ws_limit_ns(WS_LIMIT_APPLY_LAG) + lag->flush &&
+	       (double)(lag->high - lag->low) <=
+		       ws_limit(WS_LIMIT_APPLY_SPREAD) * (double)lag->median;
+}
+
 WS_RULE(standby_apply_paused)
 {
 	const struct ws_watch *apply = ws_case_watch(c, WS_APPLY);
 	uint64_t still, behind;
+	struct delay lag;
 	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 
 	if (!is_standby(c) || !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind) || !behind ||
 	    !ws_track_replay_stands(c->t, c->from_ns, &still))
+		return false;
+	/* What was sent since is not due yet. */
+	if (is_delayed(c, &lag) && still < lag.high)
 		return false;
 	f->confidence = 0.85;
 	ws_fact(f, "apply_unchanged", still, "ns");
@@ -106,25 +128,20 @@ WS_RULE(standby_apply_paused)
 
 WS_RULE(standby_apply_delayed)
 {
-	const struct ws_hist *hist = &c->s->hist[WS_METRIC_APPLY_LAG_NS];
-	uint64_t low = ws_hist_quantile(hist, 0.1), high = ws_hist_quantile(hist, 0.9);
-	uint64_t flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS), median = ws_hist_quantile(hist, 0.5);
+	struct delay lag;
 	char text[WS_DURATION_TEXT];
 
-	if (!is_standby(c) || (double)hist->count < ws_limit(WS_LIMIT_REPLIES) ||
-	    median < ws_limit_ns(WS_LIMIT_APPLY_LAG) + flush)
-		return false;
-	if ((double)(high - low) > ws_limit(WS_LIMIT_APPLY_SPREAD) * (double)median)
+	if (!is_delayed(c, &lag))
 		return false;
 	f->confidence = 0.8;
-	ws_fact(f, "apply_lag_p10", low, "ns");
-	ws_fact(f, "apply_lag_median", median, "ns");
-	ws_fact(f, "apply_lag_p90", high, "ns");
-	ws_fact(f, "flush_lag_median", flush, "ns");
+	ws_fact(f, "apply_lag_p10", lag.low, "ns");
+	ws_fact(f, "apply_lag_median", lag.median, "ns");
+	ws_fact(f, "apply_lag_p90", lag.high, "ns");
+	ws_fact(f, "flush_lag_median", lag.flush, "ns");
 	ws_say(f,
 	       "The standby applies everything the same %s after it was sent: a delay that looks "
 	       "set on purpose.",
-	       ws_duration_format(median, text));
+	       ws_duration_format(lag.median, text));
 	return true;
 }
 

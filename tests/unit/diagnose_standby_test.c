@@ -342,6 +342,55 @@ static void a_constant_apply_lag_is_a_delay(void **state)
 	assert_verdict(*state, SESSION, "standby_apply_delayed");
 }
 
+/* A commit each so many seconds, and each is applied 30 s later. */
+static void play_commits(struct lab *lab, unsigned int seconds, unsigned int every)
+{
+	uint64_t was[200];
+
+	assert_true(seconds <= sizeof(was) / sizeof(*was));
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < seconds; i++) {
+		was[i] = lab->sent;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = i % every ? 0 : 1000,
+					      .reply = true,
+					      .apply = i < 30 ? LSN : was[i - 30] });
+	}
+}
+
+static void a_delay_is_not_said_to_be_a_pause_that_is_over(void **state)
+{
+	struct lab *lab = *state;
+
+	play_commits(lab, 120, 7);
+	assert_verdict(lab, SESSION, "standby_apply_delayed");
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "replayed none of it"));
+}
+
+static void a_delay_with_commits_now_and_then_is_no_pause(void **state)
+{
+	struct lab *lab = *state;
+
+	play_commits(lab, 126, 12);
+	assert_verdict(lab, SESSION, "standby_apply_delayed");
+	assert_false(lab_also(lab, "standby_apply_paused"));
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "replayed none of it"));
+}
+
+static void a_pause_for_longer_than_the_delay_is_one(void **state)
+{
+	struct lab *lab = *state;
+	struct step step = {
+		.seconds = 8, .wait = WS_WAIT_WAL, .busy_ms = 10, .bytes = MB, .reply = true
+	};
+
+	play_lagging(lab, 40, always_three);
+	step.apply = lab->sent - 3 * MB;
+	lab_play(lab, &step);
+	assert_verdict(lab, SESSION, "standby_apply_paused");
+}
+
 static void a_growing_backlog_is_slow_replay(void **state)
 {
 	play_lagging(*state, 40, half);
@@ -422,6 +471,9 @@ int main(void)
 		LAB(replay_that_stands_while_little_is_flushed_twice_is_paused),
 		LAB(a_pause_of_replay_that_is_over_is_said),
 		LAB(a_constant_apply_lag_is_a_delay),
+		LAB(a_delay_is_not_said_to_be_a_pause_that_is_over),
+		LAB(a_delay_with_commits_now_and_then_is_no_pause),
+		LAB(a_pause_for_longer_than_the_delay_is_one),
 		LAB(a_growing_backlog_is_slow_replay),
 		LAB(a_backlog_that_comes_and_goes_is_replay_at_work),
 		LAB(one_that_receives_and_does_not_confirm_is_told),
