@@ -130,6 +130,7 @@ struct ws_track {
 
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
 	struct ws_rec_socket socket; /* the last */
+	uint64_t socket_sent;	     /* what was sent then, a position */
 	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
 	uint64_t longest_pause_ns;   /* that ended, of a client whose window was closed */
@@ -274,6 +275,9 @@ void ws_say_txn_wait(const struct ws_txn_wait *w, struct ws_finding *f);
 /* rules_receiver.c: is it the way to the client that keeps the socket full? Fills which share of
  * what was sent was repeated. */
 bool ws_network_limits(const struct ws_case *c, double *retrans);
+/* rules_standby.c: is it the flush of what it has written in time, mostly or of late, that takes
+ * long? */
+bool ws_case_flushes_late(const struct ws_case *c);
 /* rules_backup.c: of a backup how fast it went, how far it is, and how long it will take. */
 void ws_say_backup(const struct ws_case *c, struct ws_finding *f);
 /* The same: what a backup that nothing holds up does most of the time; false: another thing than to

@@ -39,21 +39,30 @@ static bool late_flushes(const struct ws_case *c)
 		c->to_ns < late->last_ns + lasting);
 }
 
+static bool mostly_late(const struct ws_case *c)
+{
+	return ws_flush_is_late(c->s->kind, MEDIAN(c, WS_METRIC_FLUSH_LAG_NS),
+				MEDIAN(c, WS_METRIC_WRITE_LAG_NS));
+}
+
+bool ws_case_flushes_late(const struct ws_case *c)
+{
+	/* One that flushes whole segments is late with all that is in one, however fast it is. */
+	return replies(c) && ws_case_watch(c, WS_FLUSH)->last && ws_case_grown(c, WS_WRITE) &&
+	       (double)c->s->hist[WS_METRIC_FLUSH_LAG_NS].count >= ws_limit(WS_LIMIT_REPLIES) &&
+	       !ws_track_flushed_segment(c->t) && (mostly_late(c) || late_flushes(c));
+}
+
 WS_RULE(standby_flush_slow)
 {
-	const struct ws_hist *hist = &c->s->hist[WS_METRIC_FLUSH_LAG_NS];
 	const struct ws_late *late = &c->t->late_flushes;
 	uint64_t write = MEDIAN(c, WS_METRIC_WRITE_LAG_NS),
-		 flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS), count = hist->count;
-	bool most;
+		 flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS),
+		 count = c->s->hist[WS_METRIC_FLUSH_LAG_NS].count;
+	bool most = mostly_late(c);
 	char lag[WS_DURATION_TEXT], part[WS_DURATION_TEXT], before[WS_DURATION_TEXT];
 
-	/* One that flushes whole segments is late with all that is in one, however fast it is. */
-	if (!replies(c) || !ws_case_watch(c, WS_FLUSH)->last || !ws_case_grown(c, WS_WRITE) ||
-	    (double)hist->count < ws_limit(WS_LIMIT_REPLIES) || ws_track_flushed_segment(c->t))
-		return false;
-	most = ws_flush_is_late(c->s->kind, flush, write);
-	if (!most && !late_flushes(c))
+	if (!ws_case_flushes_late(c))
 		return false;
 	if (!most) {
 		flush = late->flush_ns / late->count;

@@ -86,23 +86,26 @@ static void feed_flushed(struct ws_track *t, uint64_t now, uint64_t before_ns)
 	late->ns += waited < flush ? waited : flush;
 }
 
-/* Is most of what it has not written on its side of the way? */
+/* Is most of what it has not written on its side of the way? What was sent since the socket was
+ * looked at may not be. */
 static bool has_arrived(const struct ws_track *t, uint64_t write_lsn)
 {
 	uint64_t sent = ws_track_last(t, WS_SENT);
+	uint64_t since = sent > t->socket_sent ? sent - t->socket_sent : 0;
 
 	return t->has_tcp && !t->socket.unsent_bytes && sent > write_lsn &&
-	       2 * (uint64_t)t->socket.in_flight_bytes < sent - write_lsn;
+	       t->socket.in_flight_bytes + since < (sent - write_lsn + 1) / 2;
 }
 
 static void feed_written(struct ws_track *t, const struct ws_rec_turn *r)
 {
 	uint64_t write = t->s->lag_ns[WS_LAG_WRITE], now = r->h.time_ns;
+	uint64_t way = (uint64_t)t->socket.srtt_us * 1000;
 	struct ws_late *late = &t->late_writes;
 
 	if (!(t->s->has_lag & (1U << WS_LAG_WRITE)))
 		return;
-	if (write < ws_limit_ns(WS_LIMIT_WRITE_LAG) || !has_arrived(t, r->write_lsn)) {
+	if (write < ws_limit_ns(WS_LIMIT_WRITE_LAG) + way || !has_arrived(t, r->write_lsn)) {
 		late->in_row = 0;
 		return;
 	}
