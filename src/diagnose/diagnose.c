@@ -166,7 +166,18 @@ static void add_holder(const struct ws_case *c, struct ws_finding *f)
 	ws_say(f, ".");
 }
 
-/* So is replay that stood still for a good while and has gone on since. */
+static bool is_said(const struct ws_explained *e, enum ws_verdict verdict)
+{
+	if (e->verdict == verdict)
+		return true;
+	for (size_t i = 0; i < e->also_count; i++)
+		if (e->also[i] == verdict)
+			return true;
+	return false;
+}
+
+/* So is replay that stood still for a good while and has gone on since, unless it is one that waits
+ * with all that it replays. */
 static void add_replay(const struct ws_case *c, const struct ws_explained *e, struct ws_finding *f)
 {
 	uint64_t ns = c->t->replay_stood_ns;
@@ -174,7 +185,8 @@ static void add_replay(const struct ws_case *c, const struct ws_explained *e, st
 
 	if (!ns || c->s->kind != WS_SESSION_KIND_PHYSICAL ||
 	    e->verdict == WS_VERDICT_INSUFFICIENT_DATA ||
-	    e->verdict == WS_VERDICT_STANDBY_APPLY_PAUSED)
+	    e->verdict == WS_VERDICT_STANDBY_APPLY_PAUSED ||
+	    is_said(e, WS_VERDICT_STANDBY_APPLY_DELAYED))
 		return;
 	ws_fact(f, "replay_stood_still", ns, "ns");
 	ws_say(f,

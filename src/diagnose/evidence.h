@@ -120,14 +120,17 @@ struct ws_track {
 	uint64_t apply_held_flush; /* flush when apply moved last, or was level with it */
 	uint64_t apply_held_ns;	   /* since when it stands behind flush, as replies say */
 	uint64_t apply_held_replies;
-	uint64_t replay_stood_ns; /* the longest time in the window that it stood, and went on */
+	uint64_t apply_held_steps; /* in which flush went ahead of it */
+	uint64_t replay_stood_ns;  /* the longest time in the window that it stood, and went on */
 	uint64_t flush_held_write, flush_held_replies;
+	uint64_t flush_bits; /* all that are set in any flush position of the stream */
 	struct ws_late late_flushes;
 	struct ws_late late_writes; /* of what had arrived long before; but for ns */
 	uint64_t applied_ns;	    /* when all that was flushed was applied, or nearly all, last */
 
 	bool has_socket, has_tcp;    /* tcp: with what came later into the record */
 	struct ws_rec_socket socket; /* the last */
+	uint64_t socket_sent;	     /* what was sent then, a position */
 	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
 	uint64_t longest_pause_ns;   /* that ended, of a client whose window was closed */
@@ -226,6 +229,15 @@ struct ws_diagnosis {
 
 /* A flush so long after sending is late, and it is the flush that took the time, not the write. */
 bool ws_flush_is_late(enum ws_session_kind kind, uint64_t flush_ns, uint64_t write_ns);
+/* So may a segment of WAL end: its size is a power of two (xlog_internal.h, IsValidWalSegSize). */
+bool ws_ends_segment(uint64_t lsn);
+/*
+ * Of a client that flushes, as far as it says, whole segments only, and replays nothing, how much
+ * one of them is at most: between two flushes it may have received that much. pg_receivewal is so
+ * with a slot and without --synchronous (receivelog.c: lastFlushPosition is set where a stream
+ * starts and where a file is closed). 0: of another one.
+ */
+uint64_t ws_track_flushed_segment(const struct ws_track *t);
 /* Replay stands still while there is something to replay, for so long when the last reply came. */
 bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns);
 
@@ -263,6 +275,9 @@ void ws_say_txn_wait(const struct ws_txn_wait *w, struct ws_finding *f);
 /* rules_receiver.c: is it the way to the client that keeps the socket full? Fills which share of
  * what was sent was repeated. */
 bool ws_network_limits(const struct ws_case *c, double *retrans);
+/* rules_standby.c: is it the flush of what it has written in time, mostly or of late, that takes
+ * long? */
+bool ws_case_flushes_late(const struct ws_case *c);
 /* rules_backup.c: of a backup how fast it went, how far it is, and how long it will take. */
 void ws_say_backup(const struct ws_case *c, struct ws_finding *f);
 /* The same: what a backup that nothing holds up does most of the time; false: another thing than to
@@ -373,6 +388,8 @@ enum ws_limit {
 	WS_LIMIT_WRITE_LAG,
 	WS_LIMIT_FLUSH_SHARE,
 	WS_LIMIT_APPLY_FROZEN,
+	WS_LIMIT_RECORD,
+	WS_LIMIT_SNAPSHOT,
 	WS_LIMIT_APPLY_LAG,
 	WS_LIMIT_APPLY_SPREAD,
 	WS_LIMIT_STATUS_INTERVAL,

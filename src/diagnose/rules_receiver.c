@@ -5,9 +5,6 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
-/* wal_segment_size is this, or a multiple of it (xlog_internal.h, WalSegMinSize). */
-#define SEGMENT_LEAST (1U << 20)
-
 /* A client that has left by itself was there. */
 static bool nobody_answers(const struct ws_case *c)
 {
@@ -113,7 +110,7 @@ static bool would_have_confirmed(const struct ws_case *c, uint64_t asked)
 	uint64_t flush = ws_case_watch(c, WS_FLUSH)->last;
 
 	return c->s->kind == WS_SESSION_KIND_PHYSICAL && !c->t->ended_ns && flush &&
-	       flush % SEGMENT_LEAST && flush < c->t->standing->sent_lsn &&
+	       !ws_ends_segment(flush) && flush < c->t->standing->sent_lsn &&
 	       (double)lag->count >= ws_limit(WS_LIMIT_REPLIES) &&
 	       (double)asked > ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)lag->max;
 }
@@ -392,14 +389,15 @@ static bool was_full(const struct ws_case *c)
 	       (double)c->t->unix_full >= ws_limit(WS_LIMIT_DOMINANT) * (double)c->t->unix_awaited;
 }
 
-/* What it is sent arrives, and waits in its receive buffer to be read. */
+/* What it is sent arrives, and waits in its receive buffer to be read. One that is late to flush
+ * has no time to read meanwhile: it is its disk. */
 static bool reads_late(const struct ws_case *c)
 {
 	const struct ws_late *late = &c->t->late_writes;
 	uint64_t lasting = ws_limit_ns(WS_LIMIT_LASTING);
 
 	return c->s->kind == WS_SESSION_KIND_PHYSICAL && !c->t->ended_ns &&
-	       (double)late->in_row >= ws_limit(WS_LIMIT_REPLIES) &&
+	       !ws_case_flushes_late(c) && (double)late->in_row >= ws_limit(WS_LIMIT_REPLIES) &&
 	       late->last_ns - late->since_ns >= lasting && c->to_ns < late->last_ns + lasting;
 }
 

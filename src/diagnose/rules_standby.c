@@ -39,20 +39,30 @@ static bool late_flushes(const struct ws_case *c)
 		c->to_ns < late->last_ns + lasting);
 }
 
+static bool mostly_late(const struct ws_case *c)
+{
+	return ws_flush_is_late(c->s->kind, MEDIAN(c, WS_METRIC_FLUSH_LAG_NS),
+				MEDIAN(c, WS_METRIC_WRITE_LAG_NS));
+}
+
+bool ws_case_flushes_late(const struct ws_case *c)
+{
+	/* One that flushes whole segments is late with all that is in one, however fast it is. */
+	return replies(c) && ws_case_watch(c, WS_FLUSH)->last && ws_case_grown(c, WS_WRITE) &&
+	       (double)c->s->hist[WS_METRIC_FLUSH_LAG_NS].count >= ws_limit(WS_LIMIT_REPLIES) &&
+	       !ws_track_flushed_segment(c->t) && (mostly_late(c) || late_flushes(c));
+}
+
 WS_RULE(standby_flush_slow)
 {
-	const struct ws_hist *hist = &c->s->hist[WS_METRIC_FLUSH_LAG_NS];
 	const struct ws_late *late = &c->t->late_flushes;
 	uint64_t write = MEDIAN(c, WS_METRIC_WRITE_LAG_NS),
-		 flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS), count = hist->count;
-	bool most;
+		 flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS),
+		 count = c->s->hist[WS_METRIC_FLUSH_LAG_NS].count;
+	bool most = mostly_late(c);
 	char lag[WS_DURATION_TEXT], part[WS_DURATION_TEXT], before[WS_DURATION_TEXT];
 
-	if (!replies(c) || !ws_case_watch(c, WS_FLUSH)->last || !ws_case_grown(c, WS_WRITE) ||
-	    (double)hist->count < ws_limit(WS_LIMIT_REPLIES))
-		return false;
-	most = ws_flush_is_late(c->s->kind, flush, write);
-	if (!most && !late_flushes(c))
+	if (!ws_case_flushes_late(c))
 		return false;
 	if (!most) {
 		flush = late->flush_ns / late->count;
@@ -80,14 +90,36 @@ WS_RULE(standby_flush_slow)
 	return true;
 }
 
+/* What it applies it applies the same time after it was sent, and long after it was flushed. */
+struct delay {
+	uint64_t low, median, high, flush;
+};
+static bool is_delayed(const struct ws_case *c, struct delay *lag)
+{
+	const struct ws_hist *hist = &c->s->hist[WS_METRIC_APPLY_LAG_NS];
+
+	*lag = (struct delay){ .low = ws_hist_quantile(hist, 0.1),
+			       .median = ws_hist_quantile(hist, 0.5),
+			       .high = ws_hist_quantile(hist, 0.9),
+			       .flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS) };
+	return is_standby(c) && (double)hist->count >= ws_limit(WS_LIMIT_REPLIES) &&
+	       lag->median >= ws_limit_ns(WS_LIMIT_APPLY_LAG) + lag->flush &&
+	       (double)(lag->high - lag->low) <=
+		       ws_limit(WS_LIMIT_APPLY_SPREAD) * (double)lag->median;
+}
+
 WS_RULE(standby_apply_paused)
 {
 	const struct ws_watch *apply = ws_case_watch(c, WS_APPLY);
 	uint64_t still, behind;
+	struct delay lag;
 	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 
 	if (!is_standby(c) || !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind) || !behind ||
 	    !ws_track_replay_stands(c->t, c->from_ns, &still))
+		return false;
+	/* What was sent since is not due yet. */
+	if (is_delayed(c, &lag) && still < lag.high)
 		return false;
 	f->confidence = 0.85;
 	ws_fact(f, "apply_unchanged", still, "ns");
@@ -105,25 +137,20 @@ WS_RULE(standby_apply_paused)
 
 WS_RULE(standby_apply_delayed)
 {
-	const struct ws_hist *hist = &c->s->hist[WS_METRIC_APPLY_LAG_NS];
-	uint64_t low = ws_hist_quantile(hist, 0.1), high = ws_hist_quantile(hist, 0.9);
-	uint64_t flush = MEDIAN(c, WS_METRIC_FLUSH_LAG_NS), median = ws_hist_quantile(hist, 0.5);
+	struct delay lag;
 	char text[WS_DURATION_TEXT];
 
-	if (!is_standby(c) || (double)hist->count < ws_limit(WS_LIMIT_REPLIES) ||
-	    median < ws_limit_ns(WS_LIMIT_APPLY_LAG) + flush)
-		return false;
-	if ((double)(high - low) > ws_limit(WS_LIMIT_APPLY_SPREAD) * (double)median)
+	if (!is_delayed(c, &lag))
 		return false;
 	f->confidence = 0.8;
-	ws_fact(f, "apply_lag_p10", low, "ns");
-	ws_fact(f, "apply_lag_median", median, "ns");
-	ws_fact(f, "apply_lag_p90", high, "ns");
-	ws_fact(f, "flush_lag_median", flush, "ns");
+	ws_fact(f, "apply_lag_p10", lag.low, "ns");
+	ws_fact(f, "apply_lag_median", lag.median, "ns");
+	ws_fact(f, "apply_lag_p90", lag.high, "ns");
+	ws_fact(f, "flush_lag_median", lag.flush, "ns");
 	ws_say(f,
 	       "The standby applies everything the same %s after it was sent: a delay that looks "
 	       "set on purpose.",
-	       ws_duration_format(median, text));
+	       ws_duration_format(lag.median, text));
 	return true;
 }
 
@@ -172,7 +199,8 @@ WS_RULE(consumer_not_confirming)
 
 	/* A client that never confirms (0/0) has said so. */
 	if (!ws_case_streams(c) || !replies(c) || !flush->last ||
-	    !ws_case_behind(c, WS_WRITE, WS_FLUSH, &behind) || !behind)
+	    !ws_case_behind(c, WS_WRITE, WS_FLUSH, &behind) ||
+	    behind <= ws_track_flushed_segment(c->t))
 		return false;
 	still = c->t->last_reply_ns > moved ? c->t->last_reply_ns - moved : 0;
 	if (still < ws_limit_ns(WS_LIMIT_UNCONFIRMED) ||

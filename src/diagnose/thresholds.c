@@ -41,6 +41,13 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 	 * then waits for the next one. The rest is for what else takes its time. */
 	[WS_LIMIT_FLUSH_SHARE] = { "flush_share", "share", "of flush lag behind the write", 0.4 },
 	[WS_LIMIT_APPLY_FROZEN] = { "apply_frozen", "s", "while flush advances", 5 },
+	/* XLR_MAX_BLOCK_ID (xlogrecord.h); more goes into one only of a logical message. */
+	[WS_LIMIT_RECORD] = { "record", "bytes", "of one WAL record: 33 full page images", 270336 },
+	/* LOG_SNAPSHOT_INTERVAL_MS, and BgWriterDelay * HIBERNATE_FACTOR (bgwriter.c). */
+	[WS_LIMIT_SNAPSHOT] = { "snapshot", "s",
+				"the background writer logs running transactions each 15 s, and "
+				"sleeps up to 10 s",
+				25 },
 	[WS_LIMIT_APPLY_LAG] = { "apply_lag", "s", "less is replay at work", 1 },
 	[WS_LIMIT_APPLY_SPREAD] = { "apply_spread", "share",
 				    "of the lag, within which it is constant", 0.2 },

@@ -182,6 +182,7 @@ static void feed_stream(struct ws_diagnosis *d, struct ws_track *t, const struct
 	for (size_t i = 0; i < t->point_count; i++)
 		t->points[i].decoded = 0;
 	t->unspilled_xid = 0;
+	t->flush_bits = 0;
 }
 
 static void feed_keepalive(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)

@@ -2,6 +2,35 @@
 /* What the replies of the client say: how late, how often, and what stands still. */
 #include "diagnose/track.h"
 
+/* WalSegMinSize and WalSegMaxSize (xlog_internal.h). */
+#define SEGMENT_LEAST (1ULL << 20)
+#define SEGMENT_MOST  (1ULL << 30)
+
+bool ws_ends_segment(uint64_t lsn)
+{
+	return lsn % SEGMENT_LEAST == 0;
+}
+
+uint64_t ws_track_flushed_segment(const struct ws_track *t)
+{
+	uint64_t step = t->flush_bits & -t->flush_bits; /* a multiple of the size */
+
+	if (t->s->kind != WS_SESSION_KIND_PHYSICAL || !step || !ws_ends_segment(step) ||
+	    ws_track_last(t, WS_APPLY))
+		return 0;
+	return step < SEGMENT_MOST ? step : SEGMENT_MOST;
+}
+
+/* The WAL writer flushes whole pages: flush may end in a record of which the rest comes with what
+ * is flushed next, and until then nothing can be replayed of it. */
+static bool may_lack_rest(const struct ws_track *t, uint64_t still_ns)
+{
+	double behind = (double)ws_track_last(t, WS_FLUSH) - (double)ws_track_last(t, WS_APPLY);
+
+	return t->apply_held_steps < 2 && behind <= ws_limit(WS_LIMIT_RECORD) &&
+	       still_ns <= ws_limit_ns(WS_LIMIT_SNAPSHOT);
+}
+
 bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns)
 {
 	uint64_t since = t->apply_held_ns > from_ns ? t->apply_held_ns : from_ns;
@@ -10,13 +39,13 @@ bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t
 	*ns = t->last_reply_ns > since ? t->last_reply_ns - since : 0;
 	return t->apply_held_ns && *ns >= ws_limit_ns(WS_LIMIT_APPLY_FROZEN) &&
 	       (double)t->apply_held_replies >= ws_limit(WS_LIMIT_REPLIES) &&
-	       ws_track_last(t, WS_FLUSH) > t->apply_held_flush;
+	       ws_track_last(t, WS_FLUSH) > t->apply_held_flush && !may_lack_rest(t, *ns);
 }
 
 /* A reply may carry an apply position of some time ago, but not reply after reply. Of what was all
  * applied none stands still: it has nothing to do. */
 static void feed_applied(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r,
-			 bool was_behind)
+			 bool flushed, bool was_behind)
 {
 	uint64_t now = r->h.time_ns;
 	bool moved = ws_track_watch(d, &t->watch[WS_APPLY], r->apply_lsn, now),
@@ -26,6 +55,9 @@ static void feed_applied(struct ws_diagnosis *d, struct ws_track *t, const struc
 		t->apply_held_flush = moved || first ? r->flush_lsn : r->apply_lsn;
 		t->apply_held_ns = now;
 		t->apply_held_replies = 0;
+		t->apply_held_steps = r->flush_lsn > r->apply_lsn;
+	} else {
+		t->apply_held_steps += flushed;
 	}
 	t->apply_held_replies++;
 	if ((double)r->flush_lsn - (double)r->apply_lsn < ws_limit(WS_LIMIT_BACKLOG))
@@ -54,23 +86,26 @@ static void feed_flushed(struct ws_track *t, uint64_t now, uint64_t before_ns)
 	late->ns += waited < flush ? waited : flush;
 }
 
-/* Is most of what it has not written on its side of the way? */
+/* Is most of what it has not written on its side of the way? What was sent since the socket was
+ * looked at may not be. */
 static bool has_arrived(const struct ws_track *t, uint64_t write_lsn)
 {
 	uint64_t sent = ws_track_last(t, WS_SENT);
+	uint64_t since = sent > t->socket_sent ? sent - t->socket_sent : 0;
 
 	return t->has_tcp && !t->socket.unsent_bytes && sent > write_lsn &&
-	       2 * (uint64_t)t->socket.in_flight_bytes < sent - write_lsn;
+	       t->socket.in_flight_bytes + since < (sent - write_lsn + 1) / 2;
 }
 
 static void feed_written(struct ws_track *t, const struct ws_rec_turn *r)
 {
 	uint64_t write = t->s->lag_ns[WS_LAG_WRITE], now = r->h.time_ns;
+	uint64_t way = (uint64_t)t->socket.srtt_us * 1000;
 	struct ws_late *late = &t->late_writes;
 
 	if (!(t->s->has_lag & (1U << WS_LAG_WRITE)))
 		return;
-	if (write < ws_limit_ns(WS_LIMIT_WRITE_LAG) || !has_arrived(t, r->write_lsn)) {
+	if (write < ws_limit_ns(WS_LIMIT_WRITE_LAG) + way || !has_arrived(t, r->write_lsn)) {
 		late->in_row = 0;
 		return;
 	}
@@ -110,6 +145,7 @@ void ws_feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_r
 		t->flush_held_replies = 0;
 	}
 	t->flush_held_replies++;
-	feed_applied(d, t, r, was_behind);
+	t->flush_bits |= r->flush_lsn;
+	feed_applied(d, t, r, moved, was_behind);
 	t->owed_ns = r->flush_lsn && r->flush_lsn < ws_track_last(t, WS_SENT) ? now : 0;
 }

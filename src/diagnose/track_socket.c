@@ -100,6 +100,7 @@ void ws_feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_
 	t->socket_awaited = t->s->state == WS_STATE_SEND_BLOCKED;
 	t->socket = (struct ws_rec_socket){ 0 };
 	memcpy(&t->socket, r, t->has_tcp ? sizeof(*r) : WS_SOCKET_SHORT_SIZE);
+	t->socket_sent = ws_track_last(t, WS_SENT);
 	ws_track_watch(d, &t->watch[WS_WIRE], r->wire_bytes, now);
 	moved = ws_track_watch(d, &t->watch[WS_ACKED], r->acked_bytes, now);
 	ws_track_watch(d, &t->watch[WS_RETRANS], r->retrans_bytes, now);

@@ -47,6 +47,22 @@ class Healthy(LabTest):
     def test_pg_receivewal_that_confirms_at_once(self):
         self.run_client("l_synchronous", lab.synchronous_receivewal(primary(), "l_synchronous"))
 
+    def test_pg_receivewal_with_a_slot_that_confirms_whole_segments(self):
+        """What lies between is written and not flushed, as long as its file is not full."""
+        server = primary()
+        server.sql("select pg_create_physical_replication_slot('l_segments', true)")
+        folder = space().folder("l_segments.wal", server.user)
+        client = server.start_program(
+            ["pg_receivewal", "-D", folder, "-d", server.conninfo(application="l_segments"), "--no-loop", "-S",
+             "l_segments", "-s", "2"], name="l_segments", stop=signal.SIGINT)
+        try:
+            server.wait_walsender("l_segments")
+            with pulse(server, 0.1, megabytes=0.5):
+                self.run_client("l_segments", client, seconds=20, load=False)
+        finally:
+            client.stop()
+            lab.drop_slot(server, "l_segments")
+
     def test_pg_recvlogical_as_it_is_by_default(self):
         """It confirms what it has up to 10 s late."""
         server = primary()

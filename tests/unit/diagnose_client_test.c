@@ -53,6 +53,80 @@ static void one_that_gets_it_late_does_not_read_late(void **state)
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
+/* A burst each second, which it says to have written 1.1 s later. The socket is looked at right
+ * after that, so that one burst more is sent before the next reply. */
+static void play_far_reader(struct lab *lab, uint32_t in_flight, uint32_t srtt_us)
+{
+	struct ws_rec_socket socket = calm;
+
+	socket.in_flight_bytes = in_flight;
+	socket.srtt_us = srtt_us;
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 20; i++) {
+		lab_play(lab,
+			 &(struct step){
+				 .seconds = 1, .ms = 900, .wait = WS_WAIT_WAL, .bytes = 30000 });
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .ms = 100,
+					      .wait = WS_WAIT_WAL,
+					      .reply = true,
+					      .write = lab->sent - 30000,
+					      .flush = lab->sent - 30000,
+					      .no_apply = true,
+					      .socket = &socket });
+	}
+}
+
+static void one_that_is_far_away_does_not_read_late(void **state)
+{
+	play_far_reader(*state, 14000, 1100000);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void what_was_sent_since_the_socket_was_looked_at_may_not_have_arrived(void **state)
+{
+	play_far_reader(*state, 0, 50000);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+/* Three seconds after it was sent, of which the round trip takes two and a half. */
+static void of_what_is_written_late_the_round_trip_counts_as_the_way(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_socket socket = calm;
+
+	socket.srtt_us = 2500000;
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 20; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = 30000,
+					      .reply = true,
+					      .write = lab->sent - (i > 2 ? 60000 : 0),
+					      .flush = lab->sent - (i > 2 ? 60000 : 0),
+					      .no_apply = true,
+					      .socket = &socket });
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
+static void one_that_flushes_late_does_not_read_late_beside(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 25; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = 30000,
+					      .reply = true,
+					      .write = lab->sent - (i < 3 ? i : 3) * 30000,
+					      .flush = lab->sent - (i < 8 ? i : 8) * 30000,
+					      .no_apply = true,
+					      .socket = &calm });
+	assert_verdict(lab, SESSION, "standby_flush_slow");
+	assert_false(lab_also(lab, "receiver_slow"));
+}
+
 static void one_that_is_asked_and_does_not_reply_is_silent(void **state)
 {
 	lab_stream(*state, 0);
@@ -707,6 +781,10 @@ int main(void)
 		LAB(one_that_reads_late_what_has_arrived_is_slow_before_its_buffer_is_full),
 		LAB(one_that_reads_at_once_is_not_slow),
 		LAB(one_that_gets_it_late_does_not_read_late),
+		LAB(one_that_is_far_away_does_not_read_late),
+		LAB(what_was_sent_since_the_socket_was_looked_at_may_not_have_arrived),
+		LAB(of_what_is_written_late_the_round_trip_counts_as_the_way),
+		LAB(one_that_flushes_late_does_not_read_late_beside),
 		LAB(one_that_is_asked_and_does_not_reply_is_silent),
 		LAB(one_to_which_something_is_under_way_is_silent_too),
 		LAB(one_that_acknowledges_nothing_behind_the_question_is_not_just_silent),

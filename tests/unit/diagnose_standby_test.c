@@ -20,9 +20,9 @@ static void slow_flushes_are_told_from_slow_writes(void **state)
 		lab_play(lab, &(struct step){ .seconds = 1,
 					      .wait = WS_WAIT_WAL,
 					      .busy_ms = 10,
-					      .bytes = MB,
+					      .bytes = 1000000,
 					      .reply = true,
-					      .flush = lab->sent - (i ? MB : 0),
+					      .flush = lab->sent - (i ? 1000000 : 0),
 					      .no_apply = true });
 	assert_verdict(lab, SESSION, "standby_flush_slow");
 }
@@ -139,6 +139,48 @@ static void a_client_that_never_flushes_is_not_slow(void **state)
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
+/* pg_receivewal with a slot: a file is flushed when it is full, and a reply comes each 10 s. */
+static void play_receivewal(struct lab *lab, unsigned int seconds, uint64_t bytes, uint64_t segment)
+{
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < seconds; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 20,
+					      .bytes = bytes,
+					      .reply = i % 10 == 0,
+					      .flush = lab->sent - lab->sent % segment,
+					      .no_apply = true });
+}
+
+static void one_that_flushes_whole_segments_is_not_slow_to_flush(void **state)
+{
+	play_receivewal(*state, 95, 3000000, 16 * MB);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void one_whose_segment_fills_slowly_confirms(void **state)
+{
+	play_receivewal(*state, 75, 200000, 16 * MB);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
+static void one_that_has_received_segments_and_flushed_none_does_not_confirm(void **state)
+{
+	struct lab *lab = *state;
+	struct step step = {
+		.seconds = 1, .wait = WS_WAIT_WAL, .busy_ms = 20, .bytes = 3000000, .no_apply = true
+	};
+
+	play_receivewal(lab, 40, 3000000, 16 * MB);
+	step.flush = lab->sent - lab->sent % (16 * MB);
+	for (unsigned int i = 0; i < 50; i++) {
+		step.reply = i % 10 == 0;
+		lab_play(lab, &step);
+	}
+	assert_verdict(lab, SESSION, "consumer_not_confirming");
+}
+
 static void replay_that_stands_while_flush_goes_on_is_paused(void **state)
 {
 	lab_stream(*state, 0);
@@ -198,6 +240,54 @@ static void what_comes_behind_a_rest_is_no_pause_of_replay(void **state)
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
 
+/* All was replayed; then so much is flushed at once, and nothing more. */
+static void play_flushed_once(struct lab *lab, uint64_t bytes, unsigned int seconds)
+{
+	uint64_t before;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	before = lab->sent;
+	lab_play(lab, &(struct step){
+			      .seconds = 1, .wait = WS_WAIT_WAL, .bytes = bytes, .reply = true });
+	lab_play(lab,
+		 &(struct step){
+			 .seconds = seconds, .wait = WS_WAIT_WAL, .reply = true, .apply = before });
+}
+
+/* The WAL writer flushes whole pages: the rest of the record comes when something else does. */
+static void a_record_that_is_not_complete_is_no_pause_of_replay(void **state)
+{
+	play_flushed_once(*state, 8192, 20);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+static void replay_that_stands_before_more_than_a_record_is_paused(void **state)
+{
+	play_flushed_once(*state, MB, 7);
+	assert_verdict(*state, SESSION, "standby_apply_paused");
+}
+
+static void replay_that_stands_for_longer_than_a_record_stays_open_is_paused(void **state)
+{
+	play_flushed_once(*state, 8192, 30);
+	assert_verdict(*state, SESSION, "standby_apply_paused");
+}
+
+static void replay_that_stands_while_little_is_flushed_twice_is_paused(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t before = lab->sent;
+
+	play_flushed_once(lab, 300, 2);
+	lab_play(lab, &(struct step){ .seconds = 7,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = 300,
+				      .reply = true,
+				      .apply = before });
+	assert_verdict(lab, SESSION, "standby_apply_paused");
+}
+
 static void a_pause_of_replay_that_is_over_is_said(void **state)
 {
 	struct lab *lab = *state;
@@ -250,6 +340,55 @@ static void a_constant_apply_lag_is_a_delay(void **state)
 {
 	play_lagging(*state, 40, always_three);
 	assert_verdict(*state, SESSION, "standby_apply_delayed");
+}
+
+/* A commit each so many seconds, and each is applied 30 s later. */
+static void play_commits(struct lab *lab, unsigned int seconds, unsigned int every)
+{
+	uint64_t was[200];
+
+	assert_true(seconds <= sizeof(was) / sizeof(*was));
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < seconds; i++) {
+		was[i] = lab->sent;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = i % every ? 0 : 1000,
+					      .reply = true,
+					      .apply = i < 30 ? LSN : was[i - 30] });
+	}
+}
+
+static void a_delay_is_not_said_to_be_a_pause_that_is_over(void **state)
+{
+	struct lab *lab = *state;
+
+	play_commits(lab, 120, 7);
+	assert_verdict(lab, SESSION, "standby_apply_delayed");
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "replayed none of it"));
+}
+
+static void a_delay_with_commits_now_and_then_is_no_pause(void **state)
+{
+	struct lab *lab = *state;
+
+	play_commits(lab, 126, 12);
+	assert_verdict(lab, SESSION, "standby_apply_delayed");
+	assert_false(lab_also(lab, "standby_apply_paused"));
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "replayed none of it"));
+}
+
+static void a_pause_for_longer_than_the_delay_is_one(void **state)
+{
+	struct lab *lab = *state;
+	struct step step = {
+		.seconds = 8, .wait = WS_WAIT_WAL, .busy_ms = 10, .bytes = MB, .reply = true
+	};
+
+	play_lagging(lab, 40, always_three);
+	step.apply = lab->sent - 3 * MB;
+	lab_play(lab, &step);
+	assert_verdict(lab, SESSION, "standby_apply_paused");
 }
 
 static void a_growing_backlog_is_slow_replay(void **state)
@@ -319,12 +458,22 @@ int main(void)
 		LAB(an_apply_worker_that_flushes_after_300_ms_is_healthy),
 		LAB(an_apply_worker_that_flushes_after_a_second_is_slow),
 		LAB(a_client_that_never_flushes_is_not_slow),
+		LAB(one_that_flushes_whole_segments_is_not_slow_to_flush),
+		LAB(one_whose_segment_fills_slowly_confirms),
+		LAB(one_that_has_received_segments_and_flushed_none_does_not_confirm),
 		LAB(replay_that_stands_while_flush_goes_on_is_paused),
 		LAB(replay_that_stands_behind_much_is_not_slow_beside),
 		LAB(a_burst_and_silence_with_an_old_apply_position_is_no_pause),
 		LAB(what_comes_behind_a_rest_is_no_pause_of_replay),
+		LAB(a_record_that_is_not_complete_is_no_pause_of_replay),
+		LAB(replay_that_stands_before_more_than_a_record_is_paused),
+		LAB(replay_that_stands_for_longer_than_a_record_stays_open_is_paused),
+		LAB(replay_that_stands_while_little_is_flushed_twice_is_paused),
 		LAB(a_pause_of_replay_that_is_over_is_said),
 		LAB(a_constant_apply_lag_is_a_delay),
+		LAB(a_delay_is_not_said_to_be_a_pause_that_is_over),
+		LAB(a_delay_with_commits_now_and_then_is_no_pause),
+		LAB(a_pause_for_longer_than_the_delay_is_one),
 		LAB(a_growing_backlog_is_slow_replay),
 		LAB(a_backlog_that_comes_and_goes_is_replay_at_work),
 		LAB(one_that_receives_and_does_not_confirm_is_told),

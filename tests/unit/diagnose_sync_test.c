@@ -212,9 +212,9 @@ static void commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_
 		lab_play(lab, &(struct step){ .seconds = 1,
 					      .wait = WS_WAIT_WAL,
 					      .busy_ms = 10,
-					      .bytes = MB,
+					      .bytes = 1000000,
 					      .reply = true,
-					      .flush = lab->sent - (i ? MB : 0),
+					      .flush = lab->sent - (i ? 1000000 : 0),
 					      .no_apply = true });
 	assert_verdict(lab, CLUSTER, "standby_flush_slow");
 	assert_said_of(lab, CLUSTER,
