@@ -276,10 +276,9 @@ uint64_t ws_track_no_packet(const struct ws_track *t, uint64_t now)
 	return t->socket.ack_age_us * 1000 + (now > since ? now - since : 0);
 }
 
-/* The time-out as it was before it was doubled. */
-static double rto_ns(const struct ws_rec_socket *tcp)
+uint64_t ws_socket_rto_ns(const struct ws_rec_socket *tcp)
 {
-	return 1000.0 * (tcp->rto_us >> (tcp->backoff < 16 ? tcp->backoff : 16));
+	return 1000 * (uint64_t)(tcp->rto_us >> (tcp->backoff < 16 ? tcp->backoff : 16));
 }
 
 bool ws_track_unanswered(const struct ws_track *t, uint64_t now)
@@ -291,13 +290,15 @@ bool ws_track_unanswered(const struct ws_track *t, uint64_t now)
 	if (tcp->backoff < ws_limit(WS_LIMIT_BACKOFF) &&
 	    tcp->retransmits < ws_limit(WS_LIMIT_BACKOFF))
 		return false;
-	return (double)ws_track_unacknowledged(t, now) >= ws_limit(WS_LIMIT_RTOS) * rto_ns(tcp);
+	return (double)ws_track_unacknowledged(t, now) >=
+	       ws_limit(WS_LIMIT_RTOS) * (double)ws_socket_rto_ns(tcp);
 }
 
 bool ws_track_one_way(const struct ws_track *t, uint64_t now)
 {
 	return (double)ws_track_unacknowledged(t, now) >
-	       (double)ws_track_no_packet(t, now) + ws_limit(WS_LIMIT_RTOS) * rto_ns(&t->socket);
+	       (double)ws_track_no_packet(t, now) +
+		       ws_limit(WS_LIMIT_RTOS) * (double)ws_socket_rto_ns(&t->socket);
 }
 
 uint64_t ws_case_outage(const struct ws_case *c)

@@ -312,6 +312,8 @@ const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c); /* NULL: not k
 bool ws_socket_shut(const struct ws_rec_socket *tcp);
 /* A round trip takes several times what it takes at least. */
 bool ws_socket_queues(const struct ws_rec_socket *tcp);
+/* The time-out behind which it sends again, as it was before it was doubled. */
+uint64_t ws_socket_rto_ns(const struct ws_rec_socket *tcp);
 /* The share of the bytes sent (in the window) that were sent again. */
 double ws_track_repeated(const struct ws_track *t);
 /* Data waits, the window has room, and nothing is under way: this host cannot send to the peer. */
