@@ -284,13 +284,14 @@ uint64_t ws_socket_rto_ns(const struct ws_rec_socket *tcp)
 bool ws_track_unanswered(const struct ws_track *t, uint64_t now)
 {
 	const struct ws_rec_socket *tcp = &t->socket;
+	uint64_t seen = tcp->h.time_ns < now ? tcp->h.time_ns : now; /* what came behind is not */
 
 	if (!t->has_tcp || tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
 		return false;
 	if (tcp->backoff < ws_limit(WS_LIMIT_BACKOFF) &&
 	    tcp->retransmits < ws_limit(WS_LIMIT_BACKOFF))
 		return false;
-	return (double)ws_track_unacknowledged(t, now) >=
+	return (double)ws_track_unacknowledged(t, seen) >=
 	       ws_limit(WS_LIMIT_RTOS) * (double)ws_socket_rto_ns(tcp);
 }
 

@@ -322,7 +322,8 @@ bool ws_socket_stuck(const struct ws_rec_socket *tcp);
 uint64_t ws_track_unacknowledged(const struct ws_track *t, uint64_t now);
 /* How long no packet has come, of whatever kind. */
 uint64_t ws_track_no_packet(const struct ws_track *t, uint64_t now);
-/* What was sent is repeated, and nothing of it was acknowledged for several time-outs. */
+/* What was sent is repeated, and nothing of it was acknowledged for several time-outs: when its
+ * socket was looked at last. */
 bool ws_track_unanswered(const struct ws_track *t, uint64_t now);
 /* The same, and packets have come for long since: one direction is cut, or for large ones. */
 bool ws_track_one_way(const struct ws_track *t, uint64_t now);
