@@ -94,6 +94,7 @@ static void one_that_acknowledges_nothing_behind_the_question_is_not_just_silent
 		 &(struct step){
 			 .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &socket });
 	socket.in_flight_bytes = 300;
+	socket.acked_bytes = 0;
 	for (int i = 0; i < 8; i++)
 		lab_play(*state, &(struct step){ .seconds = 1,
 						 .wait = WS_WAIT_WAL,
