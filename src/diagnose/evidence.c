@@ -360,14 +360,40 @@ int ws_case_unix_full(const struct ws_case *c)
 
 /* -- findings */
 
+/* Of a text that was cut: up to where its last whole sentence ends; if there is none, a part of one
+ * that says so. */
+static void keep_sentences(char *text, size_t size)
+{
+	static const char more[] = " ...";
+	size_t at = strlen(text);
+
+	for (size_t i = at; i > 1; i--) {
+		if (text[i - 2] != '.' || text[i - 1] != ' ')
+			continue;
+		text[i - 1] = '\0';
+		return;
+	}
+	at = at < size - sizeof(more) ? at : size - sizeof(more);
+	while (at && ((unsigned char)text[at] & 0xC0) == 0x80)
+		at--; /* not in the midst of a character */
+	memcpy(text + at, more, sizeof(more));
+}
+
 void ws_say(struct ws_finding *f, const char *fmt, ...)
 {
 	size_t at = strlen(f->text);
 	va_list ap;
+	int len;
 
+	if (f->is_full)
+		return;
 	va_start(ap, fmt);
-	vsnprintf(f->text + at, sizeof(f->text) - at, fmt, ap);
+	len = vsnprintf(f->text + at, sizeof(f->text) - at, fmt, ap);
 	va_end(ap);
+	if (len >= 0 && (size_t)len < sizeof(f->text) - at)
+		return;
+	f->is_full = true;
+	keep_sentences(f->text, sizeof(f->text));
 }
 
 static struct ws_fact *next_fact(struct ws_finding *f, const char *fact, const char *unit)

@@ -342,6 +342,8 @@ int ws_case_unix_full(const struct ws_case *c);
 /* The same of a sample. */
 bool ws_sample_unix_full(const struct ws_rec_sample *r);
 
+/* Adds to the text. What there is no room for is left out from the last end of a sentence on, and
+ * nothing is added any more. */
 void ws_say(struct ws_finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void ws_fact(struct ws_finding *f, const char *fact, uint64_t value, const char *unit);
 void ws_fact_text(struct ws_finding *f, const char *fact, const char *text);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "../lib/diagnosed.h"
+#include "diagnose/evidence.h"
 
 #define SESSION WS_SCOPE_SESSION
 
@@ -338,6 +339,36 @@ static void one_that_owes_it_for_a_moment_is_not(void **state)
 	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "confirmed"));
 }
 
+/* -- texts */
+
+static void a_text_that_is_too_long_ends_with_a_sentence(void **state)
+{
+	struct ws_finding f = { 0 };
+	size_t len;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		ws_say(&f, "%sIt took %d.50 s, and that is over.", i ? " " : "", i);
+	len = strlen(f.text);
+	assert_true(len > sizeof(f.text) - 40);
+	assert_string_equal(f.text + len - strlen(" is over."), " is over.");
+	ws_say(&f, " No.");
+	assert_int_equal(strlen(f.text), len);
+}
+
+static void a_sentence_that_is_too_long_says_that_it_goes_on(void **state)
+{
+	struct ws_finding f = { 0 };
+	size_t len;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		ws_say(&f, "\303\244");
+	len = strlen(f.text);
+	assert_true(len > sizeof(f.text) - 10);
+	assert_string_equal(f.text + len - 6, "\303\244 ...");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +393,8 @@ int main(void)
 		LAB(memory_that_stays_is_none),
 		LAB(the_control_group_that_limits_is_named),
 		LAB(a_quota_that_is_not_used_up_starves_nobody),
+		cmocka_unit_test(a_text_that_is_too_long_ends_with_a_sentence),
+		cmocka_unit_test(a_sentence_that_is_too_long_says_that_it_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
