@@ -434,7 +434,12 @@ struct ws_rule {
 	/* Does it fit? Sets confidence, facts and text if so. */
 	bool (*fits)(const struct ws_case *c, struct ws_finding *f);
 	const char *advice;
+	/* Verdicts, as WS_VERDICT_BIT, that it comes with where one of them fits: then it is the
+	 * same cause, seen from another side, and no second one. */
+	uint64_t follows;
 };
+#define WS_VERDICT_BIT(verdict) (1ULL << (verdict))
+_Static_assert(WS_VERDICT_COUNT <= 64, "verdicts are bits of a number");
 const struct ws_rule *ws_rules(size_t *count);
 const char *ws_verdict_advice(enum ws_verdict verdict);
 
