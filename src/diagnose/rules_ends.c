@@ -193,7 +193,8 @@ static bool left_in_midstream(const struct ws_track *t)
  * These stream for as long as they can. When one of them fails it takes leave of the server in good
  * order: an apply worker in conflict, a walreceiver on another time line (walrcv_disconnect). A
  * pg_receivewal that cannot write does so too, in the midst of the stream, and where it was told to
- * end, behind CopyDone (receivelog.c); likewise pg_recvlogical.
+ * end, behind CopyDone (receivelog.c). A pg_recvlogical leaves in midstream either way, up to 16
+ * (StreamLogicalLog, pg_recvlogical.c): of its leave nothing follows.
  */
 static bool should_stay(const struct ws_track *t)
 {
@@ -203,7 +204,6 @@ static bool should_stay(const struct ws_track *t)
 	case WS_PROGRAM_CASCADING_STANDBY:
 		return t->streams;
 	case WS_PROGRAM_PG_RECEIVEWAL:
-	case WS_PROGRAM_PG_RECVLOGICAL:
 		return t->streams && left_in_midstream(t);
 	default:
 		return false;

@@ -385,8 +385,8 @@ static void an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop(void 
 		       "restart at 0/10000000");
 }
 
-/* A pg_receivewal or pg_recvlogical: told to end, it says CopyDone first. */
-static void receive_and_leave(struct lab *lab, bool copy_done)
+/* A pg_receivewal (or pg_recvlogical): told to end, it says CopyDone first. */
+static void receive_and_leave(struct lab *lab, bool logical, bool copy_done)
 {
 	static const char *const before[] = { "SHOW data_directory_mode", "IDENTIFY_SYSTEM",
 					      "IDENTIFY_SYSTEM" };
@@ -394,14 +394,20 @@ static void receive_and_leave(struct lab *lab, bool copy_done)
 	for (uint32_t pid = 1; pid <= 3; pid++) {
 		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
 		lab->sent = LSN;
-		ws_tape_session(&lab->tape, 0);
+		ws_tape_session(&lab->tape, logical ? WS_SESSION_DATABASE : 0);
 		ws_tape_ready(&lab->tape);
-		for (size_t i = 0; i < WS_ARRAY_SIZE(before); i++) {
+		if (logical) {
+			ws_tape_command(&lab->tape, "SELECT pg_catalog.set_config('search_path', "
+						    "'', false);");
+			ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+		}
+		for (size_t i = 0; i < WS_ARRAY_SIZE(before) - logical; i++) {
 			ws_tape_command(&lab->tape, before[i]);
 			ws_tape_end(&lab->tape, WS_COMMAND_DONE);
 		}
-		ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
-		ws_tape_stream(&lab->tape, 0, LSN, NULL);
+		ws_tape_command(&lab->tape, logical ? "START_REPLICATION SLOT \"s\" LOGICAL 0/0"
+						    : "START_REPLICATION 0/10000000 TIMELINE 1");
+		ws_tape_stream(&lab->tape, logical ? WS_STREAM_LOGICAL : 0, LSN, NULL);
 		lab->tape.mark_ns = lab->tape.now_ns;
 		lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .reply = true });
 		if (copy_done) {
@@ -411,13 +417,14 @@ static void receive_and_leave(struct lab *lab, bool copy_done)
 		ws_tape_exit(&lab->tape, 0, 0);
 	}
 	assert_int_equal(lab->told[0]->exit_reason, WS_END_CLIENT_TERMINATED);
-	assert_int_equal(lab->told[0]->program, WS_PROGRAM_PG_RECEIVEWAL);
+	assert_int_equal(lab->told[0]->program,
+			 logical ? WS_PROGRAM_PG_RECVLOGICAL : WS_PROGRAM_PG_RECEIVEWAL);
 }
 
 /* Its disk is full: it tries again every 5 s. */
 static void a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_loop(void **state)
 {
-	receive_and_leave(*state, false);
+	receive_and_leave(*state, false, false);
 	assert_verdict(*state, GROUP, "reconnect_loop");
 	assert_said_of(*state, GROUP,
 		       "it is the client that ends them: its own log says why; the last is the 2nd "
@@ -426,7 +433,14 @@ static void a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_l
 
 static void a_receiver_that_is_told_to_end_again_and_again_is_no_loop(void **state)
 {
-	receive_and_leave(*state, true);
+	receive_and_leave(*state, false, true);
+	assert_verdict(*state, GROUP, "none");
+}
+
+/* From cron, say: timeout 30 pg_recvlogical. */
+static void a_pg_recvlogical_that_is_told_to_end_again_and_again_is_no_loop(void **state)
+{
+	receive_and_leave(*state, true, false);
 	assert_verdict(*state, GROUP, "none");
 }
 
@@ -672,6 +686,7 @@ int main(void)
 		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
 		LAB(a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_loop),
 		LAB(a_receiver_that_is_told_to_end_again_and_again_is_no_loop),
+		LAB(a_pg_recvlogical_that_is_told_to_end_again_and_again_is_no_loop),
 		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
 		LAB(a_segment_that_is_gone_is_named),
 		LAB(a_history_file_that_is_missing_is_no_wal_removed),
