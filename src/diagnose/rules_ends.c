@@ -235,7 +235,8 @@ static bool worked_between(const struct ws_case *c, size_t at, const struct ws_t
 struct loop {
 	struct row from;
 	size_t count;
-	const struct ws_track *last, *error; /* of those with one that tells why, the last */
+	const struct ws_track *first, *last;
+	const struct ws_track *error; /* of those with one that tells why, the last */
 };
 
 /* No loop goes on across what is between these two of a row: see worked_between. */
@@ -254,12 +255,27 @@ static void find_loop(const struct ws_case *c, member_fn fits, apart_fn apart, e
 		if (now.last && apart(c, before.at, now.last, m))
 			now = (struct loop){ .from = before };
 		now.count++;
+		now.first = now.first ? now.first : m;
 		now.last = m;
 		now.error = m->error.sqlstate[0] && !just_gone(m) ? m : now.error;
 		if ((double)now.count >= ws_limit(least))
 			*loop = now;
 		before = row;
 	}
+}
+
+/* A client of a backup has a second session for the WAL meanwhile (pg_basebackup -X stream), and
+ * both end when it does: it is enough that one of those that end so is the backup's. */
+static bool of_backups(const struct ws_case *c, const struct loop *loop)
+{
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_track *m = c->members[i];
+
+		if (is_backup(m) && fails(m) && m->ended_ns > loop->first->s->begin_ns &&
+		    m->s->begin_ns < loop->last->ended_ns)
+			return true;
+	}
+	return false;
 }
 
 /* The client has come further, and did its work for long before it fell silent again, or another
@@ -311,14 +327,16 @@ WS_RULE(reconnect_loop)
 {
 	const struct ws_track *t, *error;
 	struct loop loop;
+	bool backups;
 
 	find_loop(c, fails, worked_between, WS_LIMIT_RECONNECTS, &loop);
 	t = loop.last;
 	if (!t)
 		return false;
+	backups = of_backups(c, &loop);
 	error = loop.error || !t->error.sqlstate[0] ? loop.error : t;
 	f->confidence = error ? 0.9 : 0.7;
-	ws_fact(f, is_backup(t) ? "broken_off" : "short_sessions", loop.count, "sessions");
+	ws_fact(f, backups ? "broken_off" : "short_sessions", loop.count, "sessions");
 	ws_fact_lsn(f, "start", start_lsn(t));
 	if (error) {
 		ws_fact_text(f, "sqlstate", error->error.sqlstate);
@@ -326,7 +344,7 @@ WS_RULE(reconnect_loop)
 	} else {
 		ws_fact_text(f, "end", ws_exit_reason_name(t->ended_by));
 	}
-	if (is_backup(t))
+	if (backups)
 		ws_say(f, "The client begins a base backup again and again: %zu were broken off",
 		       loop.count);
 	else

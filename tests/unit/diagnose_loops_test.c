@@ -383,6 +383,23 @@ static void a_backup_that_is_broken_off_again_and_again_is_a_reconnect_loop(void
 	assert_said_of(*state, GROUP, "begins a base backup again and again: 3 were broken off");
 }
 
+/* Each has a second session for the WAL meanwhile (-X stream), that begins later and ends
+ * a moment sooner. */
+static void a_backup_that_streams_wal_beside_it_is_one_that_is_broken_off(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 6; pid += 2) {
+		uint64_t begin_ns = lab->tape.now_ns + SECOND;
+
+		play_backup(lab, pid, 30, true);
+		beside(lab, begin_ns);
+		play_reset(lab, pid + 1, 28);
+	}
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP, "begins a base backup again and again: 3 were broken off");
+}
+
 static void backups_whose_client_hangs_up_behind_their_end_are_no_loop(void **state)
 {
 	play_backups(*state, false);
@@ -750,6 +767,7 @@ int main(void)
 		LAB(clients_that_are_refused_and_hang_up_did_not_crash),
 		LAB(an_error_that_is_not_the_last_one_s_is_not_said_to_be),
 		LAB(a_backup_that_is_broken_off_again_and_again_is_a_reconnect_loop),
+		LAB(a_backup_that_streams_wal_beside_it_is_one_that_is_broken_off),
 		LAB(backups_whose_client_hangs_up_behind_their_end_are_no_loop),
 		LAB(one_that_was_over_at_once_says_how_it_ended),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
