@@ -342,6 +342,23 @@ static void a_way_that_repeats_much_is_said_of_a_session_that_is_well(void **sta
 	assert_said_of(*state, SESSION, "Of what was sent to it 5.0 % was repeated");
 }
 
+/* What was sent into a window that was closed is sent again, and nothing is wrong with the way. */
+static void what_was_repeated_for_a_client_that_did_not_read_is_not_said_of_the_way(void **state)
+{
+	static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
+						   .mss_bytes = 1448,
+						   .unsent_bytes = 1000 };
+	struct ws_rec_socket again = calm;
+
+	again.retrans_bytes = 10000;
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &shut });
+	lab_play(*state, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .socket = &again });
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "repeated"));
+}
+
 static void a_way_that_takes_longer_than_it_did_is_said_of_a_session_that_is_well(void **state)
 {
 	play_way(*state, 0, 1200000);
@@ -455,6 +472,7 @@ int main(void)
 		LAB(a_dead_connection_stays_one_when_the_timeout_has_ended_it),
 		LAB(full_queues_under_way_are_a_slow_network),
 		LAB(a_way_that_repeats_much_is_said_of_a_session_that_is_well),
+		LAB(what_was_repeated_for_a_client_that_did_not_read_is_not_said_of_the_way),
 		LAB(a_way_that_takes_longer_than_it_did_is_said_of_a_session_that_is_well),
 		LAB(a_link_that_is_full_is_a_slow_network_without_queues),
 		LAB(a_window_too_small_for_the_way_is_a_slow_receiver),
