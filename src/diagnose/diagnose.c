@@ -16,18 +16,23 @@ static bool is_cause(const struct ws_rule *rule)
 	       rule->verdict != WS_VERDICT_INSUFFICIENT_DATA;
 }
 
+/* A cause of its own beside the verdict; no text: there is none. */
+struct beside {
+	enum ws_verdict verdict;
+	struct ws_finding finding;
+};
+
 /* The first rule that fits is the verdict, and of the others the first that is a cause of its own
- * is said behind it. False: none does. */
-static bool judge(const struct ws_case *c, struct ws_explained *e)
+ * is put beside it. False: none does. */
+static bool judge(const struct ws_case *c, struct ws_explained *e, struct beside *beside)
 {
-	struct ws_finding beside = { 0 };
-	enum ws_verdict second = 0;
+	uint64_t fit = 0; /* verdicts, as bits */
 	size_t count;
 	const struct ws_rule *rules = ws_rules(&count);
-	bool any = false;
 
 	for (size_t i = 0; i < count; i++) {
 		struct ws_finding finding = { .advice = rules[i].advice };
+		bool of_its_own = is_cause(&rules[i]) && !(rules[i].follows & fit), any = fit;
 
 		/* What is healthy is so only if nothing else fits. */
 		if (!(rules[i].scopes & c->scope) ||
@@ -35,23 +40,31 @@ static bool judge(const struct ws_case *c, struct ws_explained *e)
 			     rules[i].verdict == WS_VERDICT_INSUFFICIENT_DATA)) ||
 		    !rules[i].fits(c, &finding))
 			continue;
+		fit |= WS_VERDICT_BIT(rules[i].verdict);
 		if (any) {
 			e->also[e->also_count++] = rules[i].verdict;
-			if (!beside.text[0] && is_cause(&rules[i])) {
-				beside = finding;
-				second = rules[i].verdict;
-			}
+			if (!beside->finding.text[0] && of_its_own)
+				*beside = (struct beside){ rules[i].verdict, finding };
 			continue;
 		}
-		any = true;
 		e->verdict = rules[i].verdict;
 		e->finding = finding;
 		if (rules[i].rank == WS_RANK_DATA)
 			break; /* nothing else can be said */
 	}
-	if (beside.text[0])
-		ws_say(&e->finding, " Beside this, %s: %s", ws_verdict_name(second), beside.text);
-	return any;
+	return fit;
+}
+
+/* Behind all that is said of the verdict itself. What to do about the second cause is left out
+ * where it is nothing else, or the room is needed to say what it is. */
+static void say_beside(const struct beside *beside, struct ws_finding *f)
+{
+	if (!beside->finding.text[0])
+		return;
+	ws_say(f, " Beside this, %s: %s", ws_verdict_name(beside->verdict), beside->finding.text);
+	if (strcmp(beside->finding.advice, f->advice) != 0 &&
+	    strlen(f->text) + 1 + strlen(beside->finding.advice) < sizeof(f->text))
+		ws_say(f, " %s", beside->finding.advice);
 }
 
 static uint64_t end_of(const struct ws_diagnosis *d, const struct ws_session *s)
@@ -278,6 +291,7 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 	struct ws_case c = { .s = s,
 			     .t = track_of(d, s),
 			     .server = server_of(d, s->postmaster_pid) };
+	struct beside beside = { 0 };
 	static const struct ws_standing unknown;
 	static const struct ws_track nothing = { .standing = &unknown };
 
@@ -292,7 +306,7 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 	e->to_ns = end_of(d, s);
 	set_times(d, e, &c);
 	c.to_ns = known_end(c.t, e);
-	judge(&c, e);
+	judge(&c, e, &beside);
 	c.to_ns = e->to_ns;
 	if (e->verdict != WS_VERDICT_INSUFFICIENT_DATA)
 		ws_say_backup(&c, &e->finding);
@@ -302,6 +316,7 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 	add_memory(&c, &e->finding);
 	add_holder(&c, &e->finding);
 	add_timeline(&c, &e->finding);
+	say_beside(&beside, &e->finding);
 }
 
 static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
@@ -347,6 +362,7 @@ static int explain_members(struct ws_diagnosis *d, const struct members *m, stru
 			   const struct ws_server_track *server, ws_explain_fn fn, void *arg)
 {
 	bool judged;
+	struct beside beside = { 0 };
 	struct ws_case c = { .members = m->tracks, .member_count = m->count, .server = server };
 
 	e->sessions = m->sessions;
@@ -354,7 +370,8 @@ static int explain_members(struct ws_diagnosis *d, const struct members *m, stru
 	e->from_ns = d->from_ns ? d->from_ns : d->first_ns;
 	e->to_ns = d->to_ns < d->last_ns ? d->to_ns : d->last_ns;
 	set_times(d, e, &c);
-	judged = judge(&c, e);
+	judged = judge(&c, e, &beside);
+	say_beside(&beside, &e->finding);
 	if (server)
 		judged = ws_sync_kept_waiting(d, &c, judged, e);
 	return judged ? fn(arg, e) : 0;

@@ -82,7 +82,8 @@ struct ws_finding {
 	double confidence; /* 0..1 */
 	struct ws_fact facts[WS_FACTS_MAX];
 	size_t fact_count;
-	char text[WS_SENTENCE];
+	char text[WS_SENTENCE]; /* whole sentences */
+	bool is_full;		/* of these there were more than it has room for */
 	const char *advice;
 };
 

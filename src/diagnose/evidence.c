@@ -276,28 +276,30 @@ uint64_t ws_track_no_packet(const struct ws_track *t, uint64_t now)
 	return t->socket.ack_age_us * 1000 + (now > since ? now - since : 0);
 }
 
-/* The time-out as it was before it was doubled. */
-static double rto_ns(const struct ws_rec_socket *tcp)
+uint64_t ws_socket_rto_ns(const struct ws_rec_socket *tcp)
 {
-	return 1000.0 * (tcp->rto_us >> (tcp->backoff < 16 ? tcp->backoff : 16));
+	return 1000 * (uint64_t)(tcp->rto_us >> (tcp->backoff < 16 ? tcp->backoff : 16));
 }
 
 bool ws_track_unanswered(const struct ws_track *t, uint64_t now)
 {
 	const struct ws_rec_socket *tcp = &t->socket;
+	uint64_t seen = tcp->h.time_ns < now ? tcp->h.time_ns : now; /* what came behind is not */
 
 	if (!t->has_tcp || tcp->timer != WS_TCP_TIMER_RETRANSMIT || !tcp->in_flight_bytes)
 		return false;
 	if (tcp->backoff < ws_limit(WS_LIMIT_BACKOFF) &&
 	    tcp->retransmits < ws_limit(WS_LIMIT_BACKOFF))
 		return false;
-	return (double)ws_track_unacknowledged(t, now) >= ws_limit(WS_LIMIT_RTOS) * rto_ns(tcp);
+	return (double)ws_track_unacknowledged(t, seen) >=
+	       ws_limit(WS_LIMIT_RTOS) * (double)ws_socket_rto_ns(tcp);
 }
 
 bool ws_track_one_way(const struct ws_track *t, uint64_t now)
 {
 	return (double)ws_track_unacknowledged(t, now) >
-	       (double)ws_track_no_packet(t, now) + ws_limit(WS_LIMIT_RTOS) * rto_ns(&t->socket);
+	       (double)ws_track_no_packet(t, now) +
+		       ws_limit(WS_LIMIT_RTOS) * (double)ws_socket_rto_ns(&t->socket);
 }
 
 uint64_t ws_case_outage(const struct ws_case *c)
@@ -358,14 +360,40 @@ int ws_case_unix_full(const struct ws_case *c)
 
 /* -- findings */
 
+/* Of a text that was cut: up to where its last whole sentence ends; if there is none, a part of one
+ * that says so. */
+static void keep_sentences(char *text, size_t size)
+{
+	static const char more[] = " ...";
+	size_t at = strlen(text);
+
+	for (size_t i = at; i > 1; i--) {
+		if (text[i - 2] != '.' || text[i - 1] != ' ')
+			continue;
+		text[i - 1] = '\0';
+		return;
+	}
+	at = at < size - sizeof(more) ? at : size - sizeof(more);
+	while (at && ((unsigned char)text[at] & 0xC0) == 0x80)
+		at--; /* not in the midst of a character */
+	memcpy(text + at, more, sizeof(more));
+}
+
 void ws_say(struct ws_finding *f, const char *fmt, ...)
 {
 	size_t at = strlen(f->text);
 	va_list ap;
+	int len;
 
+	if (f->is_full)
+		return;
 	va_start(ap, fmt);
-	vsnprintf(f->text + at, sizeof(f->text) - at, fmt, ap);
+	len = vsnprintf(f->text + at, sizeof(f->text) - at, fmt, ap);
 	va_end(ap);
+	if (len >= 0 && (size_t)len < sizeof(f->text) - at)
+		return;
+	f->is_full = true;
+	keep_sentences(f->text, sizeof(f->text));
 }
 
 static struct ws_fact *next_fact(struct ws_finding *f, const char *fact, const char *unit)

@@ -327,6 +327,8 @@ const struct ws_rec_socket *ws_case_tcp(const struct ws_case *c); /* NULL: not k
 bool ws_socket_shut(const struct ws_rec_socket *tcp);
 /* A round trip takes several times what it takes at least. */
 bool ws_socket_queues(const struct ws_rec_socket *tcp);
+/* The time-out behind which it sends again, as it was before it was doubled. */
+uint64_t ws_socket_rto_ns(const struct ws_rec_socket *tcp);
 /* The share of the bytes sent (in the window) that were sent again. */
 double ws_track_repeated(const struct ws_track *t);
 /* Data waits, the window has room, and nothing is under way: this host cannot send to the peer. */
@@ -335,7 +337,8 @@ bool ws_socket_stuck(const struct ws_rec_socket *tcp);
 uint64_t ws_track_unacknowledged(const struct ws_track *t, uint64_t now);
 /* How long no packet has come, of whatever kind. */
 uint64_t ws_track_no_packet(const struct ws_track *t, uint64_t now);
-/* What was sent is repeated, and nothing of it was acknowledged for several time-outs. */
+/* What was sent is repeated, and nothing of it was acknowledged for several time-outs: when its
+ * socket was looked at last. */
 bool ws_track_unanswered(const struct ws_track *t, uint64_t now);
 /* The same, and packets have come for long since: one direction is cut, or for large ones. */
 bool ws_track_one_way(const struct ws_track *t, uint64_t now);
@@ -354,6 +357,8 @@ int ws_case_unix_full(const struct ws_case *c);
 /* The same of a sample. */
 bool ws_sample_unix_full(const struct ws_rec_sample *r);
 
+/* Adds to the text. What there is no room for is left out from the last end of a sentence on, and
+ * nothing is added any more. */
 void ws_say(struct ws_finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void ws_fact(struct ws_finding *f, const char *fact, uint64_t value, const char *unit);
 void ws_fact_text(struct ws_finding *f, const char *fact, const char *text);
@@ -446,7 +451,12 @@ struct ws_rule {
 	/* Does it fit? Sets confidence, facts and text if so. */
 	bool (*fits)(const struct ws_case *c, struct ws_finding *f);
 	const char *advice;
+	/* Verdicts, as WS_VERDICT_BIT, that it comes with where one of them fits: then it is the
+	 * same cause, seen from another side, and no second one. */
+	uint64_t follows;
 };
+#define WS_VERDICT_BIT(verdict) (1ULL << (verdict))
+_Static_assert(WS_VERDICT_COUNT <= 64, "verdicts are bits of a number");
 const struct ws_rule *ws_rules(size_t *count);
 const char *ws_verdict_advice(enum ws_verdict verdict);
 

@@ -2,7 +2,8 @@
 /*
  * The table of rules. Its order is that of precedence: the first row that fits is the verdict, the
  * others are told beside it. `unexplained` is the second row of insufficient_data: something holds
- * the session up, and nothing that is known says what. So is `given_up` of receiver_silent.
+ * the session up, and nothing that is known says what. So is `given_up` of receiver_silent. A row
+ * may name those before it that it is no cause beside (ROW_WITH).
  */
 #include "base/util.h"
 #include "diagnose/evidence.h"
@@ -10,10 +11,13 @@
 #define S WS_SCOPE_SESSION
 #define G WS_SCOPE_GROUP
 #define C WS_SCOPE_CLUSTER
-#define ROW(id, verdict, scopes, rank, advice)                                          \
-	{                                                                               \
-		WS_VERDICT_##verdict, #id, scopes, WS_RANK_##rank, ws_rule_##id, advice \
+
+#define ROW(id, verdict, scopes, rank, advice) ROW_WITH(id, verdict, scopes, rank, 0, advice)
+#define ROW_WITH(id, verdict, scopes, rank, follows, advice)                                     \
+	{                                                                                        \
+		WS_VERDICT_##verdict, #id, scopes, WS_RANK_##rank, ws_rule_##id, advice, follows \
 	}
+#define V(verdict) WS_VERDICT_BIT(WS_VERDICT_##verdict)
 
 static const struct ws_rule rules[] = {
 	ROW(insufficient_data, INSUFFICIENT_DATA, S, DATA,
@@ -58,19 +62,22 @@ static const struct ws_rule rules[] = {
 	    "compression, and the network between."),
 	ROW(standby_flush_slow, STANDBY_FLUSH_SLOW, S, RECEIVER,
 	    "Look at the disk of the standby's pg_wal (latency of fsync)."),
-	ROW(receiver_slow, RECEIVER_SLOW, S, RECEIVER,
-	    "Look at the client's CPU and disk, or at a proxy between that throttles."),
-	ROW(network_slow, NETWORK_SLOW, S, NETWORK,
-	    "Look at the way between: bandwidth, loss, and what else uses it. wal_compression "
-	    "makes less to send."),
+	ROW_WITH(receiver_slow, RECEIVER_SLOW, S, RECEIVER,
+		 V(RECEIVER_NOT_READING) | V(STANDBY_FLUSH_SLOW),
+		 "Look at the client's CPU and disk, or at a proxy between that throttles."),
+	ROW_WITH(network_slow, NETWORK_SLOW, S, NETWORK, V(CONNECTION_DEAD),
+		 "Look at the way between: bandwidth, loss, and what else uses it. wal_compression "
+		 "makes less to send."),
 	ROW(standby_apply_paused, STANDBY_APPLY_PAUSED, S, STANDBY,
 	    "On the standby: pg_get_wal_replay_pause_state(), pg_stat_activity of the startup "
 	    "process, and long queries (max_standby_streaming_delay)."),
-	ROW(standby_apply_delayed, STANDBY_APPLY_DELAYED, S, STANDBY,
-	    "Looks like recovery_min_apply_delay of the standby; nothing to do if it is meant."),
-	ROW(standby_apply_slow, STANDBY_APPLY_SLOW, S, STANDBY,
-	    "Replay is one process: look at its CPU, at reads of data pages, and at conflicts "
-	    "with queries on the standby."),
+	ROW_WITH(standby_apply_delayed, STANDBY_APPLY_DELAYED, S, STANDBY, V(STANDBY_APPLY_PAUSED),
+		 "Looks like recovery_min_apply_delay of the standby; nothing to do if it is "
+		 "meant."),
+	ROW_WITH(standby_apply_slow, STANDBY_APPLY_SLOW, S, STANDBY,
+		 V(STANDBY_APPLY_PAUSED) | V(STANDBY_APPLY_DELAYED),
+		 "Replay is one process: look at its CPU, at reads of data pages, and at conflicts "
+		 "with queries on the standby."),
 	ROW(consumer_not_confirming, CONSUMER_NOT_CONFIRMING, S, STANDBY,
 	    "The client receives and does not confirm: the slot keeps WAL for it. See whether "
 	    "what it writes to is stuck."),
@@ -91,14 +98,15 @@ static const struct ws_rule rules[] = {
 	ROW(large_transaction, LARGE_TRANSACTION, S, SENDER,
 	    "Its output comes at its commit. Subscriptions with streaming = on get it before "
 	    "(14 and later); smaller transactions help."),
-	ROW(spilling, SPILLING, S, SENDER,
-	    "Raise logical_decoding_work_mem, or let the client take changes of running "
-	    "transactions (streaming)."),
+	ROW_WITH(spilling, SPILLING, S, SENDER, V(LARGE_TRANSACTION),
+		 "Raise logical_decoding_work_mem, or let the client take changes of running "
+		 "transactions (streaming)."),
 	ROW(output_plugin_slow, OUTPUT_PLUGIN_SLOW, S, SENDER,
 	    "The output plugin takes the time: row filters, column lists, large values."),
-	ROW(decode_bound, DECODE_BOUND, S, SENDER,
-	    "Decoding runs on one CPU and reads all WAL, also of other databases: fewer slots "
-	    "decoding the same, less WAL (full-page writes, bulk changes of unpublished tables)."),
+	ROW_WITH(decode_bound, DECODE_BOUND, S, SENDER, V(LARGE_TRANSACTION) | V(SPILLING),
+		 "Decoding runs on one CPU and reads all WAL, also of other databases: fewer slots "
+		 "decoding the same, less WAL (full-page writes, bulk changes of unpublished "
+		 "tables)."),
 	ROW(backup_waits_for_checkpoint, BACKUP_WAITS_FOR_CHECKPOINT, S, SENDER,
 	    "pg_basebackup --checkpoint=fast starts at once, at the price of I/O."),
 	ROW(backup_throttled, BACKUP_THROTTLED, S, SENDER,
@@ -111,12 +119,13 @@ static const struct ws_rule rules[] = {
 	    "The subscription's initial copies: max_sync_workers_per_subscription says how many "
 	    "run at a time. Changes of a table are applied once its copy is over."),
 	{ WS_VERDICT_RECEIVER_SILENT, "given_up", S, WS_RANK_SENDER, ws_rule_given_up,
-	  "See what the client did then: its own log, its disk, whether its process was stopped." },
+	  "See what the client did then: its own log, its disk, whether its process was stopped.",
+	  0 },
 	ROW(falling_behind, FALLING_BEHIND, S, SENDER,
 	    "More WAL is written than this session takes: see the bottleneck named."),
 	ROW(catching_up, CATCHING_UP, S, SENDER, "Nothing to do but to wait."),
 	{ WS_VERDICT_INSUFFICIENT_DATA, "unexplained", S, WS_RANK_SENDER, ws_rule_unexplained,
-	  "Record with a newer walscope at level 2 or higher, or for longer." },
+	  "Record with a newer walscope at level 2 or higher, or for longer.", 0 },
 	ROW(healthy_idle, HEALTHY_IDLE, S, HEALTHY, "Nothing to do."),
 	ROW(healthy_streaming, HEALTHY_STREAMING, S, HEALTHY, "Nothing to do."),
 };

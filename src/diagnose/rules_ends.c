@@ -147,41 +147,6 @@ static bool timed_out(const struct ws_track *t)
 	return t->ended_by == WS_END_REPLICATION_TIMEOUT;
 }
 
-WS_RULE(timeout_loop)
-{
-	const struct row all = { .fits = timed_out };
-	const struct ws_track *t = NULL, *m;
-	struct row row = all;
-	char lsn[WS_LSN_TEXT];
-	size_t n = 0, same;
-
-	while ((m = next_in_row(c, &row))) {
-		n++;
-		t = m;
-	}
-	if ((double)n < ws_limit(WS_LIMIT_TIMEOUTS))
-		return false;
-	same = same_start(c, all, t);
-	f->confidence = same >= 2 ? 0.95 : 0.8;
-	ws_fact(f, "timeouts", n, "sessions");
-	ws_fact(f, "sessions", c->member_count, "sessions");
-	ws_fact(f, "same_start", same, "sessions");
-	ws_fact_lsn(f, "start", start_lsn(t));
-	ws_say(f, "%zu sessions in a row were ended by wal_sender_timeout", n);
-	if (same >= 2)
-		ws_say(f, ", and %zu began at the same position, %s: the client gets no further",
-		       same, ws_lsn_format(start_lsn(t), lsn));
-	else
-		f->advice = "The client gets on, and falls silent for longer than "
-			    "wal_sender_timeout again and again: see what it does then (its own "
-			    "log, its disk, the way to it).";
-	say_restarts(same, t, f);
-	say_given_up(t, f);
-	say_when(c, t, f);
-	ws_say(f, ".");
-	return true;
-}
-
 /* It left the stream without CopyDone. */
 static bool left_in_midstream(const struct ws_track *t)
 {
@@ -193,7 +158,8 @@ static bool left_in_midstream(const struct ws_track *t)
  * These stream for as long as they can. When one of them fails it takes leave of the server in good
  * order: an apply worker in conflict, a walreceiver on another time line (walrcv_disconnect). A
  * pg_receivewal that cannot write does so too, in the midst of the stream, and where it was told to
- * end, behind CopyDone (receivelog.c); likewise pg_recvlogical.
+ * end, behind CopyDone (receivelog.c). A pg_recvlogical leaves in midstream either way, up to 16
+ * (StreamLogicalLog, pg_recvlogical.c): of its leave nothing follows.
  */
 static bool should_stay(const struct ws_track *t)
 {
@@ -203,7 +169,6 @@ static bool should_stay(const struct ws_track *t)
 	case WS_PROGRAM_CASCADING_STANDBY:
 		return t->streams;
 	case WS_PROGRAM_PG_RECEIVEWAL:
-	case WS_PROGRAM_PG_RECVLOGICAL:
 		return t->streams && left_in_midstream(t);
 	default:
 		return false;
@@ -270,40 +235,108 @@ static bool worked_between(const struct ws_case *c, size_t at, const struct ws_t
 struct loop {
 	struct row from;
 	size_t count;
-	const struct ws_track *last, *error; /* of those with one that tells why, the last */
+	const struct ws_track *first, *last;
+	const struct ws_track *error; /* of those with one that tells why, the last */
 };
 
-static void find_loop(const struct ws_case *c, struct loop *loop)
+/* No loop goes on across what is between these two of a row: see worked_between. */
+typedef bool (*apart_fn)(const struct ws_case *c, size_t at, const struct ws_track *a,
+			 const struct ws_track *b);
+
+static void find_loop(const struct ws_case *c, member_fn fits, apart_fn apart, enum ws_limit least,
+		      struct loop *loop)
 {
-	struct row row = { .fits = fails }, before = row;
+	struct row row = { .fits = fits }, before = row;
 	struct loop now = { .from = row };
 	const struct ws_track *m;
 
 	*loop = now;
 	while ((m = next_in_row(c, &row))) {
-		if (now.last && worked_between(c, before.at, now.last, m))
+		if (now.last && apart(c, before.at, now.last, m))
 			now = (struct loop){ .from = before };
 		now.count++;
+		now.first = now.first ? now.first : m;
 		now.last = m;
 		now.error = m->error.sqlstate[0] && !just_gone(m) ? m : now.error;
-		if ((double)now.count >= ws_limit(WS_LIMIT_RECONNECTS))
+		if ((double)now.count >= ws_limit(least))
 			*loop = now;
 		before = row;
 	}
+}
+
+/* A client of a backup has a second session for the WAL meanwhile (pg_basebackup -X stream), and
+ * both end when it does: it is enough that one of those that end so is the backup's. */
+static bool of_backups(const struct ws_case *c, const struct loop *loop)
+{
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_track *m = c->members[i];
+
+		if (is_backup(m) && fails(m) && m->ended_ns > loop->first->s->begin_ns &&
+		    m->s->begin_ns < loop->last->ended_ns)
+			return true;
+	}
+	return false;
+}
+
+/* The client has come further, and did its work for long before it fell silent again, or another
+ * session of it did between: these two have nothing to do with each other. */
+static bool gets_on_between(const struct ws_case *c, size_t at, const struct ws_track *a,
+			    const struct ws_track *b)
+{
+	uint64_t begin = b->s->begin_ns, replied = b->last_reply_ns;
+
+	if (start_lsn(b) && start_lsn(a) == start_lsn(b))
+		return false;
+	return (replied > begin && replied - begin > ws_limit_ns(WS_LIMIT_SHORT_SESSION)) ||
+	       worked_between(c, at, a, b);
+}
+
+WS_RULE(timeout_loop)
+{
+	const struct ws_track *t;
+	struct loop loop;
+	char lsn[WS_LSN_TEXT];
+	size_t same;
+
+	find_loop(c, timed_out, gets_on_between, WS_LIMIT_TIMEOUTS, &loop);
+	t = loop.last;
+	if (!t)
+		return false;
+	same = same_start(c, loop.from, t);
+	f->confidence = same >= 2 ? 0.95 : 0.8;
+	ws_fact(f, "timeouts", loop.count, "sessions");
+	ws_fact(f, "sessions", c->member_count, "sessions");
+	ws_fact(f, "same_start", same, "sessions");
+	ws_fact_lsn(f, "start", start_lsn(t));
+	ws_say(f, "%zu sessions in a row were ended by wal_sender_timeout", loop.count);
+	if (same >= 2)
+		ws_say(f, ", and %zu began at the same position, %s: the client gets no further",
+		       same, ws_lsn_format(start_lsn(t), lsn));
+	else
+		f->advice = "The client gets on, and falls silent for longer than "
+			    "wal_sender_timeout again and again: see what it does then (its own "
+			    "log, its disk, the way to it).";
+	say_restarts(same, t, f);
+	say_given_up(t, f);
+	say_when(c, t, f);
+	ws_say(f, ".");
+	return true;
 }
 
 WS_RULE(reconnect_loop)
 {
 	const struct ws_track *t, *error;
 	struct loop loop;
+	bool backups;
 
-	find_loop(c, &loop);
+	find_loop(c, fails, worked_between, WS_LIMIT_RECONNECTS, &loop);
 	t = loop.last;
 	if (!t)
 		return false;
+	backups = of_backups(c, &loop);
 	error = loop.error || !t->error.sqlstate[0] ? loop.error : t;
 	f->confidence = error ? 0.9 : 0.7;
-	ws_fact(f, is_backup(t) ? "broken_off" : "short_sessions", loop.count, "sessions");
+	ws_fact(f, backups ? "broken_off" : "short_sessions", loop.count, "sessions");
 	ws_fact_lsn(f, "start", start_lsn(t));
 	if (error) {
 		ws_fact_text(f, "sqlstate", error->error.sqlstate);
@@ -311,7 +344,7 @@ WS_RULE(reconnect_loop)
 	} else {
 		ws_fact_text(f, "end", ws_exit_reason_name(t->ended_by));
 	}
-	if (is_backup(t))
+	if (backups)
 		ws_say(f, "The client begins a base backup again and again: %zu were broken off",
 		       loop.count);
 	else

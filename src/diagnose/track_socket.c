@@ -71,7 +71,9 @@ static void feed_under_way(struct ws_track *t, bool moved, bool first)
 	t->under_way = is;
 }
 
-/* Nothing has been acknowledged for so long; but before something was sent nothing had to be. */
+/* Nothing has been acknowledged for so long, when one looked; but before something was sent nothing
+ * had to be. When it is over is not known any better than that: the first acknowledgement may have
+ * come right behind the last look that has seen it. */
 static void note_outage(struct ws_track *t, uint64_t from_ns, uint64_t now)
 {
 	uint64_t ns = ws_track_unacknowledged(t, now);
@@ -93,8 +95,6 @@ void ws_feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_
 	if (rec->size < WS_SOCKET_SHORT_SIZE)
 		return;
 	feed_pause(t, r);
-	if (now >= d->from_ns && ws_track_last(t, WS_ACKED) != r->acked_bytes)
-		note_outage(t, d->from_ns, now); /* it is over now */
 	t->has_socket = true;
 	t->has_tcp = rec->size >= sizeof(*r);
 	t->socket_awaited = t->s->state == WS_STATE_SEND_BLOCKED;

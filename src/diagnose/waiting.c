@@ -77,14 +77,22 @@ static bool goes_on_confirming(const struct ws_case *c, const struct ws_track *t
 	       since(c->to_ns, confirmed->moved_ns) < ws_limit_ns(WS_LIMIT_SYNC);
 }
 
-/* The way takes its time because it is full, or repeats what it loses: not because it is long. */
+/* It repeats what it loses, and not because its client did not read. */
+static bool way_loses(const struct ws_track *t)
+{
+	return ws_track_repeated(t) >= ws_limit(WS_LIMIT_RETRANS) && !t->longest_pause_ns;
+}
+
+/* The way takes its time because it is full, or repeats what it loses: not because it is long. And
+ * it takes half of the lag at least: a round trip, or what goes by until what is lost is sent
+ * again. */
 static bool way_is_slow(const struct ws_track *t, uint64_t lag)
 {
-	uint64_t way = (uint64_t)t->socket.srtt_us * 1000;
+	uint64_t trip = (uint64_t)t->socket.srtt_us * 1000;
+	uint64_t again = ws_socket_rto_ns(&t->socket);
 
-	return t->has_tcp &&
-	       ((ws_socket_queues(&t->socket) && 2 * way >= lag) ||
-		(ws_track_repeated(t) >= ws_limit(WS_LIMIT_RETRANS) && !t->longest_pause_ns));
+	return t->has_tcp && ((ws_socket_queues(&t->socket) && 2 * trip >= lag) ||
+			      (way_loses(t) && 2 * (trip > again ? trip : again) >= lag));
 }
 
 static void say_slow_way(const struct ws_track *t, struct ws_finding *f)

@@ -167,6 +167,7 @@ static void one_that_acknowledges_nothing_behind_the_question_is_not_just_silent
 			 .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &socket });
 	socket.acked_bytes = 0;
 	socket.in_flight_bytes = 300;
+	socket.acked_bytes = 0;
 	for (int i = 0; i < 8; i++)
 		lab_play(*state, &(struct step){ .seconds = 1,
 						 .wait = WS_WAIT_WAL,
@@ -240,6 +241,24 @@ static void one_that_reports_rarely_and_is_not_asked_is_not_silent(void **state)
 		 &(struct step){
 			 .seconds = 2, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
 	lab_play(*state, &(struct step){ .seconds = 60, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+/* It replies every 20 s: the one that it is asked for may take as long. */
+static void one_that_replies_rarely_is_not_silent_sooner_though_it_is_asked(void **state)
+{
+	lab_stream(*state, 0);
+	for (int i = 0; i < 4; i++) {
+		lab_play(*state,
+			 &(struct step){ .seconds = 19, .wait = WS_WAIT_WAL, .socket = &calm });
+		lab_play(*state, &(struct step){ .seconds = 1,
+						 .wait = WS_WAIT_WAL,
+						 .reply = true,
+						 .socket = &calm });
+	}
+	lab_play(
+		*state,
+		&(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .ping = true, .socket = &calm });
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
@@ -633,8 +652,7 @@ static void one_that_is_stopped_once_more_reads_nothing(void **state)
 	assert_verdict(lab, SESSION, "receiver_not_reading");
 }
 
-/* Its window opens by a piece at a time, after four seconds and now again. */
-static void take_pieces(struct lab *lab)
+static void take_piece(struct lab *lab, unsigned int times, unsigned int pause)
 {
 	static const struct ws_rec_socket shut = { .rwnd_limited_us = 95,
 						   .mss_bytes = 1448,
@@ -646,15 +664,30 @@ static void take_pieces(struct lab *lab)
 						    .timer = WS_TCP_TIMER_PERSIST,
 						    .unsent_bytes = 100000 };
 
+	lab_play(lab, &(struct step){ .seconds = times,
+				      .wait = WS_WAIT_SOCKET,
+				      .bytes = 65536,
+				      .socket = &piece });
+	lab_play(lab, &(struct step){ .seconds = pause, .wait = WS_WAIT_SOCKET, .socket = &shut });
+}
+
+/* Its window opens by a piece at a time, after four seconds and now again. */
+static void take_pieces(struct lab *lab)
+{
 	lab_stream(lab, 0);
-	for (int i = 0; i < 3; i++) {
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_SOCKET,
-					      .bytes = 65536,
-					      .socket = &piece });
-		lab_play(lab,
-			 &(struct step){ .seconds = 4, .wait = WS_WAIT_SOCKET, .socket = &shut });
-	}
+	for (int i = 0; i < 3; i++)
+		take_piece(lab, 1, 4);
+}
+
+/* A pause that is a little shorter than the longest one is of the same kind. */
+static void one_whose_pauses_differ_is_as_slow_as_its_longest_one(void **state)
+{
+	lab_stream(*state, 0);
+	take_piece(*state, 1, 7);
+	for (int i = 0; i < 4; i++)
+		take_piece(*state, 3, 4);
+	take_piece(*state, 3, 12);
+	assert_verdict(*state, SESSION, "receiver_slow");
 }
 
 static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
@@ -793,6 +826,7 @@ int main(void)
 		LAB(one_that_confirmed_at_once_and_has_not_for_a_moment_is_not),
 		LAB(one_that_confirms_whole_segments_is_not_silent_in_the_midst_of_one),
 		LAB(one_that_reports_rarely_and_is_not_asked_is_not_silent),
+		LAB(one_that_replies_rarely_is_not_silent_sooner_though_it_is_asked),
 		LAB(without_a_word_of_the_socket_nobody_is_silent),
 		LAB(one_that_was_full_until_the_timeout_was_not_read),
 		LAB(one_that_was_full_and_read_on_before_the_timeout_is_not_blamed),
@@ -815,6 +849,7 @@ int main(void)
 		LAB(one_that_was_ended_while_it_read_nothing_read_nothing),
 		LAB(one_that_is_stopped_once_more_reads_nothing),
 		LAB(one_that_takes_a_piece_now_and_then_is_slow),
+		LAB(one_whose_pauses_differ_is_as_slow_as_its_longest_one),
 		LAB(one_that_pauses_for_a_whole_window_is_slow_as_it_was_before),
 		LAB(one_whose_buffer_is_full_for_a_moment_is_not_blamed),
 		LAB(a_client_that_is_slow_when_there_is_much_is_slow),

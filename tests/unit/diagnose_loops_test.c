@@ -181,6 +181,87 @@ static void a_client_that_gets_on_between_timeouts_is_not_said_to_stay_where_it_
 	assert_null(strstr(lab_find(lab, GROUP)->finding.advice, "same position"));
 }
 
+static void play_backup(struct lab *lab, uint32_t pid, uint64_t seconds, bool broken_off)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "BASE_BACKUP ( LABEL 'x' )");
+	ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, 0, 0);
+	lab->tape.now_ns += seconds * SECOND;
+	ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, MB, 0);
+	if (broken_off) {
+		ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "08006", "ProcessInterrupts",
+			      "connection to client lost");
+	} else {
+		ws_tape_end(&lab->tape, WS_COMMAND_DONE);
+		ws_tape_ending(&lab->tape, 0, WS_END_CAUSE_CLIENT_EOF);
+	}
+	ws_tape_exit(&lab->tape, broken_off, 0);
+}
+
+/* It streams and replies for so long, and then it is silent. */
+static void play_work_and_timeout_of(struct lab *lab, uint32_t pid, uint64_t lsn,
+				     unsigned int seconds)
+{
+	char text[64];
+
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	snprintf(text, sizeof(text), "START_REPLICATION 0/%X TIMELINE 1", (unsigned int)lsn);
+	lab->sent = lsn;
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, text);
+	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab,
+		 &(struct step){
+			 .seconds = seconds, .wait = WS_WAIT_WAL, .bytes = 1000, .reply = true });
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL });
+	time_out(lab);
+}
+
+static void play_work_and_timeout(struct lab *lab, uint32_t pid, uint64_t lsn)
+{
+	play_work_and_timeout_of(lab, pid, lsn, 100);
+}
+
+static void timeouts_behind_good_streaming_are_no_loop(void **state)
+{
+	play_work_and_timeout(*state, 1, LSN);
+	play_work_and_timeout(*state, 2, LSN + MB);
+	assert_verdict(*state, GROUP, "none");
+}
+
+/* It works on one large transaction, as long as it may. */
+static void timeouts_from_one_position_are_a_loop_however_long_they_stream(void **state)
+{
+	play_work_and_timeout(*state, 1, LSN);
+	play_work_and_timeout(*state, 2, LSN);
+	assert_verdict(*state, GROUP, "timeout_loop");
+}
+
+/* The last one begins elsewhere. */
+static void play_timeouts_with_a_backup_between(struct lab *lab, bool broken_off)
+{
+	play_timeout(lab, 1);
+	play_backup(lab, 2, 120, broken_off);
+	play_work_and_timeout_of(lab, 3, LSN + MB, 5);
+}
+
+static void timeouts_with_work_between_are_no_loop(void **state)
+{
+	play_timeouts_with_a_backup_between(*state, false);
+	assert_verdict(*state, GROUP, "none");
+}
+
+/* That is no work. */
+static void timeouts_with_a_backup_that_is_broken_off_between_are_a_loop(void **state)
+{
+	play_timeouts_with_a_backup_between(*state, true);
+	assert_verdict(*state, GROUP, "timeout_loop");
+}
+
 static void play_reset(struct lab *lab, uint32_t pid, unsigned int seconds)
 {
 	play_end(lab, pid, "08006", "pq_recvbuf",
@@ -290,23 +371,8 @@ static void an_error_that_is_not_the_last_one_s_is_not_said_to_be(void **state)
 /* Each takes two minutes. */
 static void play_backups(struct lab *lab, bool broken_off)
 {
-	for (uint32_t pid = 1; pid <= 3; pid++) {
-		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
-		ws_tape_session(&lab->tape, 0);
-		ws_tape_ready(&lab->tape);
-		ws_tape_command(&lab->tape, "BASE_BACKUP ( LABEL 'x' )");
-		ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, 0, 0);
-		lab->tape.now_ns += 120 * SECOND;
-		ws_tape_backup(&lab->tape, WS_BACKUP_STREAM, MB, 0);
-		if (broken_off) {
-			ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "08006", "ProcessInterrupts",
-				      "connection to client lost");
-		} else {
-			ws_tape_end(&lab->tape, WS_COMMAND_DONE);
-			ws_tape_ending(&lab->tape, 0, WS_END_CAUSE_CLIENT_EOF);
-		}
-		ws_tape_exit(&lab->tape, broken_off, 0);
-	}
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_backup(lab, pid, 120, broken_off);
 }
 
 /* The disk that it writes to is too small. */
@@ -315,6 +381,23 @@ static void a_backup_that_is_broken_off_again_and_again_is_a_reconnect_loop(void
 	play_backups(*state, true);
 	assert_verdict(*state, GROUP, "reconnect_loop");
 	assert_said_of(*state, GROUP, "begins a base backup again and again: 3 were broken off");
+}
+
+/* Each has a second session for the WAL meanwhile (-X stream), that begins later and ends
+ * a moment sooner. */
+static void a_backup_that_streams_wal_beside_it_is_one_that_is_broken_off(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 6; pid += 2) {
+		uint64_t begin_ns = lab->tape.now_ns + SECOND;
+
+		play_backup(lab, pid, 30, true);
+		beside(lab, begin_ns);
+		play_reset(lab, pid + 1, 28);
+	}
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP, "begins a base backup again and again: 3 were broken off");
 }
 
 static void backups_whose_client_hangs_up_behind_their_end_are_no_loop(void **state)
@@ -385,8 +468,8 @@ static void an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop(void 
 		       "restart at 0/10000000");
 }
 
-/* A pg_receivewal or pg_recvlogical: told to end, it says CopyDone first. */
-static void receive_and_leave(struct lab *lab, bool copy_done)
+/* A pg_receivewal (or pg_recvlogical): told to end, it says CopyDone first. */
+static void receive_and_leave(struct lab *lab, bool logical, bool copy_done)
 {
 	static const char *const before[] = { "SHOW data_directory_mode", "IDENTIFY_SYSTEM",
 					      "IDENTIFY_SYSTEM" };
@@ -394,14 +477,20 @@ static void receive_and_leave(struct lab *lab, bool copy_done)
 	for (uint32_t pid = 1; pid <= 3; pid++) {
 		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
 		lab->sent = LSN;
-		ws_tape_session(&lab->tape, 0);
+		ws_tape_session(&lab->tape, logical ? WS_SESSION_DATABASE : 0);
 		ws_tape_ready(&lab->tape);
-		for (size_t i = 0; i < WS_ARRAY_SIZE(before); i++) {
+		if (logical) {
+			ws_tape_command(&lab->tape, "SELECT pg_catalog.set_config('search_path', "
+						    "'', false);");
+			ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+		}
+		for (size_t i = 0; i < WS_ARRAY_SIZE(before) - logical; i++) {
 			ws_tape_command(&lab->tape, before[i]);
 			ws_tape_end(&lab->tape, WS_COMMAND_DONE);
 		}
-		ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
-		ws_tape_stream(&lab->tape, 0, LSN, NULL);
+		ws_tape_command(&lab->tape, logical ? "START_REPLICATION SLOT \"s\" LOGICAL 0/0"
+						    : "START_REPLICATION 0/10000000 TIMELINE 1");
+		ws_tape_stream(&lab->tape, logical ? WS_STREAM_LOGICAL : 0, LSN, NULL);
 		lab->tape.mark_ns = lab->tape.now_ns;
 		lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .reply = true });
 		if (copy_done) {
@@ -411,13 +500,14 @@ static void receive_and_leave(struct lab *lab, bool copy_done)
 		ws_tape_exit(&lab->tape, 0, 0);
 	}
 	assert_int_equal(lab->told[0]->exit_reason, WS_END_CLIENT_TERMINATED);
-	assert_int_equal(lab->told[0]->program, WS_PROGRAM_PG_RECEIVEWAL);
+	assert_int_equal(lab->told[0]->program,
+			 logical ? WS_PROGRAM_PG_RECVLOGICAL : WS_PROGRAM_PG_RECEIVEWAL);
 }
 
 /* Its disk is full: it tries again every 5 s. */
 static void a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_loop(void **state)
 {
-	receive_and_leave(*state, false);
+	receive_and_leave(*state, false, false);
 	assert_verdict(*state, GROUP, "reconnect_loop");
 	assert_said_of(*state, GROUP,
 		       "it is the client that ends them: its own log says why; the last is the 2nd "
@@ -426,7 +516,14 @@ static void a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_l
 
 static void a_receiver_that_is_told_to_end_again_and_again_is_no_loop(void **state)
 {
-	receive_and_leave(*state, true);
+	receive_and_leave(*state, false, true);
+	assert_verdict(*state, GROUP, "none");
+}
+
+/* From cron, say: timeout 30 pg_recvlogical. */
+static void a_pg_recvlogical_that_is_told_to_end_again_and_again_is_no_loop(void **state)
+{
+	receive_and_leave(*state, true, false);
 	assert_verdict(*state, GROUP, "none");
 }
 
@@ -654,6 +751,10 @@ int main(void)
 		LAB(a_loop_that_is_over_says_so),
 		LAB(a_group_is_looked_at_from_the_first_record_to_the_last),
 		LAB(one_timeout_is_no_loop),
+		LAB(timeouts_behind_good_streaming_are_no_loop),
+		LAB(timeouts_from_one_position_are_a_loop_however_long_they_stream),
+		LAB(timeouts_with_work_between_are_no_loop),
+		LAB(timeouts_with_a_backup_that_is_broken_off_between_are_a_loop),
 		LAB(two_that_time_out_at_a_time_are_no_loop),
 		LAB(one_that_comes_again_before_it_is_given_up_is_in_a_loop),
 		LAB(a_client_that_gets_on_between_timeouts_is_not_said_to_stay_where_it_is),
@@ -666,12 +767,14 @@ int main(void)
 		LAB(clients_that_are_refused_and_hang_up_did_not_crash),
 		LAB(an_error_that_is_not_the_last_one_s_is_not_said_to_be),
 		LAB(a_backup_that_is_broken_off_again_and_again_is_a_reconnect_loop),
+		LAB(a_backup_that_streams_wal_beside_it_is_one_that_is_broken_off),
 		LAB(backups_whose_client_hangs_up_behind_their_end_are_no_loop),
 		LAB(one_that_was_over_at_once_says_how_it_ended),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
 		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
 		LAB(a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_loop),
 		LAB(a_receiver_that_is_told_to_end_again_and_again_is_no_loop),
+		LAB(a_pg_recvlogical_that_is_told_to_end_again_and_again_is_no_loop),
 		LAB(a_consumer_that_comes_now_and_then_is_no_loop),
 		LAB(a_segment_that_is_gone_is_named),
 		LAB(a_history_file_that_is_missing_is_no_wal_removed),

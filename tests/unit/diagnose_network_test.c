@@ -85,7 +85,7 @@ static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **stat
 					 .socket = &calm });
 	assert_verdict(*state, SESSION, "healthy_streaming");
 	assert_said_of(*state, SESSION,
-		       "For 8.00 s of the time looked at the client's host, or the way to it, was "
+		       "For 7.00 s of the time looked at the client's host, or the way to it, was "
 		       "cut");
 }
 
@@ -206,6 +206,39 @@ static void silence_before_something_is_lost_is_no_outage(void **state)
 	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "was cut"));
 }
 
+/* A look finds what is repeated for the second time; it may have arrived the next moment. */
+static void what_was_acknowledged_right_behind_a_look_is_no_outage(void **state)
+{
+	struct ws_rec_socket lost = dead();
+	struct lab *lab = *state;
+
+	lost.backoff = lost.retransmits = 2;
+	lost.rto_us = 4 * 200000;
+	lost.ack_age_us = 500000;
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .socket = &lost });
+	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL });
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .socket = &calm });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "was cut"));
+}
+
+/* Nor is it known to be dead by then. */
+static void what_is_repeated_at_the_last_look_is_no_dead_connection_by_the_time_since(void **state)
+{
+	struct ws_rec_socket lost = dead();
+	struct lab *lab = *state;
+
+	lost.backoff = lost.retransmits = 2;
+	lost.rto_us = 4 * 200000;
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .socket = &lost });
+	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "healthy_idle");
+}
+
 /* A way that was cut says nothing of how a client reads. */
 static void a_client_that_stops_behind_an_outage_reads_nothing(void **state)
 {
@@ -238,7 +271,7 @@ static void an_outage_that_took_most_of_the_time_is_no_slow_network(void **state
 		 &(struct step){
 			 .seconds = 3, .wait = WS_WAIT_WAL, .reply = true, .socket = &well });
 	assert_verdict(*state, SESSION, "network_slow");
-	assert_said_of(*state, SESSION, "was cut for 8.00 s");
+	assert_said_of(*state, SESSION, "was cut for 7.00 s");
 }
 
 static void probes_of_a_closed_window_are_no_dead_connection(void **state)
@@ -307,6 +340,23 @@ static void a_way_that_repeats_much_is_said_of_a_session_that_is_well(void **sta
 {
 	play_way(*state, 5000, 300);
 	assert_said_of(*state, SESSION, "Of what was sent to it 5.0 % was repeated");
+}
+
+/* What was sent into a window that was closed is sent again, and nothing is wrong with the way. */
+static void what_was_repeated_for_a_client_that_did_not_read_is_not_said_of_the_way(void **state)
+{
+	static const struct ws_rec_socket shut = { .timer = WS_TCP_TIMER_PERSIST,
+						   .mss_bytes = 1448,
+						   .unsent_bytes = 1000 };
+	struct ws_rec_socket again = calm;
+
+	again.retrans_bytes = 10000;
+	lab_stream(*state, 0);
+	lab_play(*state, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &shut });
+	lab_play(*state, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .socket = &again });
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "repeated"));
 }
 
 static void a_way_that_takes_longer_than_it_did_is_said_of_a_session_that_is_well(void **state)
@@ -414,12 +464,15 @@ int main(void)
 		LAB(a_way_on_which_a_little_always_waits_is_not_slow),
 		LAB(an_outage_is_said_of_a_client_of_a_standby_too),
 		LAB(silence_before_something_is_lost_is_no_outage),
+		LAB(what_was_acknowledged_right_behind_a_look_is_no_outage),
+		LAB(what_is_repeated_at_the_last_look_is_no_dead_connection_by_the_time_since),
 		LAB(a_client_that_stops_behind_an_outage_reads_nothing),
 		LAB(an_outage_that_took_most_of_the_time_is_no_slow_network),
 		LAB(probes_of_a_closed_window_are_no_dead_connection),
 		LAB(a_dead_connection_stays_one_when_the_timeout_has_ended_it),
 		LAB(full_queues_under_way_are_a_slow_network),
 		LAB(a_way_that_repeats_much_is_said_of_a_session_that_is_well),
+		LAB(what_was_repeated_for_a_client_that_did_not_read_is_not_said_of_the_way),
 		LAB(a_way_that_takes_longer_than_it_did_is_said_of_a_session_that_is_well),
 		LAB(a_link_that_is_full_is_a_slow_network_without_queues),
 		LAB(a_window_too_small_for_the_way_is_a_slow_receiver),

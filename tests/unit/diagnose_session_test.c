@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "../lib/diagnosed.h"
+#include "diagnose/evidence.h"
 
 #define SESSION WS_SCOPE_SESSION
 
@@ -338,6 +339,101 @@ static void one_that_owes_it_for_a_moment_is_not(void **state)
 	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "confirmed"));
 }
 
+/* -- two causes */
+
+/* Each piece is flushed a second late, and nothing of it is replayed. */
+static void play_slow_and_paused(struct lab *lab, const struct ws_rec_socket *socket, bool no_apply)
+{
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 20; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = socket ? WS_WAIT_SOCKET : WS_WAIT_WAL,
+					      .busy_ms = 10,
+					      .bytes = MB,
+					      .reply = true,
+					      .flush = lab->sent - (i ? MB : 0),
+					      .apply = LSN,
+					      .no_apply = no_apply,
+					      .socket = socket });
+}
+
+static void a_second_cause_is_said_and_what_to_do_about_it(void **state)
+{
+	play_slow_and_paused(*state, NULL, false);
+	assert_verdict(*state, SESSION, "standby_flush_slow");
+	assert_said_of(*state, SESSION, " Beside this, standby_apply_paused: ");
+	assert_said_of(*state, SESSION, ". On the standby: pg_get_wal_replay_pause_state()");
+}
+
+static void what_follows_from_the_verdict_is_no_second_cause(void **state)
+{
+	static const struct ws_rec_socket slow = { .acked_bytes = MB,
+						   .rwnd_limited_us = 95,
+						   .mss_bytes = 1448,
+						   .unsent_bytes = 100000,
+						   .timer = WS_TCP_TIMER_PERSIST };
+
+	play_slow_and_paused(*state, &slow, true);
+	assert_verdict(*state, SESSION, "standby_flush_slow");
+	assert_true(lab_also(*state, "receiver_slow"));
+	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "Beside this"));
+}
+
+static void how_it_ended_is_said_of_the_verdict_and_not_of_the_second_cause(void **state)
+{
+	static const struct ws_rec_socket shut = { .mss_bytes = 1448,
+						   .unsent_bytes = 4 * MB,
+						   .rwnd_limited_us = 100,
+						   .timer = WS_TCP_TIMER_PERSIST };
+	struct lab *lab = *state;
+	const struct ws_explained *row;
+	const char *end, *beside;
+
+	play_slow_and_paused(lab, NULL, false);
+	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
+		      "terminating connection due to administrator command");
+	ws_tape_exit(&lab->tape, 1, 0);
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+	assert_said_of(lab, SESSION, "Then ");
+	assert_said_of(lab, SESSION, "Beside this, ");
+	row = lab_find(lab, SESSION);
+	assert_non_null(row);
+	end = strstr(row->finding.text, "Then ");
+	beside = strstr(row->finding.text, "Beside this, ");
+	assert_true(end < beside);
+}
+
+/* -- texts */
+
+static void a_text_that_is_too_long_ends_with_a_sentence(void **state)
+{
+	struct ws_finding f = { 0 };
+	size_t len;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		ws_say(&f, "%sIt took %d.50 s, and that is over.", i ? " " : "", i);
+	len = strlen(f.text);
+	assert_true(len > sizeof(f.text) - 40);
+	assert_string_equal(f.text + len - strlen(" is over."), " is over.");
+	ws_say(&f, " No.");
+	assert_int_equal(strlen(f.text), len);
+}
+
+static void a_sentence_that_is_too_long_says_that_it_goes_on(void **state)
+{
+	struct ws_finding f = { 0 };
+	size_t len;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		ws_say(&f, "\303\244");
+	len = strlen(f.text);
+	assert_true(len > sizeof(f.text) - 10);
+	assert_string_equal(f.text + len - 6, "\303\244 ...");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +458,11 @@ int main(void)
 		LAB(memory_that_stays_is_none),
 		LAB(the_control_group_that_limits_is_named),
 		LAB(a_quota_that_is_not_used_up_starves_nobody),
+		LAB(a_second_cause_is_said_and_what_to_do_about_it),
+		LAB(what_follows_from_the_verdict_is_no_second_cause),
+		LAB(how_it_ended_is_said_of_the_verdict_and_not_of_the_second_cause),
+		cmocka_unit_test(a_text_that_is_too_long_ends_with_a_sentence),
+		cmocka_unit_test(a_sentence_that_is_too_long_says_that_it_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,6 +202,44 @@ static void commits_on_a_way_that_is_full_wait_for_it(void **state)
 	assert_said_of(*state, CLUSTER, "it is the way that is slow");
 }
 
+/* Some of each 100 kB are lost, and sent again after 200 ms. */
+static void play_lossy_commits(struct lab *lab, unsigned int ms, uint32_t lost)
+{
+	struct ws_rec_socket lossy = taken;
+
+	lossy.acked_bytes = 100000;
+	lossy.srtt_us = 300;
+	lossy.min_rtt_us = 250;
+	lossy.rto_us = 200000;
+	send_waiting(lab, "standby1", 1, 0);
+	lab_stream(lab, 0);
+	for (unsigned int i = 0; i < 40; i++) {
+		lossy.retrans_bytes += lost;
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .ms = ms,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 1,
+					      .bytes = 1000,
+					      .reply = true,
+					      .no_apply = true,
+					      .socket = &lossy });
+	}
+}
+
+static void
+commits_on_a_way_that_loses_wait_for_it_where_it_takes_so_long_to_send_again(void **state)
+{
+	play_lossy_commits(*state, 300, 30000);
+	assert_verdict(*state, CLUSTER, "network_slow");
+	assert_said_of(*state, CLUSTER, "30.0 % of what was sent was repeated");
+}
+
+static void commits_that_take_longer_than_a_lossy_way_do_wait_for_the_disk(void **state)
+{
+	play_lossy_commits(*state, 500, 1200);
+	assert_verdict(*state, CLUSTER, "standby_flush_slow");
+}
+
 static void commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one(void **state)
 {
 	struct lab *lab = *state;
@@ -409,6 +447,8 @@ int main(void)
 		LAB(commits_that_wait_for_a_short_delay_of_replay_are_told),
 		LAB(commits_on_a_long_way_are_not_confirmed_late),
 		LAB(commits_on_a_way_that_is_full_wait_for_it),
+		LAB(commits_on_a_way_that_loses_wait_for_it_where_it_takes_so_long_to_send_again),
+		LAB(commits_that_take_longer_than_a_lossy_way_do_wait_for_the_disk),
 		LAB(commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one),
 		LAB(commits_do_not_wait_for_a_silent_one_that_is_not_synchronous),
 		LAB(a_quorum_that_others_make_does_not_wait_for_a_silent_one),
