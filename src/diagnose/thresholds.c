@@ -32,6 +32,8 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 	[WS_LIMIT_RTT] = { "rtt", "times", "the least round-trip time: queues are full, for sure",
 			   4 },
 	[WS_LIMIT_RETRANS] = { "retrans", "share", "of the bytes sent", 0.01 },
+	[WS_LIMIT_RETRANS_MANY] = { "retrans_many", "share",
+				    "of the bytes sent: most positions wait for one", 0.2 },
 	[WS_LIMIT_FLUSH_LAG] = { "flush_lag", "s", "a disk flushes faster than that", 0.1 },
 	/* Apply workers commit asynchronously by default (CREATE SUBSCRIPTION). */
 	[WS_LIMIT_ASYNC_LAG] = { "async_lag", "s", "thrice the default of wal_writer_delay", 0.6 },

@@ -77,10 +77,11 @@ static bool goes_on_confirming(const struct ws_case *c, const struct ws_track *t
 	       since(c->to_ns, confirmed->moved_ns) < ws_limit_ns(WS_LIMIT_SYNC);
 }
 
-/* It repeats what it loses, and not because its client did not read. */
+/* It repeats what it loses, and not because its client did not read. A loss now and then does not
+ * move the median. */
 static bool way_loses(const struct ws_track *t)
 {
-	return ws_track_repeated(t) >= ws_limit(WS_LIMIT_RETRANS) && !t->longest_pause_ns;
+	return ws_track_repeated(t) >= ws_limit(WS_LIMIT_RETRANS_MANY) && !t->longest_pause_ns;
 }
 
 /* The way takes its time because it is full, or repeats what it loses: not because it is long. And

@@ -240,6 +240,12 @@ static void commits_that_take_longer_than_a_lossy_way_do_wait_for_the_disk(void 
 	assert_verdict(*state, CLUSTER, "standby_flush_slow");
 }
 
+static void a_loss_now_and_then_does_not_hold_up_every_commit(void **state)
+{
+	play_lossy_commits(*state, 300, 1200);
+	assert_verdict(*state, CLUSTER, "standby_flush_slow");
+}
+
 static void commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one(void **state)
 {
 	struct lab *lab = *state;
@@ -449,6 +455,7 @@ int main(void)
 		LAB(commits_on_a_way_that_is_full_wait_for_it),
 		LAB(commits_on_a_way_that_loses_wait_for_it_where_it_takes_so_long_to_send_again),
 		LAB(commits_that_take_longer_than_a_lossy_way_do_wait_for_the_disk),
+		LAB(a_loss_now_and_then_does_not_hold_up_every_commit),
 		LAB(commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_one),
 		LAB(commits_do_not_wait_for_a_silent_one_that_is_not_synchronous),
 		LAB(a_quorum_that_others_make_does_not_wait_for_a_silent_one),
