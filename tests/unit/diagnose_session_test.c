@@ -349,9 +349,9 @@ static void play_slow_and_paused(struct lab *lab, const struct ws_rec_socket *so
 		lab_play(lab, &(struct step){ .seconds = 1,
 					      .wait = socket ? WS_WAIT_SOCKET : WS_WAIT_WAL,
 					      .busy_ms = 10,
-					      .bytes = MB,
+					      .bytes = 1000000,
 					      .reply = true,
-					      .flush = lab->sent - (i ? MB : 0),
+					      .flush = lab->sent - (i ? 1000000 : 0),
 					      .apply = LSN,
 					      .no_apply = no_apply,
 					      .socket = socket });
