@@ -380,9 +380,9 @@ struct ws_entry {
 	__u8 flags;  /* enum ws_entry_flags */
 	__u8 stage;  /* enum ws_stage */
 	__u8 resume; /* the stage that goes on after a write, or a wait and the replies behind it */
-	__u8 after_wait; /* the stage that follows the wait */
-	__u8 nap;	 /* enum ws_nap: of the last wait */
-	__u8 reserved;
+	__u8 after_wait;     /* the stage that follows the wait */
+	__u8 nap;	     /* enum ws_nap: of the last wait */
+	__u8 was_stopped;    /* in the last sleep of the send loop, by a signal or a debugger */
 	__u32 wait_event;    /* PostgreSQL's, of the last wait ... */
 	__u64 wait_info;     /* ... and where the process tells it, 0: not known */
 	__u64 mark_ns;	     /* when `stage` began, 0 if nothing is being accounted */

@@ -206,16 +206,6 @@ static __always_inline struct ws_entry *session_of_task(const struct task_struct
 	return e;
 }
 
-/* Its state when it was switched off: 0 is TASK_RUNNING (task_struct.state up to 5.13). */
-static __always_inline bool is_runnable(const struct task_struct *task)
-{
-	const struct task_struct___before_5_14 *old = (const void *)task;
-
-	if (bpf_core_field_exists(task->__state))
-		return !task->__state;
-	return !old->state;
-}
-
 SEC("tp_btf/sched_wakeup")
 int on_wakeup(__u64 *ctx)
 {
@@ -292,6 +282,6 @@ int on_switch(__u64 *ctx)
 		switched_on(e, bpf_ktime_get_ns());
 	e = session_of_task(prev);
 	if (e)
-		switched_off(ctx, e, ctx[0] || is_runnable(prev), bpf_ktime_get_ns());
+		switched_off(ctx, e, ctx[0] || !task_state(prev), bpf_ktime_get_ns());
 	return 0;
 }

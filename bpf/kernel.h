@@ -142,6 +142,20 @@ struct task_struct___before_5_14 {
 	long state;
 } __attribute__((preserve_access_index));
 
+/* linux/sched.h: by a signal, and by a debugger. 0 is TASK_RUNNING. */
+#define TASK_STOPPED_OR_TRACED 0x0c
+
+/* Of a task that the verifier lets be read directly: in what state it was switched off
+ * (task_struct.state up to 5.13). */
+static __always_inline __u32 task_state(const struct task_struct *task)
+{
+	const struct task_struct___before_5_14 *old = (const void *)task;
+
+	if (bpf_core_field_exists(task->__state))
+		return task->__state;
+	return old->state;
+}
+
 struct seq_file;
 struct bpf_iter_meta {
 	struct seq_file *seq;

@@ -211,15 +211,22 @@ static __always_inline bool is_output_pending(struct ws_entry *e)
 	       start < pointer;
 }
 
-/* The walsender goes to sleep, which host.bpf.c has made sure of: does a wait begin, or go on that
- * a signal interrupted? */
-static __always_inline void sleep(struct ws_entry *e, __u32 pid, __u64 now)
+/* The walsender goes to sleep, which host.bpf.c has made sure of, or is stopped: does a wait begin?
+ * One that is stopped in the midst of it goes on with it. */
+static __always_inline void sleep(struct ws_entry *e, __u32 pid, bool is_stopped, __u64 now)
 {
 	struct ws_rec_turn *t = &e->turn;
+	bool goes_on = e->nap == WS_NAP_AWAKE && (is_stopped || e->was_stopped);
 	__u32 wait_event;
 
 	if (!sleeps_in_loop(e, &wait_event))
 		return;
+	e->was_stopped = is_stopped;
+	if (goes_on) {
+		advance(e, now, WS_STAGE_WAIT);
+		e->nap = WS_NAP_ASLEEP;
+		return;
+	}
 	turn_fold(e, pid, now);
 	t->wait_event = wait_event;
 	t->wait = wait_for(wait_event, is_output_pending(e));

@@ -76,6 +76,6 @@ int on_sleep(__u64 *ctx)
 
 	/* Its memory may be gone, and says what it did when it was killed. */
 	if (e && !(prev->flags & PF_EXITING))
-		sleep(e, pid, bpf_ktime_get_ns());
+		sleep(e, pid, task_state(prev) & TASK_STOPPED_OR_TRACED, bpf_ktime_get_ns());
 	return 0;
 }

@@ -72,7 +72,7 @@ def flown():
     seen.command = server.value(f"select query from pg_stat_activity where pid = {seen.pid}")
     load = server.pgbench(60, 4)
     for number in range(KILLS):
-        flights.kill_after(seen.folder, server, "1M", chance.uniform(0.6, 1.3), f"flight{number}")
+        flights.kill_after(seen.folder, server, "1M", chance.uniform(1.3, 2.2), f"flight{number}")
     recorder = flights.start(seen.folder, server, "1M")
     walscope.wait_attached(recorder, server.pid)
     # Enough for several segments of 64 KiB.

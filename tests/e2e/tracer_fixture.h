@@ -121,8 +121,9 @@ static inline bool was_held_up(const struct fixture *f, size_t from)
 	return false;
 }
 
-/* Runs `body` as a server process: a walsender that has just entered PostgresMain. */
-static inline pid_t run_once(void (*body)(void))
+/* Runs `body` as a server process: a walsender that has just entered PostgresMain. Meanwhile
+ * `beside` may do something to it. */
+static inline pid_t run_once(void (*body)(void), void (*beside)(pid_t pid))
 {
 	pid_t pid = fork();
 
@@ -135,6 +136,8 @@ static inline pid_t run_once(void (*body)(void))
 		body();
 		_exit(0);
 	}
+	if (beside)
+		beside(pid);
 	waitpid(pid, NULL, 0);
 	return pid;
 }
@@ -145,7 +148,7 @@ static inline pid_t run(struct fixture *f, void (*body)(void), bool consume)
 	size_t from = f->count;
 
 	for (int i = 0; i < 100; i++) {
-		pid_t pid = run_once(body);
+		pid_t pid = run_once(body, NULL);
 
 		if (!consume)
 			return pid;

@@ -3,6 +3,8 @@
  * Walks a stand-in server (fake_server.h) through waits that no site tells of, as at level 2: when
  * it goes to sleep its memory says in which. Needs root; not part of `make unit`.
  */
+#include <signal.h>
+
 #include "base/util.h"
 #include "tracer_fixture.h"
 
@@ -127,6 +129,46 @@ static void physical_waits_are_told_when_it_goes_to_sleep(void **state)
 	record(f, 11, WS_KIND_COMMAND_END);
 	record(f, 12, WS_KIND_EXIT);
 	assert_int_equal(f->count, 13);
+	teardown(f);
+}
+
+static void stop_in_the_midst(void)
+{
+	begin(fake_SEND_PHYSICAL);
+	fake.wait_event = MAIN;
+	usleep(200000); /* in which the parent stops it, and lets it go on */
+	fake.wait_event = 0;
+	spend(1000000);
+	sleep_in(MAIN, 1000);
+	_exit(0);
+}
+
+static void stop(pid_t pid)
+{
+	usleep(100000);
+	kill(pid, SIGSTOP);
+	usleep(20000);
+	kill(pid, SIGCONT);
+}
+
+static void one_that_is_stopped_in_a_wait_goes_on_with_it(void **state)
+{
+	struct fixture *f = set_up();
+	const struct ws_rec_turn *t;
+	size_t at[8], n = 0;
+
+	(void)state;
+	run_once(stop_in_the_midst, stop);
+	ws_ring_consume(f->ring);
+	for (size_t i = 0; i < f->count && n < WS_ARRAY_SIZE(at); i++) /* between them, signals */
+		if (((const struct ws_rec *)f->records[i])->kind == WS_KIND_TURN)
+			at[n++] = i;
+	assert_int_equal(n, 3);
+	assert_int_equal(turn(f, at[0])->wait, WS_WAIT_WAL);
+	t = turn(f, at[1]);
+	assert_true(t->stage_ns[WS_STAGE_WAIT] >= 190000000);
+	assert_true(t->stage_ns[WS_STAGE_REPLY] >= 1000000);
+	assert_int_equal(t->wait, WS_WAIT_WAL);
 	teardown(f);
 }
 
@@ -256,6 +298,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(physical_waits_are_told_when_it_goes_to_sleep),
 		cmocka_unit_test(logical_waits_are_told_and_what_was_done_goes_on),
+		cmocka_unit_test(one_that_is_stopped_in_a_wait_goes_on_with_it),
 		cmocka_unit_test(at_its_end_it_waits_no_more),
 		cmocka_unit_test(each_server_tells_of_its_own_waits),
 	};
