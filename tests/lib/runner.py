@@ -90,6 +90,8 @@ class Result(unittest.TestResult):
 
     def stopTest(self, test):
         super().stopTest(test)
+        if isinstance(sys.exc_info()[1], KeyboardInterrupt):
+            return  # it has not come to its end
         name, seconds = name_of(test), time.monotonic() - self.began
         if MAJOR:
             name = f"{MAJOR}: {name}"
