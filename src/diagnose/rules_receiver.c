@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The connection, the client, and the network between. */
-#include <stdio.h>
 
 #include "base/util.h"
 #include "diagnose/evidence.h"

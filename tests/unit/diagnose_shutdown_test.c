@@ -4,12 +4,10 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include <cmocka.h>
 
 #include "../lib/diagnosed.h"
-#include "base/util.h"
 
 #define SESSION WS_SCOPE_SESSION
 #define CLUSTER WS_SCOPE_CLUSTER
