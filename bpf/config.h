@@ -388,10 +388,10 @@ struct ws_entry {
 	__u64 mark_ns;	     /* when `stage` began, 0 if nothing is being accounted */
 	__u64 reply_time_us; /* as last seen, to tell a new reply */
 	__u64 write_lsn, flush_lsn, apply_lsn;
+	__u64 walsnd; /* MyWalSnd's value once it was seen, 0 before */
 	__u64 backup_mark_ns;
 	struct ws_rec_turn turn;     /* being filled */
 	struct ws_rec_backup backup; /* being filled */
-	__u64 walsnd;		     /* MyWalSnd's value once it was seen, 0 before */
 	__s32 sock;		     /* Port.sock; -1: not known */
 	__u32 postmaster_pid;	     /* its parent */
 	/* Level 3: written by the scheduler's programs also where they interrupt the session's own
@@ -424,6 +424,16 @@ struct ws_taken {
 #define WS_SERVERS_MAX	   0xfffe
 #define WS_SESSIONS_MAX	   4096
 #define WS_POSTMASTERS_MAX 1024
+
+/*
+ * Which processes may be sessions, by the lowest bits of their pid: set when one is first followed,
+ * by whoever follows it, and never cleared, so that nothing can be missed. For programs that see
+ * all processes of the host: they look at a byte before they look for a session.
+ */
+#define WS_WATCHED_PIDS 65536
+struct ws_watched {
+	__u8 may_be[WS_WATCHED_PIDS];
+};
 
 #define WS_TICK_NS 10000000ULL /* USER_HZ, the unit of field 22 of /proc/PID/stat */
 

@@ -195,10 +195,11 @@ int on_signal(struct bpf_raw_tracepoint_args *ctx)
  */
 static __always_inline struct ws_entry *session_of_task(const struct task_struct *task)
 {
-	__u32 pid = task->pid;
+	__u32 pid = task->pid, zero = 0;
+	const struct ws_watched *w = bpf_map_lookup_elem(&watched, &zero);
 	struct ws_entry *e;
 
-	if (!pid || task->pid != task->tgid)
+	if (!w || !w->may_be[pid % WS_WATCHED_PIDS] || task->pid != task->tgid)
 		return NULL;
 	e = bpf_map_lookup_elem(&sessions, &pid);
 	if (!e || e->flags & WS_ENTRY_DEAD || !began_at(e, task->start_boottime))
@@ -237,17 +238,18 @@ static __always_inline bool is_in_wait(const struct ws_entry *e, bool otherwise)
 
 /* A wait goes on if it sleeps in it again: a signal woke it. But it may as well sleep elsewhere
  * before it comes to a site: on a lock, or on the disk. */
-static __always_inline void switched_off(__u64 *ctx, struct ws_entry *e, bool is_runnable,
-					 __u64 now)
+static __always_inline void switched_off(__u64 *ctx, struct ws_entry *e, bool is_runnable)
 {
 	bool waits = e->stage == WS_STAGE_WAIT;
+	__u64 now;
 
-	e->runnable_ns = tells_off_cpu && is_runnable ? now : 0;
+	e->runnable_ns = tells_off_cpu && is_runnable ? bpf_ktime_get_ns() : 0;
 	if (is_runnable)
 		return;
 	bpf_tail_call(ctx, &sleeps, e->server); /* comes back if there is none */
 	if (!waits && e->nap != WS_NAP_AWAKE)
 		return;
+	now = bpf_ktime_get_ns();
 	if (is_in_wait(e, waits)) {
 		if (!waits)
 			advance(e, now, WS_STAGE_WAIT);
@@ -282,6 +284,6 @@ int on_switch(__u64 *ctx)
 		switched_on(e, bpf_ktime_get_ns());
 	e = session_of_task(prev);
 	if (e)
-		switched_off(ctx, e, ctx[0] || !task_state(prev), bpf_ktime_get_ns());
+		switched_off(ctx, e, ctx[0] || !task_state(prev));
 	return 0;
 }

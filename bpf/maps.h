@@ -22,6 +22,15 @@ struct {
 	__type(value, struct ws_entry);
 } sessions SEC(".maps");
 
+/* User space writes to it in place, while programs do. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ws_watched);
+} watched SEC(".maps");
+
 /* Preallocated. The programs of as many processes can measure at a time; of one more process's text
  * the length stays unknown. */
 struct {

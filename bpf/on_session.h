@@ -125,6 +125,16 @@ static __always_inline void emit_session(struct ws_entry *e, __u32 pid, __u16 fl
 	bpf_ringbuf_submit(r, wake_flags_reserved(sizeof(*r)));
 }
 
+/* Before there is an entry: whoever sees none of it yet does not miss it. */
+static __always_inline void watch(__u32 pid)
+{
+	__u32 zero = 0;
+	struct ws_watched *w = bpf_map_lookup_elem(&watched, &zero);
+
+	if (w)
+		w->may_be[pid % WS_WATCHED_PIDS] = 1;
+}
+
 /*
  * Claims the current process and tells of it; NULL if that has been done already, by this object or
  * another, or there is no room. `flags` are the record's.
@@ -139,6 +149,7 @@ static __noinline struct ws_entry *open_session(__u32 pid, __u64 base, __u16 fla
 	 * older process's entry is replaced. */
 	if (e && began_at(e, start))
 		return NULL;
+	watch(pid);
 	if (bpf_map_update_elem(&sessions, &pid, &empty_entry, BPF_ANY)) {
 		count(WS_COUNTER_UNTRACKED);
 		return NULL;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -140,6 +141,7 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, int level, struct w
 	ws_autofree char *log = calloc(1, VERIFIER_LOG_BYTES);
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .kernel_log_buf = log,
 		    .kernel_log_size = VERIFIER_LOG_BYTES);
+	void *watched;
 	int ret;
 
 	if (!log)
@@ -158,6 +160,11 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, int level, struct w
 	ret = host_bpf__load(t->host);
 	if (ret < 0)
 		return load_error(err, "host", -ret, log);
+	watched = mmap(NULL, sizeof(*t->watched), PROT_READ | PROT_WRITE, MAP_SHARED,
+		       bpf_map__fd(t->host->maps.watched), 0);
+	if (watched == MAP_FAILED)
+		return ws_error_errno(err, errno, "cannot map the pids of sessions", NULL);
+	t->watched = watched;
 	ret = host_bpf__attach(t->host);
 	if (ret < 0)
 		return ws_error_errno(err, -ret, "cannot attach to the scheduler",
@@ -170,7 +177,7 @@ static int load_host(struct ws_tracer *t, size_t ring_bytes, int level, struct w
 /* The host object's maps are everybody's (bpf/maps.h). */
 static int share_maps(const struct ws_tracer *t, struct bpf_object *object)
 {
-	static const char *const names[] = { "rb", "sessions", "scratch", "counters" };
+	static const char *const names[] = { "rb", "sessions", "scratch", "counters", "watched" };
 	int ret = 0;
 
 	for (size_t i = 0; ret == 0 && i < WS_ARRAY_SIZE(names); i++) {
@@ -304,6 +311,8 @@ void ws_tracer_free(struct ws_tracer *t)
 	}
 	free(t->servers);
 	sample_bpf__destroy(t->sample);
+	if (t->watched)
+		munmap(t->watched, sizeof(*t->watched));
 	host_bpf__destroy(t->host);
 	free(t);
 }

@@ -37,6 +37,7 @@ int ws_tracer_seed(struct ws_tracer *t, uint32_t pid, const struct ws_entry *ent
 		e.turn.begin_ns = e.mark_ns;
 		e.turn.h.flags |= WS_TURN_ATTACHED;
 	}
+	t->watched->may_be[pid % WS_WATCHED_PIDS] = 1;
 	if (bpf_map_update_elem(bpf_map__fd(t->host->maps.sessions), &pid, &e, BPF_NOEXIST) == 0)
 		return 1;
 	if (errno == EEXIST)

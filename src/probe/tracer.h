@@ -15,7 +15,8 @@ struct server; /* attach.c */
 
 struct ws_tracer {
 	struct host_bpf *host;
-	struct sample_bpf *sample; /* NULL if the kernel has no iterator over tasks */
+	struct sample_bpf *sample;  /* NULL if the kernel has no iterator over tasks */
+	struct ws_watched *watched; /* mapped; NULL before the host object is loaded */
 	enum ws_attach_method method;
 	const struct ws_log *log;
 	struct server **servers; /* number n at index n - 1 */
