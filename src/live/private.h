@@ -88,6 +88,7 @@ struct ws_live {
 	size_t binary_count, binary_cap;
 	struct ws_known_postmaster *postmasters;
 	size_t postmaster_count, postmaster_cap;
+	struct ws_server_list servers; /* as the last scan found them */
 	struct ws_ignored ignored[WS_IGNORED_MAX];
 	size_t ignored_next;
 	struct ws_account account;

@@ -501,7 +501,7 @@ int ws_live_scan(struct ws_live *live, struct ws_error *err)
 	bool planted = false;
 	int rc = 0;
 
-	if (ws_proc_servers(&live->proc, &list, &live->denied, err))
+	if (ws_proc_servers_again(&live->proc, &live->servers, &list, &live->denied, err))
 		return -1;
 	for (size_t i = 0; i < live->postmaster_count; i++)
 		live->postmasters[i].seen = false;
@@ -513,7 +513,8 @@ int ws_live_scan(struct ws_live *live, struct ws_error *err)
 		if (rc == 0 && planted)
 			rc = seed_late(live, err);
 	}
-	ws_server_list_deinit(&list);
+	ws_server_list_deinit(&live->servers);
+	live->servers = list;
 	return rc;
 }
 
@@ -560,4 +561,5 @@ void ws_live_servers_deinit(struct ws_live *live)
 	for (size_t i = 0; i < live->postmaster_count; i++)
 		ws_live_release_cluster(&live->postmasters[i]);
 	free(live->postmasters);
+	ws_server_list_deinit(&live->servers);
 }

@@ -21,13 +21,23 @@
 /* A user process seen in the pass, remembered until the servers are known. */
 struct candidate {
 	uint32_t pid;
+	uint64_t ino;
 	uint64_t exe; /* hash of its executable's path */
+};
+
+/* A process that was a server's child when the servers were looked for before. */
+struct former {
+	const struct ws_process *child;
+	const struct ws_process *server;
 };
 
 struct scan {
 	int root;
 	struct candidate *candidates;
 	size_t candidate_count, candidate_cap;
+	const struct ws_server_list *before; /* NULL: the first time */
+	struct former *formers;
+	size_t former_count, former_cap;
 	struct ws_postmaster *servers;
 	size_t server_count, server_cap;
 	uint64_t *server_exes; /* hashes, one per server */
@@ -203,7 +213,7 @@ static int add_if_postmaster(struct scan *scan, uint32_t pid, struct ws_exe *exe
 }
 
 /* Returns -1 only when memory ran out. */
-static int look_at(struct scan *scan, uint32_t pid)
+static int look_at(struct scan *scan, uint32_t pid, uint64_t ino)
 {
 	struct candidate *candidate;
 	char path[WS_PROC_PATH];
@@ -221,6 +231,7 @@ static int look_at(struct scan *scan, uint32_t pid)
 	if (!candidate)
 		return -1;
 	candidate->pid = pid;
+	candidate->ino = ino;
 	candidate->exe = hash_exe(exe.link);
 	return add_if_postmaster(scan, pid, &exe);
 }
@@ -237,6 +248,19 @@ static bool has_same_exe(struct scan *scan, const struct ws_postmaster *server, 
 	return exe.ino == server->ino && exe.dev == server->dev;
 }
 
+/* Returns -1 only when memory ran out. */
+static int add_child(struct ws_postmaster *server, const struct ws_process *process)
+{
+	struct ws_process *children =
+		reallocarray(server->children, server->child_count + 1, sizeof(*children));
+
+	if (!children)
+		return -1;
+	server->children = children;
+	children[server->child_count++] = *process;
+	return 0;
+}
+
 /* Puts a process below the server it is a child of. Returns -1 only when memory ran out. */
 static int adopt(struct scan *scan, const struct candidate *candidate)
 {
@@ -248,7 +272,6 @@ static int adopt(struct scan *scan, const struct candidate *candidate)
 	}
 	for (size_t i = 0; i < scan->server_count; i++) {
 		struct ws_postmaster *server = &scan->servers[i];
-		struct ws_process *child;
 
 		if (scan->server_exes[i] != candidate->exe)
 			continue;
@@ -257,12 +280,8 @@ static int adopt(struct scan *scan, const struct candidate *candidate)
 		if (process.parent != server->process.pid ||
 		    !has_same_exe(scan, server, candidate->pid))
 			continue;
-		child = reallocarray(server->children, server->child_count + 1, sizeof(*child));
-		if (!child)
-			return -1;
-		server->children = child;
-		child[server->child_count++] = process;
-		return 0;
+		process.ino = candidate->ino;
+		return add_child(server, &process);
 	}
 	return 0;
 }
@@ -273,6 +292,43 @@ static int compare_pids(const void *a, const void *b)
 	uint32_t right = ((const struct ws_process *)b)->pid;
 
 	return left < right ? -1 : left > right;
+}
+
+/* Was it a server's child before? Returns 1 if it is remembered as that, -1 only when memory ran
+ * out. */
+static int recall(struct scan *scan, uint32_t pid, uint64_t ino)
+{
+	const struct ws_process key = { .pid = pid };
+
+	for (size_t i = 0; scan->before && i < scan->before->count; i++) {
+		const struct ws_postmaster *server = &scan->before->servers[i];
+		const struct ws_process *child =
+			server->child_count ? bsearch(&key, server->children, server->child_count,
+						      sizeof(key), compare_pids)
+					    : NULL;
+		struct former *former;
+
+		if (!child || !ino || child->ino != ino)
+			continue;
+		former = ws_array_grow(&scan->formers, &scan->former_count, &scan->former_cap,
+				       sizeof(*former));
+		if (!former)
+			return -1;
+		*former = (struct former){ child, &server->process };
+		return 1;
+	}
+	return 0;
+}
+
+/* It is what it was, unless its server is not. Returns -1 only when memory ran out. */
+static int keep(struct scan *scan, const struct former *former)
+{
+	for (size_t i = 0; i < scan->server_count; i++) {
+		if (scan->servers[i].process.pid == former->server->pid &&
+		    scan->servers[i].process.start_ticks == former->server->start_ticks)
+			return add_child(&scan->servers[i], former->child);
+	}
+	return look_at(scan, former->child->pid, former->child->ino);
 }
 
 static int compare_servers(const void *a, const void *b)
@@ -293,13 +349,20 @@ static int scan_root(struct scan *scan, const char *path)
 	scan->root = dirfd(dir);
 	for (errno = 0; (entry = readdir(dir)); errno = 0) {
 		uint32_t pid = parse_pid(entry->d_name);
+		int rc = pid ? recall(scan, pid, entry->d_ino) : 1;
 
-		if (pid && look_at(scan, pid)) {
+		if (rc == 0)
+			rc = look_at(scan, pid, entry->d_ino);
+		if (rc < 0) {
 			errno = ENOMEM;
 			break;
 		}
 	}
 	errnum = errno;
+	for (size_t i = 0; !errnum && i < scan->former_count; i++) {
+		if (keep(scan, &scan->formers[i]))
+			errnum = ENOMEM;
+	}
 	for (size_t i = 0; !errnum && i < scan->candidate_count; i++) {
 		if (adopt(scan, &scan->candidates[i]))
 			errnum = ENOMEM;
@@ -312,11 +375,18 @@ static int scan_root(struct scan *scan, const char *path)
 int ws_proc_servers(const struct ws_proc *proc, struct ws_server_list *list, unsigned int *denied,
 		    struct ws_error *err)
 {
-	struct scan scan = { 0 };
+	return ws_proc_servers_again(proc, NULL, list, denied, err);
+}
+
+int ws_proc_servers_again(const struct ws_proc *proc, const struct ws_server_list *before,
+			  struct ws_server_list *list, unsigned int *denied, struct ws_error *err)
+{
+	struct scan scan = { .before = before };
 	int rc = scan_root(&scan, proc->root);
 	int errnum = errno;
 
 	free(scan.candidates);
+	free(scan.formers);
 	free(scan.server_exes);
 	*list = (struct ws_server_list){ scan.servers, scan.server_count };
 	if (denied)

@@ -24,7 +24,8 @@ struct ws_process {
 	uint32_t ns_pid; /* in the innermost pid namespace (NSpid of /proc/PID/status) */
 	uint32_t parent;
 	uint64_t start_ticks; /* field 22 of /proc/PID/stat */
-	char state;	      /* 'R', 'S', 'T', 'Z', ... */
+	uint64_t ino; /* of /proc/PID, which no later process of this pid has; 0: not known */
+	char state;   /* 'R', 'S', 'T', 'Z', ... */
 };
 
 /* A running server: its postmaster. */
@@ -64,6 +65,11 @@ struct ws_server_list {
  */
 int ws_proc_servers(const struct ws_proc *proc, struct ws_server_list *list, unsigned int *denied,
 		    struct ws_error *err);
+/* The same for who asks again and again, with what was found before: a server's child that is still
+ * there is taken from it as it was then, `state` too, and not read again. They are most processes
+ * of a busy server, and do not change what they are. */
+int ws_proc_servers_again(const struct ws_proc *proc, const struct ws_server_list *before,
+			  struct ws_server_list *list, unsigned int *denied, struct ws_error *err);
 void ws_server_list_deinit(struct ws_server_list *list);
 
 /*

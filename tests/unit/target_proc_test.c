@@ -51,6 +51,94 @@ static void several_servers_are_found_with_their_children(void **state)
 	assert_int_equal(fx->denied, 0);
 }
 
+static const struct shape family[] = {
+	{ 900, 1, NULL, "900", "/pg/postgres", "data", MAPS("/pg/postgres") },
+	{ 901, 900, NULL, "901", "/pg/postgres", "data", NULL },
+	{ 902, 900, NULL, "902", "/pg/postgres", "data", NULL },
+};
+
+/* A server with two children, found once. */
+static void put_family(struct fixture *fx)
+{
+	fixture_put_datadir(fx, "data", "900\n/srv/data\n1700000000\n5432\n");
+	for (size_t i = 0; i < WS_ARRAY_SIZE(family); i++)
+		fixture_put_process(fx, &family[i]);
+	fixture_scan(fx);
+	assert_int_equal(fx->list.count, 1);
+	assert_int_equal(fx->list.servers[0].child_count, 2);
+}
+
+static void scan_again(struct fixture *fx)
+{
+	struct ws_server_list again;
+
+	assert_int_equal(ws_proc_servers_again(&fx->proc, &fx->list, &again, NULL, &fx->err), 0);
+	ws_server_list_deinit(&fx->list);
+	fx->list = again;
+}
+
+/* What is not there cannot have been read. */
+static void a_child_that_is_still_there_is_not_read_again(void **state)
+{
+	struct fixture *fx = *state;
+
+	put_family(fx);
+	assert_int_equal(unlink(fixture_path(fx, "proc/901/stat")), 0);
+	assert_int_equal(unlink(fixture_path(fx, "proc/901/exe")), 0);
+	for (int i = 0; i < 2; i++) {
+		scan_again(fx);
+		assert_int_equal(fx->list.count, 1);
+		assert_int_equal(fx->list.servers[0].child_count, 2);
+		assert_int_equal(fx->list.servers[0].children[0].pid, 901);
+		assert_int_equal(fx->list.servers[0].children[0].ns_pid, 901);
+		assert_int_equal(fx->list.servers[0].children[0].start_ticks, 1901);
+	}
+}
+
+static void children_come_and_go_between_two_looks(void **state)
+{
+	struct fixture *fx = *state;
+	const struct shape third = { 950, 900, NULL, "950", "/pg/postgres", "data", NULL };
+
+	put_family(fx);
+	assert_int_equal(rename(fixture_path(fx, "proc/901"), fixture_path(fx, "901")), 0);
+	fixture_put_process(fx, &third);
+	scan_again(fx);
+	assert_int_equal(fx->list.servers[0].child_count, 2);
+	assert_int_equal(fx->list.servers[0].children[0].pid, 902);
+	assert_int_equal(fx->list.servers[0].children[1].pid, 950);
+}
+
+static void a_pid_that_another_process_has_now_is_read_anew(void **state)
+{
+	struct fixture *fx = *state;
+	const struct shape other = { 901, 1, "bash", "901", "/bin/bash", "data", NULL };
+
+	put_family(fx);
+	assert_int_equal(rename(fixture_path(fx, "proc/901"), fixture_path(fx, "901")), 0);
+	fixture_put_process(fx, &other);
+	scan_again(fx);
+	assert_int_equal(fx->list.servers[0].child_count, 1);
+	assert_int_equal(fx->list.servers[0].children[0].pid, 902);
+}
+
+/* They were left behind, as by a server that was killed, and belong to init now. */
+static void children_of_a_server_that_is_gone_are_not_another_ones(void **state)
+{
+	struct fixture *fx = *state;
+	const struct shape orphan = { 902, 1, NULL, "902", NULL, NULL, NULL };
+
+	put_family(fx);
+	fixture_put_text(fx, "proc/900/stat",
+			 "900 (postgres) S 1 7 7 0 -1 4194560 1 0 0 0 2 3 0 0 20 0 1 0 77777 22 "
+			 "33 184467 1 1 0\n");
+	fixture_put_process(fx, &orphan);
+	scan_again(fx);
+	assert_int_equal(fx->list.count, 1);
+	assert_int_equal(fx->list.servers[0].child_count, 1);
+	assert_int_equal(fx->list.servers[0].children[0].pid, 901);
+}
+
 /* Two containers may give one name to two directories. */
 static void the_data_directory_is_told_by_the_directory_not_by_its_name(void **state)
 {
@@ -485,6 +573,10 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(several_servers_are_found_with_their_children),
+		TEST(a_child_that_is_still_there_is_not_read_again),
+		TEST(children_come_and_go_between_two_looks),
+		TEST(a_pid_that_another_process_has_now_is_read_anew),
+		TEST(children_of_a_server_that_is_gone_are_not_another_ones),
 		TEST(the_data_directory_is_told_by_the_directory_not_by_its_name),
 		TEST(another_mount_namespace_is_noted),
 		TEST(walscopes_own_mount_namespace_is_not),
