@@ -2,6 +2,7 @@
 """Benchmarks. Machines are noisy: compare ratios, and figures of one run with each other only."""
 
 import argparse
+import contextlib
 import glob
 import json
 import math
@@ -101,17 +102,22 @@ def cpu_of(pid):
         return int(file.read().split()[0])
 
 
+@contextlib.contextmanager
+def recording(space, server, level):
+    record = start_record(space, space.file("load.wst"), "--postmaster", str(server.pid), "--level", str(level),
+                          name="load-record")
+    wait_attached(record, server.pid)
+    yield record
+    record.signal(signal.SIGINT)
+    record.expect(0)
+
+
 def traced(space, server, level, work):
     """What work() returns while a recording at this level runs; level 0 is none."""
     if level == 0:
         return work()
-    record = start_record(space, space.file("load.wst"), "--postmaster", str(server.pid), "--level", str(level),
-                          name="load-record")
-    wait_attached(record, server.pid)
-    seen = work()
-    record.signal(signal.SIGINT)
-    record.expect(0)
-    return seen
+    with recording(space, server, level):
+        return work()
 
 
 def cpu_of_host():
@@ -159,7 +165,8 @@ def ratios(what, pairs):
 
 def load(space, server, options):
     """pgbench with a synchronous standby: transactions per second, and what its walsender and the host run for
-    one. The host's is the less noisy figure of the two that are about all of it: its processors are busy."""
+    one. The host's is the less noisy figure of the two that are about all of it: its processors are busy. Then
+    what of that is known to be the tracing's."""
     sender = int(server.wait_walsender("standby")["pid"])
 
     def work():
@@ -173,9 +180,75 @@ def load(space, server, options):
     for name, unit, which in (("transactions", "tps", 0), ("CPU of the walsender", "ns a transaction", 1),
                               ("CPU of the host", "ns a transaction", 2)):
         some = {level: [(a[which], b[which]) for a, b in seen] for level, seen in pairs.items()}
-        print(f"{f'not traced, {name}':<44} "
-              f"{statistics.median(a for seen in some.values() for a, b in seen):.0f} {unit}")
+        middle = statistics.median(a for seen in some.values() for a, b in seen)
+        print(f"{f'not traced, {name}':<44} {middle:.0f} {unit}")
         ratios(name, some)
+    parts_of_load(space, server, options, middle)
+
+
+BPF_STATS = "/proc/sys/kernel/bpf_stats_enabled"
+# BPF_PROG_TYPE_KPROBE, _RAW_TRACEPOINT and _TRACING of linux/bpf.h.
+TRAPS = 2
+PROGRAMS = {TRAPS: "programs at traps", 17: "programs at signals and exits", 26: "programs at switches of processes"}
+
+
+def runs_of_programs(pid):
+    """How often the BPF programs that a process holds have run, and for how many ns, by their type."""
+    sums = {kind: [0, 0] for kind in PROGRAMS}
+    for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
+        with open(path, encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file if ":" in line)
+        kind = int(fields.get("prog_type", 0))
+        if kind in sums:
+            sums[kind][0] += int(fields["run_cnt"])
+            sums[kind][1] += int(fields["run_time_ns"])
+    return sums
+
+
+def cost_of_trap():
+    """What a hit of an empty program costs here, ns."""
+    done = subprocess.run([os.path.join(os.environ["BUILD"], "tests", "bench", "cost"), "-n", "20000"], check=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    found = re.search(r"^send_physical +(\d+) +(\d+)", done.stdout, re.M)
+    if not found:
+        raise Failure(f"tests/bench/cost says nothing of send_physical:\n{done.stdout}")
+    return int(found[2]) - int(found[1])
+
+
+@contextlib.contextmanager
+def bpf_stats():
+    with open(BPF_STATS, encoding="ascii") as file:
+        before = file.read()
+    try:
+        with open(BPF_STATS, "w", encoding="ascii") as file:
+            file.write("1\n")
+        yield
+    finally:
+        with open(BPF_STATS, "w", encoding="ascii") as file:
+            file.write(before)
+
+
+def parts_of_load(space, server, options, host):
+    """What a transaction needs of traps, programs and the recorder, beside the `host` ns that its host runs for
+    it: free of the machine's noise, and blind for what the one does to the caches of the other. The kernel's
+    statistics add some 50 ns to each run of a program."""
+    trap = cost_of_trap()
+    for level in sorted(set(options.level or LEVELS)):
+        with bpf_stats(), recording(space, server, level) as record:
+            programs, recorder = runs_of_programs(record.pid), cpu_of(record.pid)
+            count = transactions(server, options.seconds) * options.seconds
+            recorder = (cpu_of(record.pid) - recorder) / count
+            each = {kind: [(after - before) / count for before, after in zip(programs[kind], sums)]
+                    for kind, sums in runs_of_programs(record.pid).items()}
+        lines = [("traps", each[TRAPS][0], each[TRAPS][0] * trap)]
+        lines += [(name, *each[kind]) for kind, name in PROGRAMS.items()]
+        lines += [("the recorder", 0, recorder)]
+        for name, runs, ns in lines:
+            print(f"{f'level {level}, {name}':<44} {ns:.0f} ns a transaction"
+                  f"{f', {runs:.2f} of {ns / runs:.0f} ns' if runs else ''}", flush=True)
+        total = sum(ns for _, _, ns in lines)
+        print(f"{f'level {level}, all of these':<44} {total:.0f} ns a transaction, {100 * total / host:.2f} % of the "
+              "host's", flush=True)
 
 
 def decoding(space, server, options):
