@@ -79,7 +79,8 @@ enum ws_site {
 	WS_SITE_TXN_PREPARE = 60,
 	WS_SITE_TXN_FINISH = 61,
 	WS_SITE_TXN_ABORT = 62,
-	WS_SITE_COUNT = 63,
+	WS_SITE_READ_PAGE = 63, /* logical_read_xlog_page */
+	WS_SITE_COUNT = 64,
 };
 
 #define WS_UNKNOWN \

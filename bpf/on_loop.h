@@ -5,8 +5,8 @@
  * waiting.
  *
  *   physical: [SEND_PHYSICAL], (FLUSH_END), (WAIT_START), (WAIT_END)
- *   logical:  SEND_LOGICAL { (WAIT_START), (WAIT_END), REPLIES_END }, (FLUSH_END),
- *             [(WAIT_START), (WAIT_END)]
+ *   logical:  (SEND_LOGICAL) { [READ_PAGE] { (WAIT_START), (WAIT_END), REPLIES_END } },
+ *             (FLUSH_END), [(WAIT_START), (WAIT_END)]
  *
  * What is in square brackets is passed only by a turn that has something to do there, what is in
  * parentheses is planted from level 3 on. Below, a wait lasts while the process sleeps in it, as
@@ -18,7 +18,9 @@
  * the replies', up to the next site; in turns that do not wait they count as what was done before.
  *
  * In logical replication XLogSendLogical waits for WAL and for the socket itself, and handles
- * replies meanwhile: that does not begin a turn. A turn of it sends one record of the WAL.
+ * replies meanwhile: that does not begin a turn. A turn of it decodes one record of the WAL, and
+ * with a backlog nothing but that goes on, hundreds of thousands of times a second: below level 3
+ * READ_PAGE is planted instead, which a turn passes only where the page it has read is at its end.
  */
 #ifndef WS_ON_LOOP_H
 #define WS_ON_LOOP_H
@@ -71,17 +73,11 @@ static __always_inline void on_SEND_PHYSICAL(struct pt_regs *ctx)
 	t->sends++;
 }
 
-/* XLogSendLogical's entry: a turn begins. */
-static __always_inline void on_SEND_LOGICAL(struct pt_regs *ctx)
+static __always_inline void logical_turn(struct ws_entry *e, __u32 pid)
 {
-	__u32 pid = current_tgid();
-	struct ws_entry *e = session_of(pid);
+	__u64 now = bpf_ktime_get_ns();
 	struct ws_rec_turn *t;
-	__u64 now;
 
-	if (!e)
-		return;
-	now = bpf_ktime_get_ns();
 	t = &e->turn;
 	turn_fold(e, pid, now);
 	advance(e, now, cfg.site_addr[WS_SITE_DECODE_START] ? WS_STAGE_READ : WS_STAGE_DECODE);
@@ -90,6 +86,27 @@ static __always_inline void on_SEND_LOGICAL(struct pt_regs *ctx)
 		turn_emit(e, pid, now);
 	t->turns++;
 	t->sends++;
+}
+
+/* XLogSendLogical's entry: a turn begins. */
+static __always_inline void on_SEND_LOGICAL(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+
+	if (e)
+		logical_turn(e, pid);
+}
+
+/* logical_read_xlog_page's entry, in place of that: turns are told by the page. Making a slot reads
+ * pages, too. */
+static __always_inline void on_READ_PAGE(struct pt_regs *ctx)
+{
+	__u32 pid = current_tgid();
+	struct ws_entry *e = session_of(pid);
+
+	if (e && e->flags & WS_ENTRY_IN_LOOP)
+		logical_turn(e, pid);
 }
 
 /* Behind the flush in WalSndLoop. */

@@ -52,6 +52,7 @@
 #define WS_SITES_LOOP(X)    \
 	X(SEND_PHYSICAL)    \
 	X(SEND_LOGICAL)     \
+	X(READ_PAGE)        \
 	X(FLUSH_END)        \
 	X(WAIT_START)       \
 	X(WAIT_END)         \

@@ -352,9 +352,10 @@ struct ws_rec_turn {
 	__u64 lsn_to;
 	__u64 stage_ns[WS_STAGE_COUNT];
 	__u32 turns;
-	__u32 sends;	     /* calls of XLogSendPhysical or XLogSendLogical */
-	__u32 reads;	     /* WAL reads (level 3) */
-	__u32 messages;	     /* logical messages written (level 3) */
+	__u32 sends;	/* calls of XLogSendPhysical or XLogSendLogical, below level 3 in place of
+			   the latter of logical_read_xlog_page */
+	__u32 reads;	/* WAL reads (level 3) */
+	__u32 messages; /* logical messages written (level 3) */
 	__u64 message_bytes; /* their bytes (level 3) */
 	__u32 woke;	     /* what ended the wait: WL_* bits, 0 for the timeout */
 	__u32 wait;	     /* enum ws_wait: the wait that begins now */

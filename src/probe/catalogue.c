@@ -164,6 +164,16 @@ static const struct ws_probe catalogue[] = {
 		.walsender_only = true,
 	},
 	{
+		.site = WS_SITE_READ_PAGE,
+		.name = "read_page",
+		.function = "logical_read_xlog_page",
+		.kind = WS_SITE_ENTRY,
+		.captures = "MyWalSnd",
+		.level = 2,
+		.coarse_of = WS_SITE_SEND_LOGICAL,
+		.walsender_only = true,
+	},
+	{
 		.site = WS_SITE_FLUSH_END,
 		.name = "flush_end",
 		.function = "WalSndLoop",

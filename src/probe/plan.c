@@ -324,6 +324,28 @@ static void set_level(const struct planner *p, struct ws_planned *planned)
 	planned->level = probe->sleep_tells && can_sleep_tell(&p->plan->config) ? 3 : probe->level;
 }
 
+static struct ws_planned *planned_of(const struct planner *p, enum ws_site site)
+{
+	for (size_t i = 0; i < p->plan->count; i++)
+		if (p->plan->sites[i].probe->site == site)
+			return &p->plan->sites[i];
+	return NULL;
+}
+
+/* Of a coarse site and its fine one the level decides, if both have a place. */
+static void choose_grain(const struct planner *p)
+{
+	for (size_t i = 0; i < p->plan->count; i++) {
+		struct ws_planned *coarse = &p->plan->sites[i];
+		struct ws_planned *fine = planned_of(p, coarse->probe->coarse_of);
+
+		if (!fine || !coarse->address || !fine->address)
+			continue;
+		fine->level = 3;
+		(p->plan->level < 3 ? fine : coarse)->status = WS_PLAN_NOT_AT_LEVEL;
+	}
+}
+
 static void note_sites(const struct planner *p)
 {
 	for (size_t i = 0; i < p->plan->count; i++) {
@@ -374,6 +396,7 @@ int ws_plan_make(const struct ws_image *image, const struct ws_symbol_set *symbo
 		set_level(&p, &plan->sites[i]);
 		plan_site(&p, &plan->sites[i]);
 	}
+	choose_grain(&p);
 	note_sites(&p);
 	return check_required(&p, err);
 }

@@ -57,6 +57,9 @@ struct ws_probe {
 	bool wants_result; /* after a call: the result register must be live */
 	int level;	   /* planted from this level on, */
 	bool sleep_tells;  /* or from 3 on, where on_sleep (bpf/on_loop.h) tells the same below */
+	/* The site that many more turns pass, and that this one is planted in place of below level
+	 * 3: of the two one is planted, the other one if this one has no place. */
+	enum ws_site coarse_of;
 	int first_major, last_major; /* 0: no limit */
 	bool required;		     /* without it, tracing does not work at all */
 	bool walsender_only; /* else the programs filter; only the two exceptions of the design */
@@ -67,7 +70,8 @@ const char *ws_site_kind_name(enum ws_site_kind kind); /* "entry", "call", "afte
 
 enum ws_plan_status {
 	WS_PLAN_PLANTED = 1,
-	WS_PLAN_NOT_AT_LEVEL, /* found, but the level asked for is lower: not in the config */
+	WS_PLAN_NOT_AT_LEVEL, /* found, but the level asked for is lower, or a finer one is planted
+				 at it: not in the config */
 	WS_PLAN_NOT_IN_MAJOR, /* or in this build of it there is no copy */
 	WS_PLAN_MISSING,      /* `reason` says why */
 };

@@ -28,7 +28,8 @@ static const struct ws_metric_info table[WS_METRIC_COUNT] = {
 				   "one command whose start and end were seen" },
 	[WS_METRIC_DECODE_NS] = { "decode_ns", "ns", 2, "send_logical", "send_logical",
 				  "decoding in one XLogSendLogical, averaged over those of a "
-				  "record; from level 3 on without the output plugin" },
+				  "record; from level 3 on without the output plugin, below it "
+				  "of the WAL of one page" },
 	[WS_METRIC_OUTPUT_PLUGIN_NS] = { "output_plugin_ns", "ns", 3, "message_prepare",
 					 "message_write",
 					 "formatting one logical message, averaged over those of a "

@@ -49,9 +49,9 @@ enum ws_state {
 const char *ws_state_name(enum ws_state state); /* "wait_wal" */
 
 /*
- * Histograms of a session. decode_ns is per call of XLogSendLogical and output_plugin_ns per
- * message, averaged over the calls of one record. One table (metrics.c) says for each its name,
- * unit, and the sites that begin and end what it measures.
+ * Histograms of a session. decode_ns is per call of XLogSendLogical, below level 3 per page of WAL
+ * it reads, and output_plugin_ns per message, averaged over those of one record. One table
+ * (metrics.c) says for each its name, unit, and the sites that begin and end what it measures.
  */
 enum ws_metric {
 	WS_METRIC_SEND_NS = 0,

@@ -406,20 +406,22 @@ static void each_reply_while_decoding_has_its_record(void **state)
 	teardown(f);
 }
 
-/* Level 2 has no site in it, and none behind the flush. */
+/* Level 2 has a site where it reads a page, none in what is done with it, and none behind the
+ * flush. */
 static void stream_logically_at_level_2(void)
 {
 	fake.my_walsnd = &walsnd;
 	walsnd = (struct fake_walsnd){ .sent = 0x1000 };
 	fake_COMMAND_START((long)"START", 0, 0, 0, 0);
+	fake_READ_PAGE(0, 0, 0, 0, 0); /* as where a slot is made: no turn */
 	fake_STREAM_START((long)fake_SEND_LOGICAL, 0, 0, 0, 0);
 	for (int i = 0; i < 3; i++) {
-		fake_SEND_LOGICAL(0, 0, 0, 0, 0);
+		fake_READ_PAGE(0, 0, 0, 0, 0);
 		usleep(1000); /* reads, and decodes */
 		walsnd.sent += 0x100;
 		fake_FLUSH_END(0, 0, 0, 0, 0);
 	}
-	fake_SEND_LOGICAL(0, 0, 0, 0, 0);
+	fake_READ_PAGE(0, 0, 0, 0, 0);
 	/* the wait for WAL inside */
 	fake_wait(WS_WL_SOCKET_READABLE, 100, 0x6000006);
 	usleep(2000);

@@ -500,6 +500,10 @@ static void the_stripped_server_has_every_site_and_all_are_cheap(void **state)
 			assert_int_equal(p->status, WS_PLAN_NOT_IN_MAJOR);
 			continue;
 		}
+		if (p->probe->coarse_of) {
+			assert_int_equal(p->status, WS_PLAN_NOT_AT_LEVEL);
+			continue;
+		}
 		planted++;
 		if (p->status != WS_PLAN_PLANTED || p->cost != WS_COST_EMULATED)
 			fail_msg("%s: status %d, cost %d %s", p->probe->name, p->status, p->cost,
@@ -564,6 +568,52 @@ static void the_end_of_sql_is_the_walsenders_own(void **state)
  * A file that lies about its code: whatever comes out, a planted site lies in code and inside the
  * function it was planned in, or the plan says why not.
  */
+/* Many more turns pass the fine one. */
+static void of_a_coarse_site_and_its_fine_one_the_level_chooses(void **state)
+{
+	struct fixture *f = *state;
+	struct ws_error err = { 0 };
+
+	for (int level = 1; level <= 3; level++) {
+		const struct ws_planned *fine, *coarse;
+
+		assert_int_equal(make(f, 15, level, &err), 0);
+		fine = planned(&f->plan, WS_SITE_SEND_LOGICAL);
+		coarse = planned(&f->plan, WS_SITE_READ_PAGE);
+		assert_int_equal(coarse->probe->coarse_of, fine->probe->site);
+		assert_int_equal(coarse->status,
+				 level == 2 ? WS_PLAN_PLANTED : WS_PLAN_NOT_AT_LEVEL);
+		assert_int_equal(fine->status, level == 3 ? WS_PLAN_PLANTED : WS_PLAN_NOT_AT_LEVEL);
+		assert_int_equal(fine->level, 3);
+		assert_int_equal(f->plan.config.site_addr[WS_SITE_SEND_LOGICAL] != 0, level == 3);
+		assert_int_equal(f->plan.config.site_addr[WS_SITE_READ_PAGE] != 0, level == 2);
+	}
+}
+
+/* One of the two is not to be found; the level at which it would be planted. */
+static void plan_without(struct fixture *f, const char *function, int level)
+{
+	struct ws_symbol *symbol = symbol_of(f, function), before = *symbol;
+	struct ws_error err = { 0 };
+
+	symbol->status = WS_SYMBOL_UNKNOWN;
+	symbol->address = 0;
+	assert_int_equal(make(f, 15, level, &err), 0);
+	*symbol = before;
+}
+
+static void the_other_one_is_planted_where_one_of_them_has_no_place(void **state)
+{
+	struct fixture *f = *state;
+
+	plan_without(f, "logical_read_xlog_page", 2);
+	assert_int_equal(planned(&f->plan, WS_SITE_READ_PAGE)->status, WS_PLAN_MISSING);
+	assert_int_equal(planned(&f->plan, WS_SITE_SEND_LOGICAL)->status, WS_PLAN_PLANTED);
+	plan_without(f, "XLogSendLogical", 3);
+	assert_int_equal(planned(&f->plan, WS_SITE_READ_PAGE)->status, WS_PLAN_PLANTED);
+	assert_int_equal(planned(&f->plan, WS_SITE_SEND_LOGICAL)->status, WS_PLAN_MISSING);
+}
+
 static void damaged_code_does_no_harm(void **state)
 {
 	struct fixture *f = *state;
@@ -638,6 +688,8 @@ int main(void)
 		cmocka_unit_test(the_offsets_lead_to_the_instructions_in_the_file),
 		cmocka_unit_test(the_end_of_sql_is_the_walsenders_own),
 		cmocka_unit_test(damaged_code_does_no_harm),
+		cmocka_unit_test(of_a_coarse_site_and_its_fine_one_the_level_chooses),
+		cmocka_unit_test(the_other_one_is_planted_where_one_of_them_has_no_place),
 	};
 	int rc = cmocka_run_group_tests_name("probe/plan", tests, NULL, NULL);
 
