@@ -6,6 +6,7 @@
  *   sync.c        reads synchronous_standby_names
  *   waiting.c     whom synchronous commits wait for
  *   evidence.c    figures out of a track
+ *   ending.c      what it takes to end a walsender
  *   thresholds.c  the table of thresholds
  *   rules.c       the table of rules
  *   rules_*.c     their functions
@@ -272,8 +273,13 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 void ws_say_lock(const struct ws_case *c, struct ws_finding *f);
 /* rules_decoding.c: "for transaction 700 of process 4711 (postgres, psql) to end". */
 void ws_say_txn_wait(const struct ws_txn_wait *w, struct ws_finding *f);
-/* rules_receiver.c: is it the way to the client that keeps the socket full? Fills which share of
- * what was sent was repeated. */
+/* rules_receiver.c: the socket was full for most of the time, or for most of a good while that
+ * there has been something to send. */
+bool ws_case_blocked(const struct ws_case *c);
+/* rules_network.c: what was sent is repeated and nothing answers, and the client has not left. */
+bool ws_case_unanswered(const struct ws_case *c);
+/* The same: is it the way to the client that keeps the socket full? Fills which share of what was
+ * sent was repeated. */
 bool ws_network_limits(const struct ws_case *c, double *retrans);
 /* rules_standby.c: is it the flush of what it has written in time, mostly or of late, that takes
  * long? */
@@ -283,6 +289,18 @@ void ws_say_backup(const struct ws_case *c, struct ws_finding *f);
 /* The same: what a backup that nothing holds up does most of the time; false: another thing than to
  * read. */
 bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f);
+
+/* ending.c */
+enum ws_ending {
+	WS_ENDING_ONCE = 0, /* a SIGTERM does it */
+	WS_ENDING_TWICE, /* the first one waits to be told to the client, for room in its socket */
+	WS_ENDING_AGAIN, /* it had the first one */
+	WS_ENDING_NEVER, /* it is stopped: only behind a SIGCONT */
+	WS_ENDING_COUNT,
+};
+enum ws_ending ws_track_ending(const struct ws_track *t);
+/* It was told to end some time ago, and has not: it cannot tell its client. */
+bool ws_case_cannot_leave(const struct ws_case *c);
 
 /* evidence.c */
 double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what is not lost */
