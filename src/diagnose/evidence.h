@@ -134,8 +134,11 @@ struct ws_track {
 	uint64_t socket_sent;	     /* what was sent then, a position */
 	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
-	uint64_t longest_pause_ns;   /* that ended, of a client whose window was closed */
-	uint64_t flow_ns; /* since then it has taken something at each look for so long */
+	/* Of those that ended, of a client whose window was closed: how long they are of late;
+	 * since then it has taken something at each look for so long; and the longest two in the
+	 * window. */
+	uint64_t usual_pause_ns, flow_ns;
+	uint64_t longest_pause_ns, second_pause_ns;
 	/* Since when each look at it has found data that waits to be sent, and what was
 	 * acknowledged then; 0: there is none. */
 	uint64_t waiting_ns, waiting_acked;

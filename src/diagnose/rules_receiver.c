@@ -140,10 +140,17 @@ bool ws_case_blocked(const struct ws_case *c)
 }
 
 /* A window opens by a good piece at a time: one that reads slowly takes nothing for a while, and
- * then again. */
+ * then again. 0: it has not paused of late, nor twice. */
+static uint64_t habit(const struct ws_case *c)
+{
+	uint64_t usual = c->t->usual_pause_ns, twice = c->t->second_pause_ns;
+
+	return usual > twice ? usual : twice;
+}
+
 static bool is_longer_pause(const struct ws_case *c, uint64_t pause_ns)
 {
-	return pause_ns >= 2 * c->t->longest_pause_ns;
+	return pause_ns >= 2 * habit(c);
 }
 
 /* The client's side takes nothing at all. */
@@ -374,7 +381,7 @@ WS_RULE(receiver_slow)
 	const char *what = ws_case_streams(c) ? "WAL" : "data";
 	double rwnd = ws_case_rwnd_share(c);
 	bool full = ws_case_unix_full(c) == 1, local = full || was_full(c);
-	char text[WS_BYTES_TEXT];
+	char text[WS_BYTES_TEXT], pause[WS_DURATION_TEXT];
 
 	if (!ws_case_blocked(c) && reads_late(c))
 		return says_late(c, f);
@@ -387,8 +394,7 @@ WS_RULE(receiver_slow)
 	if (full && ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN) / 2)
 		return false;
 	/* In a short window it may pause all the time, as it has before. */
-	if (!local &&
-	    (!window_limits(c) || (!ws_case_grown(c, WS_ACKED) && !c->t->longest_pause_ns)))
+	if (!local && (!window_limits(c) || (!ws_case_grown(c, WS_ACKED) && !habit(c))))
 		return false;
 	f->confidence = local ? 0.85 : 0.7 + 0.25 * rwnd;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
@@ -409,6 +415,11 @@ WS_RULE(receiver_slow)
 	       "the time looked at, and its receive window was the limit for %.0f %% of the time "
 	       "that data was under way.",
 	       what, ws_bytes_format(ws_case_grown(c, WS_ACKED), text), 100 * rwnd);
+	if (c->t->longest_pause_ns >= ws_limit_ns(WS_LIMIT_FROZEN)) {
+		ws_fact(f, "nothing_taken_at_most", c->t->longest_pause_ns, "ns");
+		ws_say(f, " At times it takes nothing, once for %s.",
+		       ws_duration_format(c->t->longest_pause_ns, pause));
+	}
 	say_window(c, f);
 	return true;
 }

@@ -19,24 +19,36 @@ static void count_full(struct ws_track *t)
 
 /* One that reads slowly takes a piece, and pauses again: where it has taken something at each look
  * for a while, the pause before was another matter, and is over. */
-static void feed_taken(struct ws_track *t, uint64_t pause_ns, uint64_t look_ns)
+static void feed_habit(struct ws_track *t, uint64_t pause_ns, uint64_t look_ns)
 {
-	if (2 * pause_ns >= t->longest_pause_ns) {
+	if (2 * pause_ns >= t->usual_pause_ns) {
 		t->flow_ns = 0;
-		if (pause_ns > t->longest_pause_ns)
-			t->longest_pause_ns = pause_ns;
+		if (pause_ns > t->usual_pause_ns)
+			t->usual_pause_ns = pause_ns;
 		return;
 	}
 	t->flow_ns += look_ns;
 	if (t->flow_ns < ws_limit_ns(WS_LIMIT_LASTING))
 		return;
 	t->flow_ns = 0;
-	t->longest_pause_ns = pause_ns;
+	t->usual_pause_ns = pause_ns;
+}
+
+/* The longest two of the window: what has come twice is no other matter, however well it read
+ * between. */
+static void feed_paused(struct ws_track *t, uint64_t pause_ns)
+{
+	if (pause_ns > t->longest_pause_ns) {
+		t->second_pause_ns = t->longest_pause_ns;
+		t->longest_pause_ns = pause_ns;
+	} else if (pause_ns > t->second_pause_ns) {
+		t->second_pause_ns = pause_ns;
+	}
 }
 
 /* Since when the peer takes nothing though there is something for it, and for how long it did. What
  * the way to it held up says nothing of how it reads. */
-static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
+static void feed_pause(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_socket *r)
 {
 	const struct ws_watch *acked = &t->watch[WS_ACKED];
 	bool moved = acked->known && acked->last != r->acked_bytes;
@@ -44,8 +56,10 @@ static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
 	bool paused = since && now > since && ws_socket_shut(&t->socket); /* as it was before */
 
 	if (moved)
-		feed_taken(t, paused ? now - since : 0,
+		feed_habit(t, paused ? now - since : 0,
 			   now > acked->last_ns ? now - acked->last_ns : 0);
+	if (moved && paused && now > d->from_ns)
+		feed_paused(t, now - (since > d->from_ns ? since : d->from_ns));
 	if (!r->unsent_bytes)
 		t->pause_since_ns = 0;
 	else if (moved || !since)
@@ -94,7 +108,7 @@ void ws_feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_
 
 	if (rec->size < WS_SOCKET_SHORT_SIZE)
 		return;
-	feed_pause(t, r);
+	feed_pause(d, t, r);
 	t->has_socket = true;
 	t->has_tcp = rec->size >= sizeof(*r);
 	t->socket_awaited = t->s->state == WS_STATE_SEND_BLOCKED;
