@@ -95,6 +95,15 @@ struct ws_late {
 	uint64_t in_row;
 };
 
+/* Times in the window in which nobody answered, and which are over; but for the one at hand. */
+struct ws_outages {
+	uint64_t count, sum_ns, longest_ns;
+	bool one_way;	  /* packets did come in the longest one */
+	uint64_t over_ns; /* when the last one was seen to be over */
+	uint64_t now_ns;  /* of one of which no end was seen: so long, 0: there is none */
+	bool now_one_way;
+};
+
 struct ws_track {
 	struct ws_id id;
 	/* Who it is, and what it did in the window. How it stood where the window ends is below: a
@@ -144,8 +153,7 @@ struct ws_track {
 	uint64_t waiting_ns, waiting_acked;
 	bool under_way;	       /* something is, since then: sent, and not acknowledged */
 	uint64_t under_way_ns; /* 0: it was so when the socket was seen first */
-	uint64_t outage_ns;    /* the longest time in the window in which nobody answered */
-	bool outage_one_way;   /* and in it packets did come */
+	struct ws_outages outages;
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
 	uint64_t full_sockets, window_full, cwnd_full;
@@ -363,8 +371,10 @@ uint64_t ws_track_no_packet(const struct ws_track *t, uint64_t now);
 bool ws_track_unanswered(const struct ws_track *t, uint64_t now);
 /* The same, and packets have come for long since: one direction is cut, or for large ones. */
 bool ws_track_one_way(const struct ws_track *t, uint64_t now);
-/* For how long that was so, if it is over; 0: it was not, or only for a moment. */
+/* For how long that was so in all, if it is over; 0: it was not, or only for moments. */
 uint64_t ws_case_outage(const struct ws_case *c);
+/* rules_network.c: how long, how often, and when last; as "for 7.00 s". */
+void ws_say_outages(const struct ws_case *c, struct ws_finding *f);
 /* Shares of the busy time (in the window) that the receiver's window, and the own send buffer, was
  * the limit; -1: not known. */
 double ws_case_rwnd_share(const struct ws_case *c);

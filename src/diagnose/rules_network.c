@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The way to the client: whether it is cut, and whether it lets through what is sent. */
+#include <inttypes.h>
+
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
@@ -127,6 +129,25 @@ static bool way_fills_up(const struct ws_case *c)
 	       took * (double)ws_limit_ns(WS_LIMIT_LASTING);
 }
 
+void ws_say_outages(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_outages *o = &c->t->outages;
+	uint64_t ago = c->to_ns > o->over_ns ? c->to_ns - o->over_ns : 0;
+	char longest[WS_DURATION_TEXT], sum[WS_DURATION_TEXT], last[WS_DURATION_TEXT];
+
+	ws_fact(f, "unanswered", o->longest_ns, "ns");
+	if (o->count < 2) {
+		ws_say(f, "for %s", ws_duration_format(o->longest_ns, longest));
+		return;
+	}
+	ws_fact(f, "outages", o->count, "");
+	ws_fact(f, "unanswered_in_all", o->sum_ns, "ns");
+	ws_fact(f, "last_outage_before", ago, "ns");
+	ws_say(f, "%" PRIu64 " times, for %s in all and %s at most, the last time until %s ago",
+	       o->count, ws_duration_format(o->sum_ns, sum),
+	       ws_duration_format(o->longest_ns, longest), ws_duration_format(ago, last));
+}
+
 WS_RULE(network_slow)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
@@ -151,12 +172,12 @@ WS_RULE(network_slow)
 	ws_fact(f, "retransmitted", ws_case_grown(c, WS_RETRANS), "bytes");
 	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
 	if (!fills && 2 * ws_case_outage(c) >= c->state_ns[WS_STATE_SEND_BLOCKED]) {
-		ws_fact(f, "unanswered", ws_case_outage(c), "ns");
+		ws_say(f, "The way to the client, or its host, was cut ");
+		ws_say_outages(c, f);
 		ws_say(f,
-		       "The way to the client, or its host, was cut for %s: what was sent was "
-		       "repeated without an answer meanwhile%s. It is acknowledged since.",
-		       ws_duration_format(ws_case_outage(c), span),
-		       c->t->outage_one_way ? ", though packets came from there" : "");
+		       ": what was sent was repeated without an answer meanwhile%s. It is "
+		       "acknowledged since.",
+		       c->t->outages.one_way ? ", though packets came from there" : "");
 		return true;
 	}
 	if (buffer_limits(c)) {

@@ -199,17 +199,12 @@ static void say_unconfirmed(const struct ws_case *c, struct ws_finding *f)
 /* Whatever it is now. */
 static void say_outage(const struct ws_case *c, struct ws_finding *f)
 {
-	uint64_t outage = ws_case_outage(c);
-	char text[WS_DURATION_TEXT];
-
-	if (!outage)
+	if (!ws_case_outage(c))
 		return;
-	ws_fact(f, "unanswered", outage, "ns");
-	ws_say(f,
-	       " For %s of the time looked at the client's host, or the way to it, was cut: what "
-	       "was sent was repeated without an answer%s.",
-	       ws_duration_format(outage, text),
-	       c->t->outage_one_way ? ", though packets came from there" : "");
+	ws_say(f, " In the time looked at the client's host, or the way to it, was cut ");
+	ws_say_outages(c, f);
+	ws_say(f, ": what was sent was repeated without an answer%s.",
+	       c->t->outages.one_way ? ", though packets came from there" : "");
 }
 
 /* The same of a client whose buffer was full. */

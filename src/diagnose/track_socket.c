@@ -92,12 +92,30 @@ static void note_outage(struct ws_track *t, uint64_t from_ns, uint64_t now)
 {
 	uint64_t ns = ws_track_unacknowledged(t, now);
 	uint64_t most_ns = now > from_ns ? now - from_ns : 0;
+	struct ws_outages *o = &t->outages;
 
 	ns = ns < most_ns ? ns : most_ns;
-	if (ns <= t->outage_ns || !ws_track_unanswered(t, now))
+	if (ns <= o->now_ns || !ws_track_unanswered(t, now))
 		return;
-	t->outage_ns = ns;
-	t->outage_one_way = ws_track_one_way(t, t->socket.h.time_ns);
+	o->now_ns = ns;
+	o->now_one_way = ws_track_one_way(t, t->socket.h.time_ns);
+}
+
+/* Something was acknowledged. A moment is none. */
+static void end_outage(struct ws_track *t, uint64_t now)
+{
+	struct ws_outages *o = &t->outages;
+
+	if (o->now_ns >= ws_limit_ns(WS_LIMIT_FROZEN)) {
+		o->count++;
+		o->sum_ns += o->now_ns;
+		o->over_ns = now;
+		if (o->now_ns > o->longest_ns) {
+			o->longest_ns = o->now_ns;
+			o->one_way = o->now_one_way;
+		}
+	}
+	o->now_ns = 0;
 }
 
 void ws_feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
@@ -125,6 +143,8 @@ void ws_feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_
 	feed_under_way(t, moved, first);
 	if (now >= d->from_ns) {
 		count_full(t);
+		if (moved)
+			end_outage(t, now);
 		note_outage(t, d->from_ns, now);
 	}
 	ws_track_watch(d, &t->watch[WS_BUSY_US], r->busy_us, now);
