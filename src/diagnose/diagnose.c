@@ -378,15 +378,16 @@ static int explain_members(struct ws_diagnosis *d, const struct members *m, stru
 }
 
 /* What a group has in common: the slot if there is one, else application and client; and the
- * server. */
-static int by_group(const void *a, const void *b)
+ * server, however often that was started. */
+static int by_group(const void *a, const void *b, void *diagnosis)
 {
 	const struct ws_session *x = *(const struct ws_session *const *)a;
 	const struct ws_session *y = *(const struct ws_session *const *)b;
+	uint32_t x_line = ws_line_of(diagnosis, x), y_line = ws_line_of(diagnosis, y);
 	int rc;
 
-	if (x->postmaster_pid != y->postmaster_pid)
-		return x->postmaster_pid < y->postmaster_pid ? -1 : 1;
+	if (x_line != y_line)
+		return x_line < y_line ? -1 : 1;
 	rc = strncmp(x->slot, y->slot, sizeof(x->slot));
 	if (rc || x->slot[0])
 		return rc;
@@ -394,11 +395,11 @@ static int by_group(const void *a, const void *b)
 	return rc ? rc : strncmp(x->host, y->host, sizeof(x->host));
 }
 
-static int by_group_and_start(const void *a, const void *b)
+static int by_group_and_start(const void *a, const void *b, void *diagnosis)
 {
 	const struct ws_session *x = *(const struct ws_session *const *)a;
 	const struct ws_session *y = *(const struct ws_session *const *)b;
-	int rc = by_group(a, b);
+	int rc = by_group(a, b, diagnosis);
 
 	if (rc)
 		return rc;
@@ -422,17 +423,18 @@ static int explain_groups(struct ws_diagnosis *d, const struct ws_session *const
 
 	if (rc == 0 && count) {
 		memcpy(sorted, sessions, count * sizeof(*sorted));
-		qsort(sorted, count, sizeof(*sorted), by_group_and_start);
+		ws_lines_draw(d, sessions, count);
+		qsort_r(sorted, count, sizeof(*sorted), by_group_and_start, d);
 	}
 	for (size_t i = 0; i < count && rc == 0; i = next) {
 		const struct ws_session *s = sorted[i];
 		struct ws_explained e = { .scope = WS_SCOPE_GROUP,
-					  .postmaster_pid = s->postmaster_pid,
 					  .name = s->slot[0] ? s->slot : s->application };
 
 		m.count = 0;
-		for (next = i; next < count && by_group(&sorted[i], &sorted[next]) == 0; next++)
+		for (next = i; next < count && by_group(&sorted[i], &sorted[next], d) == 0; next++)
 			members_add(&m, d, sorted[next]);
+		e.postmaster_pid = sorted[next - 1]->postmaster_pid;
 		if (m.count && has_name(s))
 			rc = explain_members(d, &m, &e, NULL, fn, arg);
 	}

@@ -3,6 +3,7 @@
  * evidence.h: what the files of diagnose/ share; nobody else includes it.
  *
  *   track.c       takes records in: a track per session, one per server
+ *   lines.c       servers that follow each other
  *   sync.c        reads synchronous_standby_names
  *   waiting.c     whom synchronous commits wait for
  *   evidence.c    figures out of a track
@@ -200,6 +201,9 @@ struct ws_track {
 /* One postmaster. */
 struct ws_server_track {
 	uint32_t pid;
+	uint64_t first_ns; /* when it was told of first */
+	uint32_t line;	   /* pid of the first postmaster of the same data directory: lines.c */
+	char datadir[256];
 	bool has_cluster;
 	struct ws_rec_cluster cluster; /* the last */
 	uint64_t asked_ns;	       /* to shut down, smart or fast; 0: it was not */
@@ -218,6 +222,11 @@ struct ws_server_track {
  * fetch_remote_table_info, 15 and later). 0: none.
  */
 uint64_t ws_publications_named(const char *text, size_t len);
+
+/* lines.c: which postmasters follow each other on one data directory, by these sessions. */
+void ws_lines_draw(struct ws_diagnosis *d, const struct ws_session *const *sessions, size_t count);
+/* Of a session: its server's line, or the server where that was not told of. */
+uint32_t ws_line_of(const struct ws_diagnosis *d, const struct ws_session *s);
 
 /* sync.c */
 struct ws_sync {
