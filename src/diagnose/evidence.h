@@ -11,6 +11,7 @@
  *   thresholds.c  the table of thresholds
  *   rules.c       the table of rules
  *   rules_*.c     their functions
+ *   remarks.c     what is said besides
  *   diagnose.c    judges: sessions, groups, clusters
  */
 #ifndef WS_DIAGNOSE_EVIDENCE_H
@@ -283,6 +284,8 @@ struct ws_case {
 /* diagnose.c: judges one session, *session, which stays where it is. */
 void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const *session,
 			  struct ws_explained *e);
+/* remarks.c: adds what is worth a word of a session whatever its verdict is about. */
+void ws_say_remarks(const struct ws_case *c, struct ws_explained *e);
 /* waiting.c: commits of a server wait for a connected standby that does not confirm them: says for
  * whom and why, unless something else was said of the server, to which it is added. Returns whether
  * anything was said. */
@@ -460,6 +463,7 @@ enum ws_limit {
 	WS_LIMIT_OVERRUN,
 	WS_LIMIT_KEPT,
 	WS_LIMIT_COPY,
+	WS_LIMIT_UNPUBLISHED,
 	WS_LIMIT_COUNT,
 };
 struct ws_limit_info {

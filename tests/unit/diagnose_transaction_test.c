@@ -409,6 +409,69 @@ static void a_small_one_beside_one_that_is_spilled_is_not_large(void **state)
 		     lab_also(*state, "large_transaction"));
 }
 
+/* -- with too little CPU */
+
+/* Transaction 777 is gathered, and spilled, by a walsender whose control group is out of its quota;
+ * and another process keeps its slot back. */
+static void gather_starved(struct lab *lab, uint64_t spilled, uint32_t xid)
+{
+	struct ws_rec_decoding r = { .valid = ALL_VALID,
+				     .txn_xid = xid,
+				     .txn_flags = WS_TXN_SPILLED,
+				     .oldest_xid = 700,
+				     .open_txns = 1,
+				     .restart_lsn = LSN,
+				     .txn_first_lsn = LSN };
+	struct ws_rec_sample sample = { .valid = WS_SAMPLE_THROTTLED | WS_SAMPLE_DELAY };
+	struct ws_rec_cgroup group = { .quota_us = 20000,
+				       .period_us = 100000,
+				       .path = "/kubepods.slice/kubepods-burstable.slice/cri-1" };
+	struct ws_rec_holder holder = { .xid = 700,
+					.what = WS_HELD_PROCESS,
+					.first_lsn = LSN,
+					.holder_pid = 4711,
+					.user = "report",
+					.application = "nightly" };
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_sampled(lab, &group.h, WS_KIND_CGROUP, sizeof(group));
+	holder.since_ns = lab->tape.now_ns;
+	lab_sampled(lab, &holder.h, WS_KIND_HOLDER, sizeof(holder));
+	for (unsigned int i = 0; i < 10; i++) {
+		r.read_lsn = lab->sent + 4 * MB;
+		r.spill_bytes += spilled;
+		r.spill_ns += 400000000;
+		r.buffer_bytes = xid ? MB : 0;
+		r.txn_changes += 1000;
+		r.output_xid = xid ? 0 : 800 + i;
+		second(lab, &r);
+		sample.throttled_ns += SECOND * 7 / 10;
+		sample.run_delay_ns += SECOND / 2;
+		sample.target_lsn = 0;
+		lab_outside(lab, &(struct step){ .sample = &sample });
+		tell_flushed(lab, LSN + 80 * MB);
+	}
+}
+
+static void who_spills_with_too_little_cpu_has_two_causes(void **state)
+{
+	gather_starved(*state, MB, 0);
+	assert_verdict(*state, SESSION, "cpu_starved");
+	assert_said(*state,
+		    "Beside this, spilling: Decoding writes changes to disk and reads them");
+	assert_said(*state, " Raise logical_decoding_work_mem");
+}
+
+static void so_has_a_large_transaction(void **state)
+{
+	gather_starved(*state, 4 * MB, 777);
+	assert_verdict(*state, SESSION, "cpu_starved");
+	assert_true(lab_also(*state, "spilling"));
+	assert_said(*state,
+		    "Beside this, large_transaction: Transaction 777, a large one, is being");
+	assert_said(*state, " Its output comes at its commit.");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -435,6 +498,8 @@ int main(void)
 		LAB(of_two_at_once_the_size_is_that_of_the_one_named),
 		LAB(where_that_is_not_known_it_is_at_most_that_of_both),
 		LAB(a_small_one_beside_one_that_is_spilled_is_not_large),
+		LAB(who_spills_with_too_little_cpu_has_two_causes),
+		LAB(so_has_a_large_transaction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
