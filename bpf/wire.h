@@ -677,7 +677,8 @@ struct ws_rec_decoding {
 	__u64 buffer_bytes;  /* changes held in memory: ReorderBuffer.size */
 	__u64 spill_txns, spill_count, spill_bytes;
 	__u64 stream_txns, stream_count, stream_bytes;
-	__u64 reserved, reserved2;
+	__u64 txn_spill_bytes; /* of the transaction below: written to disk since it began */
+	__u64 reserved;
 	__u32 catalog_xmin;  /* of the slot */
 	__u32 valid;	     /* enum ws_decoding_valid */
 	__u64 candidate_lsn; /* of the slot: restart_lsn as soon as enough is confirmed; 0: none */
@@ -707,9 +708,10 @@ enum ws_decoding_valid {
 	WS_DECODING_READ = 1 << 0,
 	WS_DECODING_SLOT = 1 << 1, /* with candidate_lsn and catalog_xmin */
 	WS_DECODING_BUFFER = 1 << 2,
-	WS_DECODING_STATS = 1 << 3, /* spill_* and stream_* */
-	WS_DECODING_TIMES = 1 << 4, /* spill_ns and restore_ns */
-	WS_DECODING_TXNS = 1 << 5,  /* what is open: 13 and later */
+	WS_DECODING_STATS = 1 << 3,	/* spill_* and stream_* */
+	WS_DECODING_TIMES = 1 << 4,	/* spill_ns and restore_ns */
+	WS_DECODING_TXNS = 1 << 5,	/* what is open: 13 and later */
+	WS_DECODING_TXN_SPILL = 1 << 6, /* txn_spill_bytes */
 };
 
 enum ws_holder_what {

@@ -121,158 +121,6 @@ static const struct ws_server_track *server_of(const struct ws_diagnosis *d, uin
 	return NULL;
 }
 
-/* Memory that grows is worth a word, whatever the verdict is about. */
-static void add_memory(const struct ws_case *c, struct ws_finding *f)
-{
-	const struct ws_rec_memory *r = &c->t->memory;
-	const struct ws_session *s = c->s;
-
-	if (!s->has_memory || s->memory_peak < s->memory_first ||
-	    (double)(s->memory_peak - s->memory_first) < ws_limit(WS_LIMIT_MEMORY))
-		return;
-	ws_fact(f, "memory", s->memory_bytes, "bytes");
-	ws_fact(f, "memory_at_first", s->memory_first, "bytes");
-	ws_fact(f, "memory_at_most", s->memory_peak, "bytes");
-	if (!c->t->has_memory || !(r->valid & WS_MEMORY_BYTES))
-		return;
-	ws_fact(f, "memory_contexts", r->total_bytes, "bytes");
-	ws_fact(f, "memory_caches", r->cache_bytes, "bytes");
-	if (r->valid & WS_MEMORY_REORDER)
-		ws_fact(f, "memory_reorder_buffer", r->reorder_bytes, "bytes");
-	ws_fact_text(f, "memory_largest_context", r->names[0]);
-	ws_fact(f, "memory_largest", r->own[0], "bytes");
-}
-
-/* So is whose transaction keeps a slot from letting WAL go. */
-static void add_holder(const struct ws_case *c, struct ws_finding *f)
-{
-	const struct ws_rec_decoding *d = &c->t->decoding;
-	const struct ws_rec_holder *h = &c->t->holder;
-	uint64_t from = h->first_lsn > d->restart_lsn ? h->first_lsn : d->restart_lsn;
-	uint64_t kept = d->read_lsn > from ? d->read_lsn - from : 0;
-	char bytes[WS_BYTES_TEXT], age[WS_DURATION_TEXT];
-
-	if (!h->what || c->t->ended_ns || !(d->valid & WS_DECODING_SLOT) ||
-	    (double)kept < ws_limit(WS_LIMIT_KEPT))
-		return;
-	ws_fact(f, "kept_for_transaction", kept, "bytes");
-	ws_fact(f, "oldest_xid", h->xid, "");
-	ws_say(f, " Its slot keeps %s of WAL for transaction %u", ws_bytes_format(kept, bytes),
-	       h->xid);
-	if (h->what == WS_HELD_PREPARED) {
-		ws_fact_text(f, "oldest_prepared", h->gid);
-		ws_say(f, ", prepared as %s", h->gid);
-	} else {
-		ws_fact(f, "oldest_pid", h->holder_pid, "");
-		ws_fact_text(f, "oldest_user", h->user);
-		ws_fact_text(f, "oldest_application", h->application);
-		ws_say(f, " of process %u", h->holder_pid);
-		if (h->user[0])
-			ws_say(f, " (%s%s%s)", h->user, h->application[0] ? ", " : "",
-			       h->application);
-	}
-	if (h->since_ns && c->to_ns > h->since_ns) {
-		ws_fact(f, "oldest_for", c->to_ns - h->since_ns, "ns");
-		ws_say(f, ", which is open for %s",
-		       ws_duration_format(c->to_ns - h->since_ns, age));
-	}
-	ws_say(f, ".");
-}
-
-static bool is_said(const struct ws_explained *e, enum ws_verdict verdict)
-{
-	if (e->verdict == verdict)
-		return true;
-	for (size_t i = 0; i < e->also_count; i++)
-		if (e->also[i] == verdict)
-			return true;
-	return false;
-}
-
-/* So is replay that stood still for a good while and has gone on since, unless it is one that waits
- * with all that it replays. */
-static void add_replay(const struct ws_case *c, const struct ws_explained *e, struct ws_finding *f)
-{
-	uint64_t ns = c->t->replay_stood_ns;
-	char text[WS_DURATION_TEXT];
-
-	if (!ns || c->s->kind != WS_SESSION_KIND_PHYSICAL ||
-	    e->verdict == WS_VERDICT_INSUFFICIENT_DATA ||
-	    e->verdict == WS_VERDICT_STANDBY_APPLY_PAUSED ||
-	    is_said(e, WS_VERDICT_STANDBY_APPLY_DELAYED))
-		return;
-	ws_fact(f, "replay_stood_still", ns, "ns");
-	ws_say(f,
-	       " For %s the standby flushed WAL and replayed none of it: replay was paused, waited "
-	       "for a query in conflict, or its process was stopped. It has gone on since.",
-	       ws_duration_format(ns, text));
-}
-
-/* A change of the time line, and a promotion, is worth a word: both begin something new. */
-static void add_timeline(const struct ws_case *c, struct ws_finding *f)
-{
-	const struct ws_track *t = c->t;
-	uint64_t promoted = c->server ? c->server->promoted_ns : 0;
-	bool switched = t->switched_ns >= c->from_ns && t->switched_ns < c->to_ns && t->switched_ns;
-	char lsn[WS_LSN_TEXT], ago[WS_DURATION_TEXT];
-
-	if (switched) {
-		if (t->switched_from)
-			ws_fact(f, "timeline_before", t->switched_from, "");
-		ws_fact(f, "timeline", t->timeline, "");
-		ws_fact_lsn(f, "timeline_began", t->switched_lsn);
-		ws_say(f, " In mid-stream, %s ago, it went over ",
-		       ws_duration_format(c->to_ns - t->switched_ns, ago));
-		if (t->switched_from)
-			ws_say(f, "from time line %u ", t->switched_from);
-		ws_say(f, "to time line %u", t->timeline);
-		if (t->switched_lsn)
-			ws_say(f, " at %s", ws_lsn_format(t->switched_lsn, lsn));
-		ws_say(f, ".");
-	}
-	if (promoted < c->from_ns || promoted >= c->to_ns || !promoted)
-		return;
-	ws_fact(f, "promoted_before", c->to_ns - promoted, "ns");
-	ws_say(f, " This server, a standby before, was promoted %s ago.",
-	       ws_duration_format(c->to_ns - promoted, ago));
-}
-
-/* How it ended is worth a word where nothing was wrong with it as long as it lasted, or its client
- * took nothing, or said nothing, to the end (of a time-out these rules speak); and of a backup,
- * which is worth nothing then. */
-static bool end_counts(const struct ws_explained *e, const struct ws_track *t)
-{
-	if (e->verdict == WS_VERDICT_RECEIVER_NOT_READING ||
-	    e->verdict == WS_VERDICT_CONNECTION_DEAD || e->verdict == WS_VERDICT_RECEIVER_SILENT)
-		return t->ended_by != WS_END_REPLICATION_TIMEOUT;
-	return e->verdict == WS_VERDICT_HEALTHY_IDLE ||
-	       e->verdict == WS_VERDICT_HEALTHY_STREAMING ||
-	       (e->session->kind == WS_SESSION_KIND_BACKUP &&
-		e->verdict != WS_VERDICT_INSUFFICIENT_DATA);
-}
-
-/* It did not take leave in good order. */
-static void add_end(const struct ws_case *c, struct ws_finding *f)
-{
-	static const char *const ends[] = {
-		[WS_END_CLIENT_EOF] = "its connection broke off: the client is gone",
-		[WS_END_CONNECTION_LOST] = "its connection broke off: the client is gone",
-		[WS_END_REPLICATION_TIMEOUT] = "wal_sender_timeout ended it",
-		[WS_END_ADMIN_TERMINATED] = "it was told to end, as by pg_terminate_backend",
-		[WS_END_CRASH_RESTART] = "the server ended it, as another of its processes crashed",
-		[WS_END_KILLED] = "a signal killed it",
-		[WS_END_SHUTDOWN] = "its server shut down",
-		[WS_END_POSTMASTER_DEATH] = "its server's postmaster was gone",
-		[WS_END_FATAL] = "the server ended it with an error",
-	};
-	enum ws_exit_reason end = c->t->ended_by;
-
-	if (end >= WS_ARRAY_SIZE(ends) || !ends[end])
-		return;
-	ws_fact_text(f, "end", ws_exit_reason_name(end));
-	ws_say(f, " Then %s.", ends[end]);
-}
-
 /* Where what is known of a session ends: what is lost up to the end, as of a recording that was cut
  * off, says nothing of how long anything has lasted. */
 static uint64_t known_end(const struct ws_track *t, const struct ws_explained *e)
@@ -308,14 +156,7 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 	c.to_ns = known_end(c.t, e);
 	judge(&c, e, &beside);
 	c.to_ns = e->to_ns;
-	if (e->verdict != WS_VERDICT_INSUFFICIENT_DATA)
-		ws_say_backup(&c, &e->finding);
-	if (end_counts(e, c.t))
-		add_end(&c, &e->finding);
-	add_replay(&c, e, &e->finding);
-	add_memory(&c, &e->finding);
-	add_holder(&c, &e->finding);
-	add_timeline(&c, &e->finding);
+	ws_say_remarks(&c, e);
 	say_beside(&beside, &e->finding);
 }
 
@@ -378,15 +219,16 @@ static int explain_members(struct ws_diagnosis *d, const struct members *m, stru
 }
 
 /* What a group has in common: the slot if there is one, else application and client; and the
- * server. */
-static int by_group(const void *a, const void *b)
+ * server, however often that was started. */
+static int by_group(const void *a, const void *b, void *diagnosis)
 {
 	const struct ws_session *x = *(const struct ws_session *const *)a;
 	const struct ws_session *y = *(const struct ws_session *const *)b;
+	uint32_t x_line = ws_line_of(diagnosis, x), y_line = ws_line_of(diagnosis, y);
 	int rc;
 
-	if (x->postmaster_pid != y->postmaster_pid)
-		return x->postmaster_pid < y->postmaster_pid ? -1 : 1;
+	if (x_line != y_line)
+		return x_line < y_line ? -1 : 1;
 	rc = strncmp(x->slot, y->slot, sizeof(x->slot));
 	if (rc || x->slot[0])
 		return rc;
@@ -394,11 +236,11 @@ static int by_group(const void *a, const void *b)
 	return rc ? rc : strncmp(x->host, y->host, sizeof(x->host));
 }
 
-static int by_group_and_start(const void *a, const void *b)
+static int by_group_and_start(const void *a, const void *b, void *diagnosis)
 {
 	const struct ws_session *x = *(const struct ws_session *const *)a;
 	const struct ws_session *y = *(const struct ws_session *const *)b;
-	int rc = by_group(a, b);
+	int rc = by_group(a, b, diagnosis);
 
 	if (rc)
 		return rc;
@@ -422,17 +264,18 @@ static int explain_groups(struct ws_diagnosis *d, const struct ws_session *const
 
 	if (rc == 0 && count) {
 		memcpy(sorted, sessions, count * sizeof(*sorted));
-		qsort(sorted, count, sizeof(*sorted), by_group_and_start);
+		ws_lines_draw(d, sessions, count);
+		qsort_r(sorted, count, sizeof(*sorted), by_group_and_start, d);
 	}
 	for (size_t i = 0; i < count && rc == 0; i = next) {
 		const struct ws_session *s = sorted[i];
 		struct ws_explained e = { .scope = WS_SCOPE_GROUP,
-					  .postmaster_pid = s->postmaster_pid,
 					  .name = s->slot[0] ? s->slot : s->application };
 
 		m.count = 0;
-		for (next = i; next < count && by_group(&sorted[i], &sorted[next]) == 0; next++)
+		for (next = i; next < count && by_group(&sorted[i], &sorted[next], d) == 0; next++)
 			members_add(&m, d, sorted[next]);
+		e.postmaster_pid = sorted[next - 1]->postmaster_pid;
 		if (m.count && has_name(s))
 			rc = explain_members(d, &m, &e, NULL, fn, arg);
 	}

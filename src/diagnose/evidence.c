@@ -304,10 +304,7 @@ bool ws_track_one_way(const struct ws_track *t, uint64_t now)
 
 uint64_t ws_case_outage(const struct ws_case *c)
 {
-	return !ws_track_unanswered(c->t, c->to_ns) &&
-			       c->t->outage_ns >= ws_limit_ns(WS_LIMIT_FROZEN)
-		       ? c->t->outage_ns
-		       : 0;
+	return ws_track_unanswered(c->t, c->to_ns) ? 0 : c->t->outages.sum_ns;
 }
 
 static double busy_share(const struct ws_case *c, enum ws_watched which)

@@ -3,12 +3,15 @@
  * evidence.h: what the files of diagnose/ share; nobody else includes it.
  *
  *   track.c       takes records in: a track per session, one per server
+ *   lines.c       servers that follow each other
  *   sync.c        reads synchronous_standby_names
  *   waiting.c     whom synchronous commits wait for
  *   evidence.c    figures out of a track
+ *   ending.c      what it takes to end a walsender
  *   thresholds.c  the table of thresholds
  *   rules.c       the table of rules
  *   rules_*.c     their functions
+ *   remarks.c     what is said besides
  *   diagnose.c    judges: sessions, groups, clusters
  */
 #ifndef WS_DIAGNOSE_EVIDENCE_H
@@ -94,6 +97,15 @@ struct ws_late {
 	uint64_t in_row;
 };
 
+/* Times in the window in which nobody answered, and which are over; but for the one at hand. */
+struct ws_outages {
+	uint64_t count, sum_ns, longest_ns;
+	bool one_way;	  /* packets did come in the longest one */
+	uint64_t over_ns; /* when the last one was seen to be over */
+	uint64_t now_ns;  /* of one of which no end was seen: so long, 0: there is none */
+	bool now_one_way;
+};
+
 struct ws_track {
 	struct ws_id id;
 	/* Who it is, and what it did in the window. How it stood where the window ends is below: a
@@ -133,15 +145,17 @@ struct ws_track {
 	uint64_t socket_sent;	     /* what was sent then, a position */
 	bool socket_awaited;	     /* the session waited for it then */
 	uint64_t pause_since_ns;     /* data waits, and none is acknowledged; 0: it is not so */
-	uint64_t longest_pause_ns;   /* that ended, of a client whose window was closed */
-	uint64_t flow_ns; /* since then it has taken something at each look for so long */
+	/* Of those that ended, of a client whose window was closed: how long they are of late;
+	 * since then it has taken something at each look for so long; and the longest two in the
+	 * window. */
+	uint64_t usual_pause_ns, flow_ns;
+	uint64_t longest_pause_ns, second_pause_ns;
 	/* Since when each look at it has found data that waits to be sent, and what was
 	 * acknowledged then; 0: there is none. */
 	uint64_t waiting_ns, waiting_acked;
 	bool under_way;	       /* something is, since then: sent, and not acknowledged */
 	uint64_t under_way_ns; /* 0: it was so when the socket was seen first */
-	uint64_t outage_ns;    /* the longest time in the window in which nobody answered */
-	bool outage_one_way;   /* and in it packets did come */
+	struct ws_outages outages;
 	/* In the window, with data that waits to be sent: records of it, and of these how many with
 	 * the receiver's window full, and with the congestion window full. */
 	uint64_t full_sockets, window_full, cwnd_full;
@@ -188,6 +202,9 @@ struct ws_track {
 /* One postmaster. */
 struct ws_server_track {
 	uint32_t pid;
+	uint64_t first_ns; /* when it was told of first */
+	uint32_t line;	   /* pid of the first postmaster of the same data directory: lines.c */
+	char datadir[256];
 	bool has_cluster;
 	struct ws_rec_cluster cluster; /* the last */
 	uint64_t asked_ns;	       /* to shut down, smart or fast; 0: it was not */
@@ -206,6 +223,11 @@ struct ws_server_track {
  * fetch_remote_table_info, 15 and later). 0: none.
  */
 uint64_t ws_publications_named(const char *text, size_t len);
+
+/* lines.c: which postmasters follow each other on one data directory, by these sessions. */
+void ws_lines_draw(struct ws_diagnosis *d, const struct ws_session *const *sessions, size_t count);
+/* Of a session: its server's line, or the server where that was not told of. */
+uint32_t ws_line_of(const struct ws_diagnosis *d, const struct ws_session *s);
 
 /* sync.c */
 struct ws_sync {
@@ -262,6 +284,8 @@ struct ws_case {
 /* diagnose.c: judges one session, *session, which stays where it is. */
 void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const *session,
 			  struct ws_explained *e);
+/* remarks.c: adds what is worth a word of a session whatever its verdict is about. */
+void ws_say_remarks(const struct ws_case *c, struct ws_explained *e);
 /* waiting.c: commits of a server wait for a connected standby that does not confirm them: says for
  * whom and why, unless something else was said of the server, to which it is added. Returns whether
  * anything was said. */
@@ -272,8 +296,13 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 void ws_say_lock(const struct ws_case *c, struct ws_finding *f);
 /* rules_decoding.c: "for transaction 700 of process 4711 (postgres, psql) to end". */
 void ws_say_txn_wait(const struct ws_txn_wait *w, struct ws_finding *f);
-/* rules_receiver.c: is it the way to the client that keeps the socket full? Fills which share of
- * what was sent was repeated. */
+/* rules_receiver.c: the socket was full for most of the time, or for most of a good while that
+ * there has been something to send. */
+bool ws_case_blocked(const struct ws_case *c);
+/* rules_network.c: what was sent is repeated and nothing answers, and the client has not left. */
+bool ws_case_unanswered(const struct ws_case *c);
+/* The same: is it the way to the client that keeps the socket full? Fills which share of what was
+ * sent was repeated. */
 bool ws_network_limits(const struct ws_case *c, double *retrans);
 /* rules_standby.c: is it the flush of what it has written in time, mostly or of late, that takes
  * long? */
@@ -283,6 +312,18 @@ void ws_say_backup(const struct ws_case *c, struct ws_finding *f);
 /* The same: what a backup that nothing holds up does most of the time; false: another thing than to
  * read. */
 bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f);
+
+/* ending.c */
+enum ws_ending {
+	WS_ENDING_ONCE = 0, /* a SIGTERM does it */
+	WS_ENDING_TWICE, /* the first one waits to be told to the client, for room in its socket */
+	WS_ENDING_AGAIN, /* it had the first one */
+	WS_ENDING_NEVER, /* it is stopped: only behind a SIGCONT */
+	WS_ENDING_COUNT,
+};
+enum ws_ending ws_track_ending(const struct ws_track *t);
+/* It was told to end some time ago, and has not: it cannot tell its client. */
+bool ws_case_cannot_leave(const struct ws_case *c);
 
 /* evidence.c */
 double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what is not lost */
@@ -342,8 +383,10 @@ uint64_t ws_track_no_packet(const struct ws_track *t, uint64_t now);
 bool ws_track_unanswered(const struct ws_track *t, uint64_t now);
 /* The same, and packets have come for long since: one direction is cut, or for large ones. */
 bool ws_track_one_way(const struct ws_track *t, uint64_t now);
-/* For how long that was so, if it is over; 0: it was not, or only for a moment. */
+/* For how long that was so in all, if it is over; 0: it was not, or only for moments. */
 uint64_t ws_case_outage(const struct ws_case *c);
+/* rules_network.c: how long, how often, and when last; as "for 7.00 s". */
+void ws_say_outages(const struct ws_case *c, struct ws_finding *f);
 /* Shares of the busy time (in the window) that the receiver's window, and the own send buffer, was
  * the limit; -1: not known. */
 double ws_case_rwnd_share(const struct ws_case *c);
@@ -420,6 +463,7 @@ enum ws_limit {
 	WS_LIMIT_OVERRUN,
 	WS_LIMIT_KEPT,
 	WS_LIMIT_COPY,
+	WS_LIMIT_UNPUBLISHED,
 	WS_LIMIT_COUNT,
 };
 struct ws_limit_info {

@@ -25,8 +25,9 @@ static const struct ws_rule rules[] = {
 	ROW(sender_stopped, SENDER_STOPPED, S, STOPPED,
 	    "Find who stopped the process (a debugger, kill -STOP); kill -CONT lets it go on."),
 	ROW(shutdown_waits_for_standby, SHUTDOWN_WAITS_FOR_STANDBY, C, SHUTDOWN,
-	    "Let the client read and confirm, or end it: its host, or pg_terminate_backend of "
-	    "this process. An immediate shutdown would skip the wait, and need recovery."),
+	    "Let the client read and confirm, or end it. A server that shuts down takes no "
+	    "connection to call pg_terminate_backend in: kill PID on its host ends the "
+	    "walsender. An immediate shutdown would skip the wait, and need recovery."),
 	ROW(timeout_loop, TIMEOUT_LOOP, G, ENDS,
 	    "The client is silent for longer than wal_sender_timeout again and again from the "
 	    "same position: see what it does with what comes behind it; a longer timeout is a "

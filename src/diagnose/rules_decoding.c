@@ -133,7 +133,10 @@ static double decoding(const struct ws_case *c)
 /* A transaction, as last seen. */
 struct big {
 	const struct ws_rec_decoding *d;
-	uint64_t bytes; /* its size, by the best that is known */
+	uint64_t bytes;		  /* its size, by the best that is known */
+	uint64_t memory, spilled; /* of which so much lies in memory, and was written to disk */
+	uint32_t
+		others; /* so many are gathered, too, and may have some of that: 0 if it is known */
 	uint64_t lasts; /* gathered so long without output, or handed out so long */
 	uint64_t whole; /* both */
 	uint64_t to;	/* where that will be over, 0: not known */
@@ -144,16 +147,6 @@ struct big {
 static uint64_t between(uint64_t from, uint64_t to)
 {
 	return to > from ? to - from : 0;
-}
-
-/* Its end was decoded, the output plugin gets one change after the other. */
-static void look_at_output(const struct ws_case *c, struct big *big)
-{
-	big->bytes = between(big->d->txn_first_lsn, big->d->txn_end_lsn);
-	big->lasts = between(c->t->txn_since_ns, c->to_ns);
-	big->whole = between(c->t->xid_since_ns, c->to_ns);
-	big->to = big->d->txn_end_lsn;
-	big->moves = ws_case_moves(c, WS_TXN_AT, ws_limit_ns(WS_LIMIT_TXN_TIME));
 }
 
 /* What was spilled since decoding came to its first record, and since nothing of it was: before
@@ -185,13 +178,40 @@ static bool holds_others_up(const struct ws_case *c, const struct big *big)
 	       (ws_case_falls_behind(c, &trend) || ws_case_comes_nearer(c, &trend));
 }
 
-/* Changes are gathered until its commit comes. What others spill meanwhile counts as its own: the
- * server keeps no sum by transaction. */
+/* The server's sums are over all transactions that are gathered: where its own is not known, what
+ * others hold, and spill meanwhile, may be a part of it. */
+static void look_at_size(const struct ws_case *c, struct big *big)
+{
+	const struct ws_rec_decoding *d = big->d;
+	bool several = (d->valid & WS_DECODING_TXNS) && d->open_txns > 1;
+
+	big->memory = several ? d->txn_bytes : d->buffer_bytes;
+	if (d->valid & WS_DECODING_TXN_SPILL) {
+		big->spilled = d->txn_spill_bytes;
+	} else {
+		big->spilled = spilled_since(c, d);
+		big->others = several && big->spilled ? d->open_txns - 1 : 0;
+	}
+	big->bytes = big->memory + big->spilled;
+}
+
+/* Its end was decoded, the output plugin gets one change after the other. */
+static void look_at_output(const struct ws_case *c, struct big *big)
+{
+	look_at_size(c, big);
+	big->bytes = between(big->d->txn_first_lsn, big->d->txn_end_lsn);
+	big->lasts = between(c->t->txn_since_ns, c->to_ns);
+	big->whole = between(c->t->xid_since_ns, c->to_ns);
+	big->to = big->d->txn_end_lsn;
+	big->moves = ws_case_moves(c, WS_TXN_AT, ws_limit_ns(WS_LIMIT_TXN_TIME));
+}
+
+/* Changes are gathered until its commit comes. */
 static void look_at_gathering(const struct ws_case *c, struct big *big)
 {
 	uint64_t since = c->t->output_since_ns;
 
-	big->bytes = big->d->buffer_bytes + spilled_since(c, big->d);
+	look_at_size(c, big);
 	big->beside = since > c->t->xid_since_ns && holds_others_up(c, big);
 	if (big->beside)
 		since = c->t->xid_since_ns;
@@ -279,8 +299,10 @@ static void tell_big(struct ws_finding *f, const struct big *big, const struct w
 		ws_fact(f, "subtransactions", d->txn_subtxns, "");
 	ws_fact_lsn(f, "first_lsn", d->txn_first_lsn);
 	ws_fact_lsn(f, "commit_end_lsn", d->txn_end_lsn);
-	ws_fact(f, "in_memory", d->buffer_bytes, "bytes");
-	ws_fact(f, "spilled", spilled_since(c, d), "bytes");
+	ws_fact(f, "in_memory", big->memory, "bytes");
+	ws_fact(f, "spilled", big->spilled, "bytes");
+	if ((d->valid & WS_DECODING_TXNS) && d->open_txns > 1)
+		ws_fact(f, "open_transactions", d->open_txns, "");
 	if (ws_case_grown(c, WS_STREAMED))
 		ws_fact(f, "streamed", ws_case_grown(c, WS_STREAMED), "bytes");
 	ws_fact_lsn(f, "restart_lsn", d->restart_lsn);
@@ -328,8 +350,10 @@ WS_RULE(large_transaction)
 		       d->txn_flags & WS_TXN_STREAMED ? ", of which the client has had a part"
 						      : "");
 	else
-		ws_say(f, "is being gathered: %s of changes so far, and %s for %s",
-		       ws_bytes_format(big.bytes, bytes),
+		ws_say(f, "is being gathered: %s%s of changes so far%s, and %s for %s",
+		       big.others ? "up to " : "", ws_bytes_format(big.bytes, bytes),
+		       big.others ? " (others are gathered, too, and some of that may be theirs)"
+				  : "",
 		       big.beside ? "nothing of it has been sent" : "nothing has been sent",
 		       ws_duration_format(big.lasts, text));
 	say_progress(c, f, &big, output);

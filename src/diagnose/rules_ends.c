@@ -323,13 +323,84 @@ WS_RULE(timeout_loop)
 	return true;
 }
 
+/* A walsender leaves with status 2, or is killed, where its server takes no time for more. */
+static bool was_stopped_at_once(const struct ws_track *t)
+{
+	return t->ended_by == WS_END_SHUTDOWN && (t->s->exit_code == 2 || t->s->exit_signal > 0);
+}
+
+static bool went_with_server(const struct ws_track *t)
+{
+	return t->ended_by == WS_END_CRASH_RESTART || t->ended_by == WS_END_POSTMASTER_DEATH ||
+	       was_stopped_at_once(t);
+}
+
+/* However long they did their work between. */
+static bool never_apart(const struct ws_case *c, size_t at, const struct ws_track *a,
+			const struct ws_track *b)
+{
+	(void)c;
+	(void)at;
+	(void)a;
+	(void)b;
+	return false;
+}
+
+/* Then it is no client that connects again and again; unless it has done so since. While a server
+ * starts up again it refuses. */
+static bool server_goes(const struct ws_case *c, const struct loop *clients, struct loop *server)
+{
+	find_loop(c, went_with_server, never_apart, WS_LIMIT_RECONNECTS, server);
+	return server->last &&
+	       (!clients->last || clients->last->ended_ns <= server->last->ended_ns ||
+		(clients->error && strcmp(clients->error->error.sqlstate, "57P03") == 0));
+}
+
+static bool say_server_goes(const struct ws_case *c, const struct loop *loop, struct ws_finding *f)
+{
+	uint64_t first = loop->first->ended_ns, last = loop->last->ended_ns;
+	uint64_t every = last > first ? (last - first) / (loop->count - 1) : 0;
+	struct row row = loop->from;
+	const struct ws_track *m = NULL;
+	size_t stops = 0;
+	char ago[WS_DURATION_TEXT], interval[WS_DURATION_TEXT];
+
+	while (m != loop->last && (m = next_in_row(c, &row)))
+		stops += was_stopped_at_once(m);
+	f->confidence = 0.9;
+	f->advice = stops == loop->count
+			    ? "See who stops the server in immediate mode (a cluster manager, a "
+			      "service with too short a time-out): its own log has each request."
+			    : "It is the server, not the client: its log says which process was "
+			      "terminated by which signal, or what it could not do (PANIC); the "
+			      "kernel's log, whether memory had run out.";
+	ws_fact(f, "server_crashes", loop->count - stops, "");
+	if (stops)
+		ws_fact(f, "immediate_shutdowns", stops, "");
+	ws_fact(f, "first_ended_before", c->to_ns > first ? c->to_ns - first : 0, "ns");
+	ws_fact(f, "interval", every, "ns");
+	ws_say(f,
+	       "The server itself %s again and again: %zu sessions of this client in a row ended "
+	       "with it, the first %s ago, one in %s",
+	       stops == loop->count ? "is stopped in immediate mode"
+	       : stops		    ? "crashes, or is stopped in immediate mode,"
+				    : "crashes",
+	       loop->count, ws_duration_format(c->to_ns > first ? c->to_ns - first : 0, ago),
+	       ws_duration_format(every, interval));
+	say_when(c, loop->last, f);
+	ws_say(f, ".");
+	return true;
+}
+
 WS_RULE(reconnect_loop)
 {
 	const struct ws_track *t, *error;
-	struct loop loop;
+	struct loop loop, server;
 	bool backups;
 
 	find_loop(c, fails, worked_between, WS_LIMIT_RECONNECTS, &loop);
+	if (server_goes(c, &loop, &server))
+		return say_server_goes(c, &server, f);
 	t = loop.last;
 	if (!t)
 		return false;
@@ -429,6 +500,11 @@ static bool invalidated(const struct ws_track *t, const struct ws_case *c, struc
 	f->confidence = lost ? 0.95 : 0.8;
 	ws_fact_text(f, "slot", t->s->slot);
 	ws_fact_lsn(f, "sent", t->standing->sent_lsn);
+	if (stuck && t->standing->state == WS_STATE_EXITING)
+		f->advice =
+			"The session waits for room in its full socket to tell its client that it "
+			"ends: end the client, or the session by pg_terminate_backend once "
+			"more. Then the slot is lost: rebuild what used it.";
 	if (stuck) {
 		ws_fact(f, "told_to_end", c->to_ns - t->taken_ns, "ns");
 		ws_say(f,

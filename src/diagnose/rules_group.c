@@ -180,6 +180,22 @@ static void say_confirmed(const struct ws_track *t, struct ws_finding *f)
 		ws_say(f, ", and the client has confirmed nothing since it is watched.");
 }
 
+/* Where the rule's own advice is not all there is to it. */
+static const char *const shutdown_advice[WS_ENDING_COUNT] = {
+	[WS_ENDING_TWICE] =
+		"Let the client read, or end it. A server that shuts down takes no connection to "
+		"call pg_terminate_backend in: kill PID on its host, twice, ends the walsender: "
+		"the first one waits for room in the socket to tell the client. An immediate "
+		"shutdown would skip the wait, and need recovery.",
+	[WS_ENDING_AGAIN] =
+		"The walsender was told to end, and waits for room in its socket to tell its "
+		"client "
+		"so. End the client, or the walsender by kill PID on the server's host once more.",
+	[WS_ENDING_NEVER] =
+		"The walsender itself is stopped (a debugger, kill -STOP): kill -CONT PID on the "
+		"server's host lets it go on.",
+};
+
 WS_RULE(shutdown_waits_for_standby)
 {
 	const struct ws_track *t = NULL;
@@ -201,6 +217,8 @@ WS_RULE(shutdown_waits_for_standby)
 		return false;
 	phase = down.after ? "after the shutdown checkpoint" : "before the shutdown checkpoint";
 	f->confidence = !down.told ? 0.5 : down.known ? 0.95 : 0.75;
+	if (shutdown_advice[ws_track_ending(t)])
+		f->advice = shutdown_advice[ws_track_ending(t)];
 	ws_fact_text(f, "phase", phase);
 	ws_fact_text(f, "session", ws_session_id(t->s, id));
 	ws_fact(f, "pid", t->s->pid, "");

@@ -199,17 +199,27 @@ static void say_unconfirmed(const struct ws_case *c, struct ws_finding *f)
 /* Whatever it is now. */
 static void say_outage(const struct ws_case *c, struct ws_finding *f)
 {
-	uint64_t outage = ws_case_outage(c);
+	if (!ws_case_outage(c))
+		return;
+	ws_say(f, " In the time looked at the client's host, or the way to it, was cut ");
+	ws_say_outages(c, f);
+	ws_say(f, ": what was sent was repeated without an answer%s.",
+	       c->t->outages.one_way ? ", though packets came from there" : "");
+}
+
+/* The same of a client whose buffer was full. */
+static void say_pause(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t pause = c->t->longest_pause_ns;
 	char text[WS_DURATION_TEXT];
 
-	if (!outage)
+	if (pause < ws_limit_ns(WS_LIMIT_LASTING))
 		return;
-	ws_fact(f, "unanswered", outage, "ns");
+	ws_fact(f, "nothing_taken_at_most", pause, "ns");
 	ws_say(f,
-	       " For %s of the time looked at the client's host, or the way to it, was cut: what "
-	       "was sent was repeated without an answer%s.",
-	       ws_duration_format(outage, text),
-	       c->t->outage_one_way ? ", though packets came from there" : "");
+	       " For %s of the time looked at the client took nothing, and its receive buffer was "
+	       "full. It has gone on since.",
+	       ws_duration_format(pause, text));
 }
 
 /* What the way is like, where that is worth a word though it holds nothing up: it may well make
@@ -220,9 +230,9 @@ static void say_way(const struct ws_case *c, struct ws_finding *f)
 	double repeated = ws_track_repeated(c->t);
 	char rtt[WS_DURATION_TEXT], least[WS_DURATION_TEXT];
 
-	if (!tcp || ws_case_outage(c) || c->t->longest_pause_ns || ws_socket_shut(tcp))
+	if (!tcp || ws_case_outage(c) || ws_socket_shut(tcp))
 		return;
-	if (repeated >= ws_limit(WS_LIMIT_RETRANS) &&
+	if (!c->t->longest_pause_ns && repeated >= ws_limit(WS_LIMIT_RETRANS) &&
 	    (double)ws_case_grown(c, WS_RETRANS) >=
 		    ws_limit(WS_LIMIT_REPLIES) * (double)tcp->mss_bytes) {
 		ws_fact(f, "repeated", ws_case_grown(c, WS_RETRANS), "bytes");
@@ -231,7 +241,7 @@ static void say_way(const struct ws_case *c, struct ws_finding *f)
 		       "late.",
 		       100 * repeated);
 	}
-	if (!ws_socket_queues(tcp) ||
+	if (c->t->usual_pause_ns || !ws_socket_queues(tcp) ||
 	    (uint64_t)tcp->srtt_us * 1000 < ws_limit_ns(WS_LIMIT_FLUSH_LAG))
 		return;
 	ws_fact(f, "rtt", tcp->srtt_us, "us");
@@ -256,6 +266,7 @@ WS_RULE(healthy_idle)
 	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
 	if (say_cascade(c, f)) {
 		say_outage(c, f);
+		say_pause(c, f);
 		return true;
 	}
 	if (stopped)
@@ -270,6 +281,7 @@ WS_RULE(healthy_idle)
 		ws_say(f, "The session waits for its client's next command.");
 	say_unconfirmed(c, f);
 	say_outage(c, f);
+	say_pause(c, f);
 	say_way(c, f);
 	return true;
 }
@@ -354,9 +366,13 @@ WS_RULE(healthy_streaming)
 	else if (holdup)
 		ws_say(f, ". %s for %.0f %% of the time.", holdup->what, held);
 	else
-		ws_say(f, ", and nothing held it up for long.");
+		ws_say(f,
+		       c->t->longest_pause_ns >= ws_limit_ns(WS_LIMIT_LASTING) || ws_case_outage(c)
+			       ? "."
+			       : ", and nothing held it up for long.");
 	say_unconfirmed(c, f);
 	say_outage(c, f);
+	say_pause(c, f);
 	say_way(c, f);
 	return true;
 }

@@ -1,80 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The connection, the client, and the network between. */
-
+/* The client: whether it answers, and how it reads. */
 #include "base/util.h"
 #include "diagnose/evidence.h"
-
-/* A client that has left by itself was there. */
-static bool nobody_answers(const struct ws_case *c)
-{
-	return c->t->ended_by != WS_END_CLIENT_TERMINATED && c->t->ended_by != WS_END_CLIENT_EOF &&
-	       ws_track_unanswered(c->t, c->to_ns);
-}
-
-/* Not a packet leaves this host for it: as where it has no route to it. */
-static bool says_unreachable(const struct ws_case *c, struct ws_finding *f)
-{
-	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	uint64_t since = c->t->pause_since_ns > c->from_ns ? c->t->pause_since_ns : c->from_ns;
-	uint64_t still = c->to_ns > since ? c->to_ns - since : 0;
-	char age[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
-
-	if (!tcp || c->t->ended_ns || !ws_socket_stuck(tcp) || !c->t->pause_since_ns ||
-	    still < ws_limit_ns(WS_LIMIT_FROZEN))
-		return false;
-	f->confidence = 0.85;
-	f->advice = "Look at this host's way to the client: its routes (ip route get), the "
-		    "interface, and its own firewall.";
-	ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
-	ws_fact(f, "nothing_sent", still, "ns");
-	ws_fact(f, "receive_window", tcp->window_bytes, "bytes");
-	ws_fact(f, "probes", tcp->probes, "");
-	ws_say(f,
-	       "For %s nothing has left this host for the client: %s wait to be sent, the client's "
-	       "window has room, and nothing is under way. This host has no way to it: no route, "
-	       "an interface that is down, or a firewall of its own.",
-	       ws_duration_format(still, age), ws_bytes_format(tcp->unsent_bytes, queued));
-	return true;
-}
-
-WS_RULE(connection_dead)
-{
-	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	uint64_t still = ws_track_unacknowledged(c->t, c->to_ns);
-	uint64_t silent = ws_track_no_packet(c->t, c->to_ns);
-	char age[WS_DURATION_TEXT], last[WS_DURATION_TEXT], queued[WS_BYTES_TEXT];
-
-	if (!nobody_answers(c))
-		return says_unreachable(c, f);
-	f->confidence = still >= ws_limit_ns(WS_LIMIT_LASTING) ? 0.95 : 0.8;
-	ws_fact(f, "unacknowledged", tcp->in_flight_bytes, "bytes");
-	ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
-	ws_fact(f, "nothing_acknowledged", still, "ns");
-	ws_fact(f, "since_last_packet", silent / 1000, "us");
-	ws_fact(f, "retransmit_backoff", tcp->backoff, "doublings");
-	ws_fact(f, "retransmit_timeouts", tcp->retransmits, "");
-	ws_fact(f, "retransmit_timeout", tcp->rto_us, "us");
-	ws_bytes_format(tcp->in_flight_bytes, queued);
-	if (ws_track_one_way(c->t, c->to_ns)) {
-		f->advice = "Look at the way to the client: a firewall, a route that differs from "
-			    "the way back, or a path MTU that is smaller than either side knows "
-			    "(ping -M do -s 1472). pg_terminate_backend, or wal_sender_timeout, "
-			    "ends the session, and does not mend the way.";
-		ws_say(f,
-		       "Packets come from the client's host, the last %s ago, but of what is sent "
-		       "to it nothing has been acknowledged for %s, and %s are repeated: the way "
-		       "is cut in one direction, or for large packets.",
-		       ws_duration_format(silent, last), ws_duration_format(still, age), queued);
-	} else {
-		ws_say(f,
-		       "Nothing has come from the client's host for %s, and %s sent to it are "
-		       "repeated without an answer: the host or the way to it is gone.",
-		       ws_duration_format(silent, age), queued);
-	}
-	if (c->t->ended_by == WS_END_REPLICATION_TIMEOUT)
-		ws_say(f, " wal_sender_timeout has ended the session.");
-	return true;
-}
 
 /* For a reply, and none has come since. */
 static bool is_asked(const struct ws_case *c)
@@ -203,7 +130,7 @@ WS_RULE(waits_for_copydone)
 }
 
 /* For most of the time, or for most of a good while that it has had something to send. */
-static bool blocked(const struct ws_case *c)
+bool ws_case_blocked(const struct ws_case *c)
 {
 	uint64_t ns = c->s->work_blocked_ns;
 
@@ -213,10 +140,17 @@ static bool blocked(const struct ws_case *c)
 }
 
 /* A window opens by a good piece at a time: one that reads slowly takes nothing for a while, and
- * then again. */
+ * then again. 0: it has not paused of late, nor twice. */
+static uint64_t habit(const struct ws_case *c)
+{
+	uint64_t usual = c->t->usual_pause_ns, twice = c->t->second_pause_ns;
+
+	return usual > twice ? usual : twice;
+}
+
 static bool is_longer_pause(const struct ws_case *c, uint64_t pause_ns)
 {
-	return pause_ns >= 2 * c->t->longest_pause_ns;
+	return pause_ns >= 2 * habit(c);
 }
 
 /* The client's side takes nothing at all. */
@@ -271,10 +205,25 @@ static bool fills_up(const struct ws_case *c)
 	       still >= ws_limit_ns(WS_LIMIT_LASTING) && is_longer_pause(c, still);
 }
 
+static const char *const full_advice[WS_ENDING_COUNT] = {
+	[WS_ENDING_TWICE] =
+		"Look at the client (or a proxy between): it is stopped, stuck, or its disk is "
+		"full. "
+		"pg_terminate_backend ends the session if it is called twice: the first one waits "
+		"for room in the full socket to tell the client.",
+	[WS_ENDING_AGAIN] =
+		"Look at the client (or a proxy between): it is stopped, stuck, or its disk is "
+		"full. "
+		"End it, or the walsender by pg_terminate_backend once more: to the second one "
+		"nothing is told to the client.",
+};
+
 WS_RULE(receiver_not_reading)
 {
 	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	bool ended = ended_full(c) || given_up_full(c), waits, fills;
+	bool ended = ended_full(c) || given_up_full(c), leaves = ws_case_cannot_leave(c);
+	enum ws_state state = c->t->standing->state;
+	bool waits, fills;
 	uint64_t still;
 	char text[WS_DURATION_TEXT];
 
@@ -283,15 +232,20 @@ WS_RULE(receiver_not_reading)
 	still = ws_case_still(c, tcp ? WS_ACKED : WS_UNIX_QUEUE);
 	/* It may be full for a small part of the time: there was room in the server's own buffer.
 	 */
-	waits = !c->t->ended_ns && c->t->standing->state == WS_STATE_SEND_BLOCKED &&
-		(blocked(c) || ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN)) &&
+	waits = !c->t->ended_ns && (state == WS_STATE_SEND_BLOCKED || leaves) &&
+		(ws_case_blocked(c) || ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN)) &&
 		takes_nothing(c);
+	leaves &= waits;
 	fills = !waits && (fills_up(c) || (ended && tcp && !c->t->socket_awaited));
 	if (!ended && !waits && !fills)
 		return false;
 	f->confidence = 0.9;
+	if (waits && full_advice[ws_track_ending(c->t)])
+		f->advice = full_advice[ws_track_ending(c->t)];
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	ws_fact(f, "nothing_taken", still, "ns");
+	if (leaves)
+		ws_fact(f, "told_to_end", ws_case_since(c), "ns");
 	if (tcp) {
 		ws_fact(f, "receive_window", tcp->window_bytes, "bytes");
 		ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
@@ -308,6 +262,9 @@ WS_RULE(receiver_not_reading)
 					: "has as yet room in the server's own for what it sends"
 	       : ended ? "waited for room"
 		       : "waits for room");
+	if (leaves)
+		ws_say(f, ": it was told to end %s ago, and cannot tell the client so",
+		       ws_duration_format(ws_case_since(c), text));
 	if (fills)
 		ws_say(f, ": %s %s there", ws_bytes_format(tcp->unsent_bytes, text),
 		       c->t->ended_ns ? "waited" : "wait");
@@ -324,7 +281,7 @@ WS_RULE(given_up)
 	char text[WS_DURATION_TEXT];
 
 	if (c->t->ended_by != WS_END_REPLICATION_TIMEOUT || !ws_case_streams(c) ||
-	    nobody_answers(c) || ended_full(c) || given_up_full(c) ||
+	    ws_case_unanswered(c) || ended_full(c) || given_up_full(c) ||
 	    (is_asked(c) && all_taken(c)) || (last && silent <= ws_track_usual_interval(c->t)))
 		return false;
 	f->confidence = 0.7;
@@ -424,12 +381,12 @@ WS_RULE(receiver_slow)
 	const char *what = ws_case_streams(c) ? "WAL" : "data";
 	double rwnd = ws_case_rwnd_share(c);
 	bool full = ws_case_unix_full(c) == 1, local = full || was_full(c);
-	char text[WS_BYTES_TEXT];
+	char text[WS_BYTES_TEXT], pause[WS_DURATION_TEXT];
 
-	if (!blocked(c) && reads_late(c))
+	if (!ws_case_blocked(c) && reads_late(c))
 		return says_late(c, f);
 	/* The socket was looked at before: it may have gone on since. */
-	if (c->s->kind == WS_SESSION_KIND_BACKUP || !blocked(c) ||
+	if (c->s->kind == WS_SESSION_KIND_BACKUP || !ws_case_blocked(c) ||
 	    (takes_nothing(c) &&
 	     (c->t->standing->state == WS_STATE_SEND_BLOCKED || c->t->ended_ns)))
 		return false;
@@ -437,8 +394,7 @@ WS_RULE(receiver_slow)
 	if (full && ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN) / 2)
 		return false;
 	/* In a short window it may pause all the time, as it has before. */
-	if (!local &&
-	    (!window_limits(c) || (!ws_case_grown(c, WS_ACKED) && !c->t->longest_pause_ns)))
+	if (!local && (!window_limits(c) || (!ws_case_grown(c, WS_ACKED) && !habit(c))))
 		return false;
 	f->confidence = local ? 0.85 : 0.7 + 0.25 * rwnd;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
@@ -459,109 +415,11 @@ WS_RULE(receiver_slow)
 	       "the time looked at, and its receive window was the limit for %.0f %% of the time "
 	       "that data was under way.",
 	       what, ws_bytes_format(ws_case_grown(c, WS_ACKED), text), 100 * rwnd);
+	if (c->t->longest_pause_ns >= ws_limit_ns(WS_LIMIT_FROZEN)) {
+		ws_fact(f, "nothing_taken_at_most", c->t->longest_pause_ns, "ns");
+		ws_say(f, " At times it takes nothing, once for %s.",
+		       ws_duration_format(c->t->longest_pause_ns, pause));
+	}
 	say_window(c, f);
-	return true;
-}
-
-/* All that fits into it is under way, and the way is longer than that. */
-static bool buffer_limits(const struct ws_case *c)
-{
-	return ws_case_sndbuf_share(c) >= ws_limit(WS_LIMIT_SNDBUF);
-}
-
-/* Data waits, the receiver's window has room: what is left is the network, whether its queues are
- * long or it repeats what it has lost. */
-bool ws_network_limits(const struct ws_case *c, double *retrans)
-{
-	double rwnd = ws_case_rwnd_share(c);
-
-	*retrans = ws_track_repeated(c->t);
-	if (!ws_case_tcp(c) || rwnd < 0 || rwnd >= ws_limit(WS_LIMIT_RWND_NETWORK))
-		return false;
-	return *retrans >= ws_limit(WS_LIMIT_RETRANS) ||
-	       ws_case_cwnd_full(c) >= ws_limit(WS_LIMIT_DOMINANT) || buffer_limits(c);
-}
-
-/* The server's own buffer has room as yet, and what waits in it would take long at this rate. */
-static bool way_fills_up(const struct ws_case *c)
-{
-	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	uint64_t since = c->t->waiting_ns;
-	uint64_t span = since && c->to_ns > since ? c->to_ns - since : 0;
-	double took;
-
-	if (!tcp || c->t->ended_ns || span < ws_limit_ns(WS_LIMIT_LASTING) || ws_socket_shut(tcp) ||
-	    ws_socket_stuck(tcp) || tcp->acked_bytes < c->t->waiting_acked)
-		return false;
-	took = (double)(tcp->acked_bytes - c->t->waiting_acked);
-	return (double)tcp->unsent_bytes * (double)span >=
-	       took * (double)ws_limit_ns(WS_LIMIT_LASTING);
-}
-
-WS_RULE(network_slow)
-{
-	const struct ws_rec_socket *tcp = ws_case_tcp(c);
-	double retrans;
-	bool fills = false;
-	char text[WS_BYTES_TEXT], span[WS_DURATION_TEXT], rtt[WS_DURATION_TEXT],
-		least[WS_DURATION_TEXT];
-
-	/* What is repeated to a host that is gone says nothing about the way to it. */
-	if (!(blocked(c) || (fills = way_fills_up(c))) || !ws_network_limits(c, &retrans) ||
-	    !ws_case_grown(c, WS_ACKED) || nobody_answers(c))
-		return false;
-	f->confidence =
-		retrans >= ws_limit(WS_LIMIT_RETRANS) || ws_socket_queues(tcp) ? 0.85 : 0.75;
-	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
-	ws_fact(f, "receive_window_limited", (uint64_t)(100 * ws_case_rwnd_share(c)), "%");
-	ws_fact(f, "congestion_window_full", (uint64_t)(100 * ws_case_cwnd_full(c) + 0.5), "%");
-	ws_fact(f, "in_flight", tcp->in_flight_packets, "packets");
-	ws_fact(f, "congestion_window", tcp->cwnd, "packets");
-	ws_fact(f, "rtt", tcp->srtt_us, "us");
-	ws_fact(f, "least_rtt", tcp->min_rtt_us, "us");
-	ws_fact(f, "retransmitted", ws_case_grown(c, WS_RETRANS), "bytes");
-	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
-	if (!fills && 2 * ws_case_outage(c) >= c->state_ns[WS_STATE_SEND_BLOCKED]) {
-		ws_fact(f, "unanswered", ws_case_outage(c), "ns");
-		ws_say(f,
-		       "The way to the client, or its host, was cut for %s: what was sent was "
-		       "repeated without an answer meanwhile%s. It is acknowledged since.",
-		       ws_duration_format(ws_case_outage(c), span),
-		       c->t->outage_one_way ? ", though packets came from there" : "");
-		return true;
-	}
-	if (buffer_limits(c)) {
-		ws_fact(f, "send_buffer_limited", (uint64_t)(100 * ws_case_sndbuf_share(c)), "%");
-		ws_fact(f, "send_buffer", tcp->sndbuf_bytes, "bytes");
-		ws_say(f,
-		       "The send buffer of the server's socket (%s with its overhead) is too small "
-		       "for the way to the client, on which a round trip takes %s: the buffer was "
-		       "the limit for %.0f %% of the time that data was under way "
-		       "(net.ipv4.tcp_wmem).",
-		       ws_bytes_format(tcp->sndbuf_bytes, text),
-		       ws_duration_format((uint64_t)tcp->srtt_us * 1000, rtt),
-		       100 * ws_case_sndbuf_share(c));
-		return true;
-	}
-	ws_say(f,
-	       "The network takes no more: data waits, the client's window has room, and all is "
-	       "under way that the connection's congestion control lets out; %s were acknowledged "
-	       "in %s, a round trip takes %s (%s at least)",
-	       ws_bytes_format(ws_case_grown(c, WS_ACKED), text),
-	       ws_duration_format(ws_case_span(c, WS_ACKED), span),
-	       ws_duration_format((uint64_t)tcp->srtt_us * 1000, rtt),
-	       ws_duration_format((uint64_t)tcp->min_rtt_us * 1000, least));
-	if (retrans >= ws_limit(WS_LIMIT_RETRANS))
-		ws_say(f,
-		       ", and %.1f %% of what was sent was repeated: it was lost on the way, or "
-		       "late",
-		       100 * retrans);
-	ws_say(f, ".");
-	if (fills) {
-		ws_fact(f, "unsent", tcp->unsent_bytes, "bytes");
-		ws_say(f,
-		       " The walsender has as yet room in the server's own buffer: %s wait there.",
-		       ws_bytes_format(tcp->unsent_bytes, text));
-	}
 	return true;
 }

@@ -90,6 +90,10 @@ static const struct ws_limit_info limits[WS_LIMIT_COUNT] = {
 	[WS_LIMIT_MEMORY] = { "memory", "bytes", "of growth; caches take less", 33554432 },
 	[WS_LIMIT_COPY] = { "copy", "bytes/s", "of a backup, beyond which a client is not slow",
 			    268435456 },
+	[WS_LIMIT_UNPUBLISHED] = { "unpublished", "share",
+				   "of the WAL decoded that is handed out, or gathered for that, "
+				   "below which it is read for nothing",
+				   0.01 },
 	[WS_LIMIT_KEPT] = { "kept", "bytes", "of WAL kept for an open transaction: a segment",
 			    16777216 },
 	[WS_LIMIT_OVERRUN] = { "overrun", "times",

@@ -426,6 +426,21 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 	return 0;
 }
 
+static int feed_server(struct ws_diagnosis *d, const struct ws_rec *rec)
+{
+	const struct ws_rec_server *r = (const struct ws_rec_server *)rec;
+	struct ws_server_track *server = server_of(d, rec->pid, true);
+
+	if (!server)
+		return -1;
+	if (!server->first_ns)
+		server->first_ns = rec->time_ns;
+	if (rec->size >= sizeof(*r))
+		snprintf(server->datadir, sizeof(server->datadir), "%.*s",
+			 (int)sizeof(r->datadir) - 1, r->datadir);
+	return 0;
+}
+
 static int feed_signal(struct ws_diagnosis *d, const struct ws_rec *rec)
 {
 	const struct ws_rec_signal *r = (const struct ws_rec_signal *)rec;
@@ -490,7 +505,7 @@ int ws_diagnosis_feed(struct ws_diagnosis *d, const struct ws_model *model,
 		d->last_ns = rec->time_ns;
 	switch (rec->kind) {
 	case WS_KIND_SERVER:
-		return rec->pid && !server_of(d, rec->pid, true) ? -1 : 0;
+		return rec->pid ? feed_server(d, rec) : 0;
 	case WS_KIND_CLUSTER:
 		return feed_cluster(d, rec);
 	case WS_KIND_SIGNAL:

@@ -19,24 +19,36 @@ static void count_full(struct ws_track *t)
 
 /* One that reads slowly takes a piece, and pauses again: where it has taken something at each look
  * for a while, the pause before was another matter, and is over. */
-static void feed_taken(struct ws_track *t, uint64_t pause_ns, uint64_t look_ns)
+static void feed_habit(struct ws_track *t, uint64_t pause_ns, uint64_t look_ns)
 {
-	if (2 * pause_ns >= t->longest_pause_ns) {
+	if (2 * pause_ns >= t->usual_pause_ns) {
 		t->flow_ns = 0;
-		if (pause_ns > t->longest_pause_ns)
-			t->longest_pause_ns = pause_ns;
+		if (pause_ns > t->usual_pause_ns)
+			t->usual_pause_ns = pause_ns;
 		return;
 	}
 	t->flow_ns += look_ns;
 	if (t->flow_ns < ws_limit_ns(WS_LIMIT_LASTING))
 		return;
 	t->flow_ns = 0;
-	t->longest_pause_ns = pause_ns;
+	t->usual_pause_ns = pause_ns;
+}
+
+/* The longest two of the window: what has come twice is no other matter, however well it read
+ * between. */
+static void feed_paused(struct ws_track *t, uint64_t pause_ns)
+{
+	if (pause_ns > t->longest_pause_ns) {
+		t->second_pause_ns = t->longest_pause_ns;
+		t->longest_pause_ns = pause_ns;
+	} else if (pause_ns > t->second_pause_ns) {
+		t->second_pause_ns = pause_ns;
+	}
 }
 
 /* Since when the peer takes nothing though there is something for it, and for how long it did. What
  * the way to it held up says nothing of how it reads. */
-static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
+static void feed_pause(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_socket *r)
 {
 	const struct ws_watch *acked = &t->watch[WS_ACKED];
 	bool moved = acked->known && acked->last != r->acked_bytes;
@@ -44,8 +56,10 @@ static void feed_pause(struct ws_track *t, const struct ws_rec_socket *r)
 	bool paused = since && now > since && ws_socket_shut(&t->socket); /* as it was before */
 
 	if (moved)
-		feed_taken(t, paused ? now - since : 0,
+		feed_habit(t, paused ? now - since : 0,
 			   now > acked->last_ns ? now - acked->last_ns : 0);
+	if (moved && paused && now > d->from_ns)
+		feed_paused(t, now - (since > d->from_ns ? since : d->from_ns));
 	if (!r->unsent_bytes)
 		t->pause_since_ns = 0;
 	else if (moved || !since)
@@ -78,12 +92,30 @@ static void note_outage(struct ws_track *t, uint64_t from_ns, uint64_t now)
 {
 	uint64_t ns = ws_track_unacknowledged(t, now);
 	uint64_t most_ns = now > from_ns ? now - from_ns : 0;
+	struct ws_outages *o = &t->outages;
 
 	ns = ns < most_ns ? ns : most_ns;
-	if (ns <= t->outage_ns || !ws_track_unanswered(t, now))
+	if (ns <= o->now_ns || !ws_track_unanswered(t, now))
 		return;
-	t->outage_ns = ns;
-	t->outage_one_way = ws_track_one_way(t, t->socket.h.time_ns);
+	o->now_ns = ns;
+	o->now_one_way = ws_track_one_way(t, t->socket.h.time_ns);
+}
+
+/* Something was acknowledged. A moment is none. */
+static void end_outage(struct ws_track *t, uint64_t now)
+{
+	struct ws_outages *o = &t->outages;
+
+	if (o->now_ns >= ws_limit_ns(WS_LIMIT_FROZEN)) {
+		o->count++;
+		o->sum_ns += o->now_ns;
+		o->over_ns = now;
+		if (o->now_ns > o->longest_ns) {
+			o->longest_ns = o->now_ns;
+			o->one_way = o->now_one_way;
+		}
+	}
+	o->now_ns = 0;
 }
 
 void ws_feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
@@ -94,7 +126,7 @@ void ws_feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_
 
 	if (rec->size < WS_SOCKET_SHORT_SIZE)
 		return;
-	feed_pause(t, r);
+	feed_pause(d, t, r);
 	t->has_socket = true;
 	t->has_tcp = rec->size >= sizeof(*r);
 	t->socket_awaited = t->s->state == WS_STATE_SEND_BLOCKED;
@@ -111,6 +143,8 @@ void ws_feed_socket(struct ws_diagnosis *d, struct ws_track *t, const struct ws_
 	feed_under_way(t, moved, first);
 	if (now >= d->from_ns) {
 		count_full(t);
+		if (moved)
+			end_outage(t, now);
 		note_outage(t, d->from_ns, now);
 	}
 	ws_track_watch(d, &t->watch[WS_BUSY_US], r->busy_us, now);

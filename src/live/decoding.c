@@ -65,6 +65,26 @@ static void take_sums(const struct ws_binary *binary, const struct ws_entry *ent
 	}
 }
 
+/* What was written to disk of the transaction at hand alone. Of one that was spilled before that
+ * was watched, and of one of more at a time than are kept apart, it is not known. */
+static void take_spilled(const struct ws_binary *binary, const struct ws_entry *entry,
+			 struct ws_rec_decoding *rec)
+{
+	const struct ws_server_config *config = &binary->plan.config;
+	const struct ws_spilled *spilled = NULL;
+
+	if (!config->site_addr[WS_SITE_SPILL_START] || !rec->txn_xid ||
+	    config->off.txn_toplevel_xid == WS_UNKNOWN || config->off.txn_size == WS_UNKNOWN)
+		return;
+	for (size_t i = 0; i < WS_SPILLED_MAX; i++)
+		if (entry->decoding.spilled[i].xid == rec->txn_xid)
+			spilled = &entry->decoding.spilled[i];
+	if (spilled ? spilled->partly : rec->txn_flags & WS_TXN_SPILLED)
+		return;
+	rec->txn_spill_bytes = spilled ? spilled->bytes : 0;
+	rec->valid |= WS_DECODING_TXN_SPILL;
+}
+
 static void take(void *arg, uint32_t pid, const struct ws_entry *entry)
 {
 	struct rows *rows = arg;
@@ -96,6 +116,7 @@ static void take(void *arg, uint32_t pid, const struct ws_entry *entry)
 	if (!ws_decoding_read(&place, context, !streams, &rec))
 		return;
 	take_sums(binary, entry, &rec);
+	take_spilled(binary, entry, &rec);
 	rec.h = (struct ws_rec){ .size = sizeof(rec),
 				 .kind = WS_KIND_DECODING,
 				 .pid = pid,

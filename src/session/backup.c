@@ -12,6 +12,8 @@
 
 /* A rate over less is none. */
 #define RATE_MIN_NS 100000000ULL
+/* So long chunks are gathered before they are told (bpf/on_backup.h, BACKUP_EVERY_NS). */
+#define GATHERED_NS 100000000ULL
 
 static bool is_upload(const struct ws_machine *m, const struct ws_rec_backup *r)
 {
@@ -120,11 +122,45 @@ static void begin(struct ws_machine *m, const struct ws_rec_backup *r)
 		return;
 	memset(b, 0, sizeof(*b));
 	b->seen = true;
+	b->told_ns = m->s.begin_ns;
 	b->whole = r->phase == WS_BACKUP_BEGIN || r->phase == WS_BACKUP_UPLOAD;
 	b->uploaded_bytes = uploaded;
 }
 
-static void count(struct ws_machine *m, const struct ws_rec_backup *r)
+/*
+ * Of what a record tells, as much as the client had been handed at a time. A record comes with the
+ * first chunk that is over so long behind the record before: if it comes much later, its last chunk
+ * took the time, and the others were handed over before that.
+ */
+static uint64_t bytes_before(const struct ws_machine *m, const struct ws_rec_backup *r,
+			     uint64_t time_ns)
+{
+	uint64_t from = m->backup.told_ns, to = r->h.time_ns, until, rest;
+
+	/* Of a recording that was cut: the chunk began before what is known. */
+	if (r->send_ns < to && to - r->send_ns < from)
+		from = to - r->send_ns;
+	if (time_ns > to)
+		return r->bytes;
+	if (time_ns <= from)
+		return 0;
+	rest = r->bytes - (r->chunks ? r->bytes / r->chunks : 0);
+	until = to - from < GATHERED_NS ? to : from + GATHERED_NS;
+	if (time_ns >= until)
+		return rest;
+	return (uint64_t)((unsigned __int128)rest * (time_ns - from) / (until - from));
+}
+
+static uint64_t bytes_in_window(const struct ws_machine *m, const struct ws_rec_backup *r)
+{
+	const struct ws_model *model = m->model;
+	uint64_t from = model->from_ns > m->s.begin_ns ? model->from_ns : m->s.begin_ns;
+
+	return from < model->to_ns ? bytes_before(m, r, model->to_ns) - bytes_before(m, r, from)
+				   : 0;
+}
+
+static void count(struct ws_machine *m, const struct ws_rec_backup *r, uint64_t inside)
 {
 	struct ws_backup_run *b = &m->backup;
 	bool streams = m->backup_phase == WS_BACKUP_STREAM;
@@ -142,12 +178,11 @@ static void count(struct ws_machine *m, const struct ws_rec_backup *r)
 		b->rated_bytes += r->bytes;
 		b->rated_to_ns = r->h.time_ns;
 	}
-	if (m->model->inside)
-		m->s.backup_bytes += r->bytes;
+	m->s.backup_bytes += inside;
 }
 
 /* What the time since the record before went into. */
-static void lay_out(struct ws_machine *m, const struct ws_rec_backup *r)
+static void lay_out(struct ws_machine *m, const struct ws_rec_backup *r, uint64_t bytes)
 {
 	uint64_t from = m->s.accounted_ns, span;
 	struct ws_slice slice = { .state = WS_STATE_BACKUP_READ, .detail = m->backup.text };
@@ -157,7 +192,8 @@ static void lay_out(struct ws_machine *m, const struct ws_rec_backup *r)
 	if (m->backup_phase == WS_BACKUP_WAL && r->bytes) {
 		slice.state = WS_STATE_BACKUP_WAL;
 		slice.until_ns = r->h.time_ns;
-		slice.bytes = r->bytes;
+		slice.bytes = bytes;
+		slice.clipped = true;
 		ws_timeline_fill_off_cpu(m, &slice, ws_timeline_take_off_cpu(m));
 		return;
 	}
@@ -168,7 +204,8 @@ static void lay_out(struct ws_machine *m, const struct ws_rec_backup *r)
 	ws_timeline_fill_off_cpu(m, &slice, ws_timeline_take_off_cpu(m));
 	slice.state = WS_STATE_BACKUP_SEND;
 	slice.until_ns = r->h.time_ns;
-	slice.bytes = r->bytes;
+	slice.bytes = bytes;
+	slice.clipped = true;
 	ws_timeline_fill(m, &slice);
 }
 
@@ -193,14 +230,17 @@ static enum ws_state state_of(uint32_t phase)
 void ws_backup_feed(struct ws_machine *m, const struct ws_rec_backup *r)
 {
 	enum ws_state state = state_of(r->phase);
+	uint64_t inside;
 
 	if (state == WS_STATE_COUNT)
 		return;
 	ws_command_goes_on(m);
 	begin(m, r);
-	count(m, r);
+	inside = bytes_in_window(m, r);
+	count(m, r, inside);
 	m->backup.phase = r->phase;
-	lay_out(m, r);
+	m->backup.told_ns = r->h.time_ns;
+	lay_out(m, r, inside);
 	ws_timeline_enter(m, state, r->h.time_ns);
 	m->backup_phase = r->phase;
 	m->s.kind = WS_SESSION_KIND_BACKUP;

@@ -121,6 +121,7 @@ struct ws_backup_reading {
 struct ws_backup_run {
 	uint32_t phase;	    /* enum ws_backup_phase, 0 once the command is over */
 	bool seen, whole;   /* whole: from its begin on */
+	uint64_t told_ns;   /* of the record before; of the first one, where the session begins */
 	uint64_t counted;   /* bytes the client was handed, as far as seen */
 	uint64_t wal_bytes; /* of which WAL */
 	uint64_t uploaded_bytes;
@@ -268,6 +269,7 @@ struct ws_slice {
 	enum ws_state state;
 	uint64_t until_ns;
 	uint64_t lsn_from, lsn_to, bytes;
+	bool clipped; /* bytes are those of the window, wherever the record lies */
 	const char *detail;
 };
 /* Time up to slice->until_ns was spent in slice->state. What is accounted for already stays. */

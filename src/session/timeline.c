@@ -40,7 +40,7 @@ static void show(struct ws_machine *m, const struct ws_slice *slice, uint64_t fr
 		segment->lsn_to = slice->lsn_to;
 	segment->bytes += m->carried_bytes;
 	m->carried_bytes = 0;
-	if (m->model->inside)
+	if (m->model->inside || slice->clipped)
 		segment->bytes += slice->bytes;
 	/* In the loop each turn says what it sent; without turns (level 1) nothing does. */
 	segment->bytes_unknown |= m->untold && slice->state == WS_STATE_COMMAND;
@@ -60,6 +60,8 @@ static void fill(struct ws_machine *m, const struct ws_slice *slice)
 		/* Bytes count where their record lies, as those of the session do. */
 		if (model->inside)
 			m->carried_bytes += slice->bytes;
+		else if (slice->clipped) /* it lies behind the window */
+			m->segment.bytes += slice->bytes;
 		return;
 	}
 	if (to > model->to_ns)
@@ -91,6 +93,7 @@ static void fill_around(struct ws_machine *m, const struct ws_slice *slice)
 	}
 	part.lsn_to = slice->lsn_to;
 	part.bytes = slice->bytes;
+	part.clipped = slice->clipped;
 	fill(m, &part);
 }
 
@@ -116,6 +119,7 @@ void ws_timeline_fill_off_cpu(struct ws_machine *m, struct ws_slice *slice, uint
 	if (slice->until_ns <= m->s.accounted_ns) { /* all of it: what it did goes with that */
 		off.lsn_from = slice->lsn_from;
 		off.bytes = slice->bytes;
+		off.clipped = slice->clipped;
 	}
 	ws_timeline_fill(m, slice);
 	slice->until_ns = until_ns;

@@ -11,6 +11,7 @@ from lab import LabTest, lab_server, primary, pulse, scene
 from live import once, space
 from players import Player
 from processes import wait_for
+from talkers import server_process
 
 
 @once
@@ -113,6 +114,24 @@ class Ends(LabTest):
             sessions_of(seen, "l_crashing", 3)
             seen.record.end()
         self.check(seen, "reconnect_loop", "l_crashing", "connection broken off")
+
+    def test_a_server_that_crashes_again_and_again_is_reconnect_loop_and_named(self):
+        """Its client tries again after 5 s, and has done nothing wrong."""
+        server = lab_server("l_crashes").start()
+        with scene(server) as seen:
+            client = server.start_program(
+                ["pg_receivewal", "-D", space().folder("l_undone.wal", server.user), "-d",
+                 server.conninfo(application="l_undone"), "--no-sync"], name="l_undone", stop=signal.SIGINT)
+            for _ in range(3):
+                server.wait_walsender("l_undone")
+                time.sleep(1)
+                os.kill(server_process(server, "walwriter"), signal.SIGKILL)
+                server.wait_ready()
+            server.wait_walsender("l_undone")
+            seen.record.end()
+        client.stop()
+        server.stop()
+        self.check(seen, "reconnect_loop", "l_undone", "The server itself crashes again and again: 3 sessions")
 
     def test_a_receiver_that_cannot_write_is_reconnect_loop(self):
         """It takes leave each time, and tries again after 5 s."""

@@ -9,9 +9,9 @@ import lab
 import relays
 import walscope
 from lab import LabTest, Stop, primary, pulse, scene, write
-from live import space, wait_stuck
+from live import space, wait_gone, wait_stuck
 from players import Player
-from processes import wait_for
+from processes import alive, start_ticks, wait_for
 
 NOT_THE_RECEIVER = (*lab.NETWORK, *lab.STANDBY, *lab.OWN_WORK, *lab.HEALTHY)
 
@@ -97,6 +97,26 @@ class NotReading(LabTest):
 
     def test_a_stopped_client_over_a_unix_socket_is_receiver_not_reading(self):
         self.check("l_stopped_unix", host=primary().dir)
+
+    def test_a_full_socket_takes_two_to_end_its_session(self):
+        """The first one waits to be told to the client, which the second one leaves out."""
+        terminate = "select pg_terminate_backend({})"
+        with receivewal("l_told") as client, scene(primary()) as seen:
+            pid = seen.pid("l_told")
+            ticks = start_ticks(pid)
+            with Stop(client.pid):
+                write(primary(), 40)
+                wait_stuck(primary(), "l_told")
+                primary().sql(terminate.format(pid))
+                time.sleep(1)
+                seen.hold(6, pid)
+                self.assertTrue(alive(pid, ticks))
+                seen.record.end()
+                primary().sql(terminate.format(pid))
+                wait_gone(pid, ticks)
+        entry = self.assert_session(seen, pid, "receiver_not_reading", NOT_THE_RECEIVER, state="exiting")
+        self.assertIn("was told to end", entry["text"], lab.figures(entry))
+        self.assertIn("pg_terminate_backend once more", entry["advice"], lab.figures(entry))
 
     def test_a_stopped_client_looked_at_live_is_receiver_not_reading(self):
         with receivewal("l_stopped_live") as client, Stop(client.pid):

@@ -625,84 +625,6 @@ static void one_that_was_ended_while_it_read_nothing_read_nothing(void **state)
 	assert_said_of(lab, SESSION, "the walsender waited for room. Then it was told to end, as");
 }
 
-/* Stopped for long, it read all for a while, and is stopped again, not yet for as long. */
-static void one_that_is_stopped_once_more_reads_nothing(void **state)
-{
-	static const struct ws_rec_socket flows = { .mss_bytes = 1448,
-						    .acked_bytes = MB,
-						    .window_bytes = 65536 };
-	struct lab *lab = *state;
-
-	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 2,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = MB,
-				      .reply = true,
-				      .socket = &flows });
-	lab_play(lab,
-		 &(struct step){ .seconds = 20, .wait = WS_WAIT_SOCKET, .socket = &full_window });
-	lab_play(lab, &(struct step){ .seconds = 10,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = MB,
-				      .reply = true,
-				      .socket = &flows });
-	lab_play(lab,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &full_window });
-	assert_verdict(lab, SESSION, "receiver_not_reading");
-}
-
-static void take_piece(struct lab *lab, unsigned int times, unsigned int pause)
-{
-	static const struct ws_rec_socket shut = { .rwnd_limited_us = 95,
-						   .mss_bytes = 1448,
-						   .timer = WS_TCP_TIMER_PERSIST,
-						   .unsent_bytes = 100000 };
-	static const struct ws_rec_socket piece = { .acked_bytes = 65536,
-						    .rwnd_limited_us = 95,
-						    .mss_bytes = 1448,
-						    .timer = WS_TCP_TIMER_PERSIST,
-						    .unsent_bytes = 100000 };
-
-	lab_play(lab, &(struct step){ .seconds = times,
-				      .wait = WS_WAIT_SOCKET,
-				      .bytes = 65536,
-				      .socket = &piece });
-	lab_play(lab, &(struct step){ .seconds = pause, .wait = WS_WAIT_SOCKET, .socket = &shut });
-}
-
-/* Its window opens by a piece at a time, after four seconds and now again. */
-static void take_pieces(struct lab *lab)
-{
-	lab_stream(lab, 0);
-	for (int i = 0; i < 3; i++)
-		take_piece(lab, 1, 4);
-}
-
-/* A pause that is a little shorter than the longest one is of the same kind. */
-static void one_whose_pauses_differ_is_as_slow_as_its_longest_one(void **state)
-{
-	lab_stream(*state, 0);
-	take_piece(*state, 1, 7);
-	for (int i = 0; i < 4; i++)
-		take_piece(*state, 3, 4);
-	take_piece(*state, 3, 12);
-	assert_verdict(*state, SESSION, "receiver_slow");
-}
-
-static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
-{
-	take_pieces(*state);
-	assert_verdict(*state, SESSION, "receiver_slow");
-}
-
-static void one_that_pauses_for_a_whole_window_is_slow_as_it_was_before(void **state)
-{
-	/* From behind the last piece on. */
-	lab_window(*state, 12 * SECOND + SECOND / 4, UINT64_MAX);
-	take_pieces(*state);
-	assert_verdict(*state, SESSION, "receiver_slow");
-}
-
 static void one_whose_buffer_is_full_for_a_moment_is_not_blamed(void **state)
 {
 	static const struct ws_rec_socket shut = { .mss_bytes = 1448,
@@ -846,10 +768,6 @@ int main(void)
 		LAB(one_that_is_given_up_after_two_seconds_with_its_buffer_full_read_nothing),
 		LAB(one_that_was_given_up_is_not_healthy),
 		LAB(one_that_was_ended_while_it_read_nothing_read_nothing),
-		LAB(one_that_is_stopped_once_more_reads_nothing),
-		LAB(one_that_takes_a_piece_now_and_then_is_slow),
-		LAB(one_whose_pauses_differ_is_as_slow_as_its_longest_one),
-		LAB(one_that_pauses_for_a_whole_window_is_slow_as_it_was_before),
 		LAB(one_whose_buffer_is_full_for_a_moment_is_not_blamed),
 		LAB(a_client_that_is_slow_when_there_is_much_is_slow),
 		LAB(one_that_has_got_it_all_meanwhile_is_not),

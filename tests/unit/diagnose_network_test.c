@@ -83,9 +83,43 @@ static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **stat
 					 .reply = true,
 					 .socket = &calm });
 	assert_verdict(*state, SESSION, "healthy_streaming");
+	assert_said_of(
+		*state, SESSION,
+		"In the time looked at the client's host, or the way to it, was cut for 7.00 s:");
+}
+
+static void play_outages(struct lab *lab)
+{
+	static const unsigned int outages[] = { 8, 12, 2, 6 };
+
+	lab_stream(lab, 0);
+	for (size_t i = 0; i < sizeof(outages) / sizeof(*outages); i++) {
+		go_dead(lab, outages[i]);
+		lab_play(lab, &(struct step){ .seconds = 30,
+					      .wait = WS_WAIT_WAL,
+					      .busy_ms = 10,
+					      .bytes = MB,
+					      .reply = true,
+					      .socket = &calm });
+	}
+}
+
+/* A moment counts for none of them. */
+static void of_several_outages_all_are_said(void **state)
+{
+	play_outages(*state);
+	assert_verdict(*state, SESSION, "healthy_streaming");
 	assert_said_of(*state, SESSION,
-		       "For 7.00 s of the time looked at the client's host, or the way to it, was "
-		       "cut");
+		       "was cut 3 times, for 23.0 s in all and 11.0 s at most, the last time until "
+		       "29.0 s ago: what was sent was repeated");
+}
+
+static void and_in_a_window_those_of_the_window(void **state)
+{
+	lab_window(*state, 60 * SECOND, UINT64_MAX);
+	play_outages(*state);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+	assert_said_of(*state, SESSION, "was cut for 5.00 s: ");
 }
 
 /* The client goes on replying, and each packet of its says how little has got there. */
@@ -456,6 +490,8 @@ int main(void)
 		LAB(a_client_that_takes_leave_was_there),
 		LAB(a_dead_connection_that_was_ended_here_was_dead),
 		LAB(an_outage_that_is_over_is_said_of_a_session_that_is_well),
+		LAB(of_several_outages_all_are_said),
+		LAB(and_in_a_window_those_of_the_window),
 		LAB(a_way_that_is_cut_in_one_direction_is_a_dead_connection),
 		LAB(a_way_that_was_cut_in_one_direction_is_said_too),
 		LAB(a_client_that_this_host_cannot_send_to_is_a_dead_connection),

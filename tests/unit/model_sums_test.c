@@ -183,7 +183,7 @@ static void windows_add_up_to_the_whole(void **state)
 	for (uint64_t seed = 1; seed <= ROUNDS; seed++) {
 		struct ws_observed *parts[4];
 		static const uint64_t edges[] = { 0, BEGIN + 20000, BEGIN + 60000, UINT64_MAX };
-		uint64_t bytes = 0, events = 0, wrong = 0;
+		uint64_t bytes = 0, backup = 0, events = 0, wrong = 0;
 		const struct ws_session *all, *s[3];
 
 		for (int i = 0; i < 4; i++) {
@@ -202,6 +202,7 @@ static void windows_add_up_to_the_whole(void **state)
 		for (int i = 0; i < 3; i++) {
 			s[i] = ws_observed_session(parts[i + 1], PID);
 			bytes += s[i]->wal_bytes;
+			backup += s[i]->backup_bytes;
 			events += s[i]->events;
 		}
 		for (int i = 0; i < WS_STATE_COUNT; i++)
@@ -209,6 +210,7 @@ static void windows_add_up_to_the_whole(void **state)
 				 all->state_ns[i];
 		assert_int_equal(wrong, 0);
 		assert_int_equal(bytes, all->wal_bytes);
+		assert_int_equal(backup, all->backup_bytes);
 		assert_int_equal(segment_bytes(parts[1]) + segment_bytes(parts[2]) +
 					 segment_bytes(parts[3]),
 				 segment_bytes(parts[0]));

@@ -194,6 +194,64 @@ static void how_far_a_backup_is_is_as_of_the_end_of_the_window(void **state)
 	assert_int_equal(then->backup.left_ns, 5 * SECOND);
 }
 
+/* A record of so many chunks, handed over since the one before, of which the client took the last
+ * one in `send_ns`. */
+static void chunks(struct stage *stage, uint32_t count, uint64_t bytes, uint64_t send_ns)
+{
+	struct ws_rec_backup r = {
+		.phase = WS_BACKUP_STREAM, .chunks = count, .bytes = bytes, .send_ns = send_ns
+	};
+
+	ws_tape_send(&stage->tape, &r.h, WS_KIND_BACKUP, sizeof(r), 0);
+}
+
+/* Its window begins so long behind the record in front of the one with these chunks. */
+static uint64_t bytes_from(struct stage *stage, uint64_t window_ns, uint64_t takes_ns)
+{
+	ws_model_set_window(stage->model, stage->tape.now_ns + 3 * SECOND + window_ns, UINT64_MAX);
+	ws_tape_command(&stage->tape, "BASE_BACKUP");
+	step(stage, WS_BACKUP_BEGIN, 0);
+	step(stage, WS_BACKUP_STREAM, 0);
+	step(stage, WS_BACKUP_STREAM, 10 * MB);
+	stage->tape.now_ns += takes_ns;
+	chunks(stage, 64, 64 * MB, takes_ns - SECOND / 50);
+	return only(stage)->backup_bytes;
+}
+
+/* The client stopped: all but the last chunk was gathered before it did. */
+static void what_was_gathered_before_the_window_is_not_sent_in_it(void **state)
+{
+	assert_int_equal(bytes_from(*state, 10 * SECOND, 20 * SECOND), MB);
+}
+
+static void what_is_told_once_is_split_where_the_window_begins(void **state)
+{
+	assert_int_equal(bytes_from(*state, SECOND / 20, 20 * SECOND), MB + 63 * MB / 2);
+}
+
+static void what_is_sent_in_the_window_counts_whole(void **state)
+{
+	assert_int_equal(bytes_from(*state, 0, 20 * SECOND), 64 * MB);
+}
+
+/* As a piece out of a flight recorder begins. */
+static void nor_what_was_gathered_before_a_recording_begins(void **state)
+{
+	struct stage *stage = *state;
+	struct ws_tape tape = ws_tape_new(stage->tape.sink, 5000, SECOND);
+
+	ws_model_free(stage->model);
+	stage->model = ws_model_new(&(struct ws_observer){ 0 });
+	tape.now_ns = 100 * SECOND;
+	ws_tape_found(&tape, WS_FOUND_COMMAND, 0);
+	ws_tape_command_head(&tape, WS_COMMAND_RUNNING);
+	ws_tape_backup(&tape, WS_BACKUP_STREAM, 0, 0);
+	tape.now_ns += 5 * SECOND;
+	stage->tape = tape;
+	chunks(stage, 64, 64 * MB, 10 * SECOND);
+	assert_int_equal(only(stage)->backup_bytes, MB);
+}
+
 static void an_uploaded_manifest_is_no_part_of_what_is_sent(void **state)
 {
 	struct stage *stage = *state;
@@ -235,6 +293,10 @@ int main(void)
 		STAGE(wal_behind_the_files_is_counted_apart),
 		STAGE(files_that_the_server_compresses_go_at_the_rate_of_files),
 		STAGE(how_far_a_backup_is_is_as_of_the_end_of_the_window),
+		STAGE(what_was_gathered_before_the_window_is_not_sent_in_it),
+		STAGE(what_is_told_once_is_split_where_the_window_begins),
+		STAGE(what_is_sent_in_the_window_counts_whole),
+		STAGE(nor_what_was_gathered_before_a_recording_begins),
 		STAGE(an_uploaded_manifest_is_no_part_of_what_is_sent),
 		STAGE(a_session_without_a_backup_has_none),
 	};

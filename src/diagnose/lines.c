@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A server that is started anew has another postmaster, and is the same to its clients: one follows
+ * another where it has the same data directory, and was seen first when no session of the other was
+ * there any more. Servers of one path in several containers are there at a time.
+ */
+#include <string.h>
+
+#include "diagnose/evidence.h"
+
+static bool is_over(const struct ws_server_track *server, uint64_t now,
+		    const struct ws_session *const *sessions, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (sessions[i]->postmaster_pid == server->pid &&
+		    (!sessions[i]->end_ns || sessions[i]->end_ns > now))
+			return false;
+	return true;
+}
+
+void ws_lines_draw(struct ws_diagnosis *d, const struct ws_session *const *sessions, size_t count)
+{
+	/* They are in the order in which they were seen first. */
+	for (size_t i = 0; i < d->server_count; i++) {
+		struct ws_server_track *server = &d->servers[i], *before;
+
+		server->line = server->pid;
+		for (size_t j = i; j-- && server->datadir[0];) {
+			before = &d->servers[j];
+			if (strcmp(before->datadir, server->datadir) != 0 ||
+			    before->first_ns >= server->first_ns ||
+			    !is_over(before, server->first_ns, sessions, count))
+				continue;
+			server->line = before->line;
+			break;
+		}
+	}
+}
+
+uint32_t ws_line_of(const struct ws_diagnosis *d, const struct ws_session *s)
+{
+	for (size_t i = 0; s->postmaster_pid && i < d->server_count; i++)
+		if (d->servers[i].pid == s->postmaster_pid)
+			return d->servers[i].line;
+	return s->postmaster_pid;
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Sessions that end with their server, again and again. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../lib/diagnosed.h"
+
+#define GROUP WS_SCOPE_GROUP
+
+static void tell_server(struct lab *lab, uint32_t postmaster, const char *datadir)
+{
+	struct ws_rec_server r = { .h = { .size = sizeof(r),
+					  .kind = WS_KIND_SERVER,
+					  .pid = postmaster,
+					  .time_ns = lab->tape.now_ns,
+					  .server = 1 },
+				   .major = 15 };
+
+	strcpy(r.datadir, datadir);
+	lab_feed(lab, &r.h);
+}
+
+static void stream(struct lab *lab, uint32_t pid, uint32_t postmaster, unsigned int seconds)
+{
+	struct ws_rec_session r = { .postmaster_pid = postmaster ? postmaster : POSTMASTER_PID,
+				    .valid = WS_VALID_PARENT | WS_VALID_APPLICATION | WS_VALID_HOST,
+				    .application = "standby1",
+				    .host = "192.0.2.7" };
+
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	lab->sent = LSN;
+	r.fork_ns = lab->tape.start_ns;
+	ws_tape_send(&lab->tape, &r.h, WS_KIND_SESSION, sizeof(r), 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
+	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = seconds, .wait = WS_WAIT_WAL, .reply = true });
+}
+
+/* SIGQUIT makes it leave with status 2, without a word. */
+static void crash(struct lab *lab)
+{
+	ws_tape_exit(&lab->tape, 2, 0);
+}
+
+/* It starts up again. */
+static void be_refused(struct lab *lab, uint32_t pid)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P03", "ProcessStartupPacket",
+		      "the database system is in recovery mode");
+	ws_tape_exit(&lab->tape, 1, 0);
+}
+
+static void a_server_that_crashes_again_and_again_is_the_cause(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 3; pid++) {
+		stream(lab, pid, 0, 99);
+		crash(lab);
+	}
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP,
+		       "The server itself crashes again and again: 3 sessions of this client in a "
+		       "row ended with it, the first 3m 20s ago, one in 1m 40s.");
+	assert_non_null(strstr(lab_find(lab, GROUP)->finding.advice, "It is the server, not the"));
+}
+
+static void though_it_refuses_its_client_while_it_starts_up(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 9; pid += 3) {
+		stream(lab, pid, 0, 9);
+		crash(lab);
+		be_refused(lab, pid + 1);
+		be_refused(lab, pid + 2);
+	}
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP, "The server itself crashes again and again: 3 sessions");
+}
+
+static void two_crashes_are_not_again_and_again(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 2; pid++) {
+		stream(lab, pid, 0, 9);
+		crash(lab);
+	}
+	stream(lab, 3, 0, 9);
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void a_client_that_fails_since_is_told_instead(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 3; pid++) {
+		stream(lab, pid, 0, 9);
+		crash(lab);
+	}
+	for (uint32_t pid = 4; pid <= 6; pid++) {
+		stream(lab, pid, 0, 9);
+		ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "08006", "pq_recvbuf",
+			      "could not receive data from client");
+		ws_tape_exit(&lab->tape, 0, 0);
+	}
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP, "The client connects again and again: 3 sessions");
+}
+
+/* As a service is, with restart_after_crash = off. */
+static void so_is_one_that_is_started_anew_each_time(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t n = 1; n <= 3; n++) {
+		tell_server(lab, 1000 * n, "/var/lib/postgresql/15/main");
+		stream(lab, n, 1000 * n, 9);
+		crash(lab);
+		lab->tape.now_ns += SECOND;
+	}
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP, "The server itself crashes again and again: 3 sessions");
+	assert_int_equal(lab_find(lab, GROUP)->postmaster_pid, 3000);
+}
+
+/* Containers of one image. */
+static void servers_of_one_path_at_a_time_are_not_one(void **state)
+{
+	struct lab *lab = *state;
+	uint64_t begin = lab->tape.now_ns;
+
+	for (uint32_t n = 1; n <= 3; n++)
+		tell_server(lab, 1000 * n, "/var/lib/postgresql/data");
+	for (uint32_t n = 1; n <= 3; n++) {
+		lab->tape.now_ns = begin + n * SECOND;
+		stream(lab, n, 1000 * n, 9);
+		crash(lab);
+	}
+	assert_verdict(lab, GROUP, "none");
+}
+
+static void one_that_is_stopped_in_immediate_mode_says_so(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t n = 1; n <= 3; n++) {
+		tell_server(lab, 1000 * n, "/var/lib/postgresql/15/main");
+		stream(lab, n, 1000 * n, 9);
+		ws_tape_signal(&lab->tape, 1000 * n, SIGQUIT, WS_ROLE_OTHER, 5);
+		crash(lab);
+		lab->tape.now_ns += SECOND;
+	}
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP,
+		       "The server itself is stopped in immediate mode again and again");
+}
+
+static void one_that_is_restarted_in_good_order_makes_no_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t n = 1; n <= 4; n++) {
+		tell_server(lab, 1000 * n, "/var/lib/postgresql/15/main");
+		stream(lab, n, 1000 * n, 9);
+		ws_tape_signal(&lab->tape, 1000 * n, SIGINT, WS_ROLE_OTHER, 5);
+		ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
+		ws_tape_exit(&lab->tape, 0, 0);
+		lab->tape.now_ns += SECOND;
+	}
+	assert_verdict(lab, GROUP, "none");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB(a_server_that_crashes_again_and_again_is_the_cause),
+		LAB(though_it_refuses_its_client_while_it_starts_up),
+		LAB(two_crashes_are_not_again_and_again),
+		LAB(a_client_that_fails_since_is_told_instead),
+		LAB(so_is_one_that_is_started_anew_each_time),
+		LAB(servers_of_one_path_at_a_time_are_not_one),
+		LAB(one_that_is_stopped_in_immediate_mode_says_so),
+		LAB(one_that_is_restarted_in_good_order_makes_no_loop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

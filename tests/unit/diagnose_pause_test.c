@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Clients that take nothing for a while, now and again: which of them read slowly, and which not.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "../lib/diagnosed.h"
+
+#define SESSION WS_SCOPE_SESSION
+
+static const struct ws_rec_socket full_window = { .mss_bytes = 1448,
+						  .unsent_bytes = 4 * MB,
+						  .rwnd_limited_us = 100,
+						  .timer = WS_TCP_TIMER_PERSIST };
+
+/* Stopped for long, it read all for a while, and is stopped again, not yet for as long. */
+static void one_that_is_stopped_once_more_reads_nothing(void **state)
+{
+	static const struct ws_rec_socket flows = { .mss_bytes = 1448,
+						    .acked_bytes = MB,
+						    .window_bytes = 65536 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 2,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &flows });
+	lab_play(lab,
+		 &(struct step){ .seconds = 20, .wait = WS_WAIT_SOCKET, .socket = &full_window });
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &flows });
+	lab_play(lab,
+		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &full_window });
+	assert_verdict(lab, SESSION, "receiver_not_reading");
+}
+
+static void take_piece(struct lab *lab, unsigned int times, unsigned int pause)
+{
+	static const struct ws_rec_socket shut = { .rwnd_limited_us = 95,
+						   .mss_bytes = 1448,
+						   .timer = WS_TCP_TIMER_PERSIST,
+						   .unsent_bytes = 100000 };
+	static const struct ws_rec_socket piece = { .acked_bytes = 65536,
+						    .rwnd_limited_us = 95,
+						    .mss_bytes = 1448,
+						    .timer = WS_TCP_TIMER_PERSIST,
+						    .unsent_bytes = 100000 };
+
+	lab_play(lab, &(struct step){ .seconds = times,
+				      .wait = WS_WAIT_SOCKET,
+				      .bytes = 65536,
+				      .socket = &piece });
+	lab_play(lab, &(struct step){ .seconds = pause, .wait = WS_WAIT_SOCKET, .socket = &shut });
+}
+
+/* Its window opens by a piece at a time, after four seconds and now again. */
+static void take_pieces(struct lab *lab)
+{
+	lab_stream(lab, 0);
+	for (int i = 0; i < 3; i++)
+		take_piece(lab, 1, 4);
+}
+
+/* A pause that is a little shorter than the longest one is of the same kind. */
+static void one_whose_pauses_differ_is_as_slow_as_its_longest_one(void **state)
+{
+	lab_stream(*state, 0);
+	take_piece(*state, 1, 7);
+	for (int i = 0; i < 4; i++)
+		take_piece(*state, 3, 4);
+	take_piece(*state, 3, 12);
+	assert_verdict(*state, SESSION, "receiver_slow");
+}
+
+static void one_that_takes_a_piece_now_and_then_is_slow(void **state)
+{
+	take_pieces(*state);
+	assert_verdict(*state, SESSION, "receiver_slow");
+}
+
+static void one_that_pauses_for_a_whole_window_is_slow_as_it_was_before(void **state)
+{
+	/* From behind the last piece on. */
+	lab_window(*state, 12 * SECOND + SECOND / 4, UINT64_MAX);
+	take_pieces(*state);
+	assert_verdict(*state, SESSION, "receiver_slow");
+}
+
+static void flow(struct lab *lab, unsigned int seconds)
+{
+	static const struct ws_rec_socket flows = {
+		.mss_bytes = 1448, .acked_bytes = MB, .rwnd_limited_us = 95, .window_bytes = 65536
+	};
+
+	lab_play(lab, &(struct step){ .seconds = seconds,
+				      .wait = WS_WAIT_WAL,
+				      .bytes = MB,
+				      .reply = true,
+				      .socket = &flows });
+}
+
+/* It reads all for a while between. */
+static void what_has_come_twice_is_how_it_reads(void **state)
+{
+	lab_stream(*state, 0);
+	for (int i = 0; i < 2; i++) {
+		take_piece(*state, 1, 8);
+		flow(*state, 8);
+	}
+	take_piece(*state, 1, 10);
+	assert_verdict(*state, SESSION, "receiver_slow");
+	assert_said_of(*state, SESSION, "At times it takes nothing, once for 9.00 s.");
+}
+
+static void play_pause(struct lab *lab)
+{
+	lab_stream(lab, 0);
+	flow(lab, 2);
+	take_piece(lab, 1, 12);
+	flow(lab, 60);
+	lab_judge(lab);
+}
+
+static void a_pause_that_is_over_for_long_is_said(void **state)
+{
+	play_pause(*state);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+	assert_said_of(*state, SESSION, "For 13.0 s of the time looked at the client took nothing");
+}
+
+static void as_much_of_it_as_lies_in_the_window(void **state)
+{
+	lab_window(*state, 10 * SECOND, UINT64_MAX);
+	play_pause(*state);
+	assert_said_of(*state, SESSION, "For 7.00 s of the time looked at the client took nothing");
+}
+
+static void and_none_that_was_before_it(void **state)
+{
+	lab_window(*state, 20 * SECOND, UINT64_MAX);
+	play_pause(*state);
+	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "took nothing"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LAB(one_that_is_stopped_once_more_reads_nothing),
+		LAB(one_whose_pauses_differ_is_as_slow_as_its_longest_one),
+		LAB(one_that_takes_a_piece_now_and_then_is_slow),
+		LAB(one_that_pauses_for_a_whole_window_is_slow_as_it_was_before),
+		LAB(what_has_come_twice_is_how_it_reads),
+		LAB(a_pause_that_is_over_for_long_is_said),
+		LAB(as_much_of_it_as_lies_in_the_window),
+		LAB(and_none_that_was_before_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
