@@ -155,6 +155,7 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 	set_times(d, e, &c);
 	c.to_ns = known_end(c.t, e);
 	judge(&c, e, &beside);
+	ws_say_failover_standby(d, &c, e);
 	c.to_ns = e->to_ns;
 	ws_say_remarks(&c, e);
 	say_beside(&beside, &e->finding);

@@ -89,6 +89,13 @@ struct ws_txn_wait {
 	struct ws_rec_holder holder;
 };
 
+/* A wait of a failover slot's walsender for the standbys of synchronized_standby_slots. */
+struct ws_standby_wait {
+	char slot[WS_NAME_LEN]; /* of one that it waits for; "": not known */
+	uint64_t lsn;		/* what that has confirmed */
+	enum ws_standby_why why;
+};
+
 /* Confirmations that came late: of flushes, though what they are of was written in time. */
 struct ws_late {
 	uint64_t count, flush_ns, write_ns; /* sums of lags */
@@ -184,6 +191,9 @@ struct ws_track {
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
 	/* For a transaction: now or last, and the longest one since `making` began. */
 	struct ws_txn_wait txn_wait, longest_wait;
+	struct ws_standby_wait standby_wait; /* the last, as it stood then */
+	bool standby_waits;		     /* by the last turn, it goes on */
+	uint64_t standby_until_ns;	     /* the end of the last that was no short one */
 
 	struct ws_last_command command;
 	struct ws_last_command making; /* the last CREATE_REPLICATION_SLOT */
@@ -294,6 +304,10 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 
 /* rules_sender.c: for whose lock it waits or waited, and what to do. */
 void ws_say_lock(const struct ws_case *c, struct ws_finding *f);
+/* rules_failover.c: who streams from the slot that a failover slot waits for, and how that fares.
+ */
+void ws_say_failover_standby(struct ws_diagnosis *d, const struct ws_case *c,
+			     struct ws_explained *e);
 /* rules_decoding.c: "for transaction 700 of process 4711 (postgres, psql) to end". */
 void ws_say_txn_wait(const struct ws_txn_wait *w, struct ws_finding *f);
 /* rules_receiver.c: the socket was full for most of the time, or for most of a good while that
@@ -504,6 +518,9 @@ struct ws_rule {
 _Static_assert(WS_VERDICT_COUNT <= 64, "verdicts are bits of a number");
 const struct ws_rule *ws_rules(size_t *count);
 const char *ws_verdict_advice(enum ws_verdict verdict);
+
+/* track.c: of what a server says, if it says it. */
+void ws_standby_wait_take(struct ws_standby_wait *wait, const struct ws_rec_cluster *r);
 
 /* rules_*.c */
 #define WS_RULE(name) bool ws_rule_##name(const struct ws_case *c, struct ws_finding *f)

@@ -6,52 +6,6 @@
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
-/* Which slot it waits for, if that was recorded. */
-static bool say_standby_slot(const struct ws_case *c, struct ws_finding *f)
-{
-	static const char *const whys[] = {
-		[WS_STANDBY_BEHIND] = "its standby has not confirmed that much",
-		[WS_STANDBY_MISSING] = "there is no such slot",
-		[WS_STANDBY_LOGICAL] = "it is a logical slot, which never counts",
-		[WS_STANDBY_INVALID] = "it is invalidated",
-		[WS_STANDBY_INACTIVE] = "no standby streams from it",
-	};
-	const struct ws_rec_cluster *r = c->server ? &c->server->cluster : NULL;
-	char text[WS_DURATION_TEXT], lsn[WS_LSN_TEXT];
-
-	if (!r || !c->server->has_cluster || !(r->valid & WS_CLUSTER_STANDBY_SLOT) ||
-	    r->standby_why >= WS_ARRAY_SIZE(whys))
-		return false;
-	ws_fact_text(f, "waits_for_slot", r->standby_slot);
-	ws_fact_lsn(f, "slot_confirmed", r->standby_lsn);
-	ws_say(f,
-	       "For %s this session held its output back until slot %s, which is in "
-	       "synchronized_standby_slots, confirms it: %s (it has confirmed %s).",
-	       ws_duration_format(c->state_ns[WS_STATE_WAIT_STANDBY], text), r->standby_slot,
-	       whys[r->standby_why],
-	       r->standby_lsn ? ws_lsn_format(r->standby_lsn, lsn) : "nothing");
-	return true;
-}
-
-WS_RULE(failover_slot_wait)
-{
-	char text[WS_DURATION_TEXT];
-
-	if (!ws_case_dominates(c, WS_STATE_WAIT_STANDBY))
-		return false;
-	f->confidence = 0.9;
-	ws_fact_share(c, f, WS_STATE_WAIT_STANDBY);
-	ws_fact_lsn(f, "sent", c->t->standing->sent_lsn);
-	if (say_standby_slot(c, f))
-		return true;
-	ws_say(f,
-	       "For %s this session held its output back until the standbys of "
-	       "synchronized_standby_slots confirm; which of them it waits for cannot be told "
-	       "from here.",
-	       ws_duration_format(c->state_ns[WS_STATE_WAIT_STANDBY], text));
-	return true;
-}
-
 WS_RULE(upstream_stalled)
 {
 	uint64_t still = ws_case_still(c, WS_SENT), behind = 0;

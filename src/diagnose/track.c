@@ -160,6 +160,9 @@ static void feed_turn(struct ws_diagnosis *d, struct ws_track *t, const struct w
 	if (r->lsn_to > ws_track_last(t, WS_SENT) && ws_track_last(t, WS_FLUSH) && !t->owed_ns)
 		t->owed_ns = rec->time_ns;
 	feed_sent(d, t, r->lsn_to, rec->time_ns);
+	if (t->standby_waits && r->stage_ns[WS_STAGE_WAIT] >= ws_limit_ns(WS_LIMIT_FLUSH_LAG))
+		t->standby_until_ns = r->begin_ns + r->stage_ns[WS_STAGE_WAIT];
+	t->standby_waits = r->wait == WS_WAIT_STANDBY;
 }
 
 /* Counters begin anew. */
@@ -404,6 +407,28 @@ static void feed_sync(struct ws_server_track *server, const struct ws_rec_cluste
 		   r->h.time_ns);
 }
 
+void ws_standby_wait_take(struct ws_standby_wait *wait, const struct ws_rec_cluster *r)
+{
+	if (!(r->valid & WS_CLUSTER_STANDBY_SLOT))
+		return;
+	memcpy(wait->slot, r->standby_slot, sizeof(wait->slot));
+	wait->lsn = r->standby_lsn;
+	wait->why = (enum ws_standby_why)r->standby_why;
+}
+
+/* The server says what is waited for now: when the wait is over it will say something else. */
+static void feed_standby_wait(struct ws_diagnosis *d, const struct ws_server_track *server)
+{
+	for (size_t i = 0; i < d->track_count; i++) {
+		struct ws_track *t = d->tracks[i];
+		uint64_t since_ns;
+
+		if (t->s->postmaster_pid == server->pid &&
+		    ws_session_doing(t->s, &since_ns) == WS_STATE_WAIT_STANDBY)
+			ws_standby_wait_take(&t->standby_wait, &server->cluster);
+	}
+}
+
 static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 {
 	const struct ws_rec_cluster *r = (const struct ws_rec_cluster *)rec;
@@ -423,6 +448,8 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 	memset(&server->cluster, 0, sizeof(server->cluster));
 	memcpy(&server->cluster, r, rec->size < sizeof(*r) ? rec->size : sizeof(*r));
 	make_printable(server->cluster.standby_slot, sizeof(server->cluster.standby_slot));
+	if (server->cluster.valid & WS_CLUSTER_STANDBY_SLOT)
+		feed_standby_wait(d, server);
 	return 0;
 }
 

@@ -221,6 +221,106 @@ static void the_slot_that_failover_slots_wait_for_is_named(void **state)
 			       "no standby streams from it (it has confirmed 0/3000028)"));
 }
 
+static void wait_for_standbys(struct lab *lab, unsigned int seconds)
+{
+	lab_play(lab, &(struct step){ .seconds = seconds,
+				      .flags = WS_TURN_LOGICAL,
+				      .wait = WS_WAIT_STANDBY });
+}
+
+static void send_standby_slot(struct lab *lab, const char *slot, enum ws_standby_why why)
+{
+	struct ws_rec_cluster r = { .valid = WS_CLUSTER_STANDBY_SLOT,
+				    .standby_why = why,
+				    .standby_lsn = 0x3000028 };
+
+	snprintf(r.standby_slot, sizeof(r.standby_slot), "%s", slot);
+	feed_cluster(lab, &r);
+}
+
+/* By then the server says of another slot that it is the furthest behind. */
+static void a_failover_slot_says_what_it_waited_for_then(void **state)
+{
+	struct lab *lab = *state;
+	const struct ws_finding *f;
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	wait_for_standbys(lab, 9);
+	lab->tape.now_ns += SECOND / 2;
+	send_standby_slot(lab, "away", WS_STANDBY_INACTIVE);
+	wait_for_standbys(lab, 1);
+	lab_play(lab,
+		 &(struct step){ .seconds = 7, .flags = WS_TURN_LOGICAL, .wait = WS_WAIT_WAL });
+	send_standby_slot(lab, "sound", WS_STANDBY_BEHIND);
+	assert_verdict(lab, SESSION, "failover_slot_wait");
+	assert_said_of(lab, SESSION,
+		       "until slot away, which is in synchronized_standby_slots, had confirmed it: "
+		       "no standby streamed from it (it had confirmed 0/3000028). That is over for "
+		       "6.00 s.");
+	f = &lab_find(lab, SESSION)->finding;
+	assert_string_equal(f->advice, "That wait is over. See what the standby did then.");
+}
+
+static void a_failover_slot_that_waits_for_a_slot_that_is_missing_says_what_to_do(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	wait_for_standbys(lab, 10);
+	send_standby_slot(lab, "gone", WS_STANDBY_MISSING);
+	assert_verdict(lab, SESSION, "failover_slot_wait");
+	assert_said_of(lab, SESSION, "confirms it: there is no such slot");
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.advice,
+			       "pg_create_physical_replication_slot"));
+}
+
+/* Another walsender, which streams from the slot that is waited for. */
+static void stream_standby(struct lab *lab, const struct step *step)
+{
+	struct ws_tape first = lab->tape;
+
+	lab->tape = ws_tape_new(first.sink, 4712, SECOND);
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "START_REPLICATION SLOT \"behind\" 0/10000000 TIMELINE 1");
+	ws_tape_stream(&lab->tape, 0, lab->sent, "behind");
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, step);
+	lab->tape = first;
+}
+
+static void a_failover_slot_says_what_is_wrong_with_the_standby_that_it_waits_for(void **state)
+{
+	static const struct ws_rec_socket taken = { .window_bytes = 65536, .mss_bytes = 1448 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	stream_standby(
+		lab, &(struct step){
+			     .seconds = 12, .wait = WS_WAIT_WAL, .ping = true, .socket = &taken });
+	wait_for_standbys(lab, 10);
+	send_standby_slot(lab, "behind", WS_STANDBY_BEHIND);
+	assert_verdict(lab, SESSION, "failover_slot_wait");
+	assert_said_of(lab, SESSION,
+		       "Walsender 4712 (standby1) streams from it, and what is wrong with that is "
+		       "receiver_silent.");
+}
+
+static void a_failover_slot_says_how_late_the_standby_confirms_that_it_waits_for(void **state)
+{
+	struct lab *lab = *state;
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	stream_standby(
+		lab,
+		&(struct step){ .seconds = 12, .wait = WS_WAIT_WAL, .bytes = 1000, .reply = true });
+	wait_for_standbys(lab, 10);
+	send_standby_slot(lab, "behind", WS_STANDBY_BEHIND);
+	assert_verdict(lab, SESSION, "failover_slot_wait");
+	assert_said_of(lab, SESSION,
+		       "Walsender 4712 (standby1) streams from it, and confirms WAL 1.0");
+}
+
 static void failover_slots_that_wait_for_a_moment_are_healthy(void **state)
 {
 	lab_stream(*state, WS_STREAM_LOGICAL);
@@ -520,6 +620,10 @@ int main(void)
 		LAB(decoding_that_waits_for_the_disk_is_told_with_its_share),
 		LAB(a_wait_for_failover_slots_is_named),
 		LAB(the_slot_that_failover_slots_wait_for_is_named),
+		LAB(a_failover_slot_says_what_it_waited_for_then),
+		LAB(a_failover_slot_that_waits_for_a_slot_that_is_missing_says_what_to_do),
+		LAB(a_failover_slot_says_what_is_wrong_with_the_standby_that_it_waits_for),
+		LAB(a_failover_slot_says_how_late_the_standby_confirms_that_it_waits_for),
 		LAB(failover_slots_that_wait_for_a_moment_are_healthy),
 		LAB(a_slot_that_is_made_at_once_is_healthy),
 		LAB(a_small_copy_of_a_table_is_healthy),
