@@ -251,41 +251,6 @@ static void say_way(const struct ws_case *c, struct ws_finding *f)
 	       ws_duration_format((uint64_t)tcp->min_rtt_us * 1000, least));
 }
 
-WS_RULE(healthy_idle)
-{
-	bool stopped = has_stopped(c);
-	bool rests = ws_case_share(c, WS_STATE_WAIT_WAL) + ws_case_share(c, WS_STATE_IDLE) +
-			     (stopped ? ws_case_share(c, WS_STATE_STOPPING) : 0) >=
-		     ws_limit(WS_LIMIT_DOMINANT);
-
-	if (work(c) >= ws_limit(WS_LIMIT_IDLE) || !rests)
-		return false;
-	f->confidence = 0.9;
-	ws_fact_share(c, f, WS_STATE_WAIT_WAL);
-	ws_fact_share(c, f, WS_STATE_IDLE);
-	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
-	if (say_cascade(c, f)) {
-		say_outage(c, f);
-		say_pause(c, f);
-		return true;
-	}
-	if (stopped)
-		ws_fact_share(c, f, WS_STATE_STOPPING);
-	if (stopped)
-		ws_say(f, "It was told to stop, and has: it waits for the server's shutdown to go "
-			  "on, and holds up nothing.");
-	else if (ws_case_streams(c) && c->t->standing->state != WS_STATE_IDLE)
-		ws_say(f, "All there is to send is sent, and that takes little of its time: "
-			  "nothing holds this session up.");
-	else
-		ws_say(f, "The session waits for its client's next command.");
-	say_unconfirmed(c, f);
-	say_outage(c, f);
-	say_pause(c, f);
-	say_way(c, f);
-	return true;
-}
-
 /* Percent of the time that something held it up for which are worth a word, if it is no more. */
 #define HELD_SAID 20
 
@@ -295,6 +260,7 @@ static const struct holdup {
 } holdups[] = {
 	{ WS_STATE_SEND_BLOCKED, "Its socket was full" },
 	{ WS_STATE_WAIT_LOCK, "It waited for a lock" },
+	{ WS_STATE_WAIT_STANDBY, "It held its output back for synchronized_standby_slots" },
 	{ WS_STATE_RECV_BLOCKED, "It waited for the rest of a message" },
 	{ WS_STATE_STOPPED, "It was stopped" },
 };
@@ -314,6 +280,49 @@ static const struct holdup *longest_holdup(const struct ws_case *c, double *perc
 		*percent = share;
 	}
 	return longest;
+}
+
+WS_RULE(healthy_idle)
+{
+	bool stopped = has_stopped(c);
+	double held;
+	const struct holdup *holdup = longest_holdup(c, &held);
+	bool rests = ws_case_share(c, WS_STATE_WAIT_WAL) + ws_case_share(c, WS_STATE_IDLE) +
+			     (stopped ? ws_case_share(c, WS_STATE_STOPPING) : 0) >=
+		     ws_limit(WS_LIMIT_DOMINANT);
+
+	if (work(c) >= ws_limit(WS_LIMIT_IDLE) || !rests)
+		return false;
+	f->confidence = 0.9;
+	ws_fact_share(c, f, WS_STATE_WAIT_WAL);
+	ws_fact_share(c, f, WS_STATE_IDLE);
+	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
+	if (say_cascade(c, f)) {
+		say_outage(c, f);
+		say_pause(c, f);
+		return true;
+	}
+	if (stopped)
+		ws_fact_share(c, f, WS_STATE_STOPPING);
+	if (holdup)
+		ws_fact_share(c, f, holdup->state);
+	if (stopped)
+		ws_say(f, "It was told to stop, and has: it waits for the server's shutdown to go "
+			  "on, and holds up nothing.");
+	else if (!ws_case_streams(c) || c->t->standing->state == WS_STATE_IDLE)
+		ws_say(f, "The session waits for its client's next command.");
+	else if (holdup)
+		ws_say(f, "What there is to send takes little of its time.");
+	else
+		ws_say(f, "All there is to send is sent, and that takes little of its time: "
+			  "nothing holds this session up.");
+	if (holdup)
+		ws_say(f, " %s for %.0f %% of the time.", holdup->what, held);
+	say_unconfirmed(c, f);
+	say_outage(c, f);
+	say_pause(c, f);
+	say_way(c, f);
+	return true;
 }
 
 /* A logical one gets through WAL of which its client may want nothing. */

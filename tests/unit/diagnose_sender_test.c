@@ -321,6 +321,20 @@ static void a_failover_slot_says_how_late_the_standby_confirms_that_it_waits_for
 		       "Walsender 4712 (standby1) streams from it, and confirms WAL 1.0");
 }
 
+static void what_was_held_back_for_standbys_for_a_while_is_told_of_an_idle_one(void **state)
+{
+	lab_stream(*state, WS_STREAM_LOGICAL);
+	wait_for_standbys(*state, 4);
+	lab_play(*state, &(struct step){ .seconds = 10,
+					 .flags = WS_TURN_LOGICAL,
+					 .wait = WS_WAIT_WAL,
+					 .reply = true });
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_said_of(*state, SESSION,
+		       "What there is to send takes little of its time. It held its output back "
+		       "for synchronized_standby_slots for 29 % of the time.");
+}
+
 static void failover_slots_that_wait_for_a_moment_are_healthy(void **state)
 {
 	lab_stream(*state, WS_STREAM_LOGICAL);
@@ -624,6 +638,7 @@ int main(void)
 		LAB(a_failover_slot_that_waits_for_a_slot_that_is_missing_says_what_to_do),
 		LAB(a_failover_slot_says_what_is_wrong_with_the_standby_that_it_waits_for),
 		LAB(a_failover_slot_says_how_late_the_standby_confirms_that_it_waits_for),
+		LAB(what_was_held_back_for_standbys_for_a_while_is_told_of_an_idle_one),
 		LAB(failover_slots_that_wait_for_a_moment_are_healthy),
 		LAB(a_slot_that_is_made_at_once_is_healthy),
 		LAB(a_small_copy_of_a_table_is_healthy),
