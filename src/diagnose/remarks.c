@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What is worth a word of a session whatever the verdict on it is about. */
+#include <string.h>
+
 #include "base/util.h"
 #include "diagnose/evidence.h"
 
@@ -133,6 +135,24 @@ static bool end_counts(const struct ws_explained *e, const struct ws_track *t)
 		e->verdict != WS_VERDICT_INSUFFICIENT_DATA);
 }
 
+/* What it did was not to end, and the server ended it. That a connection broke off, or was to end,
+ * says add_end. */
+static void add_error(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_last_command *cmd = &c->t->command;
+	const struct ws_last_error *error = &c->t->error;
+
+	if (cmd->outcome != WS_OUTCOME_ERROR || strcmp(cmd->kind, error->kind) != 0 ||
+	    strncmp(error->sqlstate, "08", 2) == 0 || strncmp(error->sqlstate, "57P", 3) == 0 ||
+	    (strcmp(cmd->kind, "START_REPLICATION") != 0 && strcmp(cmd->kind, "BASE_BACKUP") != 0))
+		return;
+	f->advice = "See the error that it ended with, here and in the server's log.";
+	ws_fact_text(f, "sqlstate", error->sqlstate);
+	ws_fact_text(f, "message", error->message);
+	ws_say(f, " Its %s ended with an error, SQLSTATE %s: %s.", cmd->kind, error->sqlstate,
+	       error->message);
+}
+
 /* It did not take leave in good order. */
 static void add_end(const struct ws_case *c, struct ws_finding *f)
 {
@@ -200,8 +220,10 @@ void ws_say_remarks(const struct ws_case *c, struct ws_explained *e)
 		ws_say_backup(c, f);
 		add_unpublished(c, f);
 	}
-	if (end_counts(e, c->t))
+	if (end_counts(e, c->t)) {
+		add_error(c, f);
 		add_end(c, f);
+	}
 	add_replay(c, e, f);
 	add_memory(c, f);
 	add_holder(c, f);

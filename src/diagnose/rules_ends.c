@@ -392,6 +392,13 @@ static bool say_server_goes(const struct ws_case *c, const struct loop *loop, st
 	return true;
 }
 
+/* Of a standby's slot that is synchronised from its primary (17 and later). */
+static bool is_synchronised(const struct ws_track *t)
+{
+	return t->s->cascading && t->error.about_slot && strcmp(t->error.sqlstate, "55000") == 0 &&
+	       strstr(t->error.message, "cannot use replication slot");
+}
+
 WS_RULE(reconnect_loop)
 {
 	const struct ws_track *t, *error;
@@ -425,6 +432,12 @@ WS_RULE(reconnect_loop)
 		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
 	else if (error)
 		ws_say(f, ", some with an error, of late SQLSTATE %s", error->error.sqlstate);
+	if (error && is_synchronised(error)) {
+		f->advice = "The slot is synchronized from the primary: nobody can stream from it "
+			    "here before this standby is promoted. Let the client connect to the "
+			    "primary, or use a slot made on this standby.";
+		ws_say(f, ", as the slot is one that this standby synchronizes from its primary");
+	}
 	if (just_gone(t))
 		ws_say(f,
 		       ", %s connection broken off as by a client that crashed or was killed: "
@@ -488,6 +501,35 @@ WS_RULE(wal_removed)
 	return true;
 }
 
+/* Replay had to go on, and the stream was in its way (ProcessRecoveryConflictInterrupt, postgres.c;
+ * 16 and later). One that decodes is in a transaction only while it hands one out: but then it is
+ * its slot that replay takes away. */
+static bool conflicted(const struct ws_track *t)
+{
+	return t->s->cascading && t->s->kind == WS_SESSION_KIND_LOGICAL &&
+	       strcmp(t->error.kind, "START_REPLICATION") == 0 &&
+	       strcmp(t->error.sqlstate, "40001") == 0;
+}
+
+static bool in_conflict(const struct ws_track *t, struct ws_finding *f)
+{
+	if (!conflicted(t))
+		return false;
+	f->confidence = 0.8;
+	f->advice = "walscope slots says by its cause whether the slot is lost: make it anew, and "
+		    "copy again what used it. rows_removed: hot_standby_feedback on this standby, "
+		    "and a slot of its own on its primary, keep such rows. "
+		    "wal_level_insufficient: its primary needs wal_level = logical.";
+	ws_fact_text(f, "slot", t->s->slot);
+	ws_fact_lsn(f, "sent", t->standing->sent_lsn);
+	ws_fact_text(f, "sqlstate", t->error.sqlstate);
+	ws_fact_text(f, "message", t->error.message);
+	ws_say(f, "This server is a standby, and its replay had to invalidate the slot: what "
+		  "decoding needs is gone from the primary (rows of its catalogs, or wal_level = "
+		  "logical). It ended the stream for that (SQLSTATE 40001).");
+	return true;
+}
+
 static bool invalidated(const struct ws_track *t, const struct ws_case *c, struct ws_finding *f)
 {
 	bool lost = t->ended_by == WS_END_SLOT_INVALIDATED;
@@ -496,7 +538,7 @@ static bool invalidated(const struct ws_track *t, const struct ws_case *c, struc
 	char text[WS_DURATION_TEXT];
 
 	if (!lost && !stuck)
-		return false;
+		return in_conflict(t, f);
 	f->confidence = lost ? 0.95 : 0.8;
 	ws_fact_text(f, "slot", t->s->slot);
 	ws_fact_lsn(f, "sent", t->standing->sent_lsn);
@@ -518,15 +560,20 @@ static bool invalidated(const struct ws_track *t, const struct ws_case *c, struc
 	return true;
 }
 
-/* The server has refused to stream from the slot, which it would if it were good
- * (CreateDecodingContext, logical.c; StartLogicalReplication, walsender.c, up to 15). On a standby
- * it may be one that is being synchronised; and a good one is refused in another database than its
- * own, which nothing but the message tells. */
-static bool refused_for_good(const struct ws_track *t)
+/* Refused to stream from the slot (CreateDecodingContext, logical.c). */
+static bool refused_slot(const struct ws_track *t)
 {
 	return strcmp(t->error.sqlstate, "55000") == 0 && t->error.about_slot &&
-	       !strstr(t->error.message, "was not created in this database") &&
-	       strcmp(t->error.kind, "START_REPLICATION") == 0 && !t->s->cascading;
+	       strcmp(t->error.kind, "START_REPLICATION") == 0;
+}
+
+/* Which it would not be if it were good (StartLogicalReplication, walsender.c, up to 15). On a
+ * standby it may be one that is being synchronised; and a good one is refused in another database
+ * than its own. Nothing but the message tells. */
+static bool refused_for_good(const struct ws_track *t)
+{
+	return refused_slot(t) && !strstr(t->error.message, "was not created in this database") &&
+	       (!t->s->cascading || strstr(t->error.message, "can no longer "));
 }
 
 static bool refused(const struct ws_case *c, struct ws_finding *f)

@@ -603,6 +603,72 @@ static void one_that_is_refused_in_another_database_says_nothing_of_its_slot(voi
 	assert_verdict(*state, GROUP, "reconnect_loop");
 }
 
+/* Where the slot was streamed from on a standby, until `how` ended that. */
+static void play_on_standby(struct lab *lab, uint32_t pid, const char *sqlstate, const char *how)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_phase(&lab->tape, WS_PHASE_INITIALIZED, WS_PHASE_CASCADING);
+	ws_tape_command(&lab->tape, "START_REPLICATION SLOT \"s\" LOGICAL 0/10000000");
+	ws_tape_stream(&lab->tape, WS_STREAM_LOGICAL, lab->sent, "s");
+	lab->tape.mark_ns = lab->tape.now_ns;
+	lab_play(lab, &(struct step){ .seconds = 10,
+				      .flags = WS_TURN_LOGICAL,
+				      .wait = WS_WAIT_WAL,
+				      .reply = true });
+	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, sqlstate, "ProcessInterrupts", how);
+	ws_tape_exit(&lab->tape, 0, 0);
+}
+
+static void a_stream_that_is_in_the_way_of_replay_has_lost_its_slot(void **state)
+{
+	play_on_standby(*state, 1, "40001", "canceling statement due to conflict with recovery");
+	assert_verdict(*state, SESSION, "slot_invalidated");
+	assert_said_of(*state, SESSION, "its replay had to invalidate the slot");
+}
+
+static void a_stream_that_ends_with_an_error_says_so(void **state)
+{
+	play_on_standby(*state, 1, "22P05", "character has no equivalent");
+	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_said_of(*state, SESSION,
+		       "Its START_REPLICATION ended with an error, SQLSTATE 22P05: character has "
+		       "no equivalent.");
+	assert_string_not_equal(lab_find(*state, SESSION)->finding.advice, "Nothing to do.");
+}
+
+/* On a standby. */
+static void play_refused_there(struct lab *lab, uint32_t pid, const char *message)
+{
+	lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_phase(&lab->tape, WS_PHASE_INITIALIZED, WS_PHASE_CASCADING);
+	ws_tape_command(&lab->tape, "START_REPLICATION SLOT \"s\" LOGICAL 0/10000000");
+	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "55000", "CreateDecodingContext", message);
+	ws_tape_exit(&lab->tape, 0, 0);
+}
+
+static void a_slot_that_a_standby_has_lost_is_invalidated(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_refused_there(*state, pid,
+				   "can no longer get changes from replication slot \"s\"");
+	assert_verdict(*state, GROUP, "slot_invalidated");
+}
+
+static void a_slot_that_a_standby_synchronizes_is_not_lost(void **state)
+{
+	for (uint32_t pid = 1; pid <= 3; pid++)
+		play_refused_there(*state, pid,
+				   "cannot use replication slot \"s\" for logical decoding");
+	assert_verdict(*state, GROUP, "reconnect_loop");
+	assert_said_of(*state, GROUP,
+		       "as the slot is one that this standby synchronizes from its primary");
+	assert_non_null(strstr(lab_find(*state, GROUP)->finding.advice, "connect to the primary"));
+}
+
 static void a_slot_whose_name_is_part_of_a_word_is_not_named(void **state)
 {
 	for (uint32_t pid = 1; pid <= 3; pid++)
@@ -781,6 +847,10 @@ int main(void)
 		LAB(a_slot_that_nobody_can_stream_from_is_invalidated),
 		LAB(one_that_is_refused_for_the_server_s_sake_says_nothing_of_its_slot),
 		LAB(one_that_is_refused_in_another_database_says_nothing_of_its_slot),
+		LAB(a_stream_that_is_in_the_way_of_replay_has_lost_its_slot),
+		LAB(a_stream_that_ends_with_an_error_says_so),
+		LAB(a_slot_that_a_standby_has_lost_is_invalidated),
+		LAB(a_slot_that_a_standby_synchronizes_is_not_lost),
 		LAB(a_slot_whose_name_is_part_of_a_word_is_not_named),
 		LAB(a_slot_that_is_named_in_another_language_is_named),
 		LAB(a_session_told_to_give_its_slot_up_is_told),
