@@ -840,6 +840,7 @@ enum ws_cluster_valid {
 	WS_CLUSTER_STANDBY_SLOT = 1 << 4, /* standby_slot and what follows it */
 	WS_CLUSTER_SYNC_APPLY = 1 << 5,	  /* sync_apply: recordings of before have none */
 	WS_CLUSTER_SYNC_WRITE = 1 << 6,	  /* sync_write: likewise */
+	WS_CLUSTER_RECEIVED = 1 << 7,	  /* flush_lsn is a standby's: likewise */
 };
 
 /* What a standby's walreceiver does, by /proc. */
@@ -879,9 +880,9 @@ enum ws_cluster_flags {
 
 /* Taken about once a second of each server that is traced, if something changed. */
 struct ws_rec_cluster {
-	struct ws_rec h;       /* h.pid: the postmaster, h.start_ns 0, h.server its number */
-	__u64 flush_lsn;       /* WAL flushed here; not known of a standby */
-	__u32 db_state;	       /* enum ws_db_state: of pg_control */
+	struct ws_rec h; /* h.pid: the postmaster, h.start_ns 0, h.server its number */
+	__u64 flush_lsn; /* WAL flushed here; by a standby's walreceiver, also one that is gone */
+	__u32 db_state;	 /* enum ws_db_state: of pg_control */
 	__u32 sync_waiters;    /* backends that wait for synchronous replication */
 	__u32 sync_walsenders; /* walsenders that match synchronous_standby_names */
 	__u32 valid;	       /* enum ws_cluster_valid */

@@ -115,6 +115,17 @@ uint64_t ws_track_usual_interval(const struct ws_track *t)
 	return sorted[n / 2];
 }
 
+/* The end of what was received need not be the end of a record. */
+bool ws_case_replay_held(const struct ws_case *c, enum ws_watched at, struct ws_held_replay *held)
+{
+	*held = (struct ws_held_replay){ .still_ns = ws_case_still(c, at),
+					 .at = ws_case_watch(c, at)->last,
+					 .received = ws_case_watch(c, WS_RECEIVED)->last };
+	return c->s->cascading && !c->t->ended_ns && held->at && held->received > held->at &&
+	       (c->t->received_steps > 1 ||
+		(double)(held->received - held->at) > ws_limit(WS_LIMIT_RECORD));
+}
+
 bool ws_case_behind(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
 		    uint64_t *bytes)
 {

@@ -42,6 +42,7 @@ struct ws_point {
 enum ws_watched {
 	WS_SENT = 0, /* positions */
 	WS_TARGET,
+	WS_RECEIVED, /* by its server, a standby itself */
 	WS_WRITE,
 	WS_FLUSH,
 	WS_APPLY,
@@ -142,6 +143,9 @@ struct ws_track {
 	uint64_t apply_held_steps; /* in which flush went ahead of it */
 	uint64_t replay_stood_ns;  /* the longest time in the window that it stood, and went on */
 	uint64_t flush_held_write, flush_held_replies;
+	/* While its server, a standby, replays nothing, or no slot's snapshot gets on, so often it
+	 * was seen to have received more. */
+	uint64_t received_steps;
 	uint64_t flush_bits; /* all that are set in any flush position of the stream */
 	struct ws_late late_flushes;
 	struct ws_late late_writes; /* of what had arrived long before; but for ns */
@@ -363,6 +367,12 @@ bool ws_track_spins(const struct ws_track *t, uint64_t now);
 /* How far the first position is ahead of the second now: false if that is not known. */
 bool ws_case_behind(const struct ws_case *c, enum ws_watched ahead, enum ws_watched behind,
 		    uint64_t *bytes);
+/* The session is on a standby, and waits for what that has received and not replayed, or decoded
+ * for it. Sets how long it stands there, where, and what has been received. */
+struct ws_held_replay {
+	uint64_t still_ns, at, received;
+};
+bool ws_case_replay_held(const struct ws_case *c, enum ws_watched at, struct ws_held_replay *held);
 /* The same at the beginning and at the end of the series, averaged over a third of it. */
 struct ws_trend {
 	double before, after; /* bytes */

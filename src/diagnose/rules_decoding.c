@@ -25,6 +25,37 @@ static const char *snapshot_wait(enum ws_snapshot snapshot)
 	}
 }
 
+/*
+ * On a standby there is no lock to wait for: XactLockTableWait (lmgr.c) looks again and again
+ * whether the transaction still runs on the primary. That looks like a wait for WAL, but for what
+ * there is to be decoded meanwhile; and replay that stands still does so, too.
+ */
+static bool say_held_snapshot(const struct ws_case *c, struct ws_finding *f)
+{
+	uint32_t before = c->t->decoding.catalog_xmin;
+	char at[WS_LSN_TEXT], to[WS_LSN_TEXT], text[WS_DURATION_TEXT];
+	struct ws_held_replay held;
+
+	if (!ws_case_replay_held(c, WS_DECODED, &held) ||
+	    held.still_ns < ws_limit_ns(WS_LIMIT_SLOT_WAIT))
+		return false;
+	f->advice = "On the primary end the oldest transactions (pg_stat_activity, "
+		    "pg_prepared_xacts); here see pg_get_wal_replay_pause_state().";
+	ws_fact(f, "decoding_unchanged", held.still_ns, "ns");
+	ws_fact_lsn(f, "received", held.received);
+	if (before)
+		ws_fact(f, "catalog_xmin", before, "");
+	ws_say(f,
+	       "it stands at %s for %s, and this standby has received WAL up to %s. It waits for "
+	       "transactions of the primary",
+	       ws_lsn_format(held.at, at), ws_duration_format(held.still_ns, text),
+	       ws_lsn_format(held.received, to));
+	if (before)
+		ws_say(f, " that are older than %u", before);
+	ws_say(f, " to end, or replay stands still here.");
+	return true;
+}
+
 static const char *snapshot_name(enum ws_snapshot snapshot)
 {
 	static const char *const names[] = { "", "start", "building", "full", "consistent" };
@@ -110,8 +141,11 @@ WS_RULE(slot_waits_for_transaction)
 		ws_say(f, ".");
 	} else if (over) {
 		ws_say(f, "it waited for transactions that ran before it.");
-	} else {
+	} else if (!say_held_snapshot(c, f)) {
 		ws_say(f, "%s", snapshot_wait(snapshot));
+		if (snapshot == WS_SNAPSHOT_START && c->s->cascading)
+			f->advice = "On the primary: select pg_log_standby_snapshot() (16 and "
+				    "later), or a checkpoint.";
 	}
 	if (over)
 		f->advice = "That wait is over. A slot, also of a subscription and of each table "

@@ -73,7 +73,9 @@ static bool nothing_came(const struct ws_case *c)
 	const struct ws_server_track *server = c->server;
 	uint64_t end = ws_case_watch(c, WS_TARGET)->last;
 
-	if (!end && server && (server->cluster.valid & WS_CLUSTER_FLUSH))
+	/* A standby may have to replay first what it has. */
+	if (!end && server &&
+	    (server->cluster.valid & (WS_CLUSTER_FLUSH | WS_CLUSTER_RECEIVED)) == WS_CLUSTER_FLUSH)
 		end = server->cluster.flush_lsn;
 	return c->t->standing->state == WS_STATE_WAIT_WAL && end && end <= c->t->standing->sent_lsn;
 }
@@ -298,6 +300,7 @@ WS_RULE(healthy_idle)
 	ws_fact_share(c, f, WS_STATE_IDLE);
 	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
 	if (say_cascade(c, f)) {
+		say_unconfirmed(c, f);
 		say_outage(c, f);
 		say_pause(c, f);
 		return true;

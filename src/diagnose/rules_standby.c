@@ -108,6 +108,34 @@ static bool is_delayed(const struct ws_case *c, struct delay *lag)
 		       ws_limit(WS_LIMIT_APPLY_SPREAD) * (double)lag->median;
 }
 
+/* What a logical session on a standby is given is what that replays (XLogSendLogical, walsender.c:
+ * 16 and later). */
+static bool own_replay_stands(const struct ws_case *c, struct ws_finding *f)
+{
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT], lsn[WS_LSN_TEXT];
+	struct ws_held_replay held;
+
+	if (c->s->kind != WS_SESSION_KIND_LOGICAL || !ws_case_streams(c) ||
+	    !ws_case_replay_held(c, WS_TARGET, &held) ||
+	    held.still_ns < ws_limit_ns(WS_LIMIT_APPLY_FROZEN))
+		return false;
+	f->confidence = 0.85;
+	f->advice = "On this server: pg_get_wal_replay_pause_state(), pg_stat_activity of the "
+		    "startup process, and long queries (max_standby_streaming_delay).";
+	ws_fact(f, "replay_unchanged", held.still_ns, "ns");
+	ws_fact(f, "not_replayed", held.received - held.at, "bytes");
+	ws_fact_lsn(f, "received", held.received);
+	ws_fact_lsn(f, "replayed", held.at);
+	ws_say(f,
+	       "This server is a standby itself: it has received WAL up to %s, and replayed none "
+	       "of it for %s (%s wait). A logical session is given what is replayed, so this one "
+	       "waits with it: replay is paused or delayed on purpose, waits for a query in "
+	       "conflict, or its process is stopped.",
+	       ws_lsn_format(held.received, lsn), ws_duration_format(held.still_ns, text),
+	       ws_bytes_format(held.received - held.at, bytes));
+	return true;
+}
+
 WS_RULE(standby_apply_paused)
 {
 	const struct ws_watch *apply = ws_case_watch(c, WS_APPLY);
@@ -115,6 +143,8 @@ WS_RULE(standby_apply_paused)
 	struct delay lag;
 	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 
+	if (own_replay_stands(c, f))
+		return true;
 	if (!is_standby(c) || !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind) || !behind ||
 	    !ws_track_replay_stands(c->t, c->from_ns, &still))
 		return false;

@@ -354,8 +354,9 @@ static void feed_decoding(struct ws_diagnosis *d, struct ws_track *t, const stru
 	feed_txn(d, t, r);
 	t->has_decoding = true;
 	t->decoding = *r;
-	if (r->valid & WS_DECODING_READ)
-		ws_track_watch(d, &t->watch[WS_DECODED], r->read_lsn, now);
+	if ((r->valid & WS_DECODING_READ) &&
+	    ws_track_watch(d, &t->watch[WS_DECODED], r->read_lsn, now))
+		t->received_steps = 0;
 	if (r->valid & WS_DECODING_SLOT)
 		ws_track_watch(d, &t->watch[WS_CONFIRMED], r->confirmed_lsn, now);
 	if (r->valid & WS_DECODING_TIMES) {
@@ -416,6 +417,18 @@ void ws_standby_wait_take(struct ws_standby_wait *wait, const struct ws_rec_clus
 	wait->why = (enum ws_standby_why)r->standby_why;
 }
 
+static void feed_received(struct ws_diagnosis *d, const struct ws_server_track *server,
+			  uint64_t time_ns)
+{
+	for (size_t i = 0; i < d->track_count; i++) {
+		struct ws_track *t = d->tracks[i];
+
+		if (t->s->postmaster_pid == server->pid && t->s->cascading &&
+		    ws_track_watch(d, &t->watch[WS_RECEIVED], server->cluster.flush_lsn, time_ns))
+			t->received_steps++;
+	}
+}
+
 /* The server says what is waited for now: when the wait is over it will say something else. */
 static void feed_standby_wait(struct ws_diagnosis *d, const struct ws_server_track *server)
 {
@@ -450,6 +463,8 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 	make_printable(server->cluster.standby_slot, sizeof(server->cluster.standby_slot));
 	if (server->cluster.valid & WS_CLUSTER_STANDBY_SLOT)
 		feed_standby_wait(d, server);
+	if (server->cluster.valid & WS_CLUSTER_RECEIVED)
+		feed_received(d, server, rec->time_ns);
 	return 0;
 }
 

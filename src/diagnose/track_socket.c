@@ -179,8 +179,9 @@ void ws_feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct ws_
 		t->samples_on_disk += r->task_state == 'D';
 		count_unix(t);
 	}
-	if ((r->valid & WS_SAMPLE_TARGET) && r->target_lsn)
-		ws_track_watch(d, &t->watch[WS_TARGET], r->target_lsn, now);
+	if ((r->valid & WS_SAMPLE_TARGET) && r->target_lsn &&
+	    ws_track_watch(d, &t->watch[WS_TARGET], r->target_lsn, now))
+		t->received_steps = 0;
 	if (r->valid & WS_SAMPLE_DELAY)
 		ws_track_watch(d, &t->watch[WS_RUN_DELAY], r->run_delay_ns, now);
 	if (r->valid & WS_SAMPLE_THROTTLED)

@@ -484,8 +484,8 @@ static const char *const blocked_names[] = {
 };
 static const char *const decoding_valid[] = { "read", "slot", "buffer", "stats", "times", "txns" };
 static const char *const cluster_flags[] = { "stopping" };
-static const char *const cluster_valid[] = { "state",	"sync",	      "names",	   "flush",
-					     "standby", "sync_apply", "sync_write" };
+static const char *const cluster_valid[] = { "state",	"sync",	      "names",	    "flush",
+					     "standby", "sync_apply", "sync_write", "received" };
 static const char *const standby_why_names[] = { NULL, "missing", "logical", "invalid",
 						 "inactive" };
 static const char *const db_state_names[] = {

@@ -103,10 +103,11 @@ static void read_flushed(struct ws_known_postmaster *item, const struct ws_binar
 	struct ws_wal_ends ends;
 
 	ws_live_wal_ends(item, binary, &ends);
-	if (!ends.flushed)
-		return;
-	now->flush_lsn = ends.flushed;
-	now->valid |= WS_CLUSTER_FLUSH;
+	now->flush_lsn = ends.flushed ? ends.flushed : ends.received;
+	if (now->flush_lsn)
+		now->valid |= WS_CLUSTER_FLUSH;
+	if (ends.received)
+		now->valid |= WS_CLUSTER_RECEIVED;
 }
 
 struct ws_known_postmaster *ws_live_announced(struct ws_live *live, uint32_t pid)
