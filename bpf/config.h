@@ -139,7 +139,8 @@ struct ws_offsets {
 	__u32 pgproc_pid;
 	__u32 pgproc_wait_lock;
 	__u32 wait_event_sync_rep;
-	__u32 lock_transaction; /* LOCKTAG_TRANSACTION, lock.h */
+	__u32 wait_event_summary; /* WalSummaryReady (17 and later), else WS_UNKNOWN */
+	__u32 lock_transaction;	  /* LOCKTAG_TRANSACTION, lock.h */
 	/* walsender_private.h */
 	__u32 walsnd_size;
 	__u32 walsnd_sync_priority;

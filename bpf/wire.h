@@ -625,6 +625,7 @@ enum ws_blocked_on {
 	WS_BLOCKED_STOPPED = 5,	     /* SIGSTOP, or a debugger */
 	WS_BLOCKED_SYNC_REP = 6,     /* waits for a synchronous standby itself */
 	WS_BLOCKED_COPYDONE = 7,     /* spins, all sent, until the client's CopyDone comes */
+	WS_BLOCKED_SUMMARY = 8,	     /* an incremental backup waits for WAL to be summarized */
 };
 
 /*

@@ -258,5 +258,6 @@ NUMBERS = {
     # pgstat.h, utils/wait_event.h, wait_event_names.txt: the place in class IPC
     "WAIT_EVENT_SYNC_REP": [(0x08000010, 10, 10), (0x08000021, 11, 11), (0x08000024, 12, 12), (0x08000028, 13, 13),
                             (0x0800002b, 14, 14), (0x0800002f, 15, 15), (0x08000031, 16, 16), (0x08000034, 17, 18)],
+    "WAIT_EVENT_WAL_SUMMARY_READY": [(0x08000037, 17, 18)],
     "LOCKTAG_TRANSACTION": [(5, 13, None)],
 }

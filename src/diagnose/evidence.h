@@ -193,6 +193,7 @@ struct ws_track {
 	uint32_t unspilled_xid;
 	uint64_t unspilled_bytes;
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
+	bool awaits_summary;		/* in the window, a backup waited for the WAL summarizer */
 	/* For a transaction: now or last, and the longest one since `making` began. */
 	struct ws_txn_wait txn_wait, longest_wait;
 	struct ws_standby_wait standby_wait; /* the last, as it stood then */
@@ -566,6 +567,7 @@ WS_RULE(decode_bound);
 WS_RULE(output_plugin_slow);
 WS_RULE(table_copy);
 WS_RULE(table_copies);
+WS_RULE(backup_waits_for_summary);
 WS_RULE(backup_waits_for_checkpoint);
 WS_RULE(backup_throttled);
 WS_RULE(backup_client_slow);

@@ -108,6 +108,10 @@ static const struct ws_rule rules[] = {
 		 "Decoding runs on one CPU and reads all WAL, also of other databases: fewer slots "
 		 "decoding the same, less WAL (full-page writes, bulk changes of unpublished "
 		 "tables)."),
+	ROW(backup_waits_for_summary, BACKUP_WAITS_FOR_SUMMARY, S, SENDER,
+	    "See whether the WAL summarizer runs and gets on: pg_get_wal_summarizer_state(), its "
+	    "messages in the server's log, the disk of pg_wal/summaries. A full backup needs "
+	    "none."),
 	ROW(backup_waits_for_checkpoint, BACKUP_WAITS_FOR_CHECKPOINT, S, SENDER,
 	    "pg_basebackup --checkpoint=fast starts at once, at the price of I/O."),
 	ROW(backup_throttled, BACKUP_THROTTLED, S, SENDER,

@@ -125,6 +125,15 @@ WS_RULE(backup_client_slow)
 		      "waited for its client to take bytes");
 }
 
+/* An incremental one has to know what has changed since the backup that it is based on, up to its
+ * own checkpoint (WaitForWalSummarization, walsummarizer.c; 17 and later). */
+WS_RULE(backup_waits_for_summary)
+{
+	return c->t->awaits_summary &&
+	       backup(c, f, WS_STATE_BACKUP_MANIFEST, c->state_ns[WS_STATE_BACKUP_MANIFEST],
+		      "is incremental and waited for WAL to be summarized");
+}
+
 WS_RULE(backup_waits_for_checkpoint)
 {
 	return backup(c, f, WS_STATE_BACKUP_CHECKPOINT, c->state_ns[WS_STATE_BACKUP_CHECKPOINT],

@@ -238,6 +238,7 @@ static void feed_blocked(struct ws_diagnosis *d, struct ws_track *t, const struc
 	if (rec->size < sizeof(*r))
 		return;
 	feed_txn_wait(t, r);
+	t->awaits_summary |= r->on == WS_BLOCKED_SUMMARY;
 	if (r->on != WS_BLOCKED_LOCK)
 		return;
 	t->lock_xid = r->xid;

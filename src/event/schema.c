@@ -479,8 +479,8 @@ static const char *const sample_valid[] = {
 	"target", "pending", "unix", "throttled", "rss", "delay", "read", "private",
 };
 static const char *const blocked_names[] = {
-	"nothing",  "lock",    "client_write", "client_read",
-	"throttle", "stopped", "sync_rep",     "copydone",
+	"nothing", "lock",     "client_write", "client_read", "throttle",
+	"stopped", "sync_rep", "copydone",     "summary",
 };
 static const char *const decoding_valid[] = { "read", "slot", "buffer", "stats", "times", "txns" };
 static const char *const cluster_flags[] = { "stopping" };

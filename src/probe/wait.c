@@ -50,6 +50,7 @@ void ws_wait_place_init(struct ws_wait_place *place, uint32_t pid, uint64_t base
 		.proc_pid = off->pgproc_pid,
 		.proc_wait_lock = off->pgproc_wait_lock,
 		.sync_rep = off->wait_event_sync_rep,
+		.summary = off->wait_event_summary,
 		.lock_transaction = off->lock_transaction,
 	};
 	if (my_wait_event_info) {
@@ -106,6 +107,8 @@ enum ws_blocked_on ws_wait_judge(const struct ws_wait_place *place, uint32_t wai
 		return WS_BLOCKED_THROTTLE;
 	if (place->sync_rep != WS_UNKNOWN && wait == place->sync_rep)
 		return WS_BLOCKED_SYNC_REP;
+	if (wait && place->summary != WS_UNKNOWN && wait == place->summary)
+		return WS_BLOCKED_SUMMARY;
 	return WS_BLOCKED_NOTHING;
 }
 

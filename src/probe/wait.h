@@ -20,7 +20,7 @@ struct ws_wait_place {
 	uint64_t pointer;  /* its value as last seen */
 	/* struct PGPROC and numbers, as in struct ws_offsets */
 	uint32_t proc_pid, proc_wait_lock;
-	uint32_t sync_rep, lock_transaction;
+	uint32_t sync_rep, summary, lock_transaction;
 };
 
 /* The addresses are those of the file, 0 for one that is not known: my_wait_event_info (14 and

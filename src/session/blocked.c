@@ -48,6 +48,9 @@ static const struct {
 	[WS_BLOCKED_COPYDONE] = { WS_STATE_WAIT_COPYDONE, BIT(REPLY) | BIT(SEND_BLOCKED) |
 								  BIT(STOPPING) | BIT(WAIT_WAL) |
 								  BIT(READ_WAL) | BIT(SEND) },
+	/* Behind the checkpoint, and nothing says that this is over (PrepareForIncrementalBackup).
+	 */
+	[WS_BLOCKED_SUMMARY] = { WS_STATE_BACKUP_MANIFEST, BACKUP },
 	[WS_BLOCKED_STOPPED] = { WS_STATE_STOPPED, ~(BIT(LOST) | BIT(STOPPED)) },
 };
 
@@ -85,6 +88,8 @@ static void begin_stretch(struct ws_machine *m, enum ws_blocked_on on, uint64_t 
 	}
 	*stretch =
 		(struct ws_stretch){ .on = on, .from_ns = from_ns, .to_ns = OPEN, .signalled = !r };
+	if (on == WS_BLOCKED_SUMMARY)
+		snprintf(stretch->detail, sizeof(stretch->detail), "waits for the WAL summarizer");
 	if (on != WS_BLOCKED_LOCK || !r)
 		return;
 	if (!r->xid && r->holder_pid)

@@ -5,13 +5,16 @@ import contextlib
 import os
 import signal
 
+import installation
 import lab
 from lab import LabTest, Stop, lab_server, scene
 from live import once, wait_backup_stuck
 from processes import wait_for
+from talkers import server_process
 
 NOT_THE_BACKUP = (*lab.NETWORK, *lab.STANDBY, *lab.OWN_WORK, *lab.HEALTHY)
-BACKUP = ("backup_waits_for_checkpoint", "backup_throttled", "backup_client_slow", "backup_waits_for_archive")
+BACKUP = ("backup_waits_for_checkpoint", "backup_throttled", "backup_client_slow", "backup_waits_for_archive",
+          "backup_waits_for_summary")
 
 
 @once
@@ -29,10 +32,21 @@ def server():
     return made
 
 
+@once
+def summarizing():
+    """Knows what has changed since a full backup: `manifest` (17 and later)."""
+    made = lab_server("l_summary", summarize_wal="on").start()
+    made.sql("create table filler (t text)")
+    made.run(["pg_basebackup", "-D", os.path.join(made.dir, "full"), "-d", made.conninfo(application="l_full"),
+              "-c", "fast", "--no-sync"], timeout=120)
+    made.manifest = os.path.join(made.dir, "full", "backup_manifest")
+    return made
+
+
 @contextlib.contextmanager
-def backup(application, *options):
+def backup(application, *options, made=None):
     """pg_basebackup, ended with the body however far it has come."""
-    made = server()
+    made = made or server()
     process = made.start_program(
         ["pg_basebackup", "-D", os.path.join(made.dir, f"{application}.backup"), "-d",
          made.conninfo(application=application), "--no-sync", "-Ft", *options], name=application,
@@ -72,6 +86,19 @@ class Backup(LabTest):
             seen.record.end()
             server().sql("checkpoint")
         self.check(seen, pid, "backup_waits_for_checkpoint", "backup_checkpoint")
+
+    if installation.selected().major >= 17:
+        def test_a_wal_summarizer_that_is_stopped_is_backup_waits_for_summary(self):
+            made = summarizing()
+            lab.write(made, 20)
+            with Stop(server_process(made, "walsummarizer")), scene(made) as seen, \
+                    backup("l_behind", "-c", "fast", "-X", "none", "-i", made.manifest, made=made):
+                pid = seen.pid("l_behind")
+                wait_for("it to wait", lambda: made.wait_event(pid) == "WalSummaryReady")
+                seen.hold(7, pid)
+                self.assertEqual(made.wait_event(pid), "WalSummaryReady")
+                seen.record.end()
+            self.check(seen, pid, "backup_waits_for_summary", "backup_manifest")
 
     def test_a_stopped_client_is_backup_client_slow(self):
         with scene(server()) as seen, backup("l_client", "-c", "fast", "-X", "none") as client:

@@ -481,6 +481,26 @@ static void a_backup_that_waits_for_its_checkpoint_says_so(void **state)
 	assert_verdict(*state, SESSION, "backup_waits_for_checkpoint");
 }
 
+/* The server itself still calls that the checkpoint. */
+static void an_incremental_backup_that_waits_for_the_wal_summarizer_says_so(void **state)
+{
+	struct lab *lab = *state;
+
+	ws_tape_session(&lab->tape, 0);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, "BASE_BACKUP ( INCREMENTAL, LABEL 'x' )");
+	ws_tape_backup(&lab->tape, WS_BACKUP_BEGIN, 0, 0);
+	ws_tape_backup(&lab->tape, WS_BACKUP_CHECKPOINT, 0, 0);
+	lab->tape.now_ns += SECOND;
+	ws_tape_blocked(&lab->tape, WS_BLOCKED_SUMMARY, 0);
+	lab->tape.now_ns += 9 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "backup_waits_for_summary");
+	assert_int_equal(lab_find(lab, SESSION)->state_ns[WS_STATE_BACKUP_MANIFEST], 9 * SECOND);
+	assert_said_of(lab, SESSION,
+		       "is incremental and waited for WAL to be summarized for 9.00 s");
+}
+
 static void a_backup_that_waits_for_the_archive_says_so(void **state)
 {
 	play_backup(*state, WS_BACKUP_WAIT_ARCHIVE, 0);
@@ -648,6 +668,7 @@ int main(void)
 		LAB(a_primary_that_gets_nothing_to_send_is_not_stalled),
 		LAB(a_copy_of_a_table_is_told),
 		LAB(a_backup_that_waits_for_its_checkpoint_says_so),
+		LAB(an_incremental_backup_that_waits_for_the_wal_summarizer_says_so),
 		LAB(a_backup_that_waits_for_the_archive_says_so),
 		LAB(a_backup_whose_client_is_slow_says_so),
 		LAB(a_backup_that_waits_for_a_moment_is_healthy),

@@ -146,6 +146,9 @@ static void each_major_has_its_number_for_waiting_for_a_synchronous_standby(void
 
 		assert_int_equal(ws_layout_find(server, major, NULL, &layout, &err), 0);
 		assert_int_equal(layout.off.wait_event_sync_rep, 0x08000000 + place[major - 10]);
+		/* Behind it come two of the walreceiver. */
+		assert_int_equal(layout.off.wait_event_summary,
+				 major < 17 ? WS_UNKNOWN : 0x08000003 + place[major - 10]);
 	}
 }
 

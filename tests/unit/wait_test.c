@@ -43,6 +43,7 @@ static void place_of(struct play *play, struct ws_wait_place *place)
 	off.pgproc_wait_lock = offsetof(struct pgproc, wait_lock);
 	off.lock_transaction = 5;
 	off.wait_event_sync_rep = 0x0800002f;
+	off.wait_event_summary = 0x08000037;
 	ws_wait_place_init(place, (uint32_t)play->pid, 0, &off, play->wait, play_address(&my_proc));
 }
 
@@ -86,6 +87,7 @@ static void the_wait_is_read_and_judged(void **state)
 		{ 0x09000001, false, WS_BLOCKED_NOTHING },
 		{ 0x0800002f, false, WS_BLOCKED_SYNC_REP },
 		{ 0x0800002e, false, WS_BLOCKED_NOTHING },
+		{ 0x08000037, false, WS_BLOCKED_SUMMARY },
 	};
 	struct play *play = *state;
 	struct ws_wait_place place;
