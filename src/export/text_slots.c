@@ -120,6 +120,16 @@ static int wal_cell(struct ws_table *t, const struct ws_slot *s)
 	return ws_table_cell(t, colors[s->wal], name ? name : "");
 }
 
+/* One that is synchronized from the primary is temporary until that has been done as far as a
+ * failover needs (slotsync.c: update_and_persist_local_synced_slot). */
+static const char *synced_note(const struct ws_slot *s)
+{
+	if (s->synced != WS_YES)
+		return "";
+	return s->persistency == WS_SLOT_TEMPORARY ? "not yet synced, lost at a failover "
+						   : "synced ";
+}
+
 /* What is special about it, in words. */
 static int notes_cell(struct ws_table *t, const struct ws_slot *s)
 {
@@ -132,8 +142,7 @@ static int notes_cell(struct ws_table *t, const struct ws_slot *s)
 	snprintf(text, sizeof(text), "%s%s%s%s%s%s%s%s%s", s->problem[0] ? "not readable: " : "",
 		 s->problem, invalid ? "invalid: " : "", invalid ? invalid : "", invalid ? " " : "",
 		 s->two_phase == WS_YES ? "two_phase " : "",
-		 s->failover == WS_YES ? "failover " : "", s->synced == WS_YES ? "synced " : "",
-		 since);
+		 s->failover == WS_YES ? "failover " : "", synced_note(s), since);
 	if (text[0] && text[strlen(text) - 1] == ' ')
 		text[strlen(text) - 1] = '\0';
 	return ws_table_text(t, text, strlen(text));
