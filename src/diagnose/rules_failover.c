@@ -131,6 +131,10 @@ static void say_late(const struct ws_track *t, struct ws_finding *f)
 		ws_fact(f, "standby_flush_lag_median", median, "ns");
 		ws_say(f, ", and confirms WAL %s after it was sent",
 		       ws_duration_format(median, text));
+		if (median >= ws_limit_ns(WS_LIMIT_FLUSH_LAG))
+			f->advice = "Failover slots go as fast as that standby confirms: look at "
+				    "the disk of its pg_wal (latency of fsync), and at the way to "
+				    "it. Others of synchronized_standby_slots wait their turn.";
 	}
 	ws_say(f, ".");
 }

@@ -321,6 +321,15 @@ static void a_failover_slot_says_how_late_the_standby_confirms_that_it_waits_for
 		       "Walsender 4712 (standby1) streams from it, and confirms WAL 1.0");
 }
 
+/* As above, of which each flush takes long. */
+static void a_failover_slot_that_a_slow_disk_holds_up_says_where_to_look(void **state)
+{
+	struct lab *lab = *state;
+
+	a_failover_slot_says_how_late_the_standby_confirms_that_it_waits_for(state);
+	assert_non_null(strstr(lab_find(lab, SESSION)->finding.advice, "latency of fsync"));
+}
+
 static void what_was_held_back_for_standbys_for_a_while_is_told_of_an_idle_one(void **state)
 {
 	lab_stream(*state, WS_STREAM_LOGICAL);
@@ -658,6 +667,7 @@ int main(void)
 		LAB(a_failover_slot_that_waits_for_a_slot_that_is_missing_says_what_to_do),
 		LAB(a_failover_slot_says_what_is_wrong_with_the_standby_that_it_waits_for),
 		LAB(a_failover_slot_says_how_late_the_standby_confirms_that_it_waits_for),
+		LAB(a_failover_slot_that_a_slow_disk_holds_up_says_where_to_look),
 		LAB(what_was_held_back_for_standbys_for_a_while_is_told_of_an_idle_one),
 		LAB(failover_slots_that_wait_for_a_moment_are_healthy),
 		LAB(a_slot_that_is_made_at_once_is_healthy),
