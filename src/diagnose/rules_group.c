@@ -196,6 +196,41 @@ static const char *const shutdown_advice[WS_ENDING_COUNT] = {
 		"server's host lets it go on.",
 };
 
+/* A failover slot's does not go on to the end before the standbys have confirmed that, and its
+ * client can do nothing about it. */
+static void say_awaited_standby(const struct ws_case *c, const struct ws_track *t,
+				struct ws_finding *f)
+{
+	const char *slot = t->standby_wait.slot;
+
+	if (t->standing->state != WS_STATE_WAIT_STANDBY)
+		return;
+	f->advice = "Let that standby confirm, or end this walsender by kill PID on the server's "
+		    "host: settings are not read any more in a fast shutdown. An immediate one "
+		    "would skip the wait, and need recovery.";
+	if (!slot[0]) {
+		ws_say(f, " It waits itself for a standby of synchronized_standby_slots.");
+		return;
+	}
+	ws_fact_text(f, "waits_for_slot", slot);
+	ws_say(f,
+	       " It waits itself until slot %s, which is in synchronized_standby_slots, confirms",
+	       slot);
+	for (size_t i = 0; i < c->member_count; i++) {
+		const struct ws_session *s = c->members[i]->s;
+
+		if (s->kind != WS_SESSION_KIND_PHYSICAL || strcmp(s->slot, slot) != 0 ||
+		    !ws_track_streams(c->members[i]))
+			continue;
+		ws_say(f, ": walsender %u", s->pid);
+		if (s->application[0])
+			ws_say(f, " (%s)", s->application);
+		ws_say(f, " streams from it");
+		break;
+	}
+	ws_say(f, ".");
+}
+
 WS_RULE(shutdown_waits_for_standby)
 {
 	const struct ws_track *t = NULL;
@@ -229,6 +264,7 @@ WS_RULE(shutdown_waits_for_standby)
 	if (others)
 		ws_say(f, " and %zu other%s", others, others == 1 ? "" : "s");
 	say_confirmed(t, f);
+	say_awaited_standby(c, t, f);
 	ws_fact(f, "since", c->to_ns - down.since_ns, "ns");
 	ws_fact_text(f, "state", ws_state_name(t->standing->state));
 	ws_fact(f, "waited_for", others + 1, "sessions");

@@ -90,6 +90,32 @@ static void a_shutdown_waits_in_front_of_its_checkpoint(void **state)
 	assert_said_of(lab, CLUSTER, "before the shutdown checkpoint, for walsender 4711");
 }
 
+/* Its client is not to blame. */
+static void a_shutdown_that_waits_for_a_failover_slot_waits_for_a_standby_of_that(void **state)
+{
+	struct ws_rec_cluster r = { .valid = WS_CLUSTER_STATE | WS_CLUSTER_STANDBY_SLOT,
+				    .db_state = WS_DB_IN_PRODUCTION,
+				    .standby_lsn = LSN,
+				    .standby_slot = "held" };
+	struct lab *lab = *state;
+
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "17.2");
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	lab_play(lab, &(struct step){ .seconds = 5,
+				      .flags = WS_TURN_LOGICAL,
+				      .wait = WS_WAIT_STANDBY,
+				      .reply = true });
+	feed_cluster(lab, &r);
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
+	lab_play(lab, &(struct step){
+			      .seconds = 10, .flags = WS_TURN_LOGICAL, .wait = WS_WAIT_STANDBY });
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_said_of(lab, CLUSTER,
+		       "It waits itself until slot held, which is in synchronized_standby_slots, "
+		       "confirms.");
+	assert_non_null(strstr(lab_find(lab, CLUSTER)->finding.advice, "Let that standby confirm"));
+}
+
 static void a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender(void **state)
 {
 	struct lab *lab = *state;
@@ -288,6 +314,7 @@ int main(void)
 		LAB(one_that_is_stopping_waits_for_its_client_to_confirm),
 		LAB(a_shutdown_waits_for_all_there_is_not_only_for_what_is_sent),
 		LAB(a_shutdown_waits_in_front_of_its_checkpoint),
+		LAB(a_shutdown_that_waits_for_a_failover_slot_waits_for_a_standby_of_that),
 		LAB(a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender),
 		LAB(a_smart_shutdown_that_other_clients_hold_up_waits_for_no_walsender),
 		LAB(of_a_smart_shutdown_nobody_knows_whether_a_full_socket_is_all_it_waits_for),
