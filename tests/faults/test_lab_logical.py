@@ -316,14 +316,83 @@ class Standby(LabTest):
             entry = self.assert_session(seen, talker.pid, "slot_waits_for_transaction", (*lab.RECEIVER, *lab.NETWORK))
             self.assertIn("WAL record of the transactions that run", entry["text"], lab.figures(entry))
 
+        def test_a_slot_made_on_a_standby_says_that_it_waits_for_a_transaction_of_the_primary(self):
+            """There is no lock of it there."""
+            made = standby()
+            with OpenTransaction(primary(), "txid_current()") as holder, scene(made) as seen:
+                talker = Talker(made, "l_elsewhere")
+                talker.say("CREATE_REPLICATION_SLOT l_elsewhere TEMPORARY LOGICAL test_decoding;")
+                wait_for("the slot", lambda: made.sql(
+                    "select 1 from pg_replication_slots where slot_name = 'l_elsewhere'"))
+                for _ in range(8):
+                    primary().sql("select pg_log_standby_snapshot(); insert into filler values ('')")
+                    time.sleep(1)
+                seen.record.end()
+                holder.end()
+                primary().sql("select pg_log_standby_snapshot()")
+                talker.quit()
+            entry = self.assert_session(seen, talker.pid, "slot_waits_for_transaction", (*lab.RECEIVER, *lab.NETWORK))
+            self.assertIn("waits for transactions of the primary", entry["text"], lab.figures(entry))
+            self.assertIn("On the primary end the oldest", entry["advice"], lab.figures(entry))
+
+        def made_there(self, stack, made, name):
+            """A slot of a standby, dropped in the end."""
+            create = made.start_program(
+                ["psql", "-X", "-q", "-d", made.conninfo(database="postgres"), "-c",
+                 f"select pg_create_logical_replication_slot('{name}', 'test_decoding')"], name="create")
+            wait_for("the slot", lambda: primary().sql("select pg_log_standby_snapshot()") and not create.running)
+            stack.callback(lab.drop_slot, made, name)
+
+        def test_a_session_whose_standby_does_not_replay_is_standby_apply_paused(self):
+            made = standby()
+            with contextlib.ExitStack() as stack:
+                self.made_there(stack, made, "l_held_back")
+                seen = stack.enter_context(scene(made))
+                stack.enter_context(recvlogical(made, "l_held_back"))
+                with pulse(primary()):
+                    pid = seen.pid("l_held_back")
+                    made.wait_walsender("l_held_back")
+                    time.sleep(1)
+                    made.sql("select pg_wal_replay_pause()")
+                    stack.callback(made.sql, "select pg_wal_replay_resume()")
+                    seen.hold(8, pid)
+                seen.record.end()
+            entry = self.assert_session(seen, pid, "standby_apply_paused", (*lab.RECEIVER, *lab.NETWORK, *lab.HEALTHY),
+                                        cut=6)
+            self.assertIn("This server is a standby itself", entry["text"], lab.figures(entry))
+
+        def test_a_session_whose_standby_has_to_remove_rows_is_slot_invalidated(self):
+            """It takes no feedback of what decoding needs to its primary."""
+            made = Server(space(), "l_ruthless", {"hot_standby_feedback": "off"}).copy_of(primary()).start()
+            try:
+                with contextlib.ExitStack() as stack:
+                    self.made_there(stack, made, "l_conflict")
+                    seen = stack.enter_context(scene(made))
+                    client = stack.enter_context(recvlogical(made, "l_conflict"))
+                    pid = seen.pid("l_conflict")
+                    made.wait_walsender("l_conflict")
+                    time.sleep(4)
+                    primary().sql("create table l_gone (i int); drop table l_gone")
+
+                    def ended():
+                        primary().sql("vacuum full pg_class")
+                        return not client.running
+
+                    # The feedback of another standby may be 10 s old.
+                    wait_for("its end", ended, every=1)
+                    for _ in range(3):
+                        with recvlogical(made, "l_conflict") as refused:
+                            refused.wait()
+                    seen.record.end()
+            finally:
+                made.stop(signal.SIGQUIT)
+            self.assert_session(seen, pid, "slot_invalidated", (*lab.RECEIVER, *lab.NETWORK, *lab.HEALTHY), cut=None)
+            self.assert_other(seen, "group", "slot_invalidated", seen.pids("l_conflict")[-1:])
+
         def test_a_session_that_decodes_what_is_replayed_is_healthy(self):
             made = standby()
             with contextlib.ExitStack() as stack:
-                create = made.start_program(
-                    ["psql", "-X", "-q", "-d", made.conninfo(database="postgres"), "-c",
-                     "select pg_create_logical_replication_slot('l_replayed', 'test_decoding')"], name="create")
-                wait_for("the slot", lambda: primary().sql("select pg_log_standby_snapshot()") and not create.running)
-                stack.callback(lab.drop_slot, made, "l_replayed")
+                self.made_there(stack, made, "l_replayed")
                 seen = stack.enter_context(scene(made))
                 stack.enter_context(recvlogical(made, "l_replayed"))
                 with pulse(primary()):
