@@ -154,6 +154,23 @@ static double work(const struct ws_case *c)
 	return sum;
 }
 
+/* Of what a standby has received a logical session is given what is replayed, whenever that is. */
+static void say_not_replayed(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t behind;
+	char bytes[WS_BYTES_TEXT];
+
+	if (c->s->kind != WS_SESSION_KIND_LOGICAL ||
+	    !ws_case_behind(c, WS_RECEIVED, WS_TARGET, &behind) ||
+	    (double)behind < ws_limit(WS_LIMIT_BACKLOG))
+		return;
+	ws_fact(f, "not_replayed", behind, "bytes");
+	ws_say(f,
+	       " That is what it has replayed: it has received %s more, and replays more slowly or "
+	       "delayed on purpose.",
+	       ws_bytes_format(behind, bytes));
+}
+
 /* A standby has no more to give than it was given. */
 static bool say_cascade(const struct ws_case *c, struct ws_finding *f)
 {
@@ -167,6 +184,7 @@ static bool say_cascade(const struct ws_case *c, struct ws_finding *f)
 	       "This server is a standby itself, and the session has caught up to what its "
 	       "upstream gave: that is all sent, and the last of it came %s ago.",
 	       ws_duration_format(still, text));
+	say_not_replayed(c, f);
 	return true;
 }
 

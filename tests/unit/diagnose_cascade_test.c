@@ -76,6 +76,7 @@ static void replay_that_lags_and_goes_on_does_not_stand(void **state)
 {
 	play(*state, 200000, 20000);
 	assert_verdict(*state, SESSION, "healthy_idle");
+	assert_said_of(*state, SESSION, "That is what it has replayed: it has received 1.7");
 }
 
 static void replay_of_what_an_idle_upstream_gives_does_not_stand(void **state)
