@@ -8,18 +8,32 @@
 
 #include "diagnose/evidence.h"
 
-static bool is_over(const struct ws_server_track *server, uint64_t now,
-		    const struct ws_session *const *sessions, size_t count)
+static struct ws_server_track *server_of(struct ws_diagnosis *d, const struct ws_session *s)
 {
-	for (size_t i = 0; i < count; i++)
-		if (sessions[i]->postmaster_pid == server->pid &&
-		    (!sessions[i]->end_ns || sessions[i]->end_ns > now))
-			return false;
-	return true;
+	for (size_t i = 0; s->postmaster_pid && i < d->server_count; i++)
+		if (d->servers[i].pid == s->postmaster_pid)
+			return &d->servers[i];
+	return NULL;
+}
+
+/* Since when no session of a server is there any more. */
+static void note_ends(struct ws_diagnosis *d, const struct ws_session *const *sessions,
+		      size_t count)
+{
+	for (size_t i = 0; i < d->server_count; i++)
+		d->servers[i].over_ns = 0;
+	for (size_t i = 0; i < count; i++) {
+		uint64_t end = sessions[i]->end_ns ? sessions[i]->end_ns : UINT64_MAX;
+		struct ws_server_track *server = server_of(d, sessions[i]);
+
+		if (server && end > server->over_ns)
+			server->over_ns = end;
+	}
 }
 
 void ws_lines_draw(struct ws_diagnosis *d, const struct ws_session *const *sessions, size_t count)
 {
+	note_ends(d, sessions, count);
 	/* They are in the order in which they were seen first. */
 	for (size_t i = 0; i < d->server_count; i++) {
 		struct ws_server_track *server = &d->servers[i], *before;
@@ -27,9 +41,9 @@ void ws_lines_draw(struct ws_diagnosis *d, const struct ws_session *const *sessi
 		server->line = server->pid;
 		for (size_t j = i; j-- && server->datadir[0];) {
 			before = &d->servers[j];
-			if (strcmp(before->datadir, server->datadir) != 0 ||
-			    before->first_ns >= server->first_ns ||
-			    !is_over(before, server->first_ns, sessions, count))
+			if (before->first_ns >= server->first_ns ||
+			    before->over_ns > server->first_ns ||
+			    strcmp(before->datadir, server->datadir) != 0)
 				continue;
 			server->line = before->line;
 			break;

@@ -208,7 +208,8 @@ static void add_unpublished(const struct ws_case *c, struct ws_finding *f)
 	ws_say(f,
 	       " It reads %s of WAL a second, of which next to nothing is for its client (%s in "
 	       "all): the rest is of other databases, of tables that are not published, or rolled "
-	       "back.",
+	       "back; or it changes no row, as what builds an index, vacuum, and whole pages "
+	       "behind a checkpoint do not.",
 	       ws_bytes_format(read, rate), ws_bytes_format(out, bytes));
 }
 

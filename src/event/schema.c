@@ -482,7 +482,8 @@ static const char *const blocked_names[] = {
 	"nothing", "lock",     "client_write", "client_read", "throttle",
 	"stopped", "sync_rep", "copydone",     "summary",
 };
-static const char *const decoding_valid[] = { "read", "slot", "buffer", "stats", "times", "txns" };
+static const char *const decoding_valid[] = { "read",  "slot", "buffer",   "stats",
+					      "times", "txns", "txn_spill" };
 static const char *const cluster_flags[] = { "stopping" };
 static const char *const cluster_valid[] = { "state",	"sync",	      "names",	    "flush",
 					     "standby", "sync_apply", "sync_write", "received" };

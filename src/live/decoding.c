@@ -17,7 +17,8 @@
 struct ws_decoded {
 	struct ws_rec_decoding rec;
 	struct ws_holding holding;
-	bool seen; /* in the round going on */
+	uint64_t since_lsn; /* how far it was when it was looked at first */
+	bool seen;	    /* in the round going on */
 };
 
 struct rows {
@@ -65,24 +66,26 @@ static void take_sums(const struct ws_binary *binary, const struct ws_entry *ent
 	}
 }
 
-/* What was written to disk of the transaction at hand alone. Of one that was spilled before that
- * was watched, and of one of more at a time than are kept apart, it is not known. */
-static void take_spilled(const struct ws_binary *binary, const struct ws_entry *entry,
-			 struct ws_rec_decoding *rec)
+static struct ws_decoded *last_of(struct ws_live *live, const struct ws_rec *h)
+{
+	for (size_t i = 0; i < live->decoded_count; i++) {
+		const struct ws_rec *last = &live->decoded[i].rec.h;
+
+		if (last->pid == h->pid && last->start_ns == h->start_ns)
+			return &live->decoded[i];
+	}
+	return NULL;
+}
+
+static void take_spilled(struct ws_live *live, const struct ws_binary *binary,
+			 const struct ws_entry *entry, struct ws_rec_decoding *rec)
 {
 	const struct ws_server_config *config = &binary->plan.config;
-	const struct ws_spilled *spilled = NULL;
+	const struct ws_decoded *last = last_of(live, &rec->h);
 
-	if (!config->site_addr[WS_SITE_SPILL_START] || !rec->txn_xid ||
-	    config->off.txn_toplevel_xid == WS_UNKNOWN || config->off.txn_size == WS_UNKNOWN)
-		return;
-	for (size_t i = 0; i < WS_SPILLED_MAX; i++)
-		if (entry->decoding.spilled[i].xid == rec->txn_xid)
-			spilled = &entry->decoding.spilled[i];
-	if (spilled ? spilled->partly : rec->txn_flags & WS_TXN_SPILLED)
-		return;
-	rec->txn_spill_bytes = spilled ? spilled->bytes : 0;
-	rec->valid |= WS_DECODING_TXN_SPILL;
+	if (config->site_addr[WS_SITE_SPILL_START] && config->off.txn_toplevel_xid != WS_UNKNOWN &&
+	    config->off.txn_size != WS_UNKNOWN)
+		ws_decoding_spilled(&entry->decoding, last ? last->since_lsn : rec->read_lsn, rec);
 }
 
 static void take(void *arg, uint32_t pid, const struct ws_entry *entry)
@@ -116,29 +119,18 @@ static void take(void *arg, uint32_t pid, const struct ws_entry *entry)
 	if (!ws_decoding_read(&place, context, !streams, &rec))
 		return;
 	take_sums(binary, entry, &rec);
-	take_spilled(binary, entry, &rec);
 	rec.h = (struct ws_rec){ .size = sizeof(rec),
 				 .kind = WS_KIND_DECODING,
 				 .pid = pid,
 				 .time_ns = ws_clock_mono_ns(),
 				 .start_ns = entry->start_ns,
 				 .server = entry->server };
+	take_spilled(live, binary, entry, &rec);
 	row = ws_array_grow(&rows->items, &rows->count, &rows->cap, sizeof(*row));
 	if (row)
 		*row = rec;
 	else
 		rows->failed = true;
-}
-
-static struct ws_decoded *last_of(struct ws_live *live, const struct ws_rec *h)
-{
-	for (size_t i = 0; i < live->decoded_count; i++) {
-		const struct ws_rec *last = &live->decoded[i].rec.h;
-
-		if (last->pid == h->pid && last->start_ns == h->start_ns)
-			return &live->decoded[i];
-	}
-	return NULL;
 }
 
 static int tell(struct ws_live *live, const struct ws_rec_decoding *now)
@@ -148,11 +140,13 @@ static int tell(struct ws_live *live, const struct ws_rec_decoding *now)
 	bool same = last && !memcmp((const char *)&last->rec + values, (const char *)now + values,
 				    sizeof(*now) - values);
 
-	if (!last)
+	if (!last) {
 		last = ws_array_grow(&live->decoded, &live->decoded_count, &live->decoded_cap,
 				     sizeof(*last));
-	if (!last)
-		return -1;
+		if (!last)
+			return -1;
+		last->since_lsn = now->read_lsn;
+	}
 	last->seen = true;
 	if (!same) {
 		last->rec = *now;

@@ -302,3 +302,22 @@ bool ws_decoding_read(const struct ws_decoding_place *place, uint64_t context, b
 	read_txns(place, context, reorder, rec);
 	return true;
 }
+
+/* A transaction that was spilled before says so itself. Which of its subtransactions were is not
+ * known: not of all a look is taken, and the programs see one when it is spilled itself. Of one of
+ * more transactions at a time than are kept apart nothing is known either. */
+void ws_decoding_spilled(const struct ws_decoding *sums, uint64_t since_lsn,
+			 struct ws_rec_decoding *rec)
+{
+	const struct ws_spilled *spilled = NULL;
+
+	if (!rec->txn_xid || (rec->txn_subtxns && rec->txn_first_lsn < since_lsn))
+		return;
+	for (size_t i = 0; i < WS_SPILLED_MAX; i++)
+		if (sums->spilled[i].xid == rec->txn_xid)
+			spilled = &sums->spilled[i];
+	if (spilled ? spilled->partly : rec->txn_flags & WS_TXN_SPILLED)
+		return;
+	rec->txn_spill_bytes = spilled ? spilled->bytes : 0;
+	rec->valid |= WS_DECODING_TXN_SPILL;
+}

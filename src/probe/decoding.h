@@ -43,5 +43,10 @@ bool ws_decoding_is_context(const struct ws_decoding_place *place, uint64_t cont
  * made, and how far its snapshot is counts. False if there is no slot. */
 bool ws_decoding_read(const struct ws_decoding_place *place, uint64_t context, bool snapshot,
 		      struct ws_rec_decoding *rec);
+/* Adds what was written to disk of its transaction alone, by what the programs have added up,
+ * unless a part of that may have been written before they watched: decoding was at `since_lsn` when
+ * they did, at the latest. */
+void ws_decoding_spilled(const struct ws_decoding *sums, uint64_t since_lsn,
+			 struct ws_rec_decoding *rec);
 
 #endif

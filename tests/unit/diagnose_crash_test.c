@@ -5,10 +5,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "../lib/diagnosed.h"
+#include "diagnose/evidence.h"
 
 #define GROUP WS_SCOPE_GROUP
 
@@ -181,6 +185,32 @@ static void one_that_is_restarted_in_good_order_makes_no_loop(void **state)
 	assert_verdict(lab, GROUP, "none");
 }
 
+/* A recording may say what it likes: each of very many servers has a session to the end. */
+static void very_many_servers_of_one_path_take_no_time(void **state)
+{
+	const size_t count = 4000;
+	struct ws_diagnosis d = { .server_count = count };
+	struct ws_session *sessions = calloc(count, sizeof(*sessions));
+	const struct ws_session **each = calloc(count, sizeof(const struct ws_session *));
+
+	(void)state;
+	d.servers = calloc(count, sizeof(*d.servers));
+	assert_true(sessions && each && d.servers);
+	for (size_t i = 0; i < count; i++) {
+		d.servers[i].pid = sessions[count - 1 - i].postmaster_pid = (uint32_t)i + 1;
+		d.servers[i].first_ns = i + 1;
+		memset(d.servers[i].datadir, '/', sizeof(d.servers[i].datadir) - 1);
+		each[i] = &sessions[i];
+	}
+	alarm(10);
+	ws_lines_draw(&d, each, count);
+	alarm(0);
+	assert_int_equal(d.servers[count - 1].line, count);
+	free(each);
+	free(sessions);
+	free(d.servers);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +222,7 @@ int main(void)
 		LAB(servers_of_one_path_at_a_time_are_not_one),
 		LAB(one_that_is_stopped_in_immediate_mode_says_so),
 		LAB(one_that_is_restarted_in_good_order_makes_no_loop),
+		cmocka_unit_test(very_many_servers_of_one_path_take_no_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -463,6 +463,29 @@ static void test_the_page_mentions_each_kind_field_and_name(void **state)
 	}
 }
 
+/* Of a word that is listed; it need not be shown. */
+static void test_each_bit_that_a_field_counts_by_has_a_name(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < WS_ARRAY_SIZE(structs); i++) {
+		const struct ws_kind_info *info = ws_kind_info(structs[i].kind);
+
+		for (size_t f = 0; f < info->field_count * info->field_count; f++) {
+			const struct ws_field *field = &info->fields[f / info->field_count];
+			const struct ws_field *word = &info->fields[f % info->field_count];
+
+			if (!field->valid_mask || word->type != WS_FIELD_FLAGS ||
+			    word->offset != field->valid_offset)
+				continue;
+			for (unsigned int bit = 0; bit < 32; bit++)
+				if (field->valid_mask >> bit & 1 &&
+				    (bit >= word->name_count || !word->names[bit]))
+					fail_msg("%s: bit %u, of %s, has no name", info->name, bit,
+						 field->name);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -482,6 +505,7 @@ int main(void)
 		cmocka_unit_test(test_fields_that_were_not_read_are_not_known),
 		cmocka_unit_test(test_numbers_are_loaded_with_their_sign),
 		cmocka_unit_test(test_the_page_mentions_each_kind_field_and_name),
+		cmocka_unit_test(test_each_bit_that_a_field_counts_by_has_a_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -406,6 +406,49 @@ static void the_state_of_a_snapshot_is_told_where_it_is_wanted(void **state)
 	}
 }
 
+/* Decoding was at 500 when watching began; what was seen to be spilled is given. */
+static bool spilled_of(const struct ws_spilled *seen, struct ws_rec_decoding *rec)
+{
+	struct ws_decoding sums = { 0 };
+
+	if (seen)
+		sums.spilled[2] = *seen;
+	rec->valid = 0;
+	rec->txn_xid = 700;
+	ws_decoding_spilled(&sums, 500, rec);
+	return rec->valid & WS_DECODING_TXN_SPILL;
+}
+
+static void what_is_spilled_of_a_transaction_is_what_was_seen_of_it(void **state)
+{
+	const struct ws_spilled seen = { .xid = 700, .bytes = 4096 }, other = { .xid = 701 };
+	const struct ws_spilled partly = { .xid = 700, .bytes = 4096, .partly = 1 };
+	struct ws_rec_decoding rec = { .txn_first_lsn = 400 };
+
+	(void)state;
+	assert_true(spilled_of(&other, &rec));
+	assert_int_equal(rec.txn_spill_bytes, 0);
+	rec.txn_flags = WS_TXN_SPILLED;
+	assert_true(spilled_of(&seen, &rec));
+	assert_int_equal(rec.txn_spill_bytes, 4096);
+	assert_false(spilled_of(&partly, &rec));
+	assert_false(spilled_of(&other, &rec));
+}
+
+/* Its subtransactions are spilled each for itself. */
+static void of_one_with_subtransactions_only_if_it_was_watched_from_its_begin_on(void **state)
+{
+	const struct ws_spilled seen = { .xid = 700, .bytes = 4096 };
+	struct ws_rec_decoding rec = { .txn_first_lsn = 499, .txn_subtxns = 2 };
+
+	(void)state;
+	assert_false(spilled_of(&seen, &rec));
+	assert_false(spilled_of(NULL, &rec));
+	rec.txn_first_lsn = 500;
+	assert_true(spilled_of(&seen, &rec));
+	assert_int_equal(rec.txn_spill_bytes, 4096);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -426,6 +469,8 @@ int main(void)
 		TEST(an_empty_buffer_has_no_transaction),
 		TEST(what_the_layout_does_not_know_is_left_out),
 		TEST(the_state_of_a_snapshot_is_told_where_it_is_wanted),
+		TEST(what_is_spilled_of_a_transaction_is_what_was_seen_of_it),
+		TEST(of_one_with_subtransactions_only_if_it_was_watched_from_its_begin_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -564,10 +564,6 @@ static void the_end_of_sql_is_the_walsenders_own(void **state)
 			 ws_symbol_address(&f->set, "exec_simple_query"));
 }
 
-/*
- * A file that lies about its code: whatever comes out, a planted site lies in code and inside the
- * function it was planned in, or the plan says why not.
- */
 /* Many more turns pass the fine one. */
 static void of_a_coarse_site_and_its_fine_one_the_level_chooses(void **state)
 {
@@ -614,6 +610,10 @@ static void the_other_one_is_planted_where_one_of_them_has_no_place(void **state
 	assert_int_equal(planned(&f->plan, WS_SITE_SEND_LOGICAL)->status, WS_PLAN_MISSING);
 }
 
+/*
+ * A file that lies about its code: whatever comes out, a planted site lies in code and inside the
+ * function it was planned in, or the plan says why not.
+ */
 static void damaged_code_does_no_harm(void **state)
 {
 	struct fixture *f = *state;
