@@ -15,8 +15,9 @@
 #include "base/util.h"
 #include "target/internal.h"
 
-#define DELETED " (deleted)"
-#define KTHREAD 0x00200000 /* PF_KTHREAD of include/linux/sched.h, in field 9 of /proc/PID/stat */
+#define DELETED	    " (deleted)"
+#define INO_UNKNOWN 1 /* fs/proc/base.c proc_fill_cache(): there was no memory for the inode */
+#define KTHREAD	    0x00200000 /* PF_KTHREAD of include/linux/sched.h, in field 9 of /proc/PID/stat */
 
 /* A user process seen in the pass, remembered until the servers are known. */
 struct candidate {
@@ -308,7 +309,7 @@ static int recall(struct scan *scan, uint32_t pid, uint64_t ino)
 					    : NULL;
 		struct former *former;
 
-		if (!child || !ino || child->ino != ino)
+		if (!child || ino <= INO_UNKNOWN || child->ino != ino)
 			continue;
 		former = ws_array_grow(&scan->formers, &scan->former_count, &scan->former_cap,
 				       sizeof(*former));
