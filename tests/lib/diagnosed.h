@@ -6,6 +6,7 @@
 #ifndef WS_TESTS_DIAGNOSED_H
 #define WS_TESTS_DIAGNOSED_H
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -294,9 +295,25 @@ static inline void send_cluster(struct lab *lab, uint32_t waiters, uint32_t wals
 						    .sync_names = "nobody" });
 }
 
+static const struct ws_rec_socket full_window = { .mss_bytes = 1448,
+						  .unsent_bytes = 4 * MB,
+						  .rwnd_limited_us = 100,
+						  .timer = WS_TCP_TIMER_PERSIST };
+
 static const struct ws_rec_socket calm = { .acked_bytes = 1000,
 					   .window_bytes = 65536,
 					   .mss_bytes = 1448 };
+
+/* Its server is told to shut down while it streams. */
+static inline void shut_down_streaming(struct lab *lab, uint32_t db_state)
+{
+	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
+	lab_stream(lab, 0);
+	lab_play(lab,
+		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
+	send_cluster(lab, 0, 0, db_state);
+}
 
 static inline void time_out(struct lab *lab)
 {

@@ -548,11 +548,6 @@ static void a_client_that_reads_nothing_is_seen_before_the_socket_is_full(void *
 		       "as yet room in the server's own for what it sends: 97.7 kB wait there"));
 }
 
-static const struct ws_rec_socket full_window = { .mss_bytes = 1448,
-						  .unsent_bytes = 4 * MB,
-						  .rwnd_limited_us = 100,
-						  .timer = WS_TCP_TIMER_PERSIST };
-
 /* Its time-out is shorter than anything else that is asked for. */
 static void one_that_is_given_up_after_two_seconds_with_its_buffer_full_read_nothing(void **state)
 {

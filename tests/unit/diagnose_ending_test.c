@@ -31,22 +31,11 @@ static void play_full(struct lab *lab, unsigned int seconds)
 		 &(struct step){ .seconds = seconds, .wait = WS_WAIT_SOCKET, .socket = &shut });
 }
 
-/* Of a server that shuts down no function can be called. */
-static void shut_down(struct lab *lab, uint32_t db_state)
-{
-	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
-	lab_stream(lab, 0);
-	lab_play(lab,
-		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
-	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
-	send_cluster(lab, 0, 0, db_state);
-}
-
 static void who_holds_up_a_shutdown_is_ended_by_a_signal(void **state)
 {
 	struct lab *lab = *state;
 
-	shut_down(lab, WS_DB_SHUTDOWNED);
+	shut_down_streaming(lab, WS_DB_SHUTDOWNED);
 	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
 	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
@@ -59,7 +48,7 @@ static void with_its_socket_full_by_a_second_one(void **state)
 {
 	struct lab *lab = *state;
 
-	shut_down(lab, WS_DB_IN_PRODUCTION);
+	shut_down_streaming(lab, WS_DB_IN_PRODUCTION);
 	play_full(lab, 10);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_advice(lab, CLUSTER, "kill PID on its host, twice, ends", true);
@@ -69,7 +58,7 @@ static void one_that_is_stopped_has_to_go_on(void **state)
 {
 	struct lab *lab = *state;
 
-	shut_down(lab, WS_DB_IN_PRODUCTION);
+	shut_down_streaming(lab, WS_DB_IN_PRODUCTION);
 	ws_tape_signal(&lab->tape, 0, SIGSTOP, WS_ROLE_OTHER, 5);
 	lab->tape.now_ns += 10 * SECOND;
 	ws_tape_clock(&lab->tape, 1, 1);
@@ -133,7 +122,7 @@ static void nor_does_a_shutdown_go_on_before_it_is(void **state)
 {
 	struct lab *lab = *state;
 
-	shut_down(lab, WS_DB_IN_PRODUCTION);
+	shut_down_streaming(lab, WS_DB_IN_PRODUCTION);
 	play_full(lab, 4);
 	be_told(lab);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");

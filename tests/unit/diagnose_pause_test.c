@@ -12,11 +12,6 @@
 
 #define SESSION WS_SCOPE_SESSION
 
-static const struct ws_rec_socket full_window = { .mss_bytes = 1448,
-						  .unsent_bytes = 4 * MB,
-						  .rwnd_limited_us = 100,
-						  .timer = WS_TCP_TIMER_PERSIST };
-
 /* Stopped for long, it read all for a while, and is stopped again, not yet for as long. */
 static void one_that_is_stopped_once_more_reads_nothing(void **state)
 {

@@ -14,12 +14,7 @@
 
 static void begin_shutdown(struct lab *lab, uint32_t db_state)
 {
-	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
-	lab_stream(lab, 0);
-	lab_play(lab,
-		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
-	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
-	send_cluster(lab, 0, 0, db_state);
+	shut_down_streaming(lab, db_state);
 	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
 }
 
