@@ -16,6 +16,16 @@ double ws_case_share(const struct ws_case *c, enum ws_state state)
 	return known ? (double)c->state_ns[state] / (double)known : 0;
 }
 
+double ws_case_spill_share(const struct ws_case *c)
+{
+	uint64_t known = c->accounted_ns - c->lost_ns;
+	uint64_t ns = ws_case_grown(c, WS_SPILL_TIME) + ws_case_grown(c, WS_RESTORE_TIME);
+
+	if (!(c->t->decoding.valid & WS_DECODING_TIMES) || !known)
+		return -1;
+	return (double)ns / (double)known;
+}
+
 uint64_t ws_case_since(const struct ws_case *c)
 {
 	uint64_t since = c->t->standing->state_since_ns;

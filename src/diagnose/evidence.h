@@ -347,6 +347,8 @@ bool ws_case_cannot_leave(const struct ws_case *c);
 
 /* evidence.c */
 double ws_case_share(const struct ws_case *c, enum ws_state state); /* of what is not lost */
+/* Of that, what went into the files of spilled changes; -1: not known. */
+double ws_case_spill_share(const struct ws_case *c);
 /* It takes half of the time, or has lasted for some seconds when the window ends. */
 bool ws_case_dominates(const struct ws_case *c, enum ws_state state);
 /* How long the session has been in its state when the window ends; 0 if it has ended. */

@@ -398,17 +398,6 @@ WS_RULE(large_transaction)
 	return true;
 }
 
-/* Share of the time that went into the files of spilled changes; -1: not known. */
-static double spill_share(const struct ws_case *c)
-{
-	uint64_t known = c->accounted_ns - c->lost_ns;
-	uint64_t ns = ws_case_grown(c, WS_SPILL_TIME) + ws_case_grown(c, WS_RESTORE_TIME);
-
-	if (!(c->t->decoding.valid & WS_DECODING_TIMES) || !known)
-		return -1;
-	return (double)ns / (double)known;
-}
-
 /*
  * What is written is the largest of the transactions gathered, and if these are subtransactions, a
  * little of it: so it is written again and again, and each time all of them are looked at
@@ -455,7 +444,7 @@ WS_RULE(spilling)
 	char bytes[WS_BYTES_TEXT], write[WS_DURATION_TEXT], read[WS_DURATION_TEXT];
 	uint64_t spill_ns = ws_case_grown(c, WS_SPILL_TIME);
 	uint64_t restore_ns = ws_case_grown(c, WS_RESTORE_TIME);
-	double share = spill_share(c);
+	double share = ws_case_spill_share(c);
 
 	if (!is_logical(c) || !c->t->has_decoding)
 		return false;

@@ -113,8 +113,9 @@ WS_RULE(wal_read_slow)
 		return false;
 	disk = c->t->samples ? (double)c->t->samples_on_disk / (double)c->t->samples : 0;
 	busy = read + ws_case_share(c, WS_STATE_SEND) + ws_case_share(c, WS_STATE_DECODE);
+	/* Spilled changes lie on that disk, too. */
 	if (!slow && (disk < ws_limit(WS_LIMIT_ON_DISK) || !ws_case_grown(c, WS_STORAGE) ||
-		      busy < ws_limit(WS_LIMIT_READ)))
+		      busy < ws_limit(WS_LIMIT_READ) || ws_case_spill_share(c) >= disk / 2))
 		return false;
 	f->confidence = slow && disk > 0 ? 0.9 : 0.75;
 	/* Below level 3 reading is a part of sending, or of decoding. */

@@ -128,6 +128,27 @@ static void spill(struct lab *lab, uint64_t write_ms, uint64_t read_ms, uint64_t
 	}
 }
 
+/* What it waits for the disk for is not WAL. */
+static void spilled_changes_that_come_back_from_a_slow_disk_are_spilling(void **state)
+{
+	struct ws_rec_sample seen = { .valid = WS_SAMPLE_READ, .task_state = 'D' };
+	struct ws_rec_decoding r = { .valid = ALL_VALID };
+	struct lab *lab = *state;
+
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 0; i < 10; i++) {
+		r.read_lsn = lab->sent;
+		r.restore_ns += 600000000;
+		r.spill_bytes += 4 * MB;
+		r.output_xid++;
+		second(lab, &r);
+		seen.read_bytes += 4 * MB;
+		lab_sampled(lab, &seen.h, WS_KIND_SAMPLE, sizeof(seen));
+	}
+	assert_verdict(lab, SESSION, "spilling");
+	assert_int_equal(lab_find(lab, SESSION)->also_count, 0);
+}
+
 static void a_fifth_of_the_time_spent_on_files_is_spilling(void **state)
 {
 	spill(*state, 150, 100, 4 * MB, ALL_VALID);
@@ -553,6 +574,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB(health_says_what_held_it_up_for_a_while),
+		LAB(spilled_changes_that_come_back_from_a_slow_disk_are_spilling),
 		LAB(a_fifth_of_the_time_spent_on_files_is_spilling),
 		LAB(much_that_is_spilled_in_little_time_is_not),
 		LAB(a_copy_that_waits_for_a_lock_names_its_holder),
