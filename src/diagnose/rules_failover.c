@@ -17,28 +17,23 @@ static const struct {
 } whys[] = {
 	[WS_STANDBY_BEHIND] = { "its standby has not confirmed that much", "its standby was late",
 				"Until that standby confirms, failover slots do not go ahead of "
-				"it: see what its "
-				"own walsender's account says. If it is not to come back soon, "
-				"take its slot out "
-				"of synchronized_standby_slots (a reload is enough): subscribers "
-				"may then be ahead "
+				"it: see what its own walsender's account says. If it is not to "
+				"come back soon, take its slot out of synchronized_standby_slots "
+				"(a reload is enough): subscribers may then be ahead "
 				"of it after a failover." },
 	[WS_STANDBY_MISSING] = { "there is no such slot", "there was no such slot",
-				 "Make the slot (pg_create_physical_replication_slot) and name it "
-				 "in its standby's "
-				 "primary_slot_name, or " TAKE_OUT },
+				 "Make the slot (pg_create_physical_replication_slot) and name "
+				 "it in its standby's primary_slot_name, or " TAKE_OUT },
 	[WS_STANDBY_LOGICAL] = { "it is a logical slot, which never counts",
 				 "it was a logical slot, which never counts",
 				 "Name the physical slot that the standby streams from instead, "
 				 "or " TAKE_OUT },
 	[WS_STANDBY_INVALID] = { "it is invalidated", "it was invalidated",
-				 "That slot is lost: its standby has to be rebuilt, or to get its "
-				 "WAL elsewhere, "
-				 "with a slot made anew. Meanwhile " TAKE_OUT },
+				 "That slot is lost: its standby has to be rebuilt, or to get "
+				 "its WAL elsewhere, with a slot made anew. Meanwhile " TAKE_OUT },
 	[WS_STANDBY_INACTIVE] = { "no standby streams from it", "no standby streamed from it",
-				  "Start that standby again, and see that its primary_slot_name is "
-				  "this slot; or, if "
-				  "it is not to come back soon, " TAKE_OUT },
+				  "Start that standby again, and see that its primary_slot_name "
+				  "is this slot; or, if it is not to come back soon, " TAKE_OUT },
 };
 
 static bool waits(const struct ws_case *c)

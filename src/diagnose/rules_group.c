@@ -189,8 +189,8 @@ static const char *const shutdown_advice[WS_ENDING_COUNT] = {
 		"shutdown would skip the wait, and need recovery.",
 	[WS_ENDING_AGAIN] =
 		"The walsender was told to end, and waits for room in its socket to tell its "
-		"client "
-		"so. End the client, or the walsender by kill PID on the server's host once more.",
+		"client so. End the client, or the walsender by kill PID on the server's host "
+		"once more.",
 	[WS_ENDING_NEVER] =
 		"The walsender itself is stopped (a debugger, kill -STOP): kill -CONT PID on the "
 		"server's host lets it go on.",

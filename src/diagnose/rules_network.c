@@ -40,14 +40,13 @@ static bool says_unreachable(const struct ws_case *c, struct ws_finding *f)
 
 static const char *const dead_advice[WS_ENDING_COUNT] = {
 	[WS_ENDING_TWICE] =
-		"The peer's host or the way to it is gone. wal_sender_timeout or tcp_user_timeout "
-		"ends such a session; pg_terminate_backend does so now, called twice: the first "
-		"one "
-		"waits for room in the full socket to tell the client.",
+		"The peer's host or the way to it is gone. wal_sender_timeout or "
+		"tcp_user_timeout ends such a session; pg_terminate_backend does so now, called "
+		"twice: the first one waits for room in the full socket to tell the client.",
 	[WS_ENDING_AGAIN] =
-		"The peer's host or the way to it is gone, and the walsender, which was "
-		"told to end, waits for room in its socket to tell the client so: "
-		"pg_terminate_backend once more ends it now.",
+		"The peer's host or the way to it is gone, and the walsender, which was told to "
+		"end, waits for room in its socket to tell the client so: pg_terminate_backend "
+		"once more ends it now.",
 	[WS_ENDING_NEVER] = "The peer's host or the way to it is gone, and the walsender itself is "
 			    "stopped.",
 };

@@ -88,8 +88,8 @@ WS_RULE(receiver_silent)
 		ws_fact(f, "flush_lag_at_most", c->s->hist[WS_METRIC_FLUSH_LAG_NS].max, "ns");
 		ws_say(f,
 		       "The client has not replied for %s, though its host (or a proxy between) "
-		       "takes what is sent: before, it confirmed WAL within %s, and what "
-		       "it was sent %s ago it has not confirmed.",
+		       "takes what is sent: before, it confirmed WAL within %s, and what it was "
+		       "sent %s ago it has not confirmed.",
 		       text, ws_duration_format(c->s->hist[WS_METRIC_FLUSH_LAG_NS].max, lag), ago);
 	}
 	if (timed_out)
@@ -208,14 +208,12 @@ static bool fills_up(const struct ws_case *c)
 static const char *const full_advice[WS_ENDING_COUNT] = {
 	[WS_ENDING_TWICE] =
 		"Look at the client (or a proxy between): it is stopped, stuck, or its disk is "
-		"full. "
-		"pg_terminate_backend ends the session if it is called twice: the first one waits "
-		"for room in the full socket to tell the client.",
+		"full. pg_terminate_backend ends the session if it is called twice: the first "
+		"one waits for room in the full socket to tell the client.",
 	[WS_ENDING_AGAIN] =
 		"Look at the client (or a proxy between): it is stopped, stuck, or its disk is "
-		"full. "
-		"End it, or the walsender by pg_terminate_backend once more: to the second one "
-		"nothing is told to the client.",
+		"full. End it, or the walsender by pg_terminate_backend once more: to the second "
+		"one nothing is told to the client.",
 };
 
 WS_RULE(receiver_not_reading)
@@ -401,8 +399,8 @@ WS_RULE(receiver_slow)
 	if (local) {
 		ws_fact(f, "unix_queue", c->t->sample.unix_queued_bytes, "bytes");
 		ws_say(f,
-		       "The client on this host %s more slowly than %s is sent: its socket "
-		       "was full for %.0f %% of the time.%s",
+		       "The client on this host %s more slowly than %s is sent: its socket was "
+		       "full for %.0f %% of the time.%s",
 		       full ? "reads" : "read", what, 100 * ws_case_share(c, WS_STATE_SEND_BLOCKED),
 		       full ? "" : " It has room now.");
 		return true;
