@@ -138,30 +138,39 @@ static bool count_waiters(const struct ws_cluster_place *place, uint64_t control
 	return true;
 }
 
+/* Of a walsender's slot in shared memory: is it in use, by one that counts? */
+static bool is_synchronous(const char *slot, const struct ws_offsets *off)
+{
+	int32_t pid, priority;
+
+	/* pid is the first member of struct WalSnd. */
+	memcpy(&pid, slot, sizeof(pid));
+	memcpy(&priority, slot + off->walsnd_sync_priority, sizeof(priority));
+	return pid > 0 && priority > 0;
+}
+
 static bool count_walsenders(const struct ws_cluster_place *place, uint64_t control,
 			     uint32_t *count)
 {
 	const struct ws_offsets *off = place->off;
-	int32_t max, pid, priority;
+	uint64_t at = control + off->walsndctl_walsnds;
+	size_t size = off->walsnd_size, n;
+	char slots[8192]; /* as many as fit are read at once */
+	int32_t max;
 
 	*count = 0;
 	if (off->walsndctl_walsnds == WS_UNKNOWN || off->walsnd_size == WS_UNKNOWN ||
-	    off->walsnd_sync_priority == WS_UNKNOWN || !place->max_wal_senders ||
+	    off->walsnd_sync_priority == WS_UNKNOWN || size > sizeof(slots) ||
+	    off->walsnd_sync_priority + sizeof(int32_t) > size || !place->max_wal_senders ||
 	    !ws_memory_read(place->pid, place->max_wal_senders, &max, sizeof(max)) || max < 0 ||
 	    max > WALSENDERS_MAX)
 		return false;
-	for (int32_t i = 0; i < max; i++) {
-		uint64_t snd = control + off->walsndctl_walsnds + (uint64_t)i * off->walsnd_size;
-
-		/* pid is the first member of struct WalSnd. */
-		if (!ws_memory_read(place->pid, snd, &pid, sizeof(pid)))
+	for (size_t left = (size_t)max; left; left -= n, at += n * size) {
+		n = left < sizeof(slots) / size ? left : sizeof(slots) / size;
+		if (!ws_memory_read(place->pid, at, slots, n * size))
 			return false;
-		if (pid <= 0)
-			continue;
-		if (!ws_memory_read(place->pid, snd + off->walsnd_sync_priority, &priority,
-				    sizeof(priority)))
-			return false;
-		*count += priority > 0;
+		for (size_t i = 0; i < n; i++)
+			*count += is_synchronous(slots + i * size, off);
 	}
 	return true;
 }

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,12 +102,79 @@ static void a_file_that_is_cut_short_or_away_says_nothing(void **state)
 	assert_int_equal(flags_read(-1), 0);
 }
 
+/* WalSndCtl with more slots than are read at once, of which every tenth counts: others are not in
+ * use, or of no synchronous standby. Its queues are empty. */
+#define SLOTS 500
+static struct {
+	uint64_t queues[6];
+	struct {
+		int32_t pid;
+		char rest[64];
+		int32_t priority;
+		char more[32];
+	} slots[SLOTS];
+} ctl;
+
+static uint32_t sync_walsenders(uint32_t size, bool *known)
+{
+	static uint64_t control;
+	static int32_t max = SLOTS;
+	const struct ws_offsets off = {
+		.walsndctl_walsnds = offsetof(__typeof__(ctl), slots),
+		.walsnd_size = size,
+		.walsnd_sync_priority = offsetof(__typeof__(ctl.slots[0]), priority),
+	};
+	const struct ws_cluster_place place = {
+		.pid = (uint32_t)getpid(),
+		.proc_root = root,
+		.control_fd = -1,
+		.pid_file_fd = -1,
+		.wal_snd_ctl = (uintptr_t)&control,
+		.max_wal_senders = (uintptr_t)&max,
+		.off = &off,
+	};
+	struct ws_cluster cluster;
+
+	control = (uintptr_t)&ctl;
+	ws_cluster_read(&place, &cluster);
+	*known = cluster.valid & WS_CLUSTER_SYNC;
+	return cluster.sync_walsenders;
+}
+
+static void synchronous_walsenders_are_counted_in_all_slots(void **state)
+{
+	bool known;
+
+	(void)state;
+	for (int i = 0; i < SLOTS; i++) {
+		ctl.slots[i].pid = i % 10 ? 0 : 1000 + i;
+		ctl.slots[i].priority = i % 10 == 1 || i % 10 == 0;
+	}
+	ctl.slots[20].priority = 0;
+	assert_int_equal(sync_walsenders(sizeof(ctl.slots[0]), &known), SLOTS / 10 - 1);
+	assert_true(known);
+}
+
+static void slots_that_do_not_hold_what_is_looked_for_are_not_counted(void **state)
+{
+	static const uint32_t sizes[] = { 0, 8, 68, 1U << 20, WS_UNKNOWN };
+	bool known;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		assert_int_equal(sync_walsenders(sizes[i], &known), 0);
+		assert_false(known);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_that_is_ready_is_not_stopping),
 		cmocka_unit_test(one_that_was_asked_to_shut_down_is_stopping),
 		cmocka_unit_test(a_file_that_is_cut_short_or_away_says_nothing),
+		cmocka_unit_test(synchronous_walsenders_are_counted_in_all_slots),
+		cmocka_unit_test(slots_that_do_not_hold_what_is_looked_for_are_not_counted),
 	};
 
 	return cmocka_run_group_tests(tests, make_proc, remove_proc);
