@@ -75,10 +75,9 @@ static __always_inline void on_SEND_PHYSICAL(struct pt_regs *ctx)
 
 static __always_inline void logical_turn(struct ws_entry *e, __u32 pid)
 {
+	struct ws_rec_turn *t = &e->turn;
 	__u64 now = bpf_ktime_get_ns();
-	struct ws_rec_turn *t;
 
-	t = &e->turn;
 	turn_fold(e, pid, now);
 	advance(e, now, cfg.site_addr[WS_SITE_DECODE_START] ? WS_STAGE_READ : WS_STAGE_DECODE);
 	/* A record has room for one reply, and the next one may come in this turn. */

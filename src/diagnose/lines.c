@@ -8,7 +8,7 @@
 
 #include "diagnose/evidence.h"
 
-static struct ws_server_track *server_of(struct ws_diagnosis *d, const struct ws_session *s)
+static struct ws_server_track *server_of(const struct ws_diagnosis *d, const struct ws_session *s)
 {
 	for (size_t i = 0; s->postmaster_pid && i < d->server_count; i++)
 		if (d->servers[i].pid == s->postmaster_pid)
@@ -53,8 +53,7 @@ void ws_lines_draw(struct ws_diagnosis *d, const struct ws_session *const *sessi
 
 uint32_t ws_line_of(const struct ws_diagnosis *d, const struct ws_session *s)
 {
-	for (size_t i = 0; s->postmaster_pid && i < d->server_count; i++)
-		if (d->servers[i].pid == s->postmaster_pid)
-			return d->servers[i].line;
-	return s->postmaster_pid;
+	const struct ws_server_track *server = server_of(d, s);
+
+	return server ? server->line : s->postmaster_pid;
 }
