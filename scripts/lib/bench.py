@@ -2,6 +2,7 @@
 """Benchmarks. Machines are noisy: compare ratios, and figures of one run with each other only."""
 
 import argparse
+import bisect
 import contextlib
 import glob
 import json
@@ -163,20 +164,67 @@ def ratios(what, pairs):
               f"from {each[quarter]:.3f} to {each[-1 - quarter]:.3f}", flush=True)
 
 
+class Windows:
+    """One run of pgbench that goes on while recordings begin and end: machines get slower and faster meanwhile,
+    so what is in a short window with a recording is held against the ones right before and behind it, without."""
+
+    SECONDS = 0.5
+    SETTLE = 0.05  # what attaching or detaching left behind
+
+    def __init__(self, space, server, sender):
+        self.space, self.server, self.sender = space, server, sender
+        self.folder = space.folder("transactions")
+        os.chmod(self.folder, 0o777)  # pgbench is another user
+        self.taken = []  # level, from, to (wall clock, s), ns of the sender and of the host
+
+    def take(self, level):
+        time.sleep(self.SETTLE)
+        sender, host, begin = cpu_of(self.sender), cpu_of_host(), time.time()
+        time.sleep(self.SECONDS)
+        self.taken.append((level, begin, time.time(), cpu_of(self.sender) - sender, cpu_of_host() - host))
+
+    def run(self, levels, count):
+        """`count` windows of each level, one of level 0 between two. Returns pairs (without, with) of
+        (transactions per second, ns of the sender and of the host for one) by level."""
+        pgbench = self.server.pgbench(count * len(levels) * 60, 4, "--log",
+                                      "--log-prefix", os.path.join(self.folder, "log"))
+        self.take(0)  # warms up
+        self.take(0)
+        for number in range(count):
+            turn = number % len(levels)
+            for level in levels[turn:] + levels[:turn]:
+                traced(self.space, self.server, level, lambda level=level: self.take(level))
+                self.take(0)
+        time.sleep(1)  # it writes its log a page at a time
+        pgbench.stop()
+        return self.pairs(levels)
+
+    def ends(self):
+        """When its transactions ended (wall clock, s), in their order."""
+        lines = []
+        for path in glob.glob(os.path.join(self.folder, "log*")):
+            with open(path, encoding="ascii") as file:
+                lines += [line.split() for line in file if line.endswith("\n")]
+        return sorted(int(fields[4]) + int(fields[5]) / 1e6 for fields in lines)
+
+    def pairs(self, levels):
+        ends, seen, pairs = self.ends(), [], {level: [] for level in levels}
+        for level, begin, end, sender, host in self.taken[1:]:
+            count = bisect.bisect(ends, end) - bisect.bisect(ends, begin)
+            if not count:
+                raise Failure(f"no transaction ended in {end - begin:.2f} s")
+            seen.append((level, (count / (end - begin), sender / count, host / count)))
+        for (_, before), (level, during), (_, after) in zip(seen, seen[1:], seen[2:]):
+            if level:
+                pairs[level].append(([statistics.mean(both) for both in zip(before, after)], during))
+        return pairs
+
+
 def load(space, server, options):
     """pgbench with a synchronous standby: transactions per second, and what its walsender and the host run for
-    one. The host's is the less noisy figure of the two that are about all of it: its processors are busy. Then
-    what of that is known to be the tracing's."""
-    sender = int(server.wait_walsender("standby")["pid"])
-
-    def work():
-        before, host = cpu_of(sender), cpu_of_host()
-        rate = transactions(server, options.seconds)
-        count = rate * options.seconds
-        return rate, (cpu_of(sender) - before) / count, (cpu_of_host() - host) / count
-
-    work()
-    pairs = in_pairs(space, server, options, work)
+    one. Then what of that is known to be the tracing's."""
+    windows = Windows(space, server, int(server.wait_walsender("standby")["pid"]))
+    pairs = windows.run(sorted(set(options.level or LEVELS)), options.windows)
     for name, unit, which in (("transactions", "tps", 0), ("CPU of the walsender", "ns a transaction", 1),
                               ("CPU of the host", "ns a transaction", 2)):
         some = {level: [(a[which], b[which]) for a, b in seen] for level, seen in pairs.items()}
@@ -318,7 +366,8 @@ def servers(options, parts):
         if "load" in parts:
             server.sql("alter system set synchronous_standby_names = 'standby'")
             server.sql("select pg_reload_conf()")
-            heading(f"load: pgbench -N -c 4, {options.seconds} s, with a synchronous standby")
+            heading(f"load: pgbench -N -c 4 with a synchronous standby, {options.windows} windows of "
+                    f"{Windows.SECONDS} s a level")
             load(space, server, options)
             server.sql("alter system reset synchronous_standby_names")
             server.sql("select pg_reload_conf()")
@@ -333,6 +382,8 @@ def main():
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them unless told")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=4, help="length of a run of pgbench")
+    parser.add_argument("--windows", type=int, default=40,
+                        help="of load: as many half seconds at each level, and without a recording between them")
     parser.add_argument("--level", type=int, choices=LEVELS, action="append",
                         help="of load and decoding: this level (and others told so), else all")
     options = parser.parse_args()
