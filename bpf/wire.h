@@ -436,6 +436,9 @@ struct ws_rec_exit {
 /* flags of WS_KIND_EXIT */
 enum ws_exit_flags {
 	WS_EXIT_SOCKET = 1 << 0,
+	/* Set by the collector: the sites were being taken out, or were out, by then. What the
+	 * session said at its end may be missing. */
+	WS_EXIT_UNWATCHED = 1 << 1,
 };
 
 /* WalSndKill's entry (walsender.c), called by proc_exit. */

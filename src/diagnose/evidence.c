@@ -367,6 +367,27 @@ bool ws_sample_unix_full(const struct ws_rec_sample *r)
 	return (uint64_t)r->unix_queued_bytes * 4 >= r->unix_sndbuf_bytes;
 }
 
+/* The session waited for the socket when one looked last, and has sent since: the peer has made
+ * room, whatever it took. Returns how long it had taken none by then. */
+static uint64_t paused_at_last_look(const struct ws_case *c)
+{
+	const struct ws_rec_socket *tcp = &c->t->socket;
+	uint64_t look = tcp->h.time_ns, since = c->t->pause_since_ns;
+
+	since = since > c->from_ns ? since : c->from_ns;
+	if (!c->t->has_tcp || !c->t->socket_awaited || !tcp->unsent_bytes || !ws_socket_shut(tcp) ||
+	    c->t->watch[WS_SENT].moved_ns <= look)
+		return 0;
+	return look > since ? look - since : 0;
+}
+
+uint64_t ws_case_longest_pause(const struct ws_case *c)
+{
+	uint64_t last = paused_at_last_look(c);
+
+	return last > c->t->longest_pause_ns ? last : c->t->longest_pause_ns;
+}
+
 int ws_case_unix_full(const struct ws_case *c)
 {
 	const struct ws_rec_sample *r = &c->t->sample;

@@ -192,6 +192,7 @@ struct ws_track {
 	/* The last transaction seen of which nothing was spilled, and what was spilled by then. */
 	uint32_t unspilled_xid;
 	uint64_t unspilled_bytes;
+	uint32_t over_xid;		/* the last one that was decoded to its end (level 3) */
 	uint32_t lock_xid, lock_holder; /* of the last lock waited for */
 	bool awaits_summary;		/* in the window, a backup waited for the WAL summarizer */
 	/* For a transaction: now or last, and the longest one since `making` began. */
@@ -425,6 +426,9 @@ double ws_case_window_full(const struct ws_case *c);
 double ws_case_cwnd_full(const struct ws_case *c);
 /* 1: a Unix socket whose queue is full; 0: not full; -1: no such socket, or not known. */
 int ws_case_unix_full(const struct ws_case *c);
+/* The longest time in the window that the peer took nothing though data waited for it, and its
+ * receive buffer was full; 0: none that is over. */
+uint64_t ws_case_longest_pause(const struct ws_case *c);
 /* The same of a sample. */
 bool ws_sample_unix_full(const struct ws_rec_sample *r);
 

@@ -351,6 +351,16 @@ static void say_xid(struct ws_finding *f, const struct ws_rec_decoding *d)
 		ws_say(f, "A large transaction ");
 }
 
+/* It has ended since one looked, or nothing is gathered at all: what was spilled was of others. */
+static bool is_over(const struct ws_case *c)
+{
+	const struct ws_rec_decoding *d = &c->t->decoding;
+
+	return ((d->valid & WS_DECODING_TXNS) && !d->open_txns &&
+		!(d->txn_flags & WS_TXN_OUTPUT)) ||
+	       (d->txn_xid && d->txn_xid == c->t->over_xid);
+}
+
 WS_RULE(large_transaction)
 {
 	const struct ws_rec_decoding *d = &c->t->decoding;
@@ -360,7 +370,7 @@ WS_RULE(large_transaction)
 
 	/* One that is prepared was handed out, and waits for somebody to end it. */
 	if (!is_logical(c) || !c->t->has_decoding || !(d->valid & WS_DECODING_BUFFER) ||
-	    c->t->ended_ns || d->txn_flags & WS_TXN_PREPARED)
+	    c->t->ended_ns || d->txn_flags & WS_TXN_PREPARED || is_over(c))
 		return false;
 	if (output)
 		look_at_output(c, &big);

@@ -230,7 +230,7 @@ static void say_outage(const struct ws_case *c, struct ws_finding *f)
 /* The same of a client whose buffer was full. */
 static void say_pause(const struct ws_case *c, struct ws_finding *f)
 {
-	uint64_t pause = c->t->longest_pause_ns;
+	uint64_t pause = ws_case_longest_pause(c);
 	char text[WS_DURATION_TEXT];
 
 	if (pause < ws_limit_ns(WS_LIMIT_LASTING))
@@ -252,7 +252,7 @@ static void say_way(const struct ws_case *c, struct ws_finding *f)
 
 	if (!tcp || ws_case_outage(c) || ws_socket_shut(tcp))
 		return;
-	if (!c->t->longest_pause_ns && repeated >= ws_limit(WS_LIMIT_RETRANS) &&
+	if (!ws_case_longest_pause(c) && repeated >= ws_limit(WS_LIMIT_RETRANS) &&
 	    (double)ws_case_grown(c, WS_RETRANS) >=
 		    ws_limit(WS_LIMIT_REPLIES) * (double)tcp->mss_bytes) {
 		ws_fact(f, "repeated", ws_case_grown(c, WS_RETRANS), "bytes");
@@ -396,10 +396,10 @@ WS_RULE(healthy_streaming)
 	else if (holdup)
 		ws_say(f, ". %s for %.0f %% of the time.", holdup->what, held);
 	else
-		ws_say(f,
-		       c->t->longest_pause_ns >= ws_limit_ns(WS_LIMIT_LASTING) || ws_case_outage(c)
-			       ? "."
-			       : ", and nothing held it up for long.");
+		ws_say(f, ws_case_longest_pause(c) >= ws_limit_ns(WS_LIMIT_LASTING) ||
+					  ws_case_outage(c)
+				  ? "."
+				  : ", and nothing held it up for long.");
 	say_unconfirmed(c, f);
 	say_outage(c, f);
 	say_pause(c, f);

@@ -374,12 +374,24 @@ static bool says_late(const struct ws_case *c, struct ws_finding *f)
 	return true;
 }
 
+static void say_longest_pause(const struct ws_case *c, struct ws_finding *f)
+{
+	uint64_t longest = ws_case_longest_pause(c);
+	char text[WS_DURATION_TEXT];
+
+	if (longest < ws_limit_ns(WS_LIMIT_FROZEN))
+		return;
+	ws_fact(f, "nothing_taken_at_most", longest, "ns");
+	ws_say(f, " At times it takes nothing, once for %s.", ws_duration_format(longest, text));
+}
+
 WS_RULE(receiver_slow)
 {
 	const char *what = ws_case_streams(c) ? "WAL" : "data";
 	double rwnd = ws_case_rwnd_share(c);
+	uint64_t longest = ws_case_longest_pause(c);
 	bool full = ws_case_unix_full(c) == 1, local = full || was_full(c);
-	char text[WS_BYTES_TEXT], pause[WS_DURATION_TEXT];
+	char text[WS_BYTES_TEXT];
 
 	if (!ws_case_blocked(c) && reads_late(c))
 		return says_late(c, f);
@@ -392,7 +404,7 @@ WS_RULE(receiver_slow)
 	if (full && ws_case_still(c, WS_SENT) >= ws_limit_ns(WS_LIMIT_FROZEN) / 2)
 		return false;
 	/* In a short window it may pause all the time, as it has before. */
-	if (!local && (!window_limits(c) || (!ws_case_grown(c, WS_ACKED) && !habit(c))))
+	if (!local && (!window_limits(c) || (!ws_case_grown(c, WS_ACKED) && !habit(c) && !longest)))
 		return false;
 	f->confidence = local ? 0.85 : 0.7 + 0.25 * rwnd;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
@@ -403,21 +415,21 @@ WS_RULE(receiver_slow)
 		       "full for %.0f %% of the time.%s",
 		       full ? "reads" : "read", what, 100 * ws_case_share(c, WS_STATE_SEND_BLOCKED),
 		       full ? "" : " It has room now.");
+		say_longest_pause(c, f);
 		return true;
 	}
 	ws_fact(f, "receive_window_limited", (uint64_t)(100 * rwnd), "%");
 	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
 	ws_fact(f, "acknowledged_for", ws_case_span(c, WS_ACKED), "ns");
+	ws_say(f, "The client, or a proxy between, reads more slowly than %s is sent: ", what);
+	/* How much it took behind the last look at the socket is not known. */
+	if (ws_case_grown(c, WS_ACKED))
+		ws_say(f, "it took %s in the time looked at, and ",
+		       ws_bytes_format(ws_case_grown(c, WS_ACKED), text));
 	ws_say(f,
-	       "The client, or a proxy between, reads more slowly than %s is sent: it took %s in "
-	       "the time looked at, and its receive window was the limit for %.0f %% of the time "
-	       "that data was under way.",
-	       what, ws_bytes_format(ws_case_grown(c, WS_ACKED), text), 100 * rwnd);
-	if (c->t->longest_pause_ns >= ws_limit_ns(WS_LIMIT_FROZEN)) {
-		ws_fact(f, "nothing_taken_at_most", c->t->longest_pause_ns, "ns");
-		ws_say(f, " At times it takes nothing, once for %s.",
-		       ws_duration_format(c->t->longest_pause_ns, pause));
-	}
+	       "its receive window was the limit for %.0f %% of the time that data was under way.",
+	       100 * rwnd);
+	say_longest_pause(c, f);
 	say_window(c, f);
 	return true;
 }

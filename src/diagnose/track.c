@@ -285,6 +285,16 @@ static void feed_txn(struct ws_diagnosis *d, struct ws_track *t, const struct ws
 		ws_track_watch(d, &t->watch[WS_TXN_AT], at, now);
 }
 
+/* Told at level 3: it was decoded to its end, and handed out if that was a commit. */
+static void feed_txn_end(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
+{
+	const struct ws_rec_txn *r = (const struct ws_rec_txn *)rec;
+
+	(void)d;
+	if (rec->size >= sizeof(*r) && r->end != WS_TXN_PIECE && r->end != WS_TXN_PREPARE)
+		t->over_xid = r->xid;
+}
+
 /* It goes into a sentence. */
 static void make_printable(char *text, size_t size)
 {
@@ -510,7 +520,7 @@ static const feed_fn feeds[WS_KIND_MAX] = {
 	[WS_KIND_SAMPLE] = ws_feed_sample,    [WS_KIND_BLOCKED] = feed_blocked,
 	[WS_KIND_DECODING] = feed_decoding,   [WS_KIND_CGROUP] = feed_cgroup,
 	[WS_KIND_HOLDER] = feed_holder,	      [WS_KIND_COPY] = feed_copy,
-	[WS_KIND_MEMORY] = feed_memory,
+	[WS_KIND_MEMORY] = feed_memory,	      [WS_KIND_TXN] = feed_txn_end,
 };
 
 static int feed_session(struct ws_diagnosis *d, const struct ws_model *model,

@@ -164,6 +164,20 @@ static void count_unix(struct ws_track *t)
 	t->unix_full += ws_sample_unix_full(r);
 }
 
+/* The same as feed_pause of a Unix socket: nothing was sent, and the queue was the same. */
+static void note_unix_pause(const struct ws_diagnosis *d, struct ws_track *t, uint64_t now)
+{
+	uint64_t since = t->watch[WS_UNIX_QUEUE].moved_ns, sent_ns = t->watch[WS_SENT].moved_ns;
+
+	if (t->s->state != WS_STATE_SEND_BLOCKED || !t->sample.unix_sndbuf_bytes ||
+	    !ws_sample_unix_full(&t->sample))
+		return;
+	since = since > sent_ns ? since : sent_ns;
+	since = since > d->from_ns ? since : d->from_ns;
+	if (now > since && now - since > t->longest_pause_ns)
+		t->longest_pause_ns = now - since;
+}
+
 void ws_feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec *rec)
 {
 	const struct ws_rec_sample *r = (const struct ws_rec_sample *)rec;
@@ -188,6 +202,8 @@ void ws_feed_sample(struct ws_diagnosis *d, struct ws_track *t, const struct ws_
 		ws_track_watch(d, &t->watch[WS_THROTTLED], r->throttled_ns, now);
 	if (r->valid & WS_SAMPLE_READ)
 		ws_track_watch(d, &t->watch[WS_STORAGE], r->read_bytes, now);
-	if (r->valid & WS_SAMPLE_UNIX)
+	if (r->valid & WS_SAMPLE_UNIX) {
 		ws_track_watch(d, &t->watch[WS_UNIX_QUEUE], r->unix_queued_bytes, now);
+		note_unix_pause(d, t, now);
+	}
 }

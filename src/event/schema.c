@@ -327,7 +327,10 @@ static const struct ws_field cgroup_fields[] = {
 	NUMBER_OR(STRING, ws_rec_cgroup, path, "path", ZERO),
 };
 
+static const char *const exit_flags[] = { "socket", "unwatched" };
+
 static const struct ws_field exit_fields[] = {
+	NAMED(FLAGS, ws_rec_exit, h.flags, "flags", exit_flags),
 	NUMBER(UINT, ws_rec_exit, code, "code"),
 	NUMBER_OR(UINT, ws_rec_exit, signal, "signal", ZERO),
 	NUMBER(UINT, ws_rec_exit, lost, "lost"),

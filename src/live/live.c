@@ -280,6 +280,7 @@ static int finish(struct ws_live *live, struct ws_live_result *result)
 	if (ws_ring_consume(live->ring) < 0 || ws_live_emit_samples(live, false) ||
 	    ws_live_emit_decoding(live))
 		return -1;
+	live->detach_ns = ws_clock_mono_ns();
 	ws_tracer_detach(live->tracer);
 	result->detach_ns = ws_clock_mono_ns() - before;
 	if (drain_for_good(live) || report_untold(live, before))

@@ -93,6 +93,7 @@ struct ws_live {
 	size_t ignored_next;
 	struct ws_account account;
 	uint64_t start_ns;     /* of the run */
+	uint64_t detach_ns;    /* when taking the sites out began, 0: not yet */
 	uint64_t untracked;    /* sessions the programs found the map full for, as reported */
 	uint64_t lost_alone;   /* records of no session that were lost, as reported */
 	uint64_t unseeded;     /* walsenders found running it was full for */

@@ -213,6 +213,7 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 	struct ws_rec_text_sum sum;
 	struct ws_rec_signal signal;
 	struct ws_rec_error full;
+	struct ws_rec_exit end;
 	int rc;
 
 	if (live->sink_result)
@@ -253,6 +254,12 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 		ws_live_complete_signal(live, &signal);
 		ws_live_note_stop(live, &signal);
 		data = &signal;
+	}
+	if (rec->kind == WS_KIND_EXIT && rec->size == sizeof(end) && live->detach_ns &&
+	    rec->time_ns >= live->detach_ns) {
+		memcpy(&end, data, sizeof(end));
+		end.h.flags |= WS_EXIT_UNWATCHED;
+		data = &end;
 	}
 	rc = ws_order_feed(live->order, data, size);
 	if (rc == 0 && rec->kind == WS_KIND_EXIT)

@@ -360,6 +360,9 @@ static void on_exit_record(struct ws_machine *m, const struct ws_rec *rec)
 
 	m->s.exit_code = r->signal ? -1 : (int)r->code;
 	m->s.exit_signal = (int)r->signal;
+	/* That proc_exit ran is the last that a session says. */
+	if ((rec->flags & WS_EXIT_UNWATCHED) && m->ending_code < 0)
+		m->hole = true;
 	if ((rec->flags & WS_EXIT_SOCKET) && rec->size >= sizeof(*r))
 		ws_wire_end(m, r->wire_bytes, r->acked_bytes);
 	end_session(m, rec->time_ns);

@@ -45,6 +45,28 @@ def lose(server, slot):
     wait_for("the slot to be lost", lost)
 
 
+class Unwatched(LabTest):
+    def test_an_end_while_the_recorder_takes_its_probes_out_gets_no_false_reason(self):
+        """What a session reports at its end may come behind the probes; its exit is seen for longer."""
+        server = primary()
+        for delay in (0.01, 0.03, 0.06):
+            name = f"l_unwatched{round(delay * 1000)}"
+            client = server.start_program(
+                ["pg_receivewal", "-D", server.space.folder(f"{name}.wal", server.user), "-d",
+                 server.conninfo(application=name), "--no-loop", "--no-sync"], name=name)
+            try:
+                server.wait_walsender(name)
+                with scene(server) as seen:
+                    pid = seen.pid(name)
+                    seen.record.process.signal(signal.SIGINT)
+                    time.sleep(delay)
+                    os.kill(pid, signal.SIGTERM)
+                    seen.record.process.expect(0)
+            finally:
+                client.close()
+            self.assertIn(seen.record.session(pid)["exit"]["reason"], (None, "unknown", "admin_terminated"))
+
+
 class Ends(LabTest):
     def check(self, seen, verdict, application, fact=None):
         pids = seen.pids(application)

@@ -146,6 +146,25 @@ static void and_none_that_was_before_it(void **state)
 	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "took nothing"));
 }
 
+/* The window begins behind all that was acknowledged, and no look at the socket tells of more. */
+static void a_pause_that_ended_behind_the_last_look_is_known_to_be_over(void **state)
+{
+	static const struct ws_rec_socket shut = { .rwnd_limited_us = 95,
+						   .mss_bytes = 1448,
+						   .timer = WS_TCP_TIMER_PERSIST,
+						   .unsent_bytes = 100000 };
+	struct lab *lab = *state;
+
+	lab_window(lab, 3 * SECOND + SECOND / 4, UINT64_MAX);
+	lab_stream(lab, 0);
+	flow(lab, 2);
+	lab_play(lab, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_play(lab, &(struct step){ .seconds = 1, .ms = 500, .wait = WS_WAIT_WAL, .bytes = MB });
+	assert_verdict(lab, SESSION, "receiver_slow");
+	assert_said_of(lab, SESSION, "At times it takes nothing, once for 7.00 s.");
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "it took"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +176,7 @@ int main(void)
 		LAB(a_pause_that_is_over_for_long_is_said),
 		LAB(as_much_of_it_as_lies_in_the_window),
 		LAB(and_none_that_was_before_it),
+		LAB(a_pause_that_ended_behind_the_last_look_is_known_to_be_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

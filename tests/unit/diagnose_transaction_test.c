@@ -42,6 +42,43 @@ static void a_transaction_that_is_gathered_is_named_with_its_progress(void **sta
 	assert_said(*state, "40.0 MB of WAL are still to be decoded, at this rate in 10.0 s");
 }
 
+/* It was rolled back, and the look behind finds nothing that is gathered. */
+static void a_transaction_that_is_rolled_back_is_gathered_no_more(void **state)
+{
+	struct ws_rec_decoding none = { .valid = ALL_VALID & ~WS_DECODING_TXN_SPILL,
+					.spill_bytes = 40 * MB };
+	struct lab *lab = *state;
+
+	gather(lab, 4 * MB);
+	none.read_lsn = lab->sent + 4 * MB;
+	second(lab, &none);
+	lab_judge(lab);
+	assert_false(lab_also(lab, "large_transaction"));
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "is being gathered"));
+}
+
+/* At level 3 its end is told by itself. */
+static void a_transaction_whose_end_was_seen_is_gathered_no_more(void **state)
+{
+	struct ws_rec_txn end = { .xid = 777, .end = WS_TXN_ABORT };
+	struct lab *lab = *state;
+
+	gather(lab, 4 * MB);
+	ws_tape_send(&lab->tape, &end.h, WS_KIND_TXN, sizeof(end), 0);
+	lab_judge(lab);
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "is being gathered"));
+}
+
+static void a_piece_of_a_transaction_that_was_handed_out_is_no_end(void **state)
+{
+	struct ws_rec_txn piece = { .xid = 777, .end = WS_TXN_PIECE };
+	struct lab *lab = *state;
+
+	gather(lab, 4 * MB);
+	ws_tape_send(&lab->tape, &piece.h, WS_KIND_TXN, sizeof(piece), 0);
+	assert_verdict(lab, SESSION, "large_transaction");
+}
+
 static void a_small_transaction_that_stays_open_is_none(void **state)
 {
 	gather(*state, 0);
@@ -476,6 +513,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB(a_transaction_that_is_gathered_is_named_with_its_progress),
+		LAB(a_transaction_that_is_rolled_back_is_gathered_no_more),
+		LAB(a_transaction_whose_end_was_seen_is_gathered_no_more),
+		LAB(a_piece_of_a_transaction_that_was_handed_out_is_no_end),
 		LAB(a_small_transaction_that_stays_open_is_none),
 		LAB(what_others_spilled_before_does_not_make_a_transaction_large),
 		LAB(what_is_spilled_of_a_transaction_behind_others_counts),

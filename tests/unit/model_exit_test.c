@@ -254,6 +254,34 @@ static void status_1_without_an_error_is_postmaster_death(void **state)
 	assert_reason(f, WS_END_POSTMASTER_DEATH);
 }
 
+/* The probes were taken out: the FATAL that it ended with was not seen. */
+static void end_unwatched(struct fixture *f, uint32_t code)
+{
+	struct ws_rec_exit rec = { .code = code };
+
+	ws_tape_send(&f->tape, &rec.h, WS_KIND_EXIT, sizeof(rec), WS_EXIT_UNWATCHED);
+}
+
+static void an_end_that_nobody_watched_has_no_reason(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	end_unwatched(f, 1);
+	assert_reason(f, WS_END_UNKNOWN);
+}
+
+static void an_end_that_nobody_watched_has_the_reason_it_told_before(void **state)
+{
+	struct fixture *f = *state;
+
+	stream(f);
+	ws_tape_error(&f->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
+		      "terminating connection due to administrator command");
+	end_unwatched(f, 1);
+	assert_reason(f, WS_END_ADMIN_TERMINATED);
+}
+
 static void a_wait_ended_by_postmaster_death_tells_it_even_behind_a_gap(void **state)
 {
 	struct fixture *f = *state;
@@ -584,6 +612,8 @@ int main(void)
 		TEST(status_2_is_crash_restart),
 		TEST(an_unexpected_postmaster_exit_is_postmaster_death),
 		TEST(status_1_without_an_error_is_postmaster_death),
+		TEST(an_end_that_nobody_watched_has_no_reason),
+		TEST(an_end_that_nobody_watched_has_the_reason_it_told_before),
 		TEST(a_wait_ended_by_postmaster_death_tells_it_even_behind_a_gap),
 		TEST(status_1_behind_a_gap_is_unknown),
 		TEST(a_fatal_before_ready_is_refused),
