@@ -255,11 +255,12 @@ int ws_live_from_ring(void *arg, const void *data, size_t size)
 		ws_live_note_stop(live, &signal);
 		data = &signal;
 	}
-	if (rec->kind == WS_KIND_EXIT && rec->size == sizeof(end) && live->detach_ns &&
+	if (rec->kind == WS_KIND_EXIT && rec->size <= sizeof(end) && live->detach_ns &&
 	    rec->time_ns >= live->detach_ns) {
-		memcpy(&end, data, sizeof(end));
+		memcpy(&end, data, rec->size);
 		end.h.flags |= WS_EXIT_UNWATCHED;
 		data = &end;
+		size = rec->size;
 	}
 	rc = ws_order_feed(live->order, data, size);
 	if (rc == 0 && rec->kind == WS_KIND_EXIT)
