@@ -346,6 +346,28 @@ static bool never_apart(const struct ws_case *c, size_t at, const struct ws_trac
 	return false;
 }
 
+/* The server refuses it while it starts up: that follows from its crashes. */
+static bool fails_by_itself(const struct ws_track *t)
+{
+	return fails(t) && strcmp(t->error.sqlstate, "57P03") != 0;
+}
+
+/* The server went, with a session of this client: what fails behind it is no part of what failed in
+ * front of it. */
+static bool server_went_between(const struct ws_case *c, size_t at, const struct ws_track *a,
+				const struct ws_track *b)
+{
+	for (size_t i = at; i < c->member_count && c->members[i]->s->begin_ns < b->s->begin_ns;
+	     i++) {
+		const struct ws_track *m = c->members[i];
+
+		if (m->s->begin_ns >= a->ended_ns && m->ended_ns && m->ended_ns <= b->s->begin_ns &&
+		    went_with_server(m))
+			return true;
+	}
+	return worked_between(c, at, a, b);
+}
+
 /* Then it is no client that connects again and again; unless it has done so since. While a server
  * starts up again it refuses. */
 static bool server_goes(const struct ws_case *c, const struct loop *clients, struct loop *server)
@@ -354,6 +376,33 @@ static bool server_goes(const struct ws_case *c, const struct loop *clients, str
 	return server->last &&
 	       (!clients->last || clients->last->ended_ns <= server->last->ended_ns ||
 		(clients->error && strcmp(clients->error->error.sqlstate, "57P03") == 0));
+}
+
+/* What the client did over and over while its server was there is not the server's doing. */
+static void say_own_loop(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_track *error;
+	char ago[WS_DURATION_TEXT];
+	struct loop own;
+
+	find_loop(c, fails_by_itself, server_went_between, WS_LIMIT_RECONNECTS, &own);
+	if (!own.last)
+		return;
+	error = own.error;
+	ws_fact(f, "short_sessions", own.count, "sessions");
+	ws_say(f,
+	       " The client itself connected again and again, too, while the server was there: "
+	       "%zu sessions ended soon",
+	       own.count);
+	if (error) {
+		ws_fact_text(f, "sqlstate", error->error.sqlstate);
+		ws_fact_text(f, "message", error->error.message);
+		ws_say(f, ", with SQLSTATE %s", error->error.sqlstate);
+	}
+	if (c->to_ns > own.last->ended_ns)
+		ws_say(f, ", the last %s ago",
+		       ws_duration_format(c->to_ns - own.last->ended_ns, ago));
+	ws_say(f, ".");
 }
 
 static bool say_server_goes(const struct ws_case *c, const struct loop *loop, struct ws_finding *f)
@@ -389,6 +438,7 @@ static bool say_server_goes(const struct ws_case *c, const struct loop *loop, st
 	       ws_duration_format(every, interval));
 	say_when(c, loop->last, f);
 	ws_say(f, ".");
+	say_own_loop(c, f);
 	return true;
 }
 
