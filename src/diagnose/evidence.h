@@ -218,7 +218,9 @@ struct ws_track {
 struct ws_server_track {
 	uint32_t pid;
 	uint64_t first_ns; /* when it was told of first */
-	uint64_t over_ns;  /* since when no session of it is there; UINT64_MAX: one is. lines.c */
+	uint64_t read_ns;  /* when something was read of it last: it was there */
+	uint64_t over_ns;  /* since when it is gone, with its sessions; UINT64_MAX: one is there.
+			      lines.c */
 	uint32_t line;	   /* pid of the first postmaster of the same data directory: lines.c */
 	char datadir[256];
 	bool has_cluster;
