@@ -338,9 +338,10 @@ bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f);
 /* ending.c */
 enum ws_ending {
 	WS_ENDING_ONCE = 0, /* a SIGTERM does it */
-	WS_ENDING_TWICE, /* the first one waits to be told to the client, for room in its socket */
-	WS_ENDING_AGAIN, /* it had the first one */
-	WS_ENDING_NEVER, /* it is stopped: only behind a SIGCONT */
+	WS_ENDING_TWICE,  /* the first one waits to be told to the client, for room in its socket */
+	WS_ENDING_AGAIN,  /* it had the first one, and waits so */
+	WS_ENDING_LEAVES, /* it had it, and there is room: another one changes nothing */
+	WS_ENDING_NEVER,  /* it is stopped: only behind a SIGCONT */
 	WS_ENDING_COUNT,
 };
 enum ws_ending ws_track_ending(const struct ws_track *t);

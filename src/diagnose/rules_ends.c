@@ -592,7 +592,7 @@ static bool invalidated(const struct ws_track *t, const struct ws_case *c, struc
 	f->confidence = lost ? 0.95 : 0.8;
 	ws_fact_text(f, "slot", t->s->slot);
 	ws_fact_lsn(f, "sent", t->standing->sent_lsn);
-	if (stuck && t->standing->state == WS_STATE_EXITING)
+	if (stuck && ws_track_ending(t) == WS_ENDING_AGAIN)
 		f->advice =
 			"The session waits for room in its full socket to tell its client that it "
 			"ends: end the client, or the session by pg_terminate_backend once "

@@ -47,6 +47,8 @@ static const char *const dead_advice[WS_ENDING_COUNT] = {
 		"The peer's host or the way to it is gone, and the walsender, which was told to "
 		"end, waits for room in its socket to tell the client so: pg_terminate_backend "
 		"once more ends it now.",
+	[WS_ENDING_LEAVES] =
+		"The peer's host or the way to it is gone, and the walsender is ending already.",
 	[WS_ENDING_NEVER] = "The peer's host or the way to it is gone, and the walsender itself is "
 			    "stopped.",
 };
