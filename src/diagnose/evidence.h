@@ -434,6 +434,9 @@ bool ws_sample_unix_full(const struct ws_rec_sample *r);
 /* Adds to the text. What there is no room for is left out from the last end of a sentence on, and
  * nothing is added any more. */
 void ws_say(struct ws_finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A figure without its fraction: 0 if it is negative or none at all, and the largest number if it
+ * is larger. A hostile recording may bring about any. */
+uint64_t ws_whole(double value);
 void ws_fact(struct ws_finding *f, const char *fact, uint64_t value, const char *unit);
 void ws_fact_text(struct ws_finding *f, const char *fact, const char *text);
 void ws_fact_lsn(struct ws_finding *f, const char *fact, uint64_t lsn);

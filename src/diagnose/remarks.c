@@ -202,7 +202,7 @@ static void add_unpublished(const struct ws_case *c, struct ws_finding *f)
 	    share < ws_limit(WS_LIMIT_READ) || (double)read < ws_limit(WS_LIMIT_BACKLOG) ||
 	    (double)wanted >= ws_limit(WS_LIMIT_UNPUBLISHED) * (double)read)
 		return;
-	read = (uint64_t)((double)read * 1e9 / (double)span);
+	read = ws_whole((double)read * 1e9 / (double)span);
 	ws_fact(f, "read_per_second", read, "bytes");
 	ws_fact(f, "published", out, "bytes");
 	ws_say(f,

@@ -288,8 +288,8 @@ static void say_progress(const struct ws_case *c, struct ws_finding *f, const st
 		ws_say(f, "; all WAL there is has been decoded, and its commit has not come");
 	if (!big->moves || estimate <= 0 || estimate >= 1e18)
 		return;
-	ws_fact(f, "estimate", (uint64_t)estimate, "ns");
-	ws_say(f, ", at this rate in %s", ws_duration_format((uint64_t)estimate, text));
+	ws_fact(f, "estimate", ws_whole(estimate), "ns");
+	ws_say(f, ", at this rate in %s", ws_duration_format(ws_whole(estimate), text));
 }
 
 /* What gathered changes took at most, beside what they may. The server counts changes against the
@@ -422,7 +422,7 @@ static bool spills_crumbs(const struct ws_case *c, struct ws_finding *f)
 	if (c->t->decoding.txn_subtxns)
 		ws_fact(f, "subtransactions", c->t->decoding.txn_subtxns, "");
 	ws_fact_share(c, f, WS_STATE_DECODE);
-	ws_fact(f, "not_sent", (uint64_t)trend.after, "bytes");
+	ws_fact(f, "not_sent", ws_whole(trend.after), "bytes");
 	ws_say(f,
 	       "Changes do not fit into logical_decoding_work_mem, and go to disk in crumbs: %s in "
 	       "%" PRIu64 " pieces, each of one of many small transactions",
@@ -433,7 +433,7 @@ static bool spills_crumbs(const struct ws_case *c, struct ws_finding *f)
 	ws_say(f,
 	       ". Choosing it takes longer than writing it: decoding takes %.0f %% of the time, "
 	       "and the session is %s behind.",
-	       100 * decoding(c), ws_bytes_format((uint64_t)trend.after, behind));
+	       100 * decoding(c), ws_bytes_format(ws_whole(trend.after), behind));
 	tell_buffer(c, f);
 	return true;
 }
@@ -460,7 +460,7 @@ WS_RULE(spilling)
 	ws_fact(f, "decoded", decoded, "bytes");
 	ws_fact_share(c, f, WS_STATE_DECODE);
 	if (share >= 0) {
-		ws_fact(f, "spill_share", (uint64_t)(100 * share + 0.5), "%");
+		ws_fact(f, "spill_share", ws_whole(100 * share + 0.5), "%");
 		ws_fact(f, "spill_time", spill_ns, "ns");
 		ws_fact(f, "read_back_time", restore_ns, "ns");
 	}
@@ -489,12 +489,12 @@ static bool own_work(const struct ws_case *c, struct ws_finding *f, enum ws_stat
 		return false;
 	f->confidence = 0.8;
 	ws_fact_share(c, f, state);
-	ws_fact(f, "not_sent_before", (uint64_t)trend.before, "bytes");
-	ws_fact(f, "not_sent", (uint64_t)trend.after, "bytes");
+	ws_fact(f, "not_sent_before", ws_whole(trend.before), "bytes");
+	ws_fact(f, "not_sent", ws_whole(trend.after), "bytes");
 	ws_say(f,
 	       "%s takes %.0f %% of the time, and the session is %s behind and does not get "
 	       "nearer.",
-	       what, 100 * ws_case_share(c, state), ws_bytes_format((uint64_t)trend.after, bytes));
+	       what, 100 * ws_case_share(c, state), ws_bytes_format(ws_whole(trend.after), bytes));
 	return true;
 }
 

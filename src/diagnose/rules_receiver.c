@@ -405,7 +405,7 @@ WS_RULE(receiver_slow)
 		       full ? "" : " It has room now.");
 		return true;
 	}
-	ws_fact(f, "receive_window_limited", (uint64_t)(100 * rwnd), "%");
+	ws_fact(f, "receive_window_limited", ws_whole(100 * rwnd), "%");
 	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
 	ws_fact(f, "acknowledged_for", ws_case_span(c, WS_ACKED), "ns");
 	ws_say(f,
