@@ -175,13 +175,16 @@ static void add_end(const struct ws_case *c, struct ws_finding *f)
 	ws_say(f, " Then %s.", ends[end]);
 }
 
-/* What was decoded in the window for the first time: not what its client had before. */
+/* What was decoded in the window for the first time: not what its client had before, by what it has
+ * confirmed or by where it asks to begin (CreateDecodingContext, logical.c: the later one counts).
+ */
 static uint64_t decoded_anew(const struct ws_case *c)
 {
 	const struct ws_watch *decoded = ws_case_watch(c, WS_DECODED);
 	const struct ws_watch *confirmed = ws_case_watch(c, WS_CONFIRMED);
 	uint64_t from = confirmed->first > decoded->first ? confirmed->first : decoded->first;
 
+	from = c->t->command.start_lsn > from ? c->t->command.start_lsn : from;
 	return decoded->known && decoded->last > from ? decoded->last - from : 0;
 }
 
