@@ -201,7 +201,7 @@ struct ws_track {
 	uint64_t standby_until_ns;	     /* the end of the last that was no short one */
 
 	struct ws_last_command command;
-	struct ws_last_command making; /* the last CREATE_REPLICATION_SLOT */
+	struct ws_last_command making; /* the last one that makes a slot, SQL too */
 	struct ws_last_error error;
 	uint64_t starts;   /* START_REPLICATION commands, by their texts */
 	uint32_t timeline; /* of the last of them that names one; 0: none did */

@@ -102,6 +102,12 @@ static struct ws_txn_wait awaited(const struct ws_case *c, bool over, uint64_t t
 	return longest;
 }
 
+/* SQL may do anything else besides. */
+static bool may_do_else(const struct ws_last_command *making)
+{
+	return strcmp(making->kind, "CREATE_REPLICATION_SLOT") != 0;
+}
+
 WS_RULE(slot_waits_for_transaction)
 {
 	const struct ws_last_command *cmd = &c->t->making;
@@ -117,20 +123,24 @@ WS_RULE(slot_waits_for_transaction)
 	if (!cmd->kind[0] || lasted < ws_limit_ns(WS_LIMIT_SLOT_WAIT) ||
 	    (over && (double)lasted < ws_limit(WS_LIMIT_DOMINANT) * (double)c->wall_ns))
 		return false;
+	txn = awaited(c, over, to);
+	if (may_do_else(cmd) && !txn.xid)
+		return false;
 	if (cmd->start_ns) /* before the window, too */
 		whole = to - cmd->start_ns;
 	wait = c->state_ns[WS_STATE_WAIT_LOCK];
 	f->confidence = wait ? 0.95 : 0.75;
 	ws_fact(f, "command_time", whole, "ns");
 	ws_fact(f, "wait_lock", wait, "ns");
-	txn = awaited(c, over, to);
 	if (c->t->has_decoding && !over) {
 		snapshot = (enum ws_snapshot)c->t->decoding.snapshot;
 		ws_fact_text(f, "snapshot", snapshot_name(snapshot));
 		ws_fact_lsn(f, "decoded", c->t->decoding.read_lsn);
 	}
-	ws_say(f, "CREATE_REPLICATION_SLOT %s%s %s: ", over ? "took" : "has taken",
-	       cmd->start_ns ? "" : " more than", ws_duration_format(whole, text));
+	ws_say(f, "%s %s%s %s: ",
+	       may_do_else(cmd) ? "pg_create_logical_replication_slot()" : cmd->kind,
+	       over ? "took" : "has taken", cmd->start_ns ? "" : " more than",
+	       ws_duration_format(whole, text));
 	if (txn.xid) {
 		ws_say(f, "it %s ", over ? "waited" : "waits");
 		ws_say_txn_wait(&txn, f);
