@@ -154,6 +154,12 @@ static bool left_in_midstream(const struct ws_track *t)
 	       t->command.end_ns == t->ended_ns;
 }
 
+/* One that was found at it began its stream before. */
+static bool streamed(const struct ws_track *t)
+{
+	return t->streams || t->starts;
+}
+
 /*
  * These stream for as long as they can. When one of them fails it takes leave of the server in good
  * order: an apply worker in conflict, a walreceiver on another time line (walrcv_disconnect). A
@@ -167,9 +173,9 @@ static bool should_stay(const struct ws_track *t)
 	case WS_PROGRAM_APPLY_WORKER:
 	case WS_PROGRAM_WALRECEIVER:
 	case WS_PROGRAM_CASCADING_STANDBY:
-		return t->streams;
+		return streamed(t);
 	case WS_PROGRAM_PG_RECEIVEWAL:
-		return t->streams && left_in_midstream(t);
+		return streamed(t) && left_in_midstream(t);
 	default:
 		return false;
 	}
@@ -198,9 +204,14 @@ static bool just_gone(const struct ws_track *t)
 	       (!t->error.sqlstate[0] || strncmp(t->error.sqlstate, "08", 2) == 0);
 }
 
+/* One that was found running may be older than what is known of it. */
 static bool ended_soon(const struct ws_track *t)
 {
-	return t->ended_ns && t->ended_ns - t->s->begin_ns <= ws_limit_ns(WS_LIMIT_SHORT_SESSION);
+	uint64_t begin = t->s->begin_ns;
+
+	if (t->s->fork_ns && t->s->fork_ns < begin)
+		begin = t->s->fork_ns;
+	return t->ended_ns && t->ended_ns - begin <= ws_limit_ns(WS_LIMIT_SHORT_SESSION);
 }
 
 static bool is_backup(const struct ws_track *t)
