@@ -22,7 +22,7 @@ PKGS := libbpf libelf libdw capstone liblzma zlib libzstd liblz4 libxxhash janss
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
 ifneq ($(SAN),)
-SANFLAGS := -fsanitize=address,undefined$(FUZZ) -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANFLAGS := -fsanitize=address,undefined,float-cast-overflow$(FUZZ) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DWS_VERSION='"$(VERSION)"' $(WARN) -fno-strict-aliasing \
 	-Isrc -Ibpf -I$(BUILD) $(PKG_CFLAGS) $(SANFLAGS) $(CFLAGS)

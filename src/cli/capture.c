@@ -45,16 +45,14 @@ static int out_begin(struct capture *c)
 
 static int out_add(struct capture *c, const struct ws_rec *rec)
 {
-	uint64_t now = ws_clock_mono_ns();
+	return c->to.flight ? ws_flight_add(c->to.flight, rec, &c->err)
+			    : ws_writer_add(c->writer, rec, &c->err);
+}
 
-	if (c->to.flight)
-		return ws_flight_add(c->to.flight, rec, &c->err) ||
-				       ws_flight_tick(c->to.flight, now, &c->err)
-			       ? -1
-			       : 0;
-	return ws_writer_add(c->writer, rec, &c->err) || ws_writer_tick(c->writer, now, &c->err)
-		       ? -1
-		       : 0;
+static int out_tick(struct capture *c, uint64_t now_ns)
+{
+	return c->to.flight ? ws_flight_tick(c->to.flight, now_ns, &c->err)
+			    : ws_writer_tick(c->writer, now_ns, &c->err);
 }
 
 static uint64_t out_bytes(const struct capture *c, size_t *segments)
@@ -204,6 +202,15 @@ static int started(void *arg)
 	return rc;
 }
 
+/* Once for all that the ring had: to read the clock for each record takes a good part of the time
+ * that recording it does. */
+static int drained(void *arg, uint64_t now_ns)
+{
+	struct capture *c = arg;
+
+	return out_tick(c, now_ns) ? writing_failed(c) : 0;
+}
+
 void ws_capture_options(const struct ws_options *options, struct ws_live_options *live)
 {
 	*live = (struct ws_live_options){
@@ -230,6 +237,7 @@ static int run(struct capture *c, const struct ws_filter *filter, struct ws_erro
 
 	ws_capture_options(c->options, &options);
 	options.started = started;
+	options.drained = drained;
 	if (ws_live_info(options.level, &c->info, err))
 		return -1;
 	c->info.filter = ws_filter_hash(filter);

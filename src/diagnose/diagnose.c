@@ -219,17 +219,21 @@ static int explain_members(struct ws_diagnosis *d, const struct members *m, stru
 	return judged ? fn(arg, e) : 0;
 }
 
+/* To be put into groups. */
+struct placed {
+	const struct ws_session *s;
+	uint32_t line; /* of its server: to be looked for once, not each time it is compared */
+};
+
 /* What a group has in common: the slot if there is one, else application and client; and the
  * server, however often that was started. */
-static int by_group(const void *a, const void *b, void *diagnosis)
+static int by_group(const struct placed *a, const struct placed *b)
 {
-	const struct ws_session *x = *(const struct ws_session *const *)a;
-	const struct ws_session *y = *(const struct ws_session *const *)b;
-	uint32_t x_line = ws_line_of(diagnosis, x), y_line = ws_line_of(diagnosis, y);
+	const struct ws_session *x = a->s, *y = b->s;
 	int rc;
 
-	if (x_line != y_line)
-		return x_line < y_line ? -1 : 1;
+	if (a->line != b->line)
+		return a->line < b->line ? -1 : 1;
 	rc = strncmp(x->slot, y->slot, sizeof(x->slot));
 	if (rc || x->slot[0])
 		return rc;
@@ -237,11 +241,11 @@ static int by_group(const void *a, const void *b, void *diagnosis)
 	return rc ? rc : strncmp(x->host, y->host, sizeof(x->host));
 }
 
-static int by_group_and_start(const void *a, const void *b, void *diagnosis)
+static int by_group_and_start(const void *a, const void *b)
 {
-	const struct ws_session *x = *(const struct ws_session *const *)a;
-	const struct ws_session *y = *(const struct ws_session *const *)b;
-	int rc = by_group(a, b, diagnosis);
+	const struct ws_session *x = ((const struct placed *)a)->s;
+	const struct ws_session *y = ((const struct placed *)b)->s;
+	int rc = by_group(a, b);
 
 	if (rc)
 		return rc;
@@ -259,24 +263,25 @@ static int explain_groups(struct ws_diagnosis *d, const struct ws_session *const
 			  size_t count, ws_explain_fn fn, void *arg)
 {
 	struct members m = { 0 };
-	ws_autofree const struct ws_session **sorted = calloc(count + 1, sizeof(*sorted));
+	ws_autofree struct placed *sorted = calloc(count + 1, sizeof(*sorted));
 	int rc = sorted && members_init(&m, count) == 0 ? 0 : -1;
 	size_t next;
 
 	if (rc == 0 && count) {
-		memcpy(sorted, sessions, count * sizeof(*sorted));
 		ws_lines_draw(d, sessions, count);
-		qsort_r(sorted, count, sizeof(*sorted), by_group_and_start, d);
+		for (size_t i = 0; i < count; i++)
+			sorted[i] = (struct placed){ sessions[i], ws_line_of(d, sessions[i]) };
+		qsort(sorted, count, sizeof(*sorted), by_group_and_start);
 	}
 	for (size_t i = 0; i < count && rc == 0; i = next) {
-		const struct ws_session *s = sorted[i];
+		const struct ws_session *s = sorted[i].s;
 		struct ws_explained e = { .scope = WS_SCOPE_GROUP,
 					  .name = s->slot[0] ? s->slot : s->application };
 
 		m.count = 0;
-		for (next = i; next < count && by_group(&sorted[i], &sorted[next], d) == 0; next++)
-			members_add(&m, d, sorted[next]);
-		e.postmaster_pid = sorted[next - 1]->postmaster_pid;
+		for (next = i; next < count && by_group(&sorted[i], &sorted[next]) == 0; next++)
+			members_add(&m, d, sorted[next].s);
+		e.postmaster_pid = sorted[next - 1].s->postmaster_pid;
 		if (m.count && has_name(s))
 			rc = explain_members(d, &m, &e, NULL, fn, arg);
 	}

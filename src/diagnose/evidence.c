@@ -446,6 +446,13 @@ static struct ws_fact *next_fact(struct ws_finding *f, const char *fact, const c
 	return next;
 }
 
+uint64_t ws_whole(double value)
+{
+	if (!(value > 0))
+		return 0;
+	return value < 0x1p64 ? (uint64_t)value : UINT64_MAX;
+}
+
 void ws_fact(struct ws_finding *f, const char *fact, uint64_t value, const char *unit)
 {
 	struct ws_fact *next = next_fact(f, fact, unit);
@@ -474,5 +481,5 @@ void ws_fact_lsn(struct ws_finding *f, const char *fact, uint64_t lsn)
 
 void ws_fact_share(const struct ws_case *c, struct ws_finding *f, enum ws_state state)
 {
-	ws_fact(f, ws_state_name(state), (uint64_t)(100 * ws_case_share(c, state) + 0.5), "%");
+	ws_fact(f, ws_state_name(state), ws_whole(100 * ws_case_share(c, state) + 0.5), "%");
 }

@@ -202,7 +202,7 @@ struct ws_track {
 	uint64_t standby_until_ns;	     /* the end of the last that was no short one */
 
 	struct ws_last_command command;
-	struct ws_last_command making; /* the last CREATE_REPLICATION_SLOT */
+	struct ws_last_command making; /* the last one that makes a slot, SQL too */
 	struct ws_last_error error;
 	uint64_t starts;   /* START_REPLICATION commands, by their texts */
 	uint32_t timeline; /* of the last of them that names one; 0: none did */
@@ -219,7 +219,9 @@ struct ws_track {
 struct ws_server_track {
 	uint32_t pid;
 	uint64_t first_ns; /* when it was told of first */
-	uint64_t over_ns;  /* since when no session of it is there; UINT64_MAX: one is. lines.c */
+	uint64_t read_ns;  /* when something was read of it last: it was there */
+	uint64_t over_ns;  /* since when it is gone, with its sessions; UINT64_MAX: one is there.
+			      lines.c */
 	uint32_t line;	   /* pid of the first postmaster of the same data directory: lines.c */
 	char datadir[256];
 	bool has_cluster;
@@ -337,9 +339,10 @@ bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f);
 /* ending.c */
 enum ws_ending {
 	WS_ENDING_ONCE = 0, /* a SIGTERM does it */
-	WS_ENDING_TWICE, /* the first one waits to be told to the client, for room in its socket */
-	WS_ENDING_AGAIN, /* it had the first one */
-	WS_ENDING_NEVER, /* it is stopped: only behind a SIGCONT */
+	WS_ENDING_TWICE,  /* the first one waits to be told to the client, for room in its socket */
+	WS_ENDING_AGAIN,  /* it had the first one, and waits so */
+	WS_ENDING_LEAVES, /* it had it, and there is room: another one changes nothing */
+	WS_ENDING_NEVER,  /* it is stopped: only behind a SIGCONT */
 	WS_ENDING_COUNT,
 };
 enum ws_ending ws_track_ending(const struct ws_track *t);
@@ -435,6 +438,9 @@ bool ws_sample_unix_full(const struct ws_rec_sample *r);
 /* Adds to the text. What there is no room for is left out from the last end of a sentence on, and
  * nothing is added any more. */
 void ws_say(struct ws_finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A figure without its fraction: 0 if it is negative or none at all, and the largest number if it
+ * is larger. A hostile recording may bring about any. */
+uint64_t ws_whole(double value);
 void ws_fact(struct ws_finding *f, const char *fact, uint64_t value, const char *unit);
 void ws_fact_text(struct ws_finding *f, const char *fact, const char *text);
 void ws_fact_lsn(struct ws_finding *f, const char *fact, uint64_t lsn);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A server that is started anew has another postmaster, and is the same to its clients: one follows
- * another where it has the same data directory, and was seen first when no session of the other was
- * there any more. Servers of one path in several containers are there at a time.
+ * another where it has the same data directory, and was seen first when the other was not seen any
+ * more, nor a session of it. Servers of one path in several containers are there at a time.
  */
 #include <string.h>
 
@@ -16,12 +16,12 @@ static struct ws_server_track *server_of(const struct ws_diagnosis *d, const str
 	return NULL;
 }
 
-/* Since when no session of a server is there any more. */
+/* Since when neither a server nor a session of it is there any more. */
 static void note_ends(struct ws_diagnosis *d, const struct ws_session *const *sessions,
 		      size_t count)
 {
 	for (size_t i = 0; i < d->server_count; i++)
-		d->servers[i].over_ns = 0;
+		d->servers[i].over_ns = d->servers[i].read_ns;
 	for (size_t i = 0; i < count; i++) {
 		uint64_t end = sessions[i]->end_ns ? sessions[i]->end_ns : UINT64_MAX;
 		struct ws_server_track *server = server_of(d, sessions[i]);

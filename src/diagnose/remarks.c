@@ -175,13 +175,16 @@ static void add_end(const struct ws_case *c, struct ws_finding *f)
 	ws_say(f, " Then %s.", ends[end]);
 }
 
-/* What was decoded in the window for the first time: not what its client had before. */
+/* What was decoded in the window for the first time: not what its client had before, by what it has
+ * confirmed or by where it asks to begin (CreateDecodingContext, logical.c: the later one counts).
+ */
 static uint64_t decoded_anew(const struct ws_case *c)
 {
 	const struct ws_watch *decoded = ws_case_watch(c, WS_DECODED);
 	const struct ws_watch *confirmed = ws_case_watch(c, WS_CONFIRMED);
 	uint64_t from = confirmed->first > decoded->first ? confirmed->first : decoded->first;
 
+	from = c->t->command.start_lsn > from ? c->t->command.start_lsn : from;
 	return decoded->known && decoded->last > from ? decoded->last - from : 0;
 }
 
@@ -202,7 +205,7 @@ static void add_unpublished(const struct ws_case *c, struct ws_finding *f)
 	    share < ws_limit(WS_LIMIT_READ) || (double)read < ws_limit(WS_LIMIT_BACKLOG) ||
 	    (double)wanted >= ws_limit(WS_LIMIT_UNPUBLISHED) * (double)read)
 		return;
-	read = (uint64_t)((double)read * 1e9 / (double)span);
+	read = ws_whole((double)read * 1e9 / (double)span);
 	ws_fact(f, "read_per_second", read, "bytes");
 	ws_fact(f, "published", out, "bytes");
 	ws_say(f,

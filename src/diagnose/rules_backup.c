@@ -80,7 +80,7 @@ static bool backup(const struct ws_case *c, struct ws_finding *f, enum ws_state 
 		return false;
 	f->confidence = 0.9;
 	ws_fact(f, ws_state_name(state), ns, "ns");
-	ws_fact(f, "share_of_backup", (uint64_t)(100 * share + 0.5), "%");
+	ws_fact(f, "share_of_backup", ws_whole(100 * share + 0.5), "%");
 	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
 	ws_say(f, "The backup %s for %s, %.0f %% of its time, and sent %s meanwhile.", what,
 	       ws_duration_format(ns, text), 100 * share,
@@ -96,7 +96,7 @@ bool ws_backup_reads(const struct ws_case *c, struct ws_finding *f)
 
 	if (share < ws_limit(WS_LIMIT_DOMINANT))
 		return false;
-	ws_fact(f, "share_of_backup", (uint64_t)(100 * share + 0.5), "%");
+	ws_fact(f, "share_of_backup", ws_whole(100 * share + 0.5), "%");
 	ws_fact(f, "backup_bytes", c->s->backup_bytes, "bytes");
 	ws_say(f,
 	       "The backup goes as fast as the server reads its files, and compresses them if it "

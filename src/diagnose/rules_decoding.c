@@ -102,6 +102,12 @@ static struct ws_txn_wait awaited(const struct ws_case *c, bool over, uint64_t t
 	return longest;
 }
 
+/* SQL may do anything else besides. */
+static bool may_do_else(const struct ws_last_command *making)
+{
+	return strcmp(making->kind, "CREATE_REPLICATION_SLOT") != 0;
+}
+
 WS_RULE(slot_waits_for_transaction)
 {
 	const struct ws_last_command *cmd = &c->t->making;
@@ -117,20 +123,24 @@ WS_RULE(slot_waits_for_transaction)
 	if (!cmd->kind[0] || lasted < ws_limit_ns(WS_LIMIT_SLOT_WAIT) ||
 	    (over && (double)lasted < ws_limit(WS_LIMIT_DOMINANT) * (double)c->wall_ns))
 		return false;
+	txn = awaited(c, over, to);
+	if (may_do_else(cmd) && !txn.xid)
+		return false;
 	if (cmd->start_ns) /* before the window, too */
 		whole = to - cmd->start_ns;
 	wait = c->state_ns[WS_STATE_WAIT_LOCK];
 	f->confidence = wait ? 0.95 : 0.75;
 	ws_fact(f, "command_time", whole, "ns");
 	ws_fact(f, "wait_lock", wait, "ns");
-	txn = awaited(c, over, to);
 	if (c->t->has_decoding && !over) {
 		snapshot = (enum ws_snapshot)c->t->decoding.snapshot;
 		ws_fact_text(f, "snapshot", snapshot_name(snapshot));
 		ws_fact_lsn(f, "decoded", c->t->decoding.read_lsn);
 	}
-	ws_say(f, "CREATE_REPLICATION_SLOT %s%s %s: ", over ? "took" : "has taken",
-	       cmd->start_ns ? "" : " more than", ws_duration_format(whole, text));
+	ws_say(f, "%s %s%s %s: ",
+	       may_do_else(cmd) ? "pg_create_logical_replication_slot()" : cmd->kind,
+	       over ? "took" : "has taken", cmd->start_ns ? "" : " more than",
+	       ws_duration_format(whole, text));
 	if (txn.xid) {
 		ws_say(f, "it %s ", over ? "waited" : "waits");
 		ws_say_txn_wait(&txn, f);
@@ -288,8 +298,8 @@ static void say_progress(const struct ws_case *c, struct ws_finding *f, const st
 		ws_say(f, "; all WAL there is has been decoded, and its commit has not come");
 	if (!big->moves || estimate <= 0 || estimate >= 1e18)
 		return;
-	ws_fact(f, "estimate", (uint64_t)estimate, "ns");
-	ws_say(f, ", at this rate in %s", ws_duration_format((uint64_t)estimate, text));
+	ws_fact(f, "estimate", ws_whole(estimate), "ns");
+	ws_say(f, ", at this rate in %s", ws_duration_format(ws_whole(estimate), text));
 }
 
 /* What gathered changes took at most, beside what they may. The server counts changes against the
@@ -432,7 +442,7 @@ static bool spills_crumbs(const struct ws_case *c, struct ws_finding *f)
 	if (c->t->decoding.txn_subtxns)
 		ws_fact(f, "subtransactions", c->t->decoding.txn_subtxns, "");
 	ws_fact_share(c, f, WS_STATE_DECODE);
-	ws_fact(f, "not_sent", (uint64_t)trend.after, "bytes");
+	ws_fact(f, "not_sent", ws_whole(trend.after), "bytes");
 	ws_say(f,
 	       "Changes do not fit into logical_decoding_work_mem, and go to disk in crumbs: %s in "
 	       "%" PRIu64 " pieces, each of one of many small transactions",
@@ -443,7 +453,7 @@ static bool spills_crumbs(const struct ws_case *c, struct ws_finding *f)
 	ws_say(f,
 	       ". Choosing it takes longer than writing it: decoding takes %.0f %% of the time, "
 	       "and the session is %s behind.",
-	       100 * decoding(c), ws_bytes_format((uint64_t)trend.after, behind));
+	       100 * decoding(c), ws_bytes_format(ws_whole(trend.after), behind));
 	tell_buffer(c, f);
 	return true;
 }
@@ -470,7 +480,7 @@ WS_RULE(spilling)
 	ws_fact(f, "decoded", decoded, "bytes");
 	ws_fact_share(c, f, WS_STATE_DECODE);
 	if (share >= 0) {
-		ws_fact(f, "spill_share", (uint64_t)(100 * share + 0.5), "%");
+		ws_fact(f, "spill_share", ws_whole(100 * share + 0.5), "%");
 		ws_fact(f, "spill_time", spill_ns, "ns");
 		ws_fact(f, "read_back_time", restore_ns, "ns");
 	}
@@ -499,12 +509,12 @@ static bool own_work(const struct ws_case *c, struct ws_finding *f, enum ws_stat
 		return false;
 	f->confidence = 0.8;
 	ws_fact_share(c, f, state);
-	ws_fact(f, "not_sent_before", (uint64_t)trend.before, "bytes");
-	ws_fact(f, "not_sent", (uint64_t)trend.after, "bytes");
+	ws_fact(f, "not_sent_before", ws_whole(trend.before), "bytes");
+	ws_fact(f, "not_sent", ws_whole(trend.after), "bytes");
 	ws_say(f,
 	       "%s takes %.0f %% of the time, and the session is %s behind and does not get "
 	       "nearer.",
-	       what, 100 * ws_case_share(c, state), ws_bytes_format((uint64_t)trend.after, bytes));
+	       what, 100 * ws_case_share(c, state), ws_bytes_format(ws_whole(trend.after), bytes));
 	return true;
 }
 

@@ -154,6 +154,12 @@ static bool left_in_midstream(const struct ws_track *t)
 	       t->command.end_ns == t->ended_ns;
 }
 
+/* One that was found at it began its stream before. */
+static bool streamed(const struct ws_track *t)
+{
+	return t->streams || t->starts;
+}
+
 /*
  * These stream for as long as they can. When one of them fails it takes leave of the server in good
  * order: an apply worker in conflict, a walreceiver on another time line (walrcv_disconnect). A
@@ -167,9 +173,9 @@ static bool should_stay(const struct ws_track *t)
 	case WS_PROGRAM_APPLY_WORKER:
 	case WS_PROGRAM_WALRECEIVER:
 	case WS_PROGRAM_CASCADING_STANDBY:
-		return t->streams;
+		return streamed(t);
 	case WS_PROGRAM_PG_RECEIVEWAL:
-		return t->streams && left_in_midstream(t);
+		return streamed(t) && left_in_midstream(t);
 	default:
 		return false;
 	}
@@ -198,9 +204,14 @@ static bool just_gone(const struct ws_track *t)
 	       (!t->error.sqlstate[0] || strncmp(t->error.sqlstate, "08", 2) == 0);
 }
 
+/* One that was found running may be older than what is known of it. */
 static bool ended_soon(const struct ws_track *t)
 {
-	return t->ended_ns && t->ended_ns - t->s->begin_ns <= ws_limit_ns(WS_LIMIT_SHORT_SESSION);
+	uint64_t begin = t->s->begin_ns;
+
+	if (t->s->fork_ns && t->s->fork_ns < begin)
+		begin = t->s->fork_ns;
+	return t->ended_ns && t->ended_ns - begin <= ws_limit_ns(WS_LIMIT_SHORT_SESSION);
 }
 
 static bool is_backup(const struct ws_track *t)
@@ -346,6 +357,28 @@ static bool never_apart(const struct ws_case *c, size_t at, const struct ws_trac
 	return false;
 }
 
+/* The server refuses it while it starts up: that follows from its crashes. */
+static bool fails_by_itself(const struct ws_track *t)
+{
+	return fails(t) && strcmp(t->error.sqlstate, "57P03") != 0;
+}
+
+/* The server went, with a session of this client: what fails behind it is no part of what failed in
+ * front of it. */
+static bool server_went_between(const struct ws_case *c, size_t at, const struct ws_track *a,
+				const struct ws_track *b)
+{
+	for (size_t i = at; i < c->member_count && c->members[i]->s->begin_ns < b->s->begin_ns;
+	     i++) {
+		const struct ws_track *m = c->members[i];
+
+		if (m->s->begin_ns >= a->ended_ns && m->ended_ns && m->ended_ns <= b->s->begin_ns &&
+		    went_with_server(m))
+			return true;
+	}
+	return worked_between(c, at, a, b);
+}
+
 /* Then it is no client that connects again and again; unless it has done so since. While a server
  * starts up again it refuses. */
 static bool server_goes(const struct ws_case *c, const struct loop *clients, struct loop *server)
@@ -354,6 +387,33 @@ static bool server_goes(const struct ws_case *c, const struct loop *clients, str
 	return server->last &&
 	       (!clients->last || clients->last->ended_ns <= server->last->ended_ns ||
 		(clients->error && strcmp(clients->error->error.sqlstate, "57P03") == 0));
+}
+
+/* What the client did over and over while its server was there is not the server's doing. */
+static void say_own_loop(const struct ws_case *c, struct ws_finding *f)
+{
+	const struct ws_track *error;
+	char ago[WS_DURATION_TEXT];
+	struct loop own;
+
+	find_loop(c, fails_by_itself, server_went_between, WS_LIMIT_RECONNECTS, &own);
+	if (!own.last)
+		return;
+	error = own.error;
+	ws_fact(f, "short_sessions", own.count, "sessions");
+	ws_say(f,
+	       " The client itself connected again and again, too, while the server was there: "
+	       "%zu sessions ended soon",
+	       own.count);
+	if (error) {
+		ws_fact_text(f, "sqlstate", error->error.sqlstate);
+		ws_fact_text(f, "message", error->error.message);
+		ws_say(f, ", with SQLSTATE %s", error->error.sqlstate);
+	}
+	if (c->to_ns > own.last->ended_ns)
+		ws_say(f, ", the last %s ago",
+		       ws_duration_format(c->to_ns - own.last->ended_ns, ago));
+	ws_say(f, ".");
 }
 
 static bool say_server_goes(const struct ws_case *c, const struct loop *loop, struct ws_finding *f)
@@ -389,6 +449,7 @@ static bool say_server_goes(const struct ws_case *c, const struct loop *loop, st
 	       ws_duration_format(every, interval));
 	say_when(c, loop->last, f);
 	ws_say(f, ".");
+	say_own_loop(c, f);
 	return true;
 }
 
@@ -542,7 +603,7 @@ static bool invalidated(const struct ws_track *t, const struct ws_case *c, struc
 	f->confidence = lost ? 0.95 : 0.8;
 	ws_fact_text(f, "slot", t->s->slot);
 	ws_fact_lsn(f, "sent", t->standing->sent_lsn);
-	if (stuck && t->standing->state == WS_STATE_EXITING)
+	if (stuck && ws_track_ending(t) == WS_ENDING_AGAIN)
 		f->advice =
 			"The session waits for room in its full socket to tell its client that it "
 			"ends: end the client, or the session by pg_terminate_backend once "

@@ -191,6 +191,10 @@ static const char *const shutdown_advice[WS_ENDING_COUNT] = {
 		"The walsender was told to end, and waits for room in its socket to tell its "
 		"client so. End the client, or the walsender by kill PID on the server's host "
 		"once more.",
+	[WS_ENDING_LEAVES] =
+		"The walsender is ending already, and its socket does not show that it waits for "
+		"its client: see what its process does on the server's host (ps -o stat,wchan -p "
+		"PID). A disk that hangs can hold it up, or an extension.",
 	[WS_ENDING_NEVER] =
 		"The walsender itself is stopped (a debugger, kill -STOP): kill -CONT PID on the "
 		"server's host lets it go on.",

@@ -47,6 +47,8 @@ static const char *const dead_advice[WS_ENDING_COUNT] = {
 		"The peer's host or the way to it is gone, and the walsender, which was told to "
 		"end, waits for room in its socket to tell the client so: pg_terminate_backend "
 		"once more ends it now.",
+	[WS_ENDING_LEAVES] =
+		"The peer's host or the way to it is gone, and the walsender is ending already.",
 	[WS_ENDING_NEVER] = "The peer's host or the way to it is gone, and the walsender itself is "
 			    "stopped.",
 };
@@ -162,8 +164,8 @@ WS_RULE(network_slow)
 	f->confidence =
 		retrans >= ws_limit(WS_LIMIT_RETRANS) || ws_socket_queues(tcp) ? 0.85 : 0.75;
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
-	ws_fact(f, "receive_window_limited", (uint64_t)(100 * ws_case_rwnd_share(c)), "%");
-	ws_fact(f, "congestion_window_full", (uint64_t)(100 * ws_case_cwnd_full(c) + 0.5), "%");
+	ws_fact(f, "receive_window_limited", ws_whole(100 * ws_case_rwnd_share(c)), "%");
+	ws_fact(f, "congestion_window_full", ws_whole(100 * ws_case_cwnd_full(c) + 0.5), "%");
 	ws_fact(f, "in_flight", tcp->in_flight_packets, "packets");
 	ws_fact(f, "congestion_window", tcp->cwnd, "packets");
 	ws_fact(f, "rtt", tcp->srtt_us, "us");
@@ -180,7 +182,7 @@ WS_RULE(network_slow)
 		return true;
 	}
 	if (buffer_limits(c)) {
-		ws_fact(f, "send_buffer_limited", (uint64_t)(100 * ws_case_sndbuf_share(c)), "%");
+		ws_fact(f, "send_buffer_limited", ws_whole(100 * ws_case_sndbuf_share(c)), "%");
 		ws_fact(f, "send_buffer", tcp->sndbuf_bytes, "bytes");
 		ws_say(f,
 		       "The send buffer of the server's socket (%s with its overhead) is too small "

@@ -380,7 +380,7 @@ WS_RULE(healthy_streaming)
 	ws_fact_share(c, f, WS_STATE_WAIT_WAL);
 	if (holdup)
 		ws_fact_share(c, f, holdup->state);
-	ws_fact(f, "working", (uint64_t)(100 * work(c) + 0.5), "%");
+	ws_fact(f, "working", ws_whole(100 * work(c) + 0.5), "%");
 	ws_fact(f, "sent", c->s->wal_bytes, "bytes");
 	if (ws_case_behind(c, WS_TARGET, WS_SENT, &behind))
 		ws_fact(f, "not_sent", behind, "bytes");

@@ -418,7 +418,7 @@ WS_RULE(receiver_slow)
 		say_longest_pause(c, f);
 		return true;
 	}
-	ws_fact(f, "receive_window_limited", (uint64_t)(100 * rwnd), "%");
+	ws_fact(f, "receive_window_limited", ws_whole(100 * rwnd), "%");
 	ws_fact(f, "acknowledged", ws_case_grown(c, WS_ACKED), "bytes");
 	ws_fact(f, "acknowledged_for", ws_case_span(c, WS_ACKED), "ns");
 	ws_say(f, "The client, or a proxy between, reads more slowly than %s is sent: ", what);

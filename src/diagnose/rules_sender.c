@@ -52,7 +52,7 @@ static void say_group(const struct ws_rec_cgroup *group, double throttled, struc
 	size_t len = strlen(group->path), cut = len < WS_FACT_TEXT ? 0 : len - WS_FACT_TEXT + 1;
 
 	ws_fact_text(f, "control_group", group->path + cut);
-	ws_fact(f, "cpu_quota", (uint64_t)(100 * cpus + 0.5), "%");
+	ws_fact(f, "cpu_quota", ws_whole(100 * cpus + 0.5), "%");
 	ws_say(f,
 	       "The walsender's control group %s may use %.0f %% of one CPU, and was out of that "
 	       "quota for %.0f %% of the time.",
@@ -76,7 +76,7 @@ WS_RULE(cpu_starved)
 	if (!starved)
 		return false;
 	f->confidence = 0.85;
-	ws_fact(f, "runnable_not_running", (uint64_t)(100 * most + 0.5), "%");
+	ws_fact(f, "runnable_not_running", ws_whole(100 * most + 0.5), "%");
 	if (ws_case_known(c, WS_RUN_DELAY))
 		ws_fact(f, "run_delay", ws_case_grown(c, WS_RUN_DELAY), "ns");
 	if (ws_case_known(c, WS_THROTTLED))
@@ -125,7 +125,7 @@ WS_RULE(wal_read_slow)
 							      : WS_STATE_SEND);
 	if (hist->count)
 		ws_fact(f, "read_median", median, "ns");
-	ws_fact(f, "samples_in_disk_wait", (uint64_t)(100 * disk + 0.5), "%");
+	ws_fact(f, "samples_in_disk_wait", ws_whole(100 * disk + 0.5), "%");
 	ws_fact(f, "read_from_storage", ws_case_grown(c, WS_STORAGE), "bytes");
 	if (slow)
 		ws_say(f,
@@ -149,7 +149,7 @@ static void say_rows(const struct ws_case *c, struct ws_finding *f)
 	ws_fact(f, "rows", r->rows, "rows");
 	ws_fact(f, "rows_bytes", r->bytes, "bytes");
 	ws_fact(f, "rows_per_second",
-		(uint64_t)((double)r->rows * 1e9 / (double)(r->h.time_ns - from)), "rows");
+		ws_whole((double)r->rows * 1e9 / (double)(r->h.time_ns - from)), "rows");
 	ws_say(f, "; %" PRIu64 " rows since it began", (uint64_t)r->rows);
 }
 
@@ -197,8 +197,7 @@ WS_RULE(table_copy)
 	if (span) {
 		ws_fact(f, "copied", ws_case_grown(c, WS_WIRE), "bytes");
 		ws_fact(f, "copied_per_second",
-			(uint64_t)((double)ws_case_grown(c, WS_WIRE) * 1e9 / (double)span),
-			"bytes");
+			ws_whole((double)ws_case_grown(c, WS_WIRE) * 1e9 / (double)span), "bytes");
 		ws_say(f, ", %s in %s", ws_bytes_format(ws_case_grown(c, WS_WIRE), bytes),
 		       ws_duration_format(span, text));
 	}
@@ -228,12 +227,12 @@ WS_RULE(falling_behind)
 	if (!ws_case_streams(c) || !ws_case_falls_behind(c, &trend))
 		return false;
 	f->confidence = 0.8;
-	ws_fact(f, "not_sent_before", (uint64_t)trend.before, "bytes");
-	ws_fact(f, "not_sent", (uint64_t)trend.after, "bytes");
+	ws_fact(f, "not_sent_before", ws_whole(trend.before), "bytes");
+	ws_fact(f, "not_sent", ws_whole(trend.after), "bytes");
 	ws_fact(f, "span", trend.span_ns, "ns");
 	ws_say(f, "The session falls behind: %s of WAL are not sent, %s more than %s before.",
-	       ws_bytes_format((uint64_t)trend.after, bytes),
-	       ws_bytes_format((uint64_t)(trend.after - trend.before), grown),
+	       ws_bytes_format(ws_whole(trend.after), bytes),
+	       ws_bytes_format(ws_whole(trend.after - trend.before), grown),
 	       ws_duration_format(trend.span_ns, (char[WS_DURATION_TEXT]){ 0 }));
 	name_bottleneck(c, f);
 	return true;
@@ -268,16 +267,16 @@ WS_RULE(catching_up)
 		return false;
 	bytes_per_ns = (trend.before - trend.after) / (double)trend.span_ns;
 	f->confidence = 0.8;
-	ws_fact(f, "not_sent_before", (uint64_t)trend.before, "bytes");
-	ws_fact(f, "not_sent", (uint64_t)trend.after, "bytes");
+	ws_fact(f, "not_sent_before", ws_whole(trend.before), "bytes");
+	ws_fact(f, "not_sent", ws_whole(trend.after), "bytes");
 	if (bytes_per_ns < 1e9)
-		ws_fact(f, "nearer_per_second", (uint64_t)(bytes_per_ns * 1e9), "bytes");
+		ws_fact(f, "nearer_per_second", ws_whole(bytes_per_ns * 1e9), "bytes");
 	ws_say(f, "The session is %s behind and comes nearer",
-	       ws_bytes_format((uint64_t)trend.after, bytes));
+	       ws_bytes_format(ws_whole(trend.after), bytes));
 	if (trend.after / bytes_per_ns < 1e18) {
-		ws_fact(f, "estimate", (uint64_t)(trend.after / bytes_per_ns), "ns");
+		ws_fact(f, "estimate", ws_whole(trend.after / bytes_per_ns), "ns");
 		ws_say(f, ": at this rate it is there in %s",
-		       ws_duration_format((uint64_t)(trend.after / bytes_per_ns), eta));
+		       ws_duration_format(ws_whole(trend.after / bytes_per_ns), eta));
 	}
 	ws_say(f, ".");
 	say_repeated(c, f);

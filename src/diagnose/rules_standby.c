@@ -207,16 +207,16 @@ WS_RULE(standby_apply_slow)
 	    ws_case_watch(c, WS_APPLY)->moved_ns + ws_limit_ns(WS_LIMIT_APPLY_FROZEN))
 		return false;
 	f->confidence = 0.75;
-	ws_fact(f, "not_applied_before", (uint64_t)trend.before, "bytes");
-	ws_fact(f, "not_applied", (uint64_t)trend.after, "bytes");
+	ws_fact(f, "not_applied_before", ws_whole(trend.before), "bytes");
+	ws_fact(f, "not_applied", ws_whole(trend.after), "bytes");
 	ws_fact(f, "applied", ws_case_grown(c, WS_APPLY), "bytes");
 	ws_fact(f, "span", trend.span_ns, "ns");
 	ws_fact_lsn(f, "apply", ws_case_watch(c, WS_APPLY)->last);
 	ws_say(f,
 	       "The standby replays more slowly than WAL comes: what it has flushed and not "
 	       "applied grew by %s to %s.",
-	       ws_bytes_format((uint64_t)(trend.after - trend.before), grown),
-	       ws_bytes_format((uint64_t)trend.after, text));
+	       ws_bytes_format(ws_whole(trend.after - trend.before), grown),
+	       ws_bytes_format(ws_whole(trend.after), text));
 	return true;
 }
 

@@ -469,6 +469,8 @@ static int feed_cluster(struct ws_diagnosis *d, const struct ws_rec *rec)
 		server->promoted_ns = rec->time_ns;
 	keep_since(&server->stopping_ns, rec->flags & WS_CLUSTER_STOPPING, rec->time_ns);
 	server->has_cluster = true;
+	if (r->valid)
+		server->read_ns = rec->time_ns;
 	memset(&server->cluster, 0, sizeof(server->cluster));
 	memcpy(&server->cluster, r, rec->size < sizeof(*r) ? rec->size : sizeof(*r));
 	make_printable(server->cluster.standby_slot, sizeof(server->cluster.standby_slot));

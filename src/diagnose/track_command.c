@@ -93,6 +93,18 @@ static void copied_table(const char *text, size_t len, char *table, size_t size)
 	snprintf(table, size, "%.*s", (int)(n < size ? n : size - 1), text + at);
 }
 
+/* pg_create_logical_replication_slot, in SQL: it builds a snapshot as CREATE_REPLICATION_SLOT does
+ * (create_logical_replication_slot, slotfuncs.c). */
+static bool calls_making(const char *text, size_t len)
+{
+	static const char name[] = "pg_create_logical_replication_slot";
+
+	for (size_t at = 0; at + sizeof(name) - 1 <= len; at++)
+		if (strncasecmp(text + at, name, sizeof(name) - 1) == 0)
+			return true;
+	return false;
+}
+
 void ws_take_command(struct ws_track *t, const struct ws_command *c, bool ended)
 {
 	uint64_t named = c->text && !c->truncated ? ws_publications_named(c->text, c->text_len) : 0;
@@ -109,7 +121,8 @@ void ws_take_command(struct ws_track *t, const struct ws_command *c, bool ended)
 		t->command.start_lsn = lsn_in(c->text, c->text_len);
 		take_timeline(t, c);
 	}
-	if (strcmp(t->command.kind, "CREATE_REPLICATION_SLOT") == 0)
+	if (strcmp(t->command.kind, "CREATE_REPLICATION_SLOT") == 0 ||
+	    (strcmp(t->command.kind, "SQL") == 0 && c->text && calls_making(c->text, c->text_len)))
 		t->making = t->command;
 	if (c->text && c->text_len >= 4 && strcmp(t->command.kind, "SQL") == 0 &&
 	    strncasecmp(c->text, "COPY", 4) == 0) {

@@ -105,7 +105,7 @@ static void say_slow_way(const struct ws_track *t, struct ws_finding *f)
 	       ws_duration_format((uint64_t)t->socket.srtt_us * 1000, rtt),
 	       ws_duration_format((uint64_t)t->socket.min_rtt_us * 1000, least));
 	if (ws_track_repeated(t) >= ws_limit(WS_LIMIT_RETRANS)) {
-		ws_fact(f, "repeated", (uint64_t)(100 * ws_track_repeated(t) + 0.5), "%");
+		ws_fact(f, "repeated", ws_whole(100 * ws_track_repeated(t) + 0.5), "%");
 		ws_say(f, ", and %.1f %% of what was sent was repeated",
 		       100 * ws_track_repeated(t));
 	}

@@ -145,6 +145,13 @@ static int once_a_second(struct ws_live *live, uint64_t since_ns)
 	return ws_live_emit_memories(live);
 }
 
+static int say_drained(struct ws_live *live, uint64_t now_ns)
+{
+	if (!live->sink_result && live->options->drained)
+		live->sink_result = live->options->drained(live->sink.arg, now_ns);
+	return live->sink_result;
+}
+
 static int drain_until_stopped(struct ws_live *live, uint64_t start_ns, struct ws_error *err)
 {
 	const struct ws_live_options *options = live->options;
@@ -161,6 +168,8 @@ static int drain_until_stopped(struct ws_live *live, uint64_t start_ns, struct w
 		if (ws_ring_consume(live->ring) < 0 || ws_live_emit_waits(live))
 			return -1;
 		now = ws_clock_mono_ns();
+		if (say_drained(live, now))
+			return -1;
 		if (now - last_clock >= CLOCK_NS) {
 			if (ws_live_emit_clock(live))
 				return -1;

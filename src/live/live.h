@@ -32,6 +32,10 @@ struct ws_live_options {
 	 * failure but the sink's own is to be expected. Not 0 ends the run as the sink's -1 does.
 	 * NULL: nobody wants to know. Records may arrive in the sink before. */
 	int (*started)(void *arg);
+	/* Called with the sink's arg and the monotonic time, each time that what is there was
+	 * drained, from then on and some times a second until nothing new is waited for. Not 0 ends
+	 * the run, too. NULL: as above. */
+	int (*drained)(void *arg, uint64_t now_ns);
 };
 
 struct ws_live_result {

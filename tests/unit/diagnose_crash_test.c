@@ -122,6 +122,51 @@ static void a_client_that_fails_since_is_told_instead(void **state)
 	assert_said_of(lab, GROUP, "The client connects again and again: 3 sessions");
 }
 
+static void lose_connection(struct lab *lab, uint32_t pid)
+{
+	stream(lab, pid, 0, 9);
+	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "55006", "ReplicationSlotAcquire",
+		      "replication slot \"s\" is active for PID 7");
+	ws_tape_exit(&lab->tape, 0, 0);
+}
+
+static void one_that_failed_before_the_last_crash_is_told_beside_it(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 2; pid++) {
+		stream(lab, pid, 0, 9);
+		crash(lab);
+	}
+	for (uint32_t pid = 3; pid <= 6; pid++)
+		lose_connection(lab, pid);
+	stream(lab, 7, 0, 9);
+	crash(lab);
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP, "The server itself crashes again and again: 3 sessions");
+	assert_said_of(
+		lab, GROUP,
+		"The client itself connected again and again, too, while the server was there: "
+		"4 sessions ended soon, with SQLSTATE 55006");
+}
+
+/* Each crash has one behind it. */
+static void failures_that_come_of_crashes_are_not_the_client_s(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t pid = 1; pid <= 6; pid += 2) {
+		stream(lab, pid, 0, 9);
+		crash(lab);
+		lose_connection(lab, pid + 1);
+	}
+	stream(lab, 7, 0, 9);
+	crash(lab);
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP, "The server itself crashes again and again: 4 sessions");
+	assert_null(strstr(lab_find(lab, GROUP)->finding.text, "The client itself"));
+}
+
 /* As a service is, with restart_after_crash = off. */
 static void so_is_one_that_is_started_anew_each_time(void **state)
 {
@@ -152,6 +197,58 @@ static void servers_of_one_path_at_a_time_are_not_one(void **state)
 		crash(lab);
 	}
 	assert_verdict(lab, GROUP, "none");
+}
+
+static void read_server(struct lab *lab, uint32_t postmaster)
+{
+	struct ws_rec_cluster r = { .h = { .size = sizeof(r),
+					   .kind = WS_KIND_CLUSTER,
+					   .pid = postmaster,
+					   .time_ns = lab->tape.now_ns,
+					   .server = 1 },
+				    .db_state = WS_DB_IN_PRODUCTION,
+				    .valid = WS_CLUSTER_STATE };
+
+	lab_feed(lab, &r.h);
+}
+
+/* They have sessions by turns. */
+static void nor_are_those_that_are_read_at_a_time(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t n = 1; n <= 3; n++) {
+		tell_server(lab, 1000 * n, "/var/lib/postgresql/data");
+		stream(lab, n, 1000 * n, 9);
+		crash(lab);
+		lab->tape.now_ns += SECOND;
+	}
+	for (uint32_t n = 1; n <= 3; n++)
+		read_server(lab, 1000 * n);
+	assert_verdict(lab, GROUP, "none");
+}
+
+/* The last that is told of one is that nothing is known of it any more. */
+static void one_whose_end_is_told_late_is_the_same(void **state)
+{
+	struct lab *lab = *state;
+
+	for (uint32_t n = 1; n <= 3; n++) {
+		struct ws_rec_cluster gone = { .h = { .size = sizeof(gone),
+						      .kind = WS_KIND_CLUSTER,
+						      .pid = 1000 * (n - 1),
+						      .server = 1 } };
+
+		tell_server(lab, 1000 * n, "/var/lib/postgresql/15/main");
+		gone.h.time_ns = lab->tape.now_ns += SECOND;
+		if (gone.h.pid)
+			lab_feed(lab, &gone.h);
+		read_server(lab, 1000 * n);
+		stream(lab, n, 1000 * n, 9);
+		crash(lab);
+		lab->tape.now_ns += SECOND;
+	}
+	assert_verdict(lab, GROUP, "reconnect_loop");
 }
 
 static void one_that_is_stopped_in_immediate_mode_says_so(void **state)
@@ -218,8 +315,12 @@ int main(void)
 		LAB(though_it_refuses_its_client_while_it_starts_up),
 		LAB(two_crashes_are_not_again_and_again),
 		LAB(a_client_that_fails_since_is_told_instead),
+		LAB(one_that_failed_before_the_last_crash_is_told_beside_it),
+		LAB(failures_that_come_of_crashes_are_not_the_client_s),
 		LAB(so_is_one_that_is_started_anew_each_time),
 		LAB(servers_of_one_path_at_a_time_are_not_one),
+		LAB(nor_are_those_that_are_read_at_a_time),
+		LAB(one_whose_end_is_told_late_is_the_same),
 		LAB(one_that_is_stopped_in_immediate_mode_says_so),
 		LAB(one_that_is_restarted_in_good_order_makes_no_loop),
 		cmocka_unit_test(very_many_servers_of_one_path_take_no_time),

@@ -262,6 +262,37 @@ static void a_slot_that_waits_for_transactions_says_so(void **state)
 	assert_said(*state, "transactions that ran before it to end");
 }
 
+/* As SQL. */
+static void call_function(struct lab *lab, const char *sql, uint32_t xid)
+{
+	struct ws_rec_blocked blocked = { .on = WS_BLOCKED_LOCK, .xid = xid, .holder_pid = 4712 };
+
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, sql);
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	lab_sampled(lab, &blocked.h, WS_KIND_BLOCKED, sizeof(blocked));
+	lab->tape.now_ns += 10 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+}
+
+static void a_slot_made_by_a_function_waits_as_any(void **state)
+{
+	call_function(*state, "SELECT PG_create_logical_replication_slot('s', 'test_decoding')",
+		      700);
+	assert_verdict(*state, SESSION, "slot_waits_for_transaction");
+	assert_said(*state, "pg_create_logical_replication_slot() has taken 10.0 s: it waits for "
+			    "transaction 700 of process 4712 to end.");
+}
+
+/* It waits for the lock of a table. */
+static void a_function_that_waits_for_no_transaction_is_not_said_to(void **state)
+{
+	call_function(*state,
+		      "SELECT pg_create_logical_replication_slot('s', 'test_decoding') FROM t", 0);
+	assert_verdict(*state, SESSION, "insufficient_data");
+}
+
 /* A lock's wait, and whose the transaction is. */
 static void await_transaction(struct lab *lab, const struct ws_rec_holder *holder)
 {
@@ -362,7 +393,7 @@ static void a_query_that_waits_for_a_transaction_names_it(void **state)
 
 	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
 	ws_tape_ready(&lab->tape);
-	ws_tape_command(&lab->tape, "select pg_create_logical_replication_slot('s', 'pgoutput')");
+	ws_tape_command(&lab->tape, "update public.t set a = 1");
 	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
 	wait_for_xid(lab, 700, 0, 10);
 	ws_tape_clock(&lab->tape, 1, 1);
@@ -590,6 +621,8 @@ int main(void)
 		LAB(what_a_server_has_flushed_is_what_a_logical_session_is_behind),
 		LAB(a_slot_that_waits_for_a_record_of_running_transactions_says_so),
 		LAB(a_slot_that_waits_for_transactions_says_so),
+		LAB(a_slot_made_by_a_function_waits_as_any),
+		LAB(a_function_that_waits_for_no_transaction_is_not_said_to),
 		LAB(a_prepared_transaction_that_a_slot_waits_for_is_named),
 		LAB(who_runs_a_transaction_that_a_slot_waits_for_is_said),
 		LAB(who_keeps_a_slot_from_letting_wal_go_is_said),

@@ -95,15 +95,20 @@ static void results_of_sql_are_ended_at_once(void **state)
 	assert_advice(lab, SESSION, "twice", false);
 }
 
-static void be_told(struct lab *lab)
+static void be_told_with(struct lab *lab, const struct ws_rec_socket *socket)
 {
 	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_OTHER, 5);
 	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
 		      "terminating connection due to administrator command");
 	for (unsigned int i = 0; i < 6; i++) {
 		lab->tape.now_ns += SECOND;
-		lab_outside(lab, &(struct step){ .socket = &shut });
+		lab_outside(lab, &(struct step){ .socket = socket });
 	}
+}
+
+static void be_told(struct lab *lab)
+{
+	be_told_with(lab, &shut);
 }
 
 static void one_that_cannot_say_that_it_ends_is_terminated_once_more(void **state)
@@ -127,6 +132,45 @@ static void nor_does_a_shutdown_go_on_before_it_is(void **state)
 	be_told(lab);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_advice(lab, CLUSTER, "kill PID on the server's host once more", true);
+}
+
+/* It hangs at its end for another reason: there is nothing in its socket, or little. */
+static void one_whose_socket_has_room_is_not_said_to_wait_for_it(void **state)
+{
+	static const struct ws_rec_socket roomy = {
+		.mss_bytes = 1448, .unsent_bytes = 2000, .sndbuf_bytes = 90000, .queued_bytes = 4000
+	};
+	struct lab *lab = *state;
+
+	shut_down_streaming(lab, WS_DB_IN_PRODUCTION);
+	lab_play(lab, &(struct step){ .seconds = 4, .wait = WS_WAIT_WAL, .reply = true });
+	be_told_with(lab, &roomy);
+	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
+	assert_advice(lab, CLUSTER, "waits for room", false);
+	assert_advice(lab, CLUSTER, "once more", false);
+	assert_advice(lab, CLUSTER, "see what its process does", true);
+}
+
+static void nor_is_one_whose_host_is_gone(void **state)
+{
+	static const struct ws_rec_socket gone = { .timer = WS_TCP_TIMER_RETRANSMIT,
+						   .in_flight_bytes = 1000,
+						   .mss_bytes = 1448,
+						   .window_bytes = 65536,
+						   .sndbuf_bytes = 90000,
+						   .queued_bytes = 4000,
+						   .backoff = 4,
+						   .retransmits = 4,
+						   .ack_age_us = 60000000,
+						   .rto_us = 3200000 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 20, .wait = WS_WAIT_WAL, .socket = &gone });
+	be_told_with(lab, &gone);
+	assert_verdict(lab, SESSION, "connection_dead");
+	assert_advice(lab, SESSION, "waits for room", false);
+	assert_advice(lab, SESSION, "is ending already", true);
 }
 
 /* The checkpointer waits until it has. */
@@ -171,6 +215,8 @@ int main(void)
 		LAB(results_of_sql_are_ended_at_once),
 		LAB(one_that_cannot_say_that_it_ends_is_terminated_once_more),
 		LAB(nor_does_a_shutdown_go_on_before_it_is),
+		LAB(one_whose_socket_has_room_is_not_said_to_wait_for_it),
+		LAB(nor_is_one_whose_host_is_gone),
 		LAB(nor_does_one_give_up_its_slot_before_it_is),
 		LAB(a_host_that_is_gone_takes_two_where_the_socket_is_full),
 	};

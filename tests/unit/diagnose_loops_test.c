@@ -431,10 +431,11 @@ static void three_short_sessions_that_end_well_are_no_loop(void **state)
 	assert_verdict(lab, GROUP, "none");
 }
 
-/* Each streams for two seconds, and its client takes leave. */
-static void stream_and_leave(struct lab *lab, const char *command, uint64_t sent)
+/* Each of these streams for two seconds, and its client takes leave. */
+static void stream_and_leave_each(struct lab *lab, uint32_t first, const char *command,
+				  uint64_t sent)
 {
-	for (uint32_t pid = 1; pid <= 3; pid++) {
+	for (uint32_t pid = first; pid <= 3; pid++) {
 		lab->tape = ws_tape_new(lab->tape.sink, pid, lab->tape.now_ns + SECOND);
 		lab->sent = sent;
 		ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
@@ -452,15 +453,65 @@ static void stream_and_leave(struct lab *lab, const char *command, uint64_t sent
 	}
 }
 
+static void stream_and_leave(struct lab *lab, const char *command, uint64_t sent)
+{
+	stream_and_leave_each(lab, 1, command, sent);
+}
+
+#define APPLY                                                                    \
+	"START_REPLICATION SLOT \"sub\" LOGICAL 0/10000000 (proto_version '3', " \
+	"publication_names '\"p\"')"
+
+/* It is found at its stream, so old; goes on for two seconds, and leaves. Two more follow. */
+static void find_first(struct lab *lab, uint64_t age_ns)
+{
+	struct ws_rec_session r = { .postmaster_pid = POSTMASTER_PID,
+				    .valid = WS_VALID_PARENT | WS_VALID_USER |
+					     WS_VALID_APPLICATION | WS_VALID_HOST,
+				    .found = WS_FOUND_STREAM_WAL,
+				    .sent_lsn = LSN,
+				    .user = "replicator",
+				    .application = "standby1",
+				    .host = "192.0.2.7",
+				    .slot = "sub" };
+
+	lab->tape.mark_ns = lab->tape.now_ns += age_ns;
+	r.fork_ns = lab->tape.now_ns - age_ns;
+	ws_tape_send(&lab->tape, &r.h, WS_KIND_SESSION, sizeof(r),
+		     WS_SESSION_RUNNING | WS_SESSION_DATABASE);
+	ws_tape_command_head(&lab->tape, WS_COMMAND_RUNNING);
+	ws_tape_text(&lab->tape, WS_TEXT_COMMAND, 0, APPLY, sizeof(APPLY) - 1, WS_TEXT_LAST);
+	lab->sent = LSN;
+	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .reply = true });
+	ws_tape_exit(&lab->tape, 0, 0);
+	stream_and_leave_each(lab, 2, APPLY, LSN);
+}
+
+static void an_apply_worker_that_is_found_and_fails_is_of_its_loop(void **state)
+{
+	struct lab *lab = *state;
+
+	find_first(lab, SECOND);
+	assert_true(lab->told[0]->was_running);
+	assert_verdict(lab, GROUP, "reconnect_loop");
+	assert_said_of(lab, GROUP, "The client connects again and again: 3 sessions ended soon");
+}
+
+/* It did its work for an hour. */
+static void but_not_one_that_is_found_long_behind_its_start(void **state)
+{
+	struct lab *lab = *state;
+
+	find_first(lab, 3600 * SECOND);
+	assert_verdict(lab, GROUP, "none");
+}
+
 /* Whatever it meets, it takes leave in good order (logicalrep_worker_onexit). */
 static void an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop(void **state)
 {
 	struct lab *lab = *state;
 
-	stream_and_leave(lab,
-			 "START_REPLICATION SLOT \"sub\" LOGICAL 0/10000000 (proto_version '3', "
-			 "publication_names '\"p\"')",
-			 LSN);
+	stream_and_leave(lab, APPLY, LSN);
 	assert_int_equal(lab->told[0]->exit_reason, WS_END_CLIENT_TERMINATED);
 	assert_verdict(lab, GROUP, "reconnect_loop");
 	assert_said_of(lab, GROUP,
@@ -837,6 +888,8 @@ int main(void)
 		LAB(backups_whose_client_hangs_up_behind_their_end_are_no_loop),
 		LAB(one_that_was_over_at_once_says_how_it_ended),
 		LAB(three_short_sessions_that_end_well_are_no_loop),
+		LAB(an_apply_worker_that_is_found_and_fails_is_of_its_loop),
+		LAB(but_not_one_that_is_found_long_behind_its_start),
 		LAB(an_apply_worker_that_fails_again_and_again_is_a_reconnect_loop),
 		LAB(a_receiver_that_leaves_in_midstream_again_and_again_is_a_reconnect_loop),
 		LAB(a_receiver_that_is_told_to_end_again_and_again_is_no_loop),

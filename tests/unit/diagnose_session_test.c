@@ -186,16 +186,12 @@ static void one_that_waits_for_cpu_is_starved(void **state)
 	assert_verdict(lab, SESSION, "cpu_starved");
 }
 
-static void the_control_group_that_limits_is_named(void **state)
+static void throttle(struct lab *lab, struct ws_rec_cgroup *group)
 {
-	struct lab *lab = *state;
 	struct ws_rec_sample sample = { .valid = WS_SAMPLE_THROTTLED };
-	struct ws_rec_cgroup group = { .quota_us = 15000,
-				       .period_us = 100000,
-				       .path = "/pods/pg\n1" };
 
 	lab_stream(lab, 0);
-	lab_sampled(lab, &group.h, WS_KIND_CGROUP, sizeof(group));
+	lab_sampled(lab, &group->h, WS_KIND_CGROUP, sizeof(*group));
 	for (unsigned int i = 0; i < 10; i++) {
 		sample.throttled_ns += SECOND * 6 / 10;
 		lab_play(lab, &(struct step){ .seconds = 1,
@@ -205,8 +201,34 @@ static void the_control_group_that_limits_is_named(void **state)
 					      .sample = &sample });
 	}
 	assert_verdict(lab, SESSION, "cpu_starved");
+}
+
+static void the_control_group_that_limits_is_named(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_cgroup group = { .quota_us = 15000,
+				       .period_us = 100000,
+				       .path = "/pods/pg\n1" };
+
+	throttle(lab, &group);
 	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text,
 			       "control group /pods/pg?1 may use 15 % of one CPU"));
+}
+
+/* A recording may say what it likes: there is no whole number for this one. */
+static void a_quota_beyond_all_numbers_is_the_largest_one(void **state)
+{
+	struct lab *lab = *state;
+	struct ws_rec_cgroup group = { .quota_us = UINT64_MAX, .period_us = 1, .path = "/pods" };
+	const struct ws_finding *f;
+	size_t i = 0;
+
+	throttle(lab, &group);
+	f = &lab_find(lab, SESSION)->finding;
+	while (i < f->fact_count && strcmp(f->facts[i].fact, "cpu_quota") != 0)
+		i++;
+	assert_true(i < f->fact_count);
+	assert_true(f->facts[i].value == UINT64_MAX);
 }
 
 static void a_quota_that_is_not_used_up_starves_nobody(void **state)
@@ -457,6 +479,7 @@ int main(void)
 		LAB(memory_that_grows_is_evidence_whatever_the_verdict),
 		LAB(memory_that_stays_is_none),
 		LAB(the_control_group_that_limits_is_named),
+		LAB(a_quota_beyond_all_numbers_is_the_largest_one),
 		LAB(a_quota_that_is_not_used_up_starves_nobody),
 		LAB(a_second_cause_is_said_and_what_to_do_about_it),
 		LAB(what_follows_from_the_verdict_is_no_second_cause),

@@ -12,15 +12,25 @@
 
 #define SESSION WS_SCOPE_SESSION
 
+/* As lab_stream, from where the client asks for it. */
+static void start_at(struct lab *lab, const char *command)
+{
+	ws_tape_session(&lab->tape, WS_SESSION_DATABASE);
+	ws_tape_ready(&lab->tape);
+	ws_tape_command(&lab->tape, command);
+	ws_tape_stream(&lab->tape, WS_STREAM_LOGICAL, lab->sent, NULL);
+	lab->tape.mark_ns = lab->tape.now_ns;
+}
+
 /* In each of ten seconds 4 MB are decoded, and these are handed out, or spilled. */
-static void read_wal(struct lab *lab, uint64_t handed_out, uint64_t spilled, uint64_t confirmed,
-		     unsigned int busy_ms)
+static void read_wal_behind(struct lab *lab, const char *command, uint64_t handed_out,
+			    uint64_t spilled, uint64_t confirmed, unsigned int busy_ms)
 {
 	struct ws_rec_socket socket = calm;
 	struct ws_rec_decoding r = { .valid = ALL_VALID, .confirmed_lsn = confirmed };
 
 	socket.acked_bytes = handed_out;
-	lab_stream(lab, WS_STREAM_LOGICAL);
+	start_at(lab, command);
 	for (unsigned int i = 0; i < 10; i++) {
 		lab_play(lab, &(struct step){ .seconds = 1,
 					      .wait = WS_WAIT_WAL,
@@ -35,6 +45,13 @@ static void read_wal(struct lab *lab, uint64_t handed_out, uint64_t spilled, uin
 		tell_flushed(lab, LSN + 80 * MB);
 	}
 	lab_judge(lab);
+}
+
+static void read_wal(struct lab *lab, uint64_t handed_out, uint64_t spilled, uint64_t confirmed,
+		     unsigned int busy_ms)
+{
+	read_wal_behind(lab, "START_REPLICATION SLOT \"s\" LOGICAL 0/10000000", handed_out, spilled,
+			confirmed, busy_ms);
 }
 
 static bool is_said(const struct lab *lab)
@@ -78,6 +95,14 @@ static void what_is_decoded_again_is_not_for_nothing(void **state)
 	assert_false(is_said(*state));
 }
 
+/* It has confirmed no more than LSN, and asks for what comes behind LSN + 60 MB. */
+static void nor_is_what_the_client_skips(void **state)
+{
+	read_wal_behind(*state, "START_REPLICATION SLOT \"s\" LOGICAL 0/13C00000", 100, 0, LSN,
+			900);
+	assert_false(is_said(*state));
+}
+
 static void nor_does_it_matter_to_one_at_rest(void **state)
 {
 	read_wal(*state, 100, 0, LSN, 100);
@@ -92,6 +117,7 @@ int main(void)
 		LAB(what_is_handed_out_is_for_the_client),
 		LAB(so_is_what_is_gathered),
 		LAB(what_is_decoded_again_is_not_for_nothing),
+		LAB(nor_is_what_the_client_skips),
 		LAB(nor_does_it_matter_to_one_at_rest),
 	};
 
