@@ -362,8 +362,8 @@ struct ws_decoding {
 	__u64 restore_from_ns; /* restore_ns when `txn` began */
 	struct ws_rec_txn txn; /* level 3: being handed out; xid 0: none */
 	struct ws_spilled spilled[WS_SPILLED_MAX];
-	__u32 spilling; /* the one of them that is written now */
-	__u32 reserved;
+	__u32 spilling;	 /* the one of them that is written now */
+	__u32 forgotten; /* the newest of those that there was no place for any more; 0: none */
 };
 
 /*

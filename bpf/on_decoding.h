@@ -69,14 +69,21 @@ static __always_inline __u32 spilled_place(const struct ws_entry *e, __u32 xid)
 	return i;
 }
 
-/* A place for one: the one whose transaction was spilled longest ago, or ended unseen. */
+/* A place for one: the one whose transaction was spilled longest ago, or ended unseen. One that is
+ * no newer than any that lost its place so may be that. */
 static __always_inline __u32 spilled_new(struct ws_entry *e, __u32 xid, bool partly)
 {
-	__u32 i, place = 0;
+	__u32 i, place = 0, old, forgotten;
 
 	for (i = 1; i < WS_SPILLED_MAX; i++)
 		if (e->decoding.spilled[i].last_ns < e->decoding.spilled[place].last_ns)
 			place = i;
+	old = e->decoding.spilled[place].xid;
+	forgotten = e->decoding.forgotten;
+	if (forgotten && (__s32)(xid - forgotten) <= 0)
+		partly = true;
+	if (old && (!forgotten || (__s32)(old - forgotten) > 0))
+		e->decoding.forgotten = old;
 	__builtin_memset(&e->decoding.spilled[place], 0, sizeof(e->decoding.spilled[place]));
 	e->decoding.spilled[place].xid = xid;
 	e->decoding.spilled[place].partly = partly;
