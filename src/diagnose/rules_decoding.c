@@ -344,7 +344,8 @@ static void tell_big(struct ws_finding *f, const struct big *big, const struct w
 	ws_fact_lsn(f, "first_lsn", d->txn_first_lsn);
 	ws_fact_lsn(f, "commit_end_lsn", d->txn_end_lsn);
 	ws_fact(f, "in_memory", big->memory, "bytes");
-	ws_fact(f, "spilled", big->spilled, "bytes");
+	if (d->valid & (WS_DECODING_TXN_SPILL | WS_DECODING_STATS))
+		ws_fact(f, "spilled", big->spilled, "bytes");
 	if ((d->valid & WS_DECODING_TXNS) && d->open_txns > 1)
 		ws_fact(f, "open_transactions", d->open_txns, "");
 	if (ws_case_grown(c, WS_STREAMED))
@@ -465,6 +466,7 @@ WS_RULE(spilling)
 	uint64_t spill_ns = ws_case_grown(c, WS_SPILL_TIME);
 	uint64_t restore_ns = ws_case_grown(c, WS_RESTORE_TIME);
 	double share = ws_case_spill_share(c);
+	bool counted = c->t->decoding.valid & WS_DECODING_STATS; /* from 14 on */
 
 	if (!is_logical(c) || !c->t->has_decoding)
 		return false;
@@ -475,8 +477,10 @@ WS_RULE(spilling)
 				 (double)spilled < ws_limit(WS_LIMIT_SPILL_BYTES) * (double)decoded)
 		return false;
 	f->confidence = share >= 0 ? 0.9 : 0.7;
-	ws_fact(f, "spilled", spilled, "bytes");
-	ws_fact(f, "spilled_transactions", c->t->decoding.spill_txns, "");
+	if (counted) {
+		ws_fact(f, "spilled", spilled, "bytes");
+		ws_fact(f, "spilled_transactions", c->t->decoding.spill_txns, "");
+	}
 	ws_fact(f, "decoded", decoded, "bytes");
 	ws_fact_share(c, f, WS_STATE_DECODE);
 	if (share >= 0) {
@@ -486,8 +490,9 @@ WS_RULE(spilling)
 	}
 	ws_say(f,
 	       "Decoding writes changes to disk and reads them back, because they do not fit into "
-	       "logical_decoding_work_mem: %s were spilled",
-	       ws_bytes_format(spilled, bytes));
+	       "logical_decoding_work_mem");
+	if (counted)
+		ws_say(f, ": %s were spilled", ws_bytes_format(spilled, bytes));
 	if (share >= 0)
 		ws_say(f, ", and %.0f %% of the time went into that (%s writing, %s reading back)",
 		       100 * share, ws_duration_format(spill_ns, write),

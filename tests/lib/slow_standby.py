@@ -15,7 +15,7 @@ from live import once, space
 def library():
     source = os.path.join(walscope.ROOT, "tests", "lib", "preload", "slow_sync.c")
     library = space().file("slow_sync.so")
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", library, source, "-ldl"], check=True)
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", library, source], check=True)
     return library
 
 

@@ -211,6 +211,20 @@ static void a_few_small_pieces_are_not_what_takes_the_time(void **state)
 	assert_verdict(*state, SESSION, "decode_bound");
 }
 
+/* Servers count it from 14 on. */
+static void where_no_bytes_are_known_none_are_told(void **state)
+{
+	struct lab *lab = *state;
+	const struct ws_finding *f;
+
+	spill(lab, 150, 100, 0, ALL_VALID & ~WS_DECODING_STATS);
+	assert_verdict(lab, SESSION, "spilling");
+	assert_said(lab, "logical_decoding_work_mem, and 25 % of the time");
+	f = &lab_find(lab, SESSION)->finding;
+	for (size_t i = 0; i < f->fact_count; i++)
+		assert_null(strstr(f->facts[i].fact, "spilled"));
+}
+
 static void where_no_time_is_known_the_bytes_count(void **state)
 {
 	spill(*state, 0, 0, 4 * MB, ALL_VALID & ~WS_DECODING_TIMES);
@@ -617,6 +631,7 @@ int main(void)
 		LAB(a_slot_that_was_made_long_ago_waits_for_nothing),
 		LAB(a_slot_that_waited_for_several_names_the_longest_when_that_is_over),
 		LAB(a_query_that_waits_for_a_transaction_names_it),
+		LAB(where_no_bytes_are_known_none_are_told),
 		LAB(where_no_time_is_known_the_bytes_count),
 		LAB(what_a_server_has_flushed_is_what_a_logical_session_is_behind),
 		LAB(a_slot_that_waits_for_a_record_of_running_transactions_says_so),
