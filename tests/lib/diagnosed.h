@@ -200,6 +200,11 @@ static inline void lab_play(struct lab *lab, const struct step *step)
 	}
 }
 
+/* Seconds in which it waits for WAL, SOCKET or STANDBY, and how they are else, by field of the
+ * step: lab_waits(lab, WAL, .seconds = 5, .reply = true). */
+#define lab_waits(lab, what, ...) \
+	lab_play(lab, &(struct step){ .wait = WS_WAIT_##what, __VA_ARGS__ })
+
 static inline int lab_row(void *arg, const struct ws_explained *explained)
 {
 	struct lab *lab = arg;
@@ -300,6 +305,10 @@ static const struct ws_rec_socket full_window = { .mss_bytes = 1448,
 						  .rwnd_limited_us = 100,
 						  .timer = WS_TCP_TIMER_PERSIST };
 
+static const struct ws_rec_socket flows = { .acked_bytes = MB,
+					    .window_bytes = 65536,
+					    .mss_bytes = 1448 };
+
 static const struct ws_rec_socket calm = { .acked_bytes = 1000,
 					   .window_bytes = 65536,
 					   .mss_bytes = 1448 };
@@ -309,8 +318,7 @@ static inline void shut_down_streaming(struct lab *lab, uint32_t db_state)
 {
 	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
 	lab_stream(lab, 0);
-	lab_play(lab,
-		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .bytes = MB, .reply = true);
 	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
 	send_cluster(lab, 0, 0, db_state);
 }

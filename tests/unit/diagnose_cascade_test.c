@@ -47,12 +47,8 @@ static void play(struct lab *lab, uint64_t received, uint64_t replayed)
 	receive(lab, end);
 	for (int i = 0; i < 10; i++) {
 		receive(lab, end += received);
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .flags = WS_TURN_LOGICAL,
-					      .wait = WS_WAIT_WAL,
-					      .bytes = replayed,
-					      .reply = true,
-					      .sample = &at_end });
+		lab_waits(lab, WAL, .seconds = 1, .flags = WS_TURN_LOGICAL, .bytes = replayed,
+			  .reply = true, .sample = &at_end);
 	}
 }
 
@@ -92,17 +88,11 @@ static void a_piece_of_a_record_is_not_held_back(void **state)
 
 	stream(lab);
 	receive(lab, lab->sent);
-	lab_play(lab, &(struct step){ .seconds = 1,
-				      .flags = WS_TURN_LOGICAL,
-				      .wait = WS_WAIT_WAL,
-				      .reply = true,
-				      .sample = &at_end });
+	lab_waits(lab, WAL, .seconds = 1, .flags = WS_TURN_LOGICAL, .reply = true,
+		  .sample = &at_end);
 	receive(lab, lab->sent + 8000);
-	lab_play(lab, &(struct step){ .seconds = 9,
-				      .flags = WS_TURN_LOGICAL,
-				      .wait = WS_WAIT_WAL,
-				      .reply = true,
-				      .sample = &at_end });
+	lab_waits(lab, WAL, .seconds = 9, .flags = WS_TURN_LOGICAL, .reply = true,
+		  .sample = &at_end);
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
 
@@ -111,13 +101,8 @@ static void what_a_client_of_a_standby_does_not_confirm_is_told(void **state)
 	struct lab *lab = *state;
 
 	stream(lab);
-	lab_play(lab, &(struct step){ .seconds = 10,
-				      .flags = WS_TURN_LOGICAL,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = 1000,
-				      .reply = true });
-	lab_play(lab,
-		 &(struct step){ .seconds = 12, .flags = WS_TURN_LOGICAL, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 10, .flags = WS_TURN_LOGICAL, .bytes = 1000, .reply = true);
+	lab_waits(lab, WAL, .seconds = 12, .flags = WS_TURN_LOGICAL);
 	assert_verdict(lab, SESSION, "healthy_idle");
 	assert_said_of(lab, SESSION, "the client has not confirmed 1000 B, and it has not replied");
 }

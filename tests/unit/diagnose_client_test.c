@@ -21,14 +21,9 @@ static void play_reader(struct lab *lab, unsigned int behind, uint32_t unsent)
 	for (unsigned int i = 0; i < 15; i++) {
 		uint64_t late = (i < behind ? i : behind) * 30000;
 
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .bytes = 30000,
-					      .reply = true,
-					      .write = lab->sent - late,
-					      .flush = lab->sent - late,
-					      .no_apply = true,
-					      .socket = &socket });
+		lab_waits(lab, WAL, .seconds = 1, .bytes = 30000, .reply = true,
+			  .write = lab->sent - late, .flush = lab->sent - late, .no_apply = true,
+			  .socket = &socket);
 	}
 }
 
@@ -62,17 +57,10 @@ static void play_far_reader(struct lab *lab, uint32_t in_flight, uint32_t srtt_u
 	socket.srtt_us = srtt_us;
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 20; i++) {
-		lab_play(lab,
-			 &(struct step){
-				 .seconds = 1, .ms = 900, .wait = WS_WAIT_WAL, .bytes = 30000 });
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .ms = 100,
-					      .wait = WS_WAIT_WAL,
-					      .reply = true,
-					      .write = lab->sent - 30000,
-					      .flush = lab->sent - 30000,
-					      .no_apply = true,
-					      .socket = &socket });
+		lab_waits(lab, WAL, .seconds = 1, .ms = 900, .bytes = 30000);
+		lab_waits(lab, WAL, .seconds = 1, .ms = 100, .reply = true,
+			  .write = lab->sent - 30000, .flush = lab->sent - 30000, .no_apply = true,
+			  .socket = &socket);
 	}
 }
 
@@ -97,14 +85,10 @@ static void of_what_is_written_late_the_round_trip_counts_as_the_way(void **stat
 	socket.srtt_us = 2500000;
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 20; i++)
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .bytes = 30000,
-					      .reply = true,
-					      .write = lab->sent - (i > 2 ? 60000 : 0),
-					      .flush = lab->sent - (i > 2 ? 60000 : 0),
-					      .no_apply = true,
-					      .socket = &socket });
+		lab_waits(lab, WAL, .seconds = 1, .bytes = 30000, .reply = true,
+			  .write = lab->sent - (i > 2 ? 60000 : 0),
+			  .flush = lab->sent - (i > 2 ? 60000 : 0), .no_apply = true,
+			  .socket = &socket);
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
 
@@ -114,14 +98,10 @@ static void one_that_flushes_late_does_not_read_late_beside(void **state)
 
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 25; i++)
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .bytes = 30000,
-					      .reply = true,
-					      .write = lab->sent - (i < 3 ? i : 3) * 30000,
-					      .flush = lab->sent - (i < 8 ? i : 8) * 30000,
-					      .no_apply = true,
-					      .socket = &calm });
+		lab_waits(lab, WAL, .seconds = 1, .bytes = 30000, .reply = true,
+			  .write = lab->sent - (i < 3 ? i : 3) * 30000,
+			  .flush = lab->sent - (i < 8 ? i : 8) * 30000, .no_apply = true,
+			  .socket = &calm);
 	assert_verdict(lab, SESSION, "standby_flush_slow");
 	assert_false(lab_also(lab, "receiver_slow"));
 }
@@ -129,12 +109,8 @@ static void one_that_flushes_late_does_not_read_late_beside(void **state)
 static void one_that_is_asked_and_does_not_reply_is_silent(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){
-			 .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
-	lab_play(
-		*state,
-		&(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .ping = true, .socket = &calm });
+	lab_waits(*state, WAL, .seconds = 5, .reply = true, .socket = &calm);
+	lab_waits(*state, WAL, .seconds = 8, .ping = true, .socket = &calm);
 	assert_verdict(*state, SESSION, "receiver_silent");
 }
 
@@ -144,15 +120,10 @@ static void one_to_which_something_is_under_way_is_silent_too(void **state)
 	struct ws_rec_socket socket = calm;
 
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){
-			 .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &socket });
+	lab_waits(*state, WAL, .seconds = 5, .reply = true, .socket = &socket);
 	socket.in_flight_bytes = 300;
 	for (int i = 0; i < 8; i++)
-		lab_play(*state, &(struct step){ .seconds = 1,
-						 .wait = WS_WAIT_WAL,
-						 .ping = i == 0,
-						 .socket = &socket });
+		lab_waits(*state, WAL, .seconds = 1, .ping = i == 0, .socket = &socket);
 	assert_verdict(*state, SESSION, "receiver_silent");
 }
 
@@ -161,17 +132,12 @@ static void one_that_acknowledges_nothing_behind_the_question_is_not_just_silent
 	struct ws_rec_socket socket = calm;
 
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){
-			 .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &socket });
+	lab_waits(*state, WAL, .seconds = 5, .reply = true, .socket = &socket);
 	socket.acked_bytes = 0;
 	socket.in_flight_bytes = 300;
 	socket.acked_bytes = 0;
 	for (int i = 0; i < 8; i++)
-		lab_play(*state, &(struct step){ .seconds = 1,
-						 .wait = WS_WAIT_WAL,
-						 .ping = i == 0,
-						 .socket = &socket });
+		lab_waits(*state, WAL, .seconds = 1, .ping = i == 0, .socket = &socket);
 	lab_judge(*state);
 	assert_int_not_equal(lab_find(*state, SESSION)->verdict, WS_VERDICT_RECEIVER_SILENT);
 }
@@ -181,13 +147,9 @@ static void one_that_a_short_timeout_ended_was_silent(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){
-			      .seconds = 3, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
-	lab_play(lab, &(struct step){
-			      .seconds = 2, .wait = WS_WAIT_WAL, .ping = true, .socket = &calm });
-	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
-		      "terminating walsender process due to replication timeout");
-	ws_tape_exit(&lab->tape, 0, 0);
+	lab_waits(lab, WAL, .seconds = 3, .reply = true, .socket = &calm);
+	lab_waits(lab, WAL, .seconds = 2, .ping = true, .socket = &calm);
+	time_out(lab);
 	assert_verdict(lab, SESSION, "receiver_silent");
 }
 
@@ -196,18 +158,11 @@ static void stop_confirming(struct lab *lab, uint64_t bytes, uint64_t flush, uns
 {
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 10; i++) {
-		lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = bytes });
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .ms = 5,
-					      .wait = WS_WAIT_WAL,
-					      .reply = true,
-					      .flush = flush ? flush : lab->sent,
-					      .socket = &calm });
+		lab_waits(lab, WAL, .seconds = 1, .bytes = bytes);
+		lab_waits(lab, WAL, .seconds = 1, .ms = 5, .reply = true,
+			  .flush = flush ? flush : lab->sent, .socket = &calm);
 	}
-	lab_play(lab, &(struct step){ .seconds = seconds,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = bytes,
-				      .socket = &calm });
+	lab_waits(lab, WAL, .seconds = seconds, .bytes = bytes, .socket = &calm);
 }
 
 static void one_that_confirmed_at_once_and_does_no_more_is_silent_though_not_asked(void **state)
@@ -227,19 +182,15 @@ static void one_that_confirmed_at_once_and_has_not_for_a_moment_is_not(void **st
 static void one_that_confirms_whole_segments_is_not_silent_in_the_midst_of_one(void **state)
 {
 	stop_confirming(*state, 16 * MB, 0, 1);
-	lab_play(*state,
-		 &(struct step){
-			 .seconds = 8, .wait = WS_WAIT_WAL, .bytes = 1000, .socket = &calm });
+	lab_waits(*state, WAL, .seconds = 8, .bytes = 1000, .socket = &calm);
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
 static void one_that_reports_rarely_and_is_not_asked_is_not_silent(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){
-			 .seconds = 2, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
-	lab_play(*state, &(struct step){ .seconds = 60, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_waits(*state, WAL, .seconds = 2, .reply = true, .socket = &calm);
+	lab_waits(*state, WAL, .seconds = 60, .socket = &calm);
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
@@ -248,24 +199,18 @@ static void one_that_replies_rarely_is_not_silent_sooner_though_it_is_asked(void
 {
 	lab_stream(*state, 0);
 	for (int i = 0; i < 4; i++) {
-		lab_play(*state,
-			 &(struct step){ .seconds = 19, .wait = WS_WAIT_WAL, .socket = &calm });
-		lab_play(*state, &(struct step){ .seconds = 1,
-						 .wait = WS_WAIT_WAL,
-						 .reply = true,
-						 .socket = &calm });
+		lab_waits(*state, WAL, .seconds = 19, .socket = &calm);
+		lab_waits(*state, WAL, .seconds = 1, .reply = true, .socket = &calm);
 	}
-	lab_play(
-		*state,
-		&(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .ping = true, .socket = &calm });
+	lab_waits(*state, WAL, .seconds = 8, .ping = true, .socket = &calm);
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
 static void without_a_word_of_the_socket_nobody_is_silent(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
-	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .ping = true });
+	lab_waits(*state, WAL, .seconds = 5, .reply = true);
+	lab_waits(*state, WAL, .seconds = 8, .ping = true);
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
@@ -277,13 +222,9 @@ static void one_that_was_full_until_the_timeout_was_not_read(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 60,
-				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 100,
-				      .bytes = MB,
-				      .reply = true,
-				      .socket = &calm });
-	lab_play(lab, &(struct step){ .seconds = 6, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_waits(lab, WAL, .seconds = 60, .busy_ms = 100, .bytes = MB, .reply = true,
+		  .socket = &calm);
+	lab_waits(lab, SOCKET, .seconds = 6, .socket = &shut);
 	time_out(lab);
 	assert_verdict(lab, SESSION, "receiver_not_reading");
 	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text, "has ended the session"));
@@ -297,13 +238,9 @@ static void one_that_was_full_and_read_on_before_the_timeout_is_not_blamed(void 
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 6, .wait = WS_WAIT_SOCKET, .socket = &shut });
-	lab_play(lab, &(struct step){ .seconds = 60,
-				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 100,
-				      .bytes = MB,
-				      .reply = true,
-				      .socket = &calm });
+	lab_waits(lab, SOCKET, .seconds = 6, .socket = &shut);
+	lab_waits(lab, WAL, .seconds = 60, .busy_ms = 100, .bytes = MB, .reply = true,
+		  .socket = &calm);
 	time_out(lab);
 	assert_verdict(lab, SESSION, "healthy_streaming");
 	assert_said_of(lab, SESSION, " Then wal_sender_timeout ended it.");
@@ -315,12 +252,12 @@ static void one_that_was_stopped_for_a_moment_is_healthy(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .sample = &running });
+	lab_waits(lab, WAL, .seconds = 5, .sample = &running);
 	ws_tape_blocked(&lab->tape, WS_BLOCKED_STOPPED, 0);
 	lab->tape.now_ns += SECOND / 2;
 	lab->tape.mark_ns = lab->tape.now_ns;
 	ws_tape_blocked(&lab->tape, WS_BLOCKED_NOTHING, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .sample = &running });
+	lab_waits(lab, WAL, .seconds = 5, .sample = &running);
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
 
@@ -329,9 +266,9 @@ static void a_message_that_comes_whole_in_time_is_no_stall(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 5);
 	ws_tape_blocked(&lab->tape, WS_BLOCKED_CLIENT_READ, 0);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 10, .reply = true);
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
 
@@ -348,7 +285,7 @@ static void a_moment_of_spinning_is_no_wait_for_copydone(void **state)
 						     .lsn_from = LSN,
 						     .lsn_to = LSN,
 						     .wait = WS_WAIT_NONE });
-	lab_play(lab, &(struct step){ .seconds = 60, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 60, .reply = true);
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
 
@@ -359,12 +296,8 @@ static void a_unix_socket_that_is_read_is_healthy(void **state)
 						   .unix_sndbuf_bytes = 212992 };
 
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 10,
-					 .wait = WS_WAIT_WAL,
-					 .busy_ms = 300,
-					 .bytes = MB,
-					 .reply = true,
-					 .sample = &some });
+	lab_waits(*state, WAL, .seconds = 10, .busy_ms = 300, .bytes = MB, .reply = true,
+		  .sample = &some);
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
@@ -373,7 +306,7 @@ static void half_a_message_is_a_stall(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 2);
 	ws_tape_blocked(&lab->tape, WS_BLOCKED_CLIENT_READ, 0);
 	lab->tape.now_ns += 10 * SECOND;
 	ws_tape_clock(&lab->tape, 1, 1);
@@ -404,7 +337,7 @@ static void a_unix_socket_that_stays_full_is_not_read(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_SOCKET, .sample = &full });
+	lab_waits(lab, SOCKET, .seconds = 1, .sample = &full);
 	lab->tape.now_ns += 10 * SECOND;
 	lab_outside(lab, &(struct step){ .sample = &full });
 	assert_verdict(lab, SESSION, "receiver_not_reading");
@@ -421,10 +354,9 @@ static void wait_and_go_on(struct lab *lab, uint32_t queued)
 						   .unix_sndbuf_bytes = 212992 };
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .bytes = MB });
-	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_SOCKET, .sample = &seen });
-	lab_play(lab,
-		 &(struct step){ .seconds = 4, .wait = WS_WAIT_WAL, .bytes = MB, .sample = &none });
+	lab_waits(lab, WAL, .seconds = 3, .bytes = MB);
+	lab_waits(lab, SOCKET, .seconds = 9, .sample = &seen);
+	lab_waits(lab, WAL, .seconds = 4, .bytes = MB, .sample = &none);
 }
 
 static void a_unix_socket_that_was_full_and_has_room_again_was_read_slowly(void **state)
@@ -450,8 +382,7 @@ static void a_unix_socket_that_stays_full_while_wal_comes_is_not_read(void **sta
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab,
-		 &(struct step){ .seconds = 20, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	lab_waits(lab, WAL, .seconds = 20, .bytes = MB, .reply = true);
 	for (unsigned int i = 0; i < 70; i++) {
 		struct ws_tape_turn woken = {
 			.stage_ns = { [WS_STAGE_WAIT] = SECOND / 10 - 20000,
@@ -477,11 +408,7 @@ static void a_window_that_limits_is_a_slow_receiver(void **state)
 						     .mss_bytes = 1448 };
 
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 10,
-					 .wait = WS_WAIT_SOCKET,
-					 .busy_ms = 100,
-					 .bytes = MB,
-					 .socket = &socket });
+	lab_waits(*state, SOCKET, .seconds = 10, .busy_ms = 100, .bytes = MB, .socket = &socket);
 	assert_verdict(*state, SESSION, "receiver_slow");
 }
 
@@ -495,16 +422,9 @@ static void a_socket_that_has_just_got_full_for_a_client_that_stopped_is_not_rea
 						   .unsent_bytes = 4000000 };
 
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 8,
-					 .wait = WS_WAIT_WAL,
-					 .busy_ms = 50,
-					 .bytes = MB,
-					 .reply = true,
-					 .no_flush = true,
-					 .socket = &calm });
-	lab_play(*state,
-		 &(struct step){
-			 .seconds = 4, .wait = WS_WAIT_SOCKET, .no_flush = true, .socket = &shut });
+	lab_waits(*state, WAL, .seconds = 8, .busy_ms = 50, .bytes = MB, .reply = true,
+		  .no_flush = true, .socket = &calm);
+	lab_waits(*state, SOCKET, .seconds = 4, .no_flush = true, .socket = &shut);
 	assert_verdict(*state, SESSION, "receiver_not_reading");
 }
 
@@ -521,11 +441,9 @@ static void one_that_has_just_read_on_is_slow(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab,
-		 &(struct step){
-			 .seconds = 5, .wait = WS_WAIT_SOCKET, .bytes = MB, .socket = &reads });
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_SOCKET, .socket = &shut });
-	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = MB });
+	lab_waits(lab, SOCKET, .seconds = 5, .bytes = MB, .socket = &reads);
+	lab_waits(lab, SOCKET, .seconds = 5, .socket = &shut);
+	lab_waits(lab, WAL, .seconds = 1, .bytes = MB);
 	assert_verdict(lab, SESSION, "receiver_slow");
 }
 
@@ -537,12 +455,8 @@ static void a_client_that_reads_nothing_is_seen_before_the_socket_is_full(void *
 						   .unsent_bytes = 100000 };
 
 	lab_stream(*state, 0);
-	lab_play(
-		*state,
-		&(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &calm });
-	lab_play(
-		*state,
-		&(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &shut });
+	lab_waits(*state, WAL, .seconds = 5, .bytes = 500, .socket = &calm);
+	lab_waits(*state, WAL, .seconds = 8, .bytes = 500, .socket = &shut);
 	assert_verdict(*state, SESSION, "receiver_not_reading");
 	assert_non_null(
 		strstr(lab_find(*state, SESSION)->finding.text,
@@ -552,25 +466,12 @@ static void a_client_that_reads_nothing_is_seen_before_the_socket_is_full(void *
 /* Its time-out is shorter than anything else that is asked for. */
 static void one_that_is_given_up_after_two_seconds_with_its_buffer_full_read_nothing(void **state)
 {
-	static const struct ws_rec_socket flows = { .mss_bytes = 1448,
-						    .acked_bytes = MB,
-						    .window_bytes = 65536 };
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 4,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = MB,
-				      .reply = true,
-				      .socket = &flows });
-	lab_play(lab, &(struct step){ .seconds = 2,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = MB,
-				      .ping = true,
-				      .socket = &full_window });
-	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
-		      "terminating walsender process due to replication timeout");
-	ws_tape_exit(&lab->tape, 0, 0);
+	lab_waits(lab, WAL, .seconds = 4, .bytes = MB, .reply = true, .socket = &flows);
+	lab_waits(lab, WAL, .seconds = 2, .bytes = MB, .ping = true, .socket = &full_window);
+	time_out(lab);
 	assert_verdict(lab, SESSION, "receiver_not_reading");
 	assert_said_of(lab, SESSION,
 		       "the walsender had room to the end in the server's own for what it sent: "
@@ -580,21 +481,15 @@ static void one_that_is_given_up_after_two_seconds_with_its_buffer_full_read_not
 /* Its socket was looked at too long ago to tell more. */
 static void one_that_was_given_up_is_not_healthy(void **state)
 {
-	static const struct ws_rec_socket flows = {
+	static const struct ws_rec_socket waits = {
 		.mss_bytes = 1448, .acked_bytes = MB, .unsent_bytes = 1000, .window_bytes = 65536
 	};
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 4,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = MB,
-				      .reply = true,
-				      .socket = &flows });
-	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .ping = true });
-	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
-		      "terminating walsender process due to replication timeout");
-	ws_tape_exit(&lab->tape, 0, 0);
+	lab_waits(lab, WAL, .seconds = 4, .bytes = MB, .reply = true, .socket = &waits);
+	lab_waits(lab, WAL, .seconds = 2, .ping = true);
+	time_out(lab);
 	assert_verdict(lab, SESSION, "receiver_silent");
 	assert_said_of(lab, SESSION,
 		       "wal_sender_timeout has ended the session: the client had not replied for");
@@ -606,13 +501,8 @@ static void one_that_was_ended_while_it_read_nothing_read_nothing(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 2,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = MB,
-				      .reply = true,
-				      .socket = &full_window });
-	lab_play(lab,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &full_window });
+	lab_waits(lab, WAL, .seconds = 2, .bytes = MB, .reply = true, .socket = &full_window);
+	lab_waits(lab, SOCKET, .seconds = 10, .socket = &full_window);
 	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_BACKEND, 77);
 	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
 		      "terminating connection due to administrator command");
@@ -628,12 +518,8 @@ static void one_whose_buffer_is_full_for_a_moment_is_not_blamed(void **state)
 						   .unsent_bytes = 100000 };
 
 	lab_stream(*state, 0);
-	lab_play(
-		*state,
-		&(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &calm });
-	lab_play(
-		*state,
-		&(struct step){ .seconds = 4, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &shut });
+	lab_waits(*state, WAL, .seconds = 8, .bytes = 500, .socket = &calm);
+	lab_waits(*state, WAL, .seconds = 4, .bytes = 500, .socket = &shut);
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
@@ -647,12 +533,8 @@ static void play_little_then_slow(struct lab *lab)
 						   .timer = WS_TCP_TIMER_PERSIST };
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL, .socket = &calm });
-	lab_play(lab, &(struct step){ .seconds = 10,
-				      .wait = WS_WAIT_SOCKET,
-				      .busy_ms = 300,
-				      .bytes = MB,
-				      .socket = &slow });
+	lab_waits(lab, WAL, .seconds = 30, .socket = &calm);
+	lab_waits(lab, SOCKET, .seconds = 10, .busy_ms = 300, .bytes = MB, .socket = &slow);
 }
 
 static void a_client_that_is_slow_when_there_is_much_is_slow(void **state)
@@ -664,16 +546,14 @@ static void a_client_that_is_slow_when_there_is_much_is_slow(void **state)
 static void one_that_has_got_it_all_meanwhile_is_not(void **state)
 {
 	play_little_then_slow(*state);
-	lab_play(*state, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_waits(*state, WAL, .seconds = 2, .socket = &calm);
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
 static void a_full_socket_that_nothing_explains_is_not_guessed_at(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){
-			 .seconds = 10, .wait = WS_WAIT_SOCKET, .busy_ms = 100, .bytes = MB });
+	lab_waits(*state, SOCKET, .seconds = 10, .busy_ms = 100, .bytes = MB);
 	assert_verdict(*state, SESSION, "insufficient_data");
 }
 

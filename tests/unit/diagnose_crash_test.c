@@ -44,7 +44,7 @@ static void stream(struct lab *lab, uint32_t pid, uint32_t postmaster, unsigned 
 	ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
 	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
 	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab, &(struct step){ .seconds = seconds, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = seconds, .reply = true);
 }
 
 /* SIGQUIT makes it leave with status 2, without a word. */

@@ -23,10 +23,7 @@ static void hold_back(struct lab *lab, struct ws_rec_holder *holder)
 	holder->since_ns = lab->tape.now_ns;
 	lab_sampled(lab, &holder->h, WS_KIND_HOLDER, sizeof(*holder));
 	for (unsigned int i = 0; i < 10; i++) {
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .flags = WS_TURN_LOGICAL,
-					      .bytes = 4 * MB });
+		lab_waits(lab, WAL, .seconds = 1, .flags = WS_TURN_LOGICAL, .bytes = 4 * MB);
 		r.read_lsn = lab->sent;
 		tell_flushed(lab, lab->sent);
 		lab_sampled(lab, &r.h, WS_KIND_DECODING, sizeof(r));
@@ -176,13 +173,8 @@ static void spill_pieces(struct lab *lab, uint64_t bytes, uint64_t pieces)
 	lab_stream(lab, WS_STREAM_LOGICAL);
 	for (unsigned int i = 0; i < 10; i++) {
 		seen.target_lsn = (i + 1) * 8 * MB;
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .flags = WS_TURN_LOGICAL,
-					      .busy_ms = 950,
-					      .stage = WS_STAGE_DECODE,
-					      .bytes = 100000,
-					      .sample = &seen });
+		lab_waits(lab, WAL, .seconds = 1, .flags = WS_TURN_LOGICAL, .busy_ms = 950,
+			  .stage = WS_STAGE_DECODE, .bytes = 100000, .sample = &seen);
 		r.read_lsn = lab->sent;
 		r.spill_ns += 50000000;
 		r.spill_bytes += bytes;
@@ -239,13 +231,8 @@ static void what_a_server_has_flushed_is_what_a_logical_session_is_behind(void *
 
 	lab_stream(lab, WS_STREAM_LOGICAL);
 	for (unsigned int i = 0; i < 10; i++) {
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .flags = WS_TURN_LOGICAL,
-					      .busy_ms = 900,
-					      .stage = WS_STAGE_DECODE,
-					      .bytes = MB,
-					      .sample = &seen });
+		lab_waits(lab, WAL, .seconds = 1, .flags = WS_TURN_LOGICAL, .busy_ms = 900,
+			  .stage = WS_STAGE_DECODE, .bytes = MB, .sample = &seen);
 		tell_flushed(lab, lab->sent + (i + 1) * 8 * MB);
 	}
 	assert_verdict(lab, SESSION, "decode_bound");

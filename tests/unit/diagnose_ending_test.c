@@ -27,8 +27,7 @@ static void assert_advice(struct lab *lab, enum ws_scope scope, const char *part
 
 static void play_full(struct lab *lab, unsigned int seconds)
 {
-	lab_play(lab,
-		 &(struct step){ .seconds = seconds, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_waits(lab, SOCKET, .seconds = seconds, .socket = &shut);
 }
 
 static void who_holds_up_a_shutdown_is_ended_by_a_signal(void **state)
@@ -37,7 +36,7 @@ static void who_holds_up_a_shutdown_is_ended_by_a_signal(void **state)
 
 	shut_down_streaming(lab, WS_DB_SHUTDOWNED);
 	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 10);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_advice(lab, CLUSTER, "takes no connection", true);
 	assert_advice(lab, CLUSTER, "kill PID on its host ends", true);
@@ -143,7 +142,7 @@ static void one_whose_socket_has_room_is_not_said_to_wait_for_it(void **state)
 	struct lab *lab = *state;
 
 	shut_down_streaming(lab, WS_DB_IN_PRODUCTION);
-	lab_play(lab, &(struct step){ .seconds = 4, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 4, .reply = true);
 	be_told_with(lab, &roomy);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_advice(lab, CLUSTER, "waits for room", false);
@@ -166,7 +165,7 @@ static void nor_is_one_whose_host_is_gone(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 20, .wait = WS_WAIT_WAL, .socket = &gone });
+	lab_waits(lab, WAL, .seconds = 20, .socket = &gone);
 	be_told_with(lab, &gone);
 	assert_verdict(lab, SESSION, "connection_dead");
 	assert_advice(lab, SESSION, "waits for room", false);
@@ -200,7 +199,7 @@ static void a_host_that_is_gone_takes_two_where_the_socket_is_full(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 20, .wait = WS_WAIT_SOCKET, .socket = &gone });
+	lab_waits(lab, SOCKET, .seconds = 20, .socket = &gone);
 	assert_verdict(lab, SESSION, "connection_dead");
 	assert_advice(lab, SESSION, "does so now, called twice", true);
 }

@@ -25,7 +25,7 @@ static void play_end(struct lab *lab, uint32_t pid, const char *sqlstate, const 
 	if (seconds) {
 		ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
 		lab->tape.mark_ns = lab->tape.now_ns;
-		lab_play(lab, &(struct step){ .seconds = seconds, .wait = WS_WAIT_WAL });
+		lab_waits(lab, WAL, .seconds = seconds);
 	}
 	if (message)
 		ws_tape_error(&lab->tape, seconds ? WS_ELEVEL_COMMERROR : WS_ELEVEL_ERROR, sqlstate,
@@ -70,10 +70,8 @@ static void how_one_stood_when_it_was_given_up_is_said(void **state)
 	play_timeout(lab, 1);
 	lab->tape = ws_tape_new(lab->tape.sink, 2, lab->tape.now_ns + SECOND);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .reply = true });
-	lab_play(lab,
-		 &(struct step){
-			 .seconds = 4, .wait = WS_WAIT_SOCKET, .ping = true, .socket = &full });
+	lab_waits(lab, WAL, .seconds = 2, .reply = true);
+	lab_waits(lab, SOCKET, .seconds = 4, .ping = true, .socket = &full);
 	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
 		      "terminating walsender process due to replication timeout");
 	ws_tape_exit(&lab->tape, 0, 0);
@@ -97,7 +95,7 @@ static void a_loop_that_is_over_says_so(void **state)
 	ws_tape_command(&lab->tape, "START_REPLICATION 0/11000000 TIMELINE 1");
 	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
 	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab, &(struct step){ .seconds = 99, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 99, .reply = true);
 	assert_verdict(lab, GROUP, "timeout_loop");
 	row = lab_find(lab, GROUP);
 	assert_non_null(row);
@@ -147,8 +145,8 @@ static void one_that_comes_again_before_it_is_given_up_is_in_a_loop(void **state
 	for (uint32_t pid = 1; pid <= 2; pid++) {
 		lab->tape = ws_tape_new(lab->tape.sink, pid, (6 * pid - 5) * SECOND);
 		lab_stream(lab, 0);
-		lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .reply = true });
-		lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL });
+		lab_waits(lab, WAL, .seconds = 2, .reply = true);
+		lab_waits(lab, WAL, .seconds = 9);
 		ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
 			      "terminating walsender process due to replication timeout");
 		ws_tape_exit(&lab->tape, 0, 0);
@@ -171,7 +169,7 @@ static void a_client_that_gets_on_between_timeouts_is_not_said_to_stay_where_it_
 		ws_tape_command(&lab->tape, text);
 		ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
 		lab->tape.mark_ns = lab->tape.now_ns;
-		lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL });
+		lab_waits(lab, WAL, .seconds = 5);
 		ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "XX000", "WalSndCheckTimeOut",
 			      "terminating walsender process due to replication timeout");
 		ws_tape_exit(&lab->tape, 0, 0);
@@ -214,10 +212,8 @@ static void play_work_and_timeout_of(struct lab *lab, uint32_t pid, uint64_t lsn
 	ws_tape_command(&lab->tape, text);
 	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
 	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab,
-		 &(struct step){
-			 .seconds = seconds, .wait = WS_WAIT_WAL, .bytes = 1000, .reply = true });
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = seconds, .bytes = 1000, .reply = true);
+	lab_waits(lab, WAL, .seconds = 5);
 	time_out(lab);
 }
 
@@ -448,7 +444,7 @@ static void stream_and_leave_each(struct lab *lab, uint32_t first, const char *c
 		ws_tape_command(&lab->tape, command);
 		ws_tape_stream(&lab->tape, WS_STREAM_LOGICAL | WS_STREAM_SLOT, sent, "sub");
 		lab->tape.mark_ns = lab->tape.now_ns;
-		lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .reply = true });
+		lab_waits(lab, WAL, .seconds = 2, .reply = true);
 		ws_tape_exit(&lab->tape, 0, 0);
 	}
 }
@@ -482,7 +478,7 @@ static void find_first(struct lab *lab, uint64_t age_ns)
 	ws_tape_command_head(&lab->tape, WS_COMMAND_RUNNING);
 	ws_tape_text(&lab->tape, WS_TEXT_COMMAND, 0, APPLY, sizeof(APPLY) - 1, WS_TEXT_LAST);
 	lab->sent = LSN;
-	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 2, .reply = true);
 	ws_tape_exit(&lab->tape, 0, 0);
 	stream_and_leave_each(lab, 2, APPLY, LSN);
 }
@@ -543,7 +539,7 @@ static void receive_and_leave(struct lab *lab, bool logical, bool copy_done)
 						    : "START_REPLICATION 0/10000000 TIMELINE 1");
 		ws_tape_stream(&lab->tape, logical ? WS_STREAM_LOGICAL : 0, LSN, NULL);
 		lab->tape.mark_ns = lab->tape.now_ns;
-		lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .reply = true });
+		lab_waits(lab, WAL, .seconds = 1, .reply = true);
 		if (copy_done) {
 			ws_tape_end(&lab->tape, WS_COMMAND_DONE);
 			lab->tape.now_ns += SECOND / 1000;
@@ -664,10 +660,7 @@ static void play_on_standby(struct lab *lab, uint32_t pid, const char *sqlstate,
 	ws_tape_command(&lab->tape, "START_REPLICATION SLOT \"s\" LOGICAL 0/10000000");
 	ws_tape_stream(&lab->tape, WS_STREAM_LOGICAL, lab->sent, "s");
 	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab, &(struct step){ .seconds = 10,
-				      .flags = WS_TURN_LOGICAL,
-				      .wait = WS_WAIT_WAL,
-				      .reply = true });
+	lab_waits(lab, WAL, .seconds = 10, .flags = WS_TURN_LOGICAL, .reply = true);
 	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, sqlstate, "ProcessInterrupts", how);
 	ws_tape_exit(&lab->tape, 0, 0);
 }
@@ -740,7 +733,7 @@ static void a_session_told_to_give_its_slot_up_is_told(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_SOCKET });
+	lab_waits(lab, SOCKET, .seconds = 5);
 	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_CHECKPOINTER, 77);
 	lab->tape.now_ns += 5 * SECOND;
 	ws_tape_clock(&lab->tape, 1, 1);
@@ -792,7 +785,7 @@ static void a_refusal_behind_the_window_is_no_wal_removed(void **state)
 
 	lab_window(lab, 0, 8 * SECOND);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 10, .reply = true);
 	ws_tape_error(&lab->tape, WS_ELEVEL_ERROR, "58P01", "XLogSendPhysical",
 		      "requested WAL segment 000000010000000000000010 has already been removed");
 	ws_tape_exit(&lab->tape, 0, 0);
@@ -806,7 +799,7 @@ static void a_slot_lost_behind_the_window_is_not_lost_yet(void **state)
 
 	lab_window(lab, 0, 8 * SECOND);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 10, .reply = true);
 	ws_tape_signal(&lab->tape, 0, SIGTERM, WS_ROLE_CHECKPOINTER, 77);
 	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
 		      "terminating connection due to administrator command");
@@ -826,14 +819,14 @@ static void a_state_that_lasts_where_the_window_ends_counts_though_it_ends_behin
 
 	lab_window(lab, 0, 30 * SECOND);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 20, .wait = WS_WAIT_WAL, .reply = true });
-	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_SOCKET, .sample = &full });
+	lab_waits(lab, WAL, .seconds = 20, .reply = true);
+	lab_waits(lab, SOCKET, .seconds = 1, .sample = &full);
 	lab->tape.now_ns += 7 * SECOND;
 	lab_outside(lab, &(struct step){ .sample = &full });
 	ws_tape_turn(&lab->tape,
 		     &(struct ws_tape_turn){ .stage_ns = { [WS_STAGE_WAIT] = 10 * SECOND },
 					     .wait = WS_WAIT_WAL });
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true);
 	assert_verdict(lab, SESSION, "receiver_not_reading");
 }
 

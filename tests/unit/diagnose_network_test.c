@@ -28,8 +28,7 @@ static void unanswered_retransmissions_are_a_dead_connection(void **state)
 	const struct ws_rec_socket socket = dead();
 
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	lab_waits(*state, SOCKET, .seconds = 10, .socket = &socket);
 	assert_verdict(*state, SESSION, "connection_dead");
 }
 
@@ -38,8 +37,7 @@ static void a_client_that_takes_leave_was_there(void **state)
 	const struct ws_rec_socket socket = dead();
 
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	lab_waits(*state, SOCKET, .seconds = 10, .socket = &socket);
 	ws_tape_exit(&((struct lab *)*state)->tape, 0, 0);
 	lab_judge(*state);
 	assert_int_not_equal(lab_find(*state, SESSION)->verdict, WS_VERDICT_CONNECTION_DEAD);
@@ -52,8 +50,7 @@ static void go_dead(struct lab *lab, unsigned int seconds)
 
 	for (unsigned int i = 0; i < seconds; i++) {
 		socket.ack_age_us = i * 1000000;
-		lab_play(lab,
-			 &(struct step){ .seconds = 1, .wait = WS_WAIT_SOCKET, .socket = &socket });
+		lab_waits(lab, SOCKET, .seconds = 1, .socket = &socket);
 	}
 }
 
@@ -76,12 +73,8 @@ static void an_outage_that_is_over_is_said_of_a_session_that_is_well(void **stat
 {
 	lab_stream(*state, 0);
 	go_dead(*state, 8);
-	lab_play(*state, &(struct step){ .seconds = 20,
-					 .wait = WS_WAIT_WAL,
-					 .busy_ms = 10,
-					 .bytes = MB,
-					 .reply = true,
-					 .socket = &calm });
+	lab_waits(*state, WAL, .seconds = 20, .busy_ms = 10, .bytes = MB, .reply = true,
+		  .socket = &calm);
 	assert_verdict(*state, SESSION, "healthy_streaming");
 	assert_said_of(
 		*state, SESSION,
@@ -95,12 +88,8 @@ static void play_outages(struct lab *lab)
 	lab_stream(lab, 0);
 	for (size_t i = 0; i < sizeof(outages) / sizeof(*outages); i++) {
 		go_dead(lab, outages[i]);
-		lab_play(lab, &(struct step){ .seconds = 30,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 10,
-					      .bytes = MB,
-					      .reply = true,
-					      .socket = &calm });
+		lab_waits(lab, WAL, .seconds = 30, .busy_ms = 10, .bytes = MB, .reply = true,
+			  .socket = &calm);
 	}
 }
 
@@ -128,16 +117,13 @@ static void play_one_way(struct lab *lab, unsigned int seconds)
 	struct ws_rec_socket socket = dead();
 
 	socket.ack_age_us = 300000;
-	lab_play(lab, &(struct step){ .seconds = seconds,
-				      .wait = WS_WAIT_WAL,
-				      .reply = true,
-				      .socket = &socket });
+	lab_waits(lab, WAL, .seconds = seconds, .reply = true, .socket = &socket);
 }
 
 static void a_way_that_is_cut_in_one_direction_is_a_dead_connection(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_waits(*state, WAL, .seconds = 3, .socket = &calm);
 	play_one_way(*state, 8);
 	assert_verdict(*state, SESSION, "connection_dead");
 	assert_said_of(*state, SESSION, "Packets come from the client's host");
@@ -147,9 +133,9 @@ static void a_way_that_is_cut_in_one_direction_is_a_dead_connection(void **state
 static void a_way_that_was_cut_in_one_direction_is_said_too(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_waits(*state, WAL, .seconds = 3, .socket = &calm);
 	play_one_way(*state, 8);
-	lab_play(*state, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_waits(*state, WAL, .seconds = 9, .socket = &calm);
 	assert_verdict(*state, SESSION, "healthy_idle");
 	assert_said_of(*state, SESSION, "though packets came from there");
 }
@@ -163,8 +149,8 @@ static void a_client_that_this_host_cannot_send_to_is_a_dead_connection(void **s
 						    .mss_bytes = 1448 };
 
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &calm });
-	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .socket = &stuck });
+	lab_waits(*state, WAL, .seconds = 3, .socket = &calm);
+	lab_waits(*state, WAL, .seconds = 8, .socket = &stuck);
 	assert_verdict(*state, SESSION, "connection_dead");
 	assert_said_of(*state, SESSION, "nothing has left this host for the client");
 	assert_false(lab_also(*state, "receiver_not_reading"));
@@ -186,10 +172,7 @@ static void play_narrow(struct lab *lab, uint64_t acked, uint32_t more)
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 12; i++) {
 		narrow.unsent_bytes += more;
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .bytes = 30000,
-					      .socket = &narrow });
+		lab_waits(lab, WAL, .seconds = 1, .bytes = 30000, .socket = &narrow);
 	}
 }
 
@@ -216,8 +199,8 @@ static void an_outage_is_said_of_a_client_of_a_standby_too(void **state)
 	ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
 	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
 	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL, .socket = &socket });
-	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_waits(lab, WAL, .seconds = 8, .socket = &socket);
+	lab_waits(lab, WAL, .seconds = 9, .socket = &calm);
 	assert_verdict(lab, SESSION, "healthy_idle");
 	assert_said_of(lab, SESSION, "was cut");
 }
@@ -232,9 +215,9 @@ static void silence_before_something_is_lost_is_no_outage(void **state)
 	lost.rto_us = 4 * 200000;
 	lost.ack_age_us = 21000000;
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 20, .wait = WS_WAIT_WAL, .socket = &idle });
-	lab_play(*state, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .socket = &lost });
-	lab_play(*state, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_waits(*state, WAL, .seconds = 20, .socket = &idle);
+	lab_waits(*state, WAL, .seconds = 1, .socket = &lost);
+	lab_waits(*state, WAL, .seconds = 5, .socket = &calm);
 	assert_verdict(*state, SESSION, "healthy_idle");
 	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "was cut"));
 }
@@ -249,10 +232,10 @@ static void what_was_acknowledged_right_behind_a_look_is_no_outage(void **state)
 	lost.rto_us = 4 * 200000;
 	lost.ack_age_us = 500000;
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .socket = &calm });
-	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .socket = &lost });
-	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL });
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .socket = &calm });
+	lab_waits(lab, WAL, .seconds = 5, .socket = &calm);
+	lab_waits(lab, WAL, .seconds = 1, .socket = &lost);
+	lab_waits(lab, WAL, .seconds = 9);
+	lab_waits(lab, WAL, .seconds = 5, .socket = &calm);
 	assert_verdict(lab, SESSION, "healthy_idle");
 	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "was cut"));
 }
@@ -266,9 +249,9 @@ static void what_is_repeated_at_the_last_look_is_no_dead_connection_by_the_time_
 	lost.backoff = lost.retransmits = 2;
 	lost.rto_us = 4 * 200000;
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .socket = &calm });
-	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .socket = &lost });
-	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 5, .socket = &calm);
+	lab_waits(lab, WAL, .seconds = 1, .socket = &lost);
+	lab_waits(lab, WAL, .seconds = 9);
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
 
@@ -283,12 +266,9 @@ static void a_client_that_stops_behind_an_outage_reads_nothing(void **state)
 
 	socket.unsent_bytes = 100000;
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
-	lab_play(
-		*state,
-		&(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = 500, .socket = &calm });
-	lab_play(*state, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_waits(*state, SOCKET, .seconds = 10, .socket = &socket);
+	lab_waits(*state, WAL, .seconds = 5, .bytes = 500, .socket = &calm);
+	lab_waits(*state, SOCKET, .seconds = 8, .socket = &shut);
 	assert_verdict(*state, SESSION, "receiver_not_reading");
 }
 
@@ -300,9 +280,7 @@ static void an_outage_that_took_most_of_the_time_is_no_slow_network(void **state
 
 	lab_stream(*state, 0);
 	go_dead(*state, 8);
-	lab_play(*state,
-		 &(struct step){
-			 .seconds = 3, .wait = WS_WAIT_WAL, .reply = true, .socket = &well });
+	lab_waits(*state, WAL, .seconds = 3, .reply = true, .socket = &well);
 	assert_verdict(*state, SESSION, "network_slow");
 	assert_said_of(*state, SESSION, "was cut for 7.00 s");
 }
@@ -314,8 +292,7 @@ static void probes_of_a_closed_window_are_no_dead_connection(void **state)
 	socket.timer = WS_TCP_TIMER_PERSIST;
 	socket.window_bytes = 0;
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	lab_waits(*state, SOCKET, .seconds = 10, .socket = &socket);
 	assert_verdict(*state, SESSION, "receiver_not_reading");
 }
 
@@ -324,8 +301,7 @@ static void a_dead_connection_stays_one_when_the_timeout_has_ended_it(void **sta
 	const struct ws_rec_socket socket = dead();
 
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &socket });
+	lab_waits(*state, SOCKET, .seconds = 10, .socket = &socket);
 	time_out(*state);
 	assert_verdict(*state, SESSION, "connection_dead");
 	assert_said_of(*state, SESSION, "wal_sender_timeout has ended the session.");
@@ -345,11 +321,7 @@ static void full_queues_under_way_are_a_slow_network(void **state)
 						     .min_rtt_us = 1000 };
 
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 10,
-					 .wait = WS_WAIT_SOCKET,
-					 .busy_ms = 100,
-					 .bytes = MB,
-					 .socket = &socket });
+	lab_waits(*state, SOCKET, .seconds = 10, .busy_ms = 100, .bytes = MB, .socket = &socket);
 	assert_verdict(*state, SESSION, "network_slow");
 }
 
@@ -363,8 +335,7 @@ static void play_way(struct lab *lab, uint64_t repeated, uint32_t srtt_us)
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 10; i++) {
 		socket.retrans_bytes += repeated;
-		lab_play(lab,
-			 &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .socket = &socket });
+		lab_waits(lab, WAL, .seconds = 1, .socket = &socket);
 	}
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
@@ -385,9 +356,9 @@ static void what_was_repeated_for_a_client_that_did_not_read_is_not_said_of_the_
 
 	again.retrans_bytes = 10000;
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .socket = &calm });
-	lab_play(*state, &(struct step){ .seconds = 3, .wait = WS_WAIT_WAL, .socket = &shut });
-	lab_play(*state, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL, .socket = &again });
+	lab_waits(*state, WAL, .seconds = 2, .socket = &calm);
+	lab_waits(*state, WAL, .seconds = 3, .socket = &shut);
+	lab_waits(*state, WAL, .seconds = 2, .socket = &again);
 	assert_verdict(*state, SESSION, "healthy_idle");
 	assert_null(strstr(lab_find(*state, SESSION)->finding.text, "repeated"));
 }
@@ -401,11 +372,7 @@ static void a_way_that_takes_longer_than_it_did_is_said_of_a_session_that_is_wel
 static void play_far(struct lab *lab, const struct ws_rec_socket *socket)
 {
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 10,
-				      .wait = WS_WAIT_SOCKET,
-				      .busy_ms = 100,
-				      .bytes = MB,
-				      .socket = socket });
+	lab_waits(lab, SOCKET, .seconds = 10, .busy_ms = 100, .bytes = MB, .socket = socket);
 }
 
 /* 8 Mbit/s, 20 ms away, with queues too short to be seen in the round trip. */

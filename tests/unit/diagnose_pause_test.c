@@ -15,26 +15,13 @@
 /* Stopped for long, it read all for a while, and is stopped again, not yet for as long. */
 static void one_that_is_stopped_once_more_reads_nothing(void **state)
 {
-	static const struct ws_rec_socket flows = { .mss_bytes = 1448,
-						    .acked_bytes = MB,
-						    .window_bytes = 65536 };
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 2,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = MB,
-				      .reply = true,
-				      .socket = &flows });
-	lab_play(lab,
-		 &(struct step){ .seconds = 20, .wait = WS_WAIT_SOCKET, .socket = &full_window });
-	lab_play(lab, &(struct step){ .seconds = 10,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = MB,
-				      .reply = true,
-				      .socket = &flows });
-	lab_play(lab,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &full_window });
+	lab_waits(lab, WAL, .seconds = 2, .bytes = MB, .reply = true, .socket = &flows);
+	lab_waits(lab, SOCKET, .seconds = 20, .socket = &full_window);
+	lab_waits(lab, WAL, .seconds = 10, .bytes = MB, .reply = true, .socket = &flows);
+	lab_waits(lab, SOCKET, .seconds = 10, .socket = &full_window);
 	assert_verdict(lab, SESSION, "receiver_not_reading");
 }
 
@@ -50,11 +37,8 @@ static void take_piece(struct lab *lab, unsigned int times, unsigned int pause)
 						    .timer = WS_TCP_TIMER_PERSIST,
 						    .unsent_bytes = 100000 };
 
-	lab_play(lab, &(struct step){ .seconds = times,
-				      .wait = WS_WAIT_SOCKET,
-				      .bytes = 65536,
-				      .socket = &piece });
-	lab_play(lab, &(struct step){ .seconds = pause, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_waits(lab, SOCKET, .seconds = times, .bytes = 65536, .socket = &piece);
+	lab_waits(lab, SOCKET, .seconds = pause, .socket = &shut);
 }
 
 /* Its window opens by a piece at a time, after four seconds and now again. */
@@ -92,15 +76,11 @@ static void one_that_pauses_for_a_whole_window_is_slow_as_it_was_before(void **s
 
 static void flow(struct lab *lab, unsigned int seconds)
 {
-	static const struct ws_rec_socket flows = {
+	static const struct ws_rec_socket limited = {
 		.mss_bytes = 1448, .acked_bytes = MB, .rwnd_limited_us = 95, .window_bytes = 65536
 	};
 
-	lab_play(lab, &(struct step){ .seconds = seconds,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = MB,
-				      .reply = true,
-				      .socket = &flows });
+	lab_waits(lab, WAL, .seconds = seconds, .bytes = MB, .reply = true, .socket = &limited);
 }
 
 /* It reads all for a while between. */
@@ -158,8 +138,8 @@ static void a_pause_that_ended_behind_the_last_look_is_known_to_be_over(void **s
 	lab_window(lab, 3 * SECOND + SECOND / 4, UINT64_MAX);
 	lab_stream(lab, 0);
 	flow(lab, 2);
-	lab_play(lab, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &shut });
-	lab_play(lab, &(struct step){ .seconds = 1, .ms = 500, .wait = WS_WAIT_WAL, .bytes = MB });
+	lab_waits(lab, SOCKET, .seconds = 8, .socket = &shut);
+	lab_waits(lab, WAL, .seconds = 1, .ms = 500, .bytes = MB);
 	assert_verdict(lab, SESSION, "receiver_slow");
 	assert_said_of(lab, SESSION, "At times it takes nothing, once for 7.00 s.");
 	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "it took"));

@@ -40,11 +40,7 @@ static void one_that_has_caught_up_is_not_behind_any_more(void **state)
 	lab_stream(*state, 0);
 	play_behind(*state, 100, -8,
 		    (struct step){ .wait = WS_WAIT_WAL, .busy_ms = 900, .bytes = 10 * MB });
-	lab_play(*state, &(struct step){ .seconds = 2,
-					 .wait = WS_WAIT_WAL,
-					 .busy_ms = 100,
-					 .bytes = MB,
-					 .sample = &at_end });
+	lab_waits(*state, WAL, .seconds = 2, .busy_ms = 100, .bytes = MB, .sample = &at_end);
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
@@ -114,12 +110,8 @@ static void play_decoding(struct lab *lab, uint64_t spilled, uint64_t txns, uint
 		r.output_xid += txns;
 		r.buffer_bytes = kept;
 		lab_sampled(lab, &r.h, WS_KIND_DECODING, sizeof(r));
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .flags = WS_TURN_LOGICAL,
-					      .busy_ms = 900,
-					      .stage = WS_STAGE_DECODE,
-					      .bytes = 4 * MB });
+		lab_waits(lab, WAL, .seconds = 1, .flags = WS_TURN_LOGICAL, .busy_ms = 900,
+			  .stage = WS_STAGE_DECODE, .bytes = 4 * MB);
 	}
 }
 
@@ -144,12 +136,8 @@ static void a_buffer_that_is_sent_transaction_by_transaction_is_healthy(void **s
 static void play_reads(struct lab *lab, uint32_t reads)
 {
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 10,
-				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 800,
-				      .stage = WS_STAGE_READ,
-				      .bytes = MB,
-				      .reads = reads });
+	lab_waits(lab, WAL, .seconds = 10, .busy_ms = 800, .stage = WS_STAGE_READ, .bytes = MB,
+		  .reads = reads);
 }
 
 static void reads_that_take_long_come_from_disk(void **state)
@@ -167,12 +155,8 @@ static void decoding_that_waits_for_the_disk_is_told_with_its_share(void **state
 
 	lab_stream(lab, WS_STREAM_LOGICAL);
 	for (unsigned int i = 0; i < 10; i++) {
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .flags = WS_TURN_LOGICAL,
-					      .busy_ms = 800,
-					      .stage = WS_STAGE_DECODE,
-					      .bytes = MB });
+		lab_waits(lab, WAL, .seconds = 1, .flags = WS_TURN_LOGICAL, .busy_ms = 800,
+			  .stage = WS_STAGE_DECODE, .bytes = MB);
 		seen.read_bytes += MB;
 		lab_sampled(lab, &seen.h, WS_KIND_SAMPLE, sizeof(seen));
 	}
@@ -191,9 +175,7 @@ static void many_quick_reads_are_healthy(void **state)
 static void a_wait_for_failover_slots_is_named(void **state)
 {
 	lab_stream(*state, WS_STREAM_LOGICAL);
-	lab_play(
-		*state,
-		&(struct step){ .seconds = 10, .flags = WS_TURN_LOGICAL, .wait = WS_WAIT_STANDBY });
+	lab_waits(*state, STANDBY, .seconds = 10, .flags = WS_TURN_LOGICAL);
 	assert_verdict(*state, SESSION, "failover_slot_wait");
 }
 
@@ -206,8 +188,7 @@ static void the_slot_that_failover_slots_wait_for_is_named(void **state)
 				    .standby_slot = "away\033[1m" };
 
 	lab_stream(lab, WS_STREAM_LOGICAL);
-	lab_play(lab, &(struct step){
-			      .seconds = 10, .flags = WS_TURN_LOGICAL, .wait = WS_WAIT_STANDBY });
+	lab_waits(lab, STANDBY, .seconds = 10, .flags = WS_TURN_LOGICAL);
 	r.h = (struct ws_rec){ .size = sizeof(r),
 			       .kind = WS_KIND_CLUSTER,
 			       .pid = POSTMASTER_PID,
@@ -223,9 +204,7 @@ static void the_slot_that_failover_slots_wait_for_is_named(void **state)
 
 static void wait_for_standbys(struct lab *lab, unsigned int seconds)
 {
-	lab_play(lab, &(struct step){ .seconds = seconds,
-				      .flags = WS_TURN_LOGICAL,
-				      .wait = WS_WAIT_STANDBY });
+	lab_waits(lab, STANDBY, .seconds = seconds, .flags = WS_TURN_LOGICAL);
 }
 
 static void send_standby_slot(struct lab *lab, const char *slot, enum ws_standby_why why)
@@ -249,8 +228,7 @@ static void a_failover_slot_says_what_it_waited_for_then(void **state)
 	lab->tape.now_ns += SECOND / 2;
 	send_standby_slot(lab, "away", WS_STANDBY_INACTIVE);
 	wait_for_standbys(lab, 1);
-	lab_play(lab,
-		 &(struct step){ .seconds = 7, .flags = WS_TURN_LOGICAL, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 7, .flags = WS_TURN_LOGICAL);
 	send_standby_slot(lab, "sound", WS_STANDBY_BEHIND);
 	assert_verdict(lab, SESSION, "failover_slot_wait");
 	assert_said_of(lab, SESSION,
@@ -334,10 +312,7 @@ static void what_was_held_back_for_standbys_for_a_while_is_told_of_an_idle_one(v
 {
 	lab_stream(*state, WS_STREAM_LOGICAL);
 	wait_for_standbys(*state, 4);
-	lab_play(*state, &(struct step){ .seconds = 10,
-					 .flags = WS_TURN_LOGICAL,
-					 .wait = WS_WAIT_WAL,
-					 .reply = true });
+	lab_waits(*state, WAL, .seconds = 10, .flags = WS_TURN_LOGICAL, .reply = true);
 	assert_verdict(*state, SESSION, "healthy_idle");
 	assert_said_of(*state, SESSION,
 		       "What there is to send takes little of its time. It held its output back "
@@ -347,12 +322,8 @@ static void what_was_held_back_for_standbys_for_a_while_is_told_of_an_idle_one(v
 static void failover_slots_that_wait_for_a_moment_are_healthy(void **state)
 {
 	lab_stream(*state, WS_STREAM_LOGICAL);
-	lab_play(*state,
-		 &(struct step){ .seconds = 2, .flags = WS_TURN_LOGICAL, .wait = WS_WAIT_STANDBY });
-	lab_play(*state, &(struct step){ .seconds = 10,
-					 .flags = WS_TURN_LOGICAL,
-					 .wait = WS_WAIT_WAL,
-					 .reply = true });
+	lab_waits(*state, STANDBY, .seconds = 2, .flags = WS_TURN_LOGICAL);
+	lab_waits(*state, WAL, .seconds = 10, .flags = WS_TURN_LOGICAL, .reply = true);
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
@@ -423,8 +394,7 @@ static void stream_cascaded(struct lab *lab)
 	ws_tape_command(&lab->tape, "START_REPLICATION 0/10000000 TIMELINE 1");
 	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
 	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .busy_ms = 100, .bytes = MB });
+	lab_waits(lab, WAL, .seconds = 10, .busy_ms = 100, .bytes = MB);
 }
 
 static void a_standby_that_gets_nothing_any_more_says_so(void **state)
@@ -433,7 +403,7 @@ static void a_standby_that_gets_nothing_any_more_says_so(void **state)
 
 	stream_cascaded(lab);
 	tell_walreceiver(lab, WS_WALRECEIVER_STOPPED);
-	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 30);
 	assert_verdict(lab, SESSION, "upstream_stalled");
 }
 
@@ -443,16 +413,15 @@ static void a_standby_whose_upstream_idles_is_healthy(void **state)
 
 	stream_cascaded(lab);
 	tell_walreceiver(lab, WS_WALRECEIVER_RUNS);
-	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 30);
 	assert_verdict(lab, SESSION, "healthy_streaming");
 }
 
 static void a_primary_that_gets_nothing_to_send_is_not_stalled(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .busy_ms = 100, .bytes = MB });
-	lab_play(*state, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	lab_waits(*state, WAL, .seconds = 10, .busy_ms = 100, .bytes = MB);
+	lab_waits(*state, WAL, .seconds = 30);
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 

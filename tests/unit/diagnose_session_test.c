@@ -18,7 +18,7 @@ static const struct ws_rec_sample at_end = { .valid = WS_SAMPLE_TARGET };
 static void two_seconds_are_too_little(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL });
+	lab_waits(*state, WAL, .seconds = 2);
 	assert_verdict(*state, SESSION, "insufficient_data");
 }
 
@@ -28,19 +28,19 @@ static void time_mostly_lost_is_too_little(void **state)
 	uint64_t from;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 2, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 2);
 	from = lab->tape.now_ns;
 	lab->tape.now_ns += 8 * SECOND;
 	ws_tape_gap(&lab->tape, from, lab->tape.now_ns, 100, WS_GAP_RING_FULL);
 	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 1);
 	assert_verdict(lab, SESSION, "insufficient_data");
 }
 
 static void without_anything_to_send_it_is_idle(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(*state, WAL, .seconds = 10, .reply = true);
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
@@ -97,13 +97,8 @@ static void one_that_has_sent_all_that_the_server_has_flushed_idles(void **state
 static void one_that_keeps_up_streams(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 10,
-					 .wait = WS_WAIT_WAL,
-					 .busy_ms = 200,
-					 .bytes = MB,
-					 .reply = true,
-					 .socket = &calm,
-					 .sample = &at_end });
+	lab_waits(*state, WAL, .seconds = 10, .busy_ms = 200, .bytes = MB, .reply = true,
+		  .socket = &calm, .sample = &at_end);
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
@@ -114,8 +109,7 @@ static void states_add_up_to_what_is_accounted_for(void **state)
 	uint64_t sum = 0;
 
 	lab_stream(lab, 0);
-	lab_play(lab,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .busy_ms = 200, .bytes = MB });
+	lab_waits(lab, WAL, .seconds = 10, .busy_ms = 200, .bytes = MB);
 	lab_judge(lab);
 	row = lab_find(lab, SESSION);
 	for (int i = 0; i < WS_STATE_COUNT; i++)
@@ -130,12 +124,12 @@ static void a_change_of_the_time_line_in_midstream_is_said(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true);
 	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
 	ws_tape_command(&lab->tape, "START_REPLICATION 0/10A00000 TIMELINE 3");
 	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
 	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true);
 	assert_verdict(lab, SESSION, "healthy_idle");
 	assert_non_null(strstr(lab_find(lab, SESSION)->finding.text,
 			       " In mid-stream, 5.00 s ago, it went over from time line 1 to time "
@@ -147,12 +141,12 @@ static void a_client_that_starts_again_on_its_time_line_changes_none(void **stat
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true);
 	ws_tape_end(&lab->tape, WS_COMMAND_DONE);
 	ws_tape_command(&lab->tape, "START_REPLICATION 0/10A00000 TIMELINE 1");
 	ws_tape_stream(&lab->tape, 0, lab->sent, NULL);
 	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true);
 	assert_verdict(lab, SESSION, "healthy_idle");
 	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "time line"));
 }
@@ -164,8 +158,7 @@ static void a_stopped_process_is_stopped_whatever_its_socket_says(void **state)
 	static const struct ws_rec_sample stopped = { .task_state = 'T' };
 
 	lab_stream(*state, 0);
-	lab_play(*state,
-		 &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .sample = &stopped });
+	lab_waits(*state, SOCKET, .seconds = 10, .sample = &stopped);
 	assert_verdict(*state, SESSION, "sender_stopped");
 }
 
@@ -177,11 +170,7 @@ static void one_that_waits_for_cpu_is_starved(void **state)
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 10; i++) {
 		sample.run_delay_ns += SECOND * 4 / 10;
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 500,
-					      .bytes = MB,
-					      .sample = &sample });
+		lab_waits(lab, WAL, .seconds = 1, .busy_ms = 500, .bytes = MB, .sample = &sample);
 	}
 	assert_verdict(lab, SESSION, "cpu_starved");
 }
@@ -194,11 +183,7 @@ static void throttle(struct lab *lab, struct ws_rec_cgroup *group)
 	lab_sampled(lab, &group->h, WS_KIND_CGROUP, sizeof(*group));
 	for (unsigned int i = 0; i < 10; i++) {
 		sample.throttled_ns += SECOND * 6 / 10;
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 500,
-					      .bytes = MB,
-					      .sample = &sample });
+		lab_waits(lab, WAL, .seconds = 1, .busy_ms = 500, .bytes = MB, .sample = &sample);
 	}
 	assert_verdict(lab, SESSION, "cpu_starved");
 }
@@ -242,11 +227,7 @@ static void a_quota_that_is_not_used_up_starves_nobody(void **state)
 	for (unsigned int i = 0; i < 10; i++) {
 		sample.throttled_ns += SECOND / 20;
 		sample.run_delay_ns += SECOND / 20;
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 500,
-					      .bytes = MB,
-					      .sample = &sample });
+		lab_waits(lab, WAL, .seconds = 1, .busy_ms = 500, .bytes = MB, .sample = &sample);
 	}
 	assert_verdict(lab, SESSION, "healthy_streaming");
 }
@@ -262,8 +243,7 @@ static void play_crowded(struct lab *lab, uint64_t delay_ns)
 	for (unsigned int i = 0; i < 10; i++) {
 		sample.throttled_ns += SECOND * 7 / 10;
 		sample.run_delay_ns += delay_ns;
-		lab_play(lab,
-			 &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .sample = &sample });
+		lab_waits(lab, WAL, .seconds = 1, .sample = &sample);
 	}
 }
 
@@ -287,11 +267,7 @@ static void without_counters_of_the_scheduler_nothing_starves(void **state)
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 10; i++) {
 		sample.run_delay_ns += SECOND * 4 / 10;
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 500,
-					      .bytes = MB,
-					      .sample = &sample });
+		lab_waits(lab, WAL, .seconds = 1, .busy_ms = 500, .bytes = MB, .sample = &sample);
 	}
 	assert_verdict(lab, SESSION, "healthy_streaming");
 }
@@ -313,8 +289,7 @@ static void play_memory(struct lab *lab, uint64_t first, uint64_t last)
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 10; i++) {
 		sample.private_bytes = first + (last - first) * i / 9;
-		lab_play(lab,
-			 &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .sample = &sample });
+		lab_waits(lab, WAL, .seconds = 1, .sample = &sample);
 	}
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
@@ -336,15 +311,8 @@ static void memory_that_stays_is_none(void **state)
 static void play_unconfirmed(struct lab *lab, unsigned int seconds)
 {
 	lab_stream(lab, WS_STREAM_LOGICAL);
-	lab_play(lab, &(struct step){ .seconds = 2,
-				      .wait = WS_WAIT_WAL,
-				      .flags = WS_TURN_LOGICAL,
-				      .bytes = 1000,
-				      .reply = true });
-	lab_play(lab, &(struct step){ .seconds = seconds,
-				      .wait = WS_WAIT_WAL,
-				      .flags = WS_TURN_LOGICAL,
-				      .bytes = 1000 });
+	lab_waits(lab, WAL, .seconds = 2, .flags = WS_TURN_LOGICAL, .bytes = 1000, .reply = true);
+	lab_waits(lab, WAL, .seconds = seconds, .flags = WS_TURN_LOGICAL, .bytes = 1000);
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
 
@@ -412,7 +380,7 @@ static void how_it_ended_is_said_of_the_verdict_and_not_of_the_second_cause(void
 	const char *end, *beside;
 
 	play_slow_and_paused(lab, NULL, false);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_waits(lab, SOCKET, .seconds = 10, .socket = &shut);
 	ws_tape_error(&lab->tape, WS_ELEVEL_FATAL, "57P01", "ProcessInterrupts",
 		      "terminating connection due to administrator command");
 	ws_tape_exit(&lab->tape, 1, 0);

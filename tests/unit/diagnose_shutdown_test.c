@@ -23,7 +23,7 @@ static void a_shutdown_waits_behind_its_checkpoint(void **state)
 	struct lab *lab = *state;
 
 	begin_shutdown(lab, WS_DB_SHUTDOWNED);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 10);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_said_of(lab, CLUSTER,
 		       "after the shutdown checkpoint, for walsender 4711 (standby1)");
@@ -35,7 +35,7 @@ static void one_that_has_stopped_waits_for_the_shutdown_to_go_on(void **state)
 	struct lab *lab = *state;
 
 	begin_shutdown(lab, WS_DB_IN_PRODUCTION);
-	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 30);
 	assert_verdict(lab, SESSION, "healthy_idle");
 	assert_said_of(lab, SESSION, "It was told to stop, and has: it waits for the server's");
 }
@@ -45,7 +45,7 @@ static void one_that_is_stopping_waits_for_its_client_to_confirm(void **state)
 	struct lab *lab = *state;
 
 	begin_shutdown(lab, WS_DB_SHUTDOWNED);
-	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 30);
 	assert_verdict(lab, SESSION, "insufficient_data");
 	assert_said_of(lab, SESSION, "waits for its client to confirm all that it was sent");
 }
@@ -57,7 +57,7 @@ static void a_shutdown_waits_for_all_there_is_not_only_for_what_is_sent(void **s
 	struct lab *lab = *state;
 
 	begin_shutdown(lab, WS_DB_SHUTDOWNED);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET, .sample = &ahead });
+	lab_waits(lab, SOCKET, .seconds = 10, .sample = &ahead);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_said_of(lab, CLUSTER,
 		       "it has sent up to 0/10500000, 16.0 MB short of the end at 0/11500000, and "
@@ -68,8 +68,7 @@ static void ask_to_shut_down(struct lab *lab, int signal)
 {
 	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
 	lab_stream(lab, 0);
-	lab_play(lab,
-		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .bytes = MB, .reply = true);
 	send_cluster(lab, 0, 0, WS_DB_IN_PRODUCTION);
 	ws_tape_signal(&lab->tape, POSTMASTER_PID, (uint32_t)signal, WS_ROLE_OTHER, 5);
 }
@@ -80,7 +79,7 @@ static void a_shutdown_waits_in_front_of_its_checkpoint(void **state)
 	struct lab *lab = *state;
 
 	ask_to_shut_down(lab, SIGINT);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET });
+	lab_waits(lab, SOCKET, .seconds = 10);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_said_of(lab, CLUSTER, "before the shutdown checkpoint, for walsender 4711");
 }
@@ -96,14 +95,10 @@ static void a_shutdown_that_waits_for_a_failover_slot_waits_for_a_standby_of_tha
 
 	ws_tape_server(&lab->tape, POSTMASTER_PID, "17.2");
 	lab_stream(lab, WS_STREAM_LOGICAL);
-	lab_play(lab, &(struct step){ .seconds = 5,
-				      .flags = WS_TURN_LOGICAL,
-				      .wait = WS_WAIT_STANDBY,
-				      .reply = true });
+	lab_waits(lab, STANDBY, .seconds = 5, .flags = WS_TURN_LOGICAL, .reply = true);
 	feed_cluster(lab, &r);
 	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
-	lab_play(lab, &(struct step){
-			      .seconds = 10, .flags = WS_TURN_LOGICAL, .wait = WS_WAIT_STANDBY });
+	lab_waits(lab, STANDBY, .seconds = 10, .flags = WS_TURN_LOGICAL);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_said_of(lab, CLUSTER,
 		       "It waits itself until slot held, which is in synchronized_standby_slots, "
@@ -116,7 +111,7 @@ static void a_shutdown_whose_checkpoint_takes_long_waits_for_no_walsender(void *
 	struct lab *lab = *state;
 
 	begin_shutdown(lab, WS_DB_SHUTDOWNING);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 10, .reply = true);
 	assert_verdict(lab, CLUSTER, "none");
 }
 
@@ -125,7 +120,7 @@ static void a_smart_shutdown_that_other_clients_hold_up_waits_for_no_walsender(v
 	struct lab *lab = *state;
 
 	ask_to_shut_down(lab, SIGTERM);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 10, .reply = true);
 	assert_verdict(lab, CLUSTER, "none");
 }
 
@@ -134,7 +129,7 @@ static void of_a_smart_shutdown_nobody_knows_whether_a_full_socket_is_all_it_wai
 	struct lab *lab = *state;
 
 	ask_to_shut_down(lab, SIGTERM);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET });
+	lab_waits(lab, SOCKET, .seconds = 10);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_said_of(lab, CLUSTER, "other clients, if there are any, are waited for first");
 	assert_true(lab_find(lab, CLUSTER)->finding.confidence <= 0.5);
@@ -151,7 +146,7 @@ static void a_shutdown_that_was_asked_for_before_it_is_watched_is_told(void **st
 	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
 	lab_stream(lab, 0);
 	feed_cluster(lab, &r);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_SOCKET });
+	lab_waits(lab, SOCKET, .seconds = 10);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_said_of(lab, CLUSTER,
 		       "It was asked for before it was watched: if it is a smart one");
@@ -163,15 +158,11 @@ static void of_a_client_that_never_flushes_what_it_wrote_is_what_it_confirmed(vo
 
 	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5,
-				      .wait = WS_WAIT_WAL,
-				      .reply = true,
-				      .no_flush = true,
-				      .no_apply = true });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true, .no_flush = true, .no_apply = true);
 	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
 	send_cluster(lab, 0, 0, WS_DB_SHUTDOWNED);
 	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .bytes = MB });
+	lab_waits(lab, WAL, .seconds = 10, .bytes = MB);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 	assert_said_of(lab, CLUSTER, "the client has confirmed 0/10000000.");
 }
@@ -182,8 +173,8 @@ static void a_shutdown_that_ends_behind_the_window_waits_in_it(void **state)
 
 	lab_window(lab, 0, 14 * SECOND);
 	begin_shutdown(lab, WS_DB_SHUTDOWNED);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
-	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 10);
+	lab_waits(lab, WAL, .seconds = 1, .reply = true);
 	ws_tape_exit(&lab->tape, 0, 0);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 }
@@ -194,7 +185,7 @@ static void a_shutdown_behind_the_window_has_not_begun(void **state)
 
 	lab_window(lab, 0, 6 * SECOND);
 	begin_shutdown(lab, WS_DB_SHUTDOWNED);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 10);
 	assert_verdict(lab, CLUSTER, "none");
 }
 
@@ -205,12 +196,8 @@ static void play_turning(struct lab *lab, uint64_t not_sent)
 
 	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
 	lab_stream(lab, WS_STREAM_LOGICAL);
-	lab_play(lab, &(struct step){ .seconds = 5,
-				      .wait = WS_WAIT_WAL,
-				      .flags = WS_TURN_LOGICAL,
-				      .bytes = MB,
-				      .reply = true,
-				      .sample = &seen });
+	lab_waits(lab, WAL, .seconds = 5, .flags = WS_TURN_LOGICAL, .bytes = MB, .reply = true,
+		  .sample = &seen);
 	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGTERM, WS_ROLE_OTHER, 5);
 	lab_play(lab, &(struct step){ .seconds = 1, .flags = WS_TURN_LOGICAL, .sample = &seen });
 	lab->tape.now_ns += 4 * SECOND; /* in which no turn ends */
@@ -234,12 +221,8 @@ static void play_spinning(struct lab *lab, uint32_t pid, unsigned int waits)
 	lab->tape = ws_tape_new(lab->tape.sink, pid, pid * SECOND);
 	lab->sent = LSN;
 	lab_stream(lab, WS_STREAM_LOGICAL);
-	lab_play(lab, &(struct step){ .seconds = waits,
-				      .wait = WS_WAIT_WAL,
-				      .flags = WS_TURN_LOGICAL,
-				      .bytes = 1000,
-				      .reply = true,
-				      .sample = &seen });
+	lab_waits(lab, WAL, .seconds = waits, .flags = WS_TURN_LOGICAL, .bytes = 1000,
+		  .reply = true, .sample = &seen);
 	lab_play(lab, &(struct step){ .seconds = 1, .flags = WS_TURN_LOGICAL, .sample = &seen });
 }
 
@@ -288,12 +271,8 @@ static void one_that_is_stopped_was_not_told_to_stop(void **state)
 
 	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
 	lab_stream(lab, WS_STREAM_LOGICAL);
-	lab_play(lab, &(struct step){ .seconds = 5,
-				      .wait = WS_WAIT_WAL,
-				      .flags = WS_TURN_LOGICAL,
-				      .bytes = MB,
-				      .reply = true,
-				      .sample = &seen });
+	lab_waits(lab, WAL, .seconds = 5, .flags = WS_TURN_LOGICAL, .bytes = MB, .reply = true,
+		  .sample = &seen);
 	ws_tape_signal(&lab->tape, 0, SIGSTOP, WS_ROLE_OTHER, 5);
 	lab->tape.now_ns += 5 * SECOND;
 	ws_tape_clock(&lab->tape, 1, 1);

@@ -17,13 +17,8 @@ static void slow_flushes_are_told_from_slow_writes(void **state)
 
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 20; i++)
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 10,
-					      .bytes = 1000000,
-					      .reply = true,
-					      .flush = lab->sent - (i ? 1000000 : 0),
-					      .no_apply = true });
+		lab_waits(lab, WAL, .seconds = 1, .busy_ms = 10, .bytes = 1000000, .reply = true,
+			  .flush = lab->sent - (i ? 1000000 : 0), .no_apply = true);
 	assert_verdict(lab, SESSION, "standby_flush_slow");
 }
 
@@ -68,17 +63,11 @@ static void a_standby_that_flushes_after_300_ms_is_slow(void **state)
 static void play_syncs(struct lab *lab, unsigned int count, unsigned int ms)
 {
 	for (unsigned int i = 0; i < count; i++) {
-		lab_play(lab, &(struct step){
-				      .seconds = 1, .ms = 2, .wait = WS_WAIT_WAL, .bytes = 1000 });
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .ms = 2,
-					      .wait = WS_WAIT_WAL,
-					      .reply = true,
-					      .flush = lab->sent - 1000,
-					      .apply = lab->sent - 1000 });
-		lab_play(lab, &(struct step){ .seconds = 1, .ms = ms, .wait = WS_WAIT_WAL });
-		lab_play(lab, &(struct step){
-				      .seconds = 1, .ms = 2, .wait = WS_WAIT_WAL, .reply = true });
+		lab_waits(lab, WAL, .seconds = 1, .ms = 2, .bytes = 1000);
+		lab_waits(lab, WAL, .seconds = 1, .ms = 2, .reply = true, .flush = lab->sent - 1000,
+			  .apply = lab->sent - 1000);
+		lab_waits(lab, WAL, .seconds = 1, .ms = ms);
+		lab_waits(lab, WAL, .seconds = 1, .ms = 2, .reply = true);
 	}
 }
 
@@ -129,13 +118,8 @@ static void an_apply_worker_that_flushes_after_a_second_is_slow(void **state)
 static void a_client_that_never_flushes_is_not_slow(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 60,
-					 .wait = WS_WAIT_WAL,
-					 .busy_ms = 100,
-					 .bytes = MB,
-					 .reply = true,
-					 .no_flush = true,
-					 .no_apply = true });
+	lab_waits(*state, WAL, .seconds = 60, .busy_ms = 100, .bytes = MB, .reply = true,
+		  .no_flush = true, .no_apply = true);
 	assert_verdict(*state, SESSION, "healthy_streaming");
 }
 
@@ -144,13 +128,9 @@ static void play_receivewal(struct lab *lab, unsigned int seconds, uint64_t byte
 {
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < seconds; i++)
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 20,
-					      .bytes = bytes,
-					      .reply = i % 10 == 0,
-					      .flush = lab->sent - lab->sent % segment,
-					      .no_apply = true });
+		lab_waits(lab, WAL, .seconds = 1, .busy_ms = 20, .bytes = bytes,
+			  .reply = i % 10 == 0, .flush = lab->sent - lab->sent % segment,
+			  .no_apply = true);
 }
 
 static void one_that_flushes_whole_segments_is_not_slow_to_flush(void **state)
@@ -184,12 +164,8 @@ static void one_that_has_received_segments_and_flushed_none_does_not_confirm(voi
 static void replay_that_stands_while_flush_goes_on_is_paused(void **state)
 {
 	lab_stream(*state, 0);
-	lab_play(*state, &(struct step){ .seconds = 15,
-					 .wait = WS_WAIT_WAL,
-					 .busy_ms = 100,
-					 .bytes = MB,
-					 .reply = true,
-					 .apply = LSN });
+	lab_waits(*state, WAL, .seconds = 15, .busy_ms = 100, .bytes = MB, .reply = true,
+		  .apply = LSN);
 	assert_verdict(*state, SESSION, "standby_apply_paused");
 }
 
@@ -214,13 +190,8 @@ static void a_burst_and_silence_with_an_old_apply_position_is_no_pause(void **st
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 2,
-				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 100,
-				      .bytes = MB,
-				      .reply = true,
-				      .apply = LSN });
-	lab_play(lab, &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 2, .busy_ms = 100, .bytes = MB, .reply = true, .apply = LSN);
+	lab_waits(lab, WAL, .seconds = 9);
 	assert_verdict(lab, SESSION, "healthy_streaming");
 }
 
@@ -231,12 +202,11 @@ static void what_comes_behind_a_rest_is_no_pause_of_replay(void **state)
 	uint64_t before;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 30, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 30, .reply = true);
 	before = lab->sent;
-	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = 1000 });
-	lab_play(lab, &(struct step){
-			      .seconds = 1, .wait = WS_WAIT_WAL, .reply = true, .apply = before });
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 1, .bytes = 1000);
+	lab_waits(lab, WAL, .seconds = 1, .reply = true, .apply = before);
+	lab_waits(lab, WAL, .seconds = 5);
 	assert_verdict(lab, SESSION, "healthy_idle");
 }
 
@@ -246,13 +216,10 @@ static void play_flushed_once(struct lab *lab, uint64_t bytes, unsigned int seco
 	uint64_t before;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true);
 	before = lab->sent;
-	lab_play(lab, &(struct step){
-			      .seconds = 1, .wait = WS_WAIT_WAL, .bytes = bytes, .reply = true });
-	lab_play(lab,
-		 &(struct step){
-			 .seconds = seconds, .wait = WS_WAIT_WAL, .reply = true, .apply = before });
+	lab_waits(lab, WAL, .seconds = 1, .bytes = bytes, .reply = true);
+	lab_waits(lab, WAL, .seconds = seconds, .reply = true, .apply = before);
 }
 
 /* The WAL writer flushes whole pages: the rest of the record comes when something else does. */
@@ -280,11 +247,7 @@ static void replay_that_stands_while_little_is_flushed_twice_is_paused(void **st
 	uint64_t before = lab->sent;
 
 	play_flushed_once(lab, 300, 2);
-	lab_play(lab, &(struct step){ .seconds = 7,
-				      .wait = WS_WAIT_WAL,
-				      .bytes = 300,
-				      .reply = true,
-				      .apply = before });
+	lab_waits(lab, WAL, .seconds = 7, .bytes = 300, .reply = true, .apply = before);
 	assert_verdict(lab, SESSION, "standby_apply_paused");
 }
 
@@ -316,12 +279,8 @@ static void play_lagging(struct lab *lab, unsigned int seconds,
 	for (unsigned int i = 0; i < seconds; i++) {
 		uint64_t n = behind(i) < i ? behind(i) : i;
 
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 10,
-					      .bytes = MB,
-					      .reply = true,
-					      .apply = lab->sent - n * MB });
+		lab_waits(lab, WAL, .seconds = 1, .busy_ms = 10, .bytes = MB, .reply = true,
+			  .apply = lab->sent - n * MB);
 	}
 }
 
@@ -351,11 +310,8 @@ static void play_commits(struct lab *lab, unsigned int seconds, unsigned int eve
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < seconds; i++) {
 		was[i] = lab->sent;
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .bytes = i % every ? 0 : 1000,
-					      .reply = true,
-					      .apply = i < 30 ? LSN : was[i - 30] });
+		lab_waits(lab, WAL, .seconds = 1, .bytes = i % every ? 0 : 1000, .reply = true,
+			  .apply = i < 30 ? LSN : was[i - 30]);
 	}
 }
 
@@ -411,14 +367,8 @@ static void a_backlog_that_comes_and_goes_is_replay_at_work(void **state)
 static void one_that_receives_and_does_not_confirm_is_told(void **state)
 {
 	lab_stream(*state, WS_STREAM_LOGICAL);
-	lab_play(*state, &(struct step){ .seconds = 45,
-					 .flags = WS_TURN_LOGICAL,
-					 .wait = WS_WAIT_WAL,
-					 .busy_ms = 100,
-					 .bytes = MB,
-					 .reply = true,
-					 .flush = LSN,
-					 .no_apply = true });
+	lab_waits(*state, WAL, .seconds = 45, .flags = WS_TURN_LOGICAL, .busy_ms = 100, .bytes = MB,
+		  .reply = true, .flush = LSN, .no_apply = true);
 	assert_verdict(*state, SESSION, "consumer_not_confirming");
 }
 
@@ -431,14 +381,8 @@ static void confirming_ten_seconds_late_is_healthy(void **state)
 	for (unsigned int i = 0; i < 45; i++) {
 		if (i % 10 == 0)
 			confirmed = lab->sent;
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .flags = WS_TURN_LOGICAL,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 100,
-					      .bytes = MB,
-					      .reply = true,
-					      .flush = confirmed,
-					      .no_apply = true });
+		lab_waits(lab, WAL, .seconds = 1, .flags = WS_TURN_LOGICAL, .busy_ms = 100,
+			  .bytes = MB, .reply = true, .flush = confirmed, .no_apply = true);
 	}
 	assert_false(lab->row_count);
 	lab_judge(lab);

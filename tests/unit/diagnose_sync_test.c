@@ -33,7 +33,7 @@ static void commits_that_nobody_can_confirm_miss_their_standby(void **state)
 
 	lab_stream(lab, 0);
 	send_cluster(lab, 3, 0, WS_DB_IN_PRODUCTION);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 10);
 	assert_verdict(lab, CLUSTER, "sync_standby_missing");
 	assert_string_equal(lab_find(lab, CLUSTER)->finding.facts[3].text, "nobody");
 }
@@ -44,7 +44,7 @@ static void commits_that_wait_for_a_connected_standby_miss_none(void **state)
 
 	lab_stream(lab, 0);
 	send_cluster(lab, 3, 1, WS_DB_IN_PRODUCTION);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 10);
 	assert_verdict(lab, CLUSTER, "none");
 }
 
@@ -54,7 +54,7 @@ static void fewer_connected_than_a_quorum_needs_is_one_missing(void **state)
 
 	lab_stream(lab, 0);
 	send_waiting(lab, "ANY 2 (standby1, standby2)", 1, 0);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 10, .reply = true);
 	assert_verdict(lab, CLUSTER, "sync_standby_missing");
 	assert_said_of(lab, CLUSTER, "1 of the 2 that have to confirm");
 }
@@ -65,11 +65,7 @@ static void one_that_matches_and_never_flushes_is_as_good_as_missing(void **stat
 
 	lab_stream(lab, 0);
 	send_waiting(lab, "\"standby1\"", 1, 0);
-	lab_play(lab, &(struct step){ .seconds = 10,
-				      .wait = WS_WAIT_WAL,
-				      .reply = true,
-				      .no_flush = true,
-				      .no_apply = true });
+	lab_waits(lab, WAL, .seconds = 10, .reply = true, .no_flush = true, .no_apply = true);
 	assert_verdict(lab, CLUSTER, "sync_standby_missing");
 	assert_said_of(lab, CLUSTER, "Walsender 4711 (standby1) matches and confirms no flush");
 }
@@ -79,10 +75,8 @@ static const struct ws_rec_socket taken = { .window_bytes = 65536, .mss_bytes = 
 static void fall_silent(struct lab *lab)
 {
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){
-			      .seconds = 5, .wait = WS_WAIT_WAL, .reply = true, .socket = &taken });
-	lab_play(lab, &(struct step){
-			      .seconds = 8, .wait = WS_WAIT_WAL, .ping = true, .socket = &taken });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true, .socket = &taken);
+	lab_waits(lab, WAL, .seconds = 8, .ping = true, .socket = &taken);
 }
 
 static void commits_that_wait_for_a_silent_standby_say_for_whom_and_why(void **state)
@@ -104,9 +98,9 @@ static void one_that_was_sent_the_commits_and_does_not_reply_keeps_them_waiting(
 
 	send_waiting(lab, "standby1", 1, 0);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
-	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = 1000 });
-	lab_play(lab, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true);
+	lab_waits(lab, WAL, .seconds = 1, .bytes = 1000);
+	lab_waits(lab, WAL, .seconds = 8);
 	assert_verdict(lab, SESSION, "healthy_idle");
 	assert_verdict(lab, CLUSTER, "receiver_silent");
 	assert_said_of(lab, CLUSTER,
@@ -120,9 +114,8 @@ static void one_that_replies_and_does_not_flush_keeps_commits_waiting(void **sta
 
 	send_waiting(lab, "standby1", 1, 0);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = 1000 });
-	lab_play(lab,
-		 &(struct step){ .seconds = 9, .wait = WS_WAIT_WAL, .reply = true, .flush = LSN });
+	lab_waits(lab, WAL, .seconds = 1, .bytes = 1000);
+	lab_waits(lab, WAL, .seconds = 9, .reply = true, .flush = LSN);
 	assert_verdict(lab, CLUSTER, "consumer_not_confirming");
 }
 
@@ -131,14 +124,8 @@ static void play_commits(struct lab *lab, unsigned int count, unsigned int ms,
 {
 	send_waiting(lab, "standby1", 1, 0);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = count,
-				      .ms = ms,
-				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 1,
-				      .bytes = 1000,
-				      .reply = true,
-				      .no_apply = true,
-				      .socket = socket });
+	lab_waits(lab, WAL, .seconds = count, .ms = ms, .busy_ms = 1, .bytes = 1000, .reply = true,
+		  .no_apply = true, .socket = socket);
 }
 
 /* Under load some commit always waits. */
@@ -169,12 +156,8 @@ static void commits_that_wait_for_a_short_delay_of_replay_are_told(void **state)
 	send_waiting(lab, "standby1", 1, 3);
 	lab_stream(lab, 0);
 	for (uint64_t i = 0; i < 200; i++)
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .ms = 50,
-					      .wait = WS_WAIT_WAL,
-					      .bytes = 1000,
-					      .reply = true,
-					      .apply = lab->sent - (i < 10 ? i : 10) * 1000 });
+		lab_waits(lab, WAL, .seconds = 1, .ms = 50, .bytes = 1000, .reply = true,
+			  .apply = lab->sent - (i < 10 ? i : 10) * 1000);
 	assert_verdict(lab, SESSION, "healthy_idle");
 	assert_verdict(lab, CLUSTER, "standby_apply_slow");
 	assert_said_of(lab, CLUSTER, "its replay is slow, or delayed on purpose");
@@ -215,14 +198,8 @@ static void play_lossy_commits(struct lab *lab, unsigned int ms, uint32_t lost)
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 40; i++) {
 		lossy.retrans_bytes += lost;
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .ms = ms,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 1,
-					      .bytes = 1000,
-					      .reply = true,
-					      .no_apply = true,
-					      .socket = &lossy });
+		lab_waits(lab, WAL, .seconds = 1, .ms = ms, .busy_ms = 1, .bytes = 1000,
+			  .reply = true, .no_apply = true, .socket = &lossy);
 	}
 }
 
@@ -253,13 +230,8 @@ static void commits_that_a_slow_disk_confirms_one_after_the_other_are_no_single_
 	send_waiting(lab, "standby1", 1, 0);
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 20; i++)
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 10,
-					      .bytes = 1000000,
-					      .reply = true,
-					      .flush = lab->sent - (i ? 1000000 : 0),
-					      .no_apply = true });
+		lab_waits(lab, WAL, .seconds = 1, .busy_ms = 10, .bytes = 1000000, .reply = true,
+			  .flush = lab->sent - (i ? 1000000 : 0), .no_apply = true);
 	assert_verdict(lab, CLUSTER, "standby_flush_slow");
 	assert_said_of(lab, CLUSTER,
 		       "some commit has always waited, 3 now, for synchronous standby standby1 "
@@ -284,20 +256,15 @@ static void a_quorum_that_others_make_does_not_wait_for_a_silent_one(void **stat
 	fall_silent(lab);
 	lab->tape = ws_tape_new(lab->tape.sink, 4712, 8 * SECOND);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true);
 	assert_verdict(lab, CLUSTER, "none");
 }
 
 static void pause_replay(struct lab *lab)
 {
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 300,
-				      .ms = 50,
-				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 5,
-				      .bytes = MB / 10,
-				      .reply = true,
-				      .apply = LSN });
+	lab_waits(lab, WAL, .seconds = 300, .ms = 50, .busy_ms = 5, .bytes = MB / 10, .reply = true,
+		  .apply = LSN);
 }
 
 static void commits_that_wait_for_replay_wait_for_paused_replay(void **state)
@@ -319,13 +286,9 @@ static void flush_late(struct lab *lab)
 	lab_stream(lab, 0);
 	for (unsigned int i = 0; i < 10; i++) {
 		sent = lab->sent;
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .busy_ms = 10,
-					      .bytes = i < 9 ? MB : 0,
-					      .reply = true,
-					      .flush = sent - (i && i < 9 ? MB : 0),
-					      .apply = sent - (i && i < 9 ? MB : 0) });
+		lab_waits(lab, WAL, .seconds = 1, .busy_ms = 10, .bytes = i < 9 ? MB : 0,
+			  .reply = true, .flush = sent - (i && i < 9 ? MB : 0),
+			  .apply = sent - (i && i < 9 ? MB : 0));
 	}
 }
 
@@ -377,14 +340,8 @@ static void write_only(struct lab *lab, uint32_t for_write)
 
 	feed_cluster(lab, &r);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 15,
-				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 100,
-				      .bytes = MB,
-				      .reply = true,
-				      .write = LSN + 100 * MB,
-				      .flush = LSN,
-				      .apply = LSN });
+	lab_waits(lab, WAL, .seconds = 15, .busy_ms = 100, .bytes = MB, .reply = true,
+		  .write = LSN + 100 * MB, .flush = LSN, .apply = LSN);
 }
 
 static void commits_that_wait_for_a_write_do_not_wait_for_a_flush(void **state)
@@ -412,14 +369,8 @@ static void commits_that_wait_for_a_late_write_do_not_wait_for_replay(void **sta
 
 	feed_cluster(lab, &r);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 40,
-				      .ms = 300,
-				      .wait = WS_WAIT_WAL,
-				      .busy_ms = 1,
-				      .bytes = 1000,
-				      .reply = true,
-				      .flush = LSN,
-				      .no_apply = true });
+	lab_waits(lab, WAL, .seconds = 40, .ms = 300, .busy_ms = 1, .bytes = 1000, .reply = true,
+		  .flush = LSN, .no_apply = true);
 	assert_verdict(lab, CLUSTER, "standby_flush_slow");
 	assert_said_of(lab, CLUSTER, "it is slow to write, or to reply");
 }
@@ -430,7 +381,7 @@ static void when_the_server_is_gone_nobody_waits(void **state)
 
 	lab_stream(lab, 0);
 	send_cluster(lab, 3, 0, WS_DB_IN_PRODUCTION);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 10, .reply = true);
 	ws_tape_exit(&lab->tape, 2, 0);
 	feed_cluster(lab, &(struct ws_rec_cluster){ 0 });
 	lab->tape.now_ns += 10 * SECOND;

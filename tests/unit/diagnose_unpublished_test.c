@@ -32,13 +32,9 @@ static void read_wal_behind(struct lab *lab, const char *command, uint64_t hande
 	socket.acked_bytes = handed_out;
 	start_at(lab, command);
 	for (unsigned int i = 0; i < 10; i++) {
-		lab_play(lab, &(struct step){ .seconds = 1,
-					      .wait = WS_WAIT_WAL,
-					      .flags = WS_TURN_LOGICAL,
-					      .busy_ms = busy_ms,
-					      .stage = WS_STAGE_DECODE,
-					      .bytes = 4 * MB,
-					      .socket = handed_out || !i ? &socket : NULL });
+		lab_waits(lab, WAL, .seconds = 1, .flags = WS_TURN_LOGICAL, .busy_ms = busy_ms,
+			  .stage = WS_STAGE_DECODE, .bytes = 4 * MB,
+			  .socket = handed_out || !i ? &socket : NULL);
 		r.read_lsn = lab->sent;
 		r.spill_bytes += spilled;
 		lab_sampled(lab, &r.h, WS_KIND_DECODING, sizeof(r));

@@ -22,9 +22,8 @@ static void one_that_is_not_read_at_the_end_is_not_read_though_it_is_later(void 
 
 	lab_window(lab, 0, 12 * SECOND);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 15, .wait = WS_WAIT_SOCKET, .socket = &shut });
-	lab_play(lab, &(struct step){
-			      .seconds = 15, .wait = WS_WAIT_WAL, .reply = true, .socket = &calm });
+	lab_waits(lab, SOCKET, .seconds = 15, .socket = &shut);
+	lab_waits(lab, WAL, .seconds = 15, .reply = true, .socket = &calm);
 	assert_verdict(lab, SESSION, "receiver_not_reading");
 }
 
@@ -34,12 +33,12 @@ static void one_that_is_stopped_at_the_end_is_stopped_though_it_goes_on_later(vo
 
 	lab_window(lab, 0, 41 * SECOND);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 35, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 35, .reply = true);
 	ws_tape_signal(&lab->tape, 0, SIGSTOP, WS_ROLE_OTHER, 5);
 	lab->tape.now_ns += 10 * SECOND;
 	ws_tape_signal(&lab->tape, 0, SIGCONT, WS_ROLE_OTHER, 5);
 	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true);
 	assert_verdict(lab, SESSION, "sender_stopped");
 }
 
@@ -49,9 +48,8 @@ static void one_that_a_timeout_ends_later_has_not_ended(void **state)
 
 	lab_window(lab, 0, 7 * SECOND);
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 4, .wait = WS_WAIT_WAL, .reply = true });
-	lab_play(lab, &(struct step){
-			      .seconds = 1, .wait = WS_WAIT_WAL, .ping = true, .socket = &calm });
+	lab_waits(lab, WAL, .seconds = 4, .reply = true);
+	lab_waits(lab, WAL, .seconds = 1, .ping = true, .socket = &calm);
 	lab->tape.now_ns += 5 * SECOND;
 	ws_tape_error(&lab->tape, WS_ELEVEL_COMMERROR, "00000", "WalSndCheckTimeOut",
 		      "terminating walsender process due to replication timeout");
@@ -72,7 +70,7 @@ static void a_slot_that_is_made_later_waits(void **state)
 	ws_tape_command(&lab->tape, "START_REPLICATION SLOT \"s\" LOGICAL 0/10000000");
 	ws_tape_stream(&lab->tape, WS_STREAM_LOGICAL, lab->sent, NULL);
 	lab->tape.mark_ns = lab->tape.now_ns;
-	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .reply = true);
 	assert_verdict(lab, SESSION, "slot_waits_for_transaction");
 }
 
@@ -97,11 +95,10 @@ static void a_shutdown_that_is_over_later_waits(void **state)
 	lab_window(lab, 0, 12 * SECOND);
 	ws_tape_server(&lab->tape, POSTMASTER_PID, "15.18");
 	lab_stream(lab, 0);
-	lab_play(lab,
-		 &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .bytes = MB, .reply = true });
+	lab_waits(lab, WAL, .seconds = 5, .bytes = MB, .reply = true);
 	ws_tape_signal(&lab->tape, POSTMASTER_PID, SIGINT, WS_ROLE_OTHER, 5);
 	ws_tape_state(&lab->tape, WS_WALSND_STREAMING, WS_WALSND_STOPPING);
-	lab_play(lab, &(struct step){ .seconds = 10, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 10);
 	ws_tape_exit(&lab->tape, 0, 0);
 	assert_verdict(lab, CLUSTER, "shutdown_waits_for_standby");
 }
@@ -114,7 +111,7 @@ static void what_is_lost_at_the_end_takes_no_verdict_back(void **state)
 				  .cause = WS_GAP_TORN };
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 8, .wait = WS_WAIT_SOCKET, .socket = &shut });
+	lab_waits(lab, SOCKET, .seconds = 8, .socket = &shut);
 	gap.from_ns = lab->tape.now_ns;
 	gap.to_ns = gap.h.time_ns = gap.from_ns + 2 * SECOND;
 	lab_feed(lab, &gap.h);
@@ -127,7 +124,7 @@ static void half_a_message_at_the_end_of_a_long_time_is_a_stall(void **state)
 	struct lab *lab = *state;
 
 	lab_stream(lab, 0);
-	lab_play(lab, &(struct step){ .seconds = 100, .wait = WS_WAIT_WAL });
+	lab_waits(lab, WAL, .seconds = 100);
 	ws_tape_blocked(&lab->tape, WS_BLOCKED_CLIENT_READ, 0);
 	lab->tape.now_ns += 10 * SECOND;
 	ws_tape_clock(&lab->tape, 1, 1);
