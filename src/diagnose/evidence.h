@@ -141,7 +141,7 @@ struct ws_track {
 	uint64_t apply_held_ns;	   /* since when it stands behind flush, as replies say */
 	uint64_t apply_held_replies;
 	uint64_t apply_held_steps; /* in which flush went ahead of it */
-	uint64_t replay_stood_ns;  /* the longest time in the window that it stood, and went on */
+	uint64_t replay_stood_ns;  /* the longest time that it stood, and went on in the window */
 	uint64_t flush_held_write, flush_held_replies;
 	/* While its server, a standby, replays nothing, or no slot's snapshot gets on, so often it
 	 * was seen to have received more. */
@@ -279,8 +279,9 @@ bool ws_ends_segment(uint64_t lsn);
  * starts and where a file is closed). 0: of another one.
  */
 uint64_t ws_track_flushed_segment(const struct ws_track *t);
-/* Replay stands still while there is something to replay, for so long when the last reply came. */
-bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns);
+/* Replay stands still while there is something to replay, for so long when the last reply came:
+ * since before the window, too, as far as that is recorded. */
+bool ws_track_replay_stands(const struct ws_track *t, uint64_t least_ns, uint64_t *ns);
 
 struct ws_track *ws_track_find(struct ws_diagnosis *d, uint32_t pid, uint64_t start_ns);
 

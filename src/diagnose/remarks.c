@@ -92,6 +92,28 @@ static void add_replay(const struct ws_case *c, const struct ws_explained *e, st
 	       ws_duration_format(ns, text));
 }
 
+/* Replay that stands still at the end, not yet for as long as makes it paused. */
+static void add_still(const struct ws_case *c, const struct ws_explained *e, struct ws_finding *f)
+{
+	uint64_t still, behind;
+	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
+
+	if (c->s->kind != WS_SESSION_KIND_PHYSICAL || c->t->ended_ns || !c->t->replies ||
+	    e->verdict == WS_VERDICT_INSUFFICIENT_DATA ||
+	    is_said(e, WS_VERDICT_STANDBY_APPLY_PAUSED) ||
+	    is_said(e, WS_VERDICT_STANDBY_APPLY_DELAYED) ||
+	    !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind) || !ws_case_watch(c, WS_APPLY)->last ||
+	    !ws_track_replay_stands(c->t, ws_limit_ns(WS_LIMIT_OBSERVED), &still))
+		return;
+	ws_fact(f, "apply_unchanged", still, "ns");
+	ws_fact(f, "not_applied", behind, "bytes");
+	ws_say(f,
+	       " At the end it had flushed WAL for %s and replayed none of it (%s wait): look "
+	       "again, "
+	       "for longer.",
+	       ws_duration_format(still, text), ws_bytes_format(behind, bytes));
+}
+
 /* A change of the time line, and a promotion: both begin something new. */
 static void add_timeline(const struct ws_case *c, struct ws_finding *f)
 {
@@ -229,6 +251,7 @@ void ws_say_remarks(const struct ws_case *c, struct ws_explained *e)
 		add_end(c, f);
 	}
 	add_replay(c, e, f);
+	add_still(c, e, f);
 	add_memory(c, f);
 	add_holder(c, f);
 	add_timeline(c, f);

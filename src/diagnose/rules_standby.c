@@ -146,7 +146,7 @@ WS_RULE(standby_apply_paused)
 	if (own_replay_stands(c, f))
 		return true;
 	if (!is_standby(c) || !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind) || !behind ||
-	    !ws_track_replay_stands(c->t, c->from_ns, &still))
+	    !ws_track_replay_stands(c->t, ws_limit_ns(WS_LIMIT_APPLY_FROZEN), &still))
 		return false;
 	/* What was sent since is not due yet. */
 	if (is_delayed(c, &lag) && still < lag.high)
@@ -223,8 +223,7 @@ WS_RULE(standby_apply_slow)
 WS_RULE(consumer_not_confirming)
 {
 	const struct ws_watch *flush = ws_case_watch(c, WS_FLUSH);
-	uint64_t moved = flush->moved_ns > c->from_ns ? flush->moved_ns : c->from_ns, still, behind;
-	uint64_t interval = ws_track_usual_interval(c->t);
+	uint64_t interval = ws_track_usual_interval(c->t), still, behind;
 	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 
 	/* A client that never confirms (0/0) has said so. */
@@ -232,7 +231,7 @@ WS_RULE(consumer_not_confirming)
 	    !ws_case_behind(c, WS_WRITE, WS_FLUSH, &behind) ||
 	    behind <= ws_track_flushed_segment(c->t))
 		return false;
-	still = c->t->last_reply_ns > moved ? c->t->last_reply_ns - moved : 0;
+	still = c->t->last_reply_ns > flush->moved_ns ? c->t->last_reply_ns - flush->moved_ns : 0;
 	if (still < ws_limit_ns(WS_LIMIT_UNCONFIRMED) ||
 	    (double)still < ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)interval ||
 	    (double)c->t->flush_held_replies < ws_limit(WS_LIMIT_REPLIES) ||

@@ -31,13 +31,11 @@ static bool may_lack_rest(const struct ws_track *t, uint64_t still_ns)
 	       still_ns <= ws_limit_ns(WS_LIMIT_SNAPSHOT);
 }
 
-bool ws_track_replay_stands(const struct ws_track *t, uint64_t from_ns, uint64_t *ns)
+bool ws_track_replay_stands(const struct ws_track *t, uint64_t least_ns, uint64_t *ns)
 {
-	uint64_t since = t->apply_held_ns > from_ns ? t->apply_held_ns : from_ns;
-
 	/* As far as replies say: behind the last one nothing is known. */
-	*ns = t->last_reply_ns > since ? t->last_reply_ns - since : 0;
-	return t->apply_held_ns && *ns >= ws_limit_ns(WS_LIMIT_APPLY_FROZEN) &&
+	*ns = t->last_reply_ns > t->apply_held_ns ? t->last_reply_ns - t->apply_held_ns : 0;
+	return t->apply_held_ns && *ns >= least_ns &&
 	       (double)t->apply_held_replies >= ws_limit(WS_LIMIT_REPLIES) &&
 	       ws_track_last(t, WS_FLUSH) > t->apply_held_flush && !may_lack_rest(t, *ns);
 }
@@ -48,8 +46,8 @@ static void feed_applied(struct ws_diagnosis *d, struct ws_track *t, const struc
 			 bool flushed, bool was_behind)
 {
 	uint64_t now = r->h.time_ns;
-	bool moved = ws_track_watch(d, &t->watch[WS_APPLY], r->apply_lsn, now),
-	     first = t->replies <= 1;
+	bool first = !t->watch[WS_APPLY].known;
+	bool moved = ws_track_watch(d, &t->watch[WS_APPLY], r->apply_lsn, now);
 
 	if (moved || first || !was_behind) {
 		t->apply_held_flush = moved || first ? r->flush_lsn : r->apply_lsn;
@@ -119,11 +117,12 @@ static void feed_written(struct ws_track *t, const struct ws_rec_turn *r)
 void ws_feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_rec_turn *r)
 {
 	uint64_t flushed_ns = t->watch[WS_FLUSH].moved_ns;
-	uint64_t now = r->h.time_ns, stood;
+	uint64_t now = r->h.time_ns, least = ws_limit_ns(WS_LIMIT_APPLY_FROZEN), stood;
 	bool was_behind = ws_track_last(t, WS_FLUSH) > ws_track_last(t, WS_APPLY), moved;
+	bool first = !t->watch[WS_FLUSH].known;
 
 	if (was_behind && r->apply_lsn > ws_track_last(t, WS_APPLY) && ws_track_last(t, WS_APPLY) &&
-	    now >= d->from_ns && ws_track_replay_stands(t, d->from_ns, &stood) &&
+	    t->last_reply_ns >= d->from_ns + least && ws_track_replay_stands(t, least, &stood) &&
 	    stood > t->replay_stood_ns)
 		t->replay_stood_ns = stood;
 
@@ -140,7 +139,7 @@ void ws_feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_r
 	moved = ws_track_watch(d, &t->watch[WS_FLUSH], r->flush_lsn, now);
 	if (moved && now >= d->from_ns)
 		feed_flushed(t, now, flushed_ns > d->from_ns ? flushed_ns : d->from_ns);
-	if (moved || t->replies <= 1) {
+	if (moved || first) {
 		t->flush_held_write = r->write_lsn;
 		t->flush_held_replies = 0;
 	}

@@ -131,6 +131,49 @@ static void half_a_message_at_the_end_of_a_long_time_is_a_stall(void **state)
 	assert_verdict(lab, SESSION, "client_protocol_stall");
 }
 
+/* Replay goes on for five seconds, and stands still for 25. */
+static void play_paused(struct lab *lab, uint64_t from_s, uint64_t to_s)
+{
+	lab_window(lab, from_s * SECOND, to_s * SECOND);
+	lab_stream(lab, 0);
+	lab_waits(lab, WAL, .seconds = 5, .busy_ms = 100, .bytes = MB, .reply = true);
+	lab_waits(lab, WAL, .seconds = 25, .busy_ms = 100, .bytes = MB, .reply = true,
+		  .apply = lab->sent);
+	lab_waits(lab, WAL, .seconds = 10, .busy_ms = 100, .bytes = MB, .reply = true);
+}
+
+static void replay_that_stands_since_long_before_the_window_is_paused(void **state)
+{
+	play_paused(*state, 20, 24);
+	assert_verdict(*state, SESSION, "standby_apply_paused");
+	assert_said_of(*state, SESSION, "replayed none of it for 15.0 s");
+}
+
+static void replay_that_has_stood_for_a_moment_is_told(void **state)
+{
+	play_paused(*state, 0, 13);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+	assert_said_of(*state, SESSION, "flushed WAL for 4.00 s and replayed none of it (");
+}
+
+static void replay_that_goes_on_where_the_window_begins_is_not_paused(void **state)
+{
+	struct lab *lab = *state;
+
+	play_paused(lab, 32, 38);
+	assert_verdict(lab, SESSION, "healthy_streaming");
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "replayed none"));
+}
+
+static void what_is_not_confirmed_since_before_the_window_counts(void **state)
+{
+	lab_window(*state, 40 * SECOND, 50 * SECOND);
+	lab_stream(*state, WS_STREAM_LOGICAL);
+	lab_waits(*state, WAL, .seconds = 60, .flags = WS_TURN_LOGICAL, .busy_ms = 100, .bytes = MB,
+		  .reply = true, .flush = LSN, .no_apply = true);
+	assert_verdict(*state, SESSION, "consumer_not_confirming");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -142,6 +185,10 @@ int main(void)
 		LAB(a_shutdown_that_is_over_later_waits),
 		LAB(what_is_lost_at_the_end_takes_no_verdict_back),
 		LAB(half_a_message_at_the_end_of_a_long_time_is_a_stall),
+		LAB(replay_that_stands_since_long_before_the_window_is_paused),
+		LAB(replay_that_has_stood_for_a_moment_is_told),
+		LAB(replay_that_goes_on_where_the_window_begins_is_not_paused),
+		LAB(what_is_not_confirmed_since_before_the_window_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
