@@ -25,6 +25,22 @@ static void one_that_is_stopped_once_more_reads_nothing(void **state)
 	assert_verdict(lab, SESSION, "receiver_not_reading");
 }
 
+static void one_that_was_stopped_and_reads_all_now_is_said_to(void **state)
+{
+	static const struct ws_rec_socket again = { .acked_bytes = 5 * MB,
+						    .rwnd_limited_us = 80,
+						    .mss_bytes = 1448,
+						    .window_bytes = 65536 };
+	struct lab *lab = *state;
+
+	lab_stream(lab, 0);
+	lab_waits(lab, WAL, .seconds = 2, .bytes = MB, .reply = true, .socket = &flows);
+	lab_waits(lab, SOCKET, .seconds = 20, .socket = &full_window);
+	lab_waits(lab, WAL, .seconds = 5, .bytes = MB, .reply = true, .socket = &again);
+	assert_verdict(lab, SESSION, "receiver_slow");
+	assert_said_of(lab, SESSION, "once for 20.0 s. Nothing waits for it now.");
+}
+
 static void take_piece(struct lab *lab, unsigned int times, unsigned int pause)
 {
 	static const struct ws_rec_socket shut = { .rwnd_limited_us = 95,
@@ -149,6 +165,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB(one_that_is_stopped_once_more_reads_nothing),
+		LAB(one_that_was_stopped_and_reads_all_now_is_said_to),
 		LAB(one_whose_pauses_differ_is_as_slow_as_its_longest_one),
 		LAB(one_that_takes_a_piece_now_and_then_is_slow),
 		LAB(one_that_pauses_for_a_whole_window_is_slow_as_it_was_before),
