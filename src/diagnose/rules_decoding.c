@@ -292,10 +292,16 @@ static void say_progress(const struct ws_case *c, struct ws_finding *f, const st
 	else if (output && big->bytes)
 		ws_say(f, "; %.0f %% of its WAL are done",
 		       100.0 * (double)between(big->d->txn_first_lsn, at) / (double)big->bytes);
-	else if (left)
+	else if ((double)left >= ws_limit(WS_LIMIT_BACKLOG))
 		ws_say(f, "; %s of WAL are still to be decoded", ws_bytes_format(left, bytes));
+	else if (left)
+		ws_say(f, "; all WAL there is but %s has been decoded, and its commit has not come",
+		       ws_bytes_format(left, bytes));
 	else
 		ws_say(f, "; all WAL there is has been decoded, and its commit has not come");
+	/* What came just now is no end to wait for. */
+	if (!output && (double)left < ws_limit(WS_LIMIT_BACKLOG))
+		return;
 	if (!big->moves || estimate <= 0 || estimate >= 1e18)
 		return;
 	ws_fact(f, "estimate", ws_whole(estimate), "ns");

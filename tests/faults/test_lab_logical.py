@@ -225,7 +225,7 @@ class Work(BusyTest):
         made.sql("create table slow (f regprocedure[]); alter table slow alter f set storage plain")
         seen, pid = self.swamped(
             "l_plugin", "insert into slow select array(select oid from pg_proc limit 1500)::regprocedure[] "
-            "from generate_series(1, 40)", 20, 3)
+            "from generate_series(1, 100)", 20, 3)
         self.assert_session(seen, pid, "output_plugin_slow", (
             *NOT_THE_CLIENT, "catching_up", "spilling", "decode_bound"))
         self.assert_works(seen, pid, "output_plugin", 0.6)

@@ -13,7 +13,7 @@
 #define SESSION WS_SCOPE_SESSION
 
 /* Transaction 777 is gathered: nothing else is there, and no transaction ends. */
-static void gather(struct lab *lab, uint64_t spilled)
+static void gather_of(struct lab *lab, uint64_t spilled, uint64_t end_lsn)
 {
 	struct ws_rec_decoding r = { .valid = ALL_VALID,
 				     .txn_xid = 777,
@@ -29,8 +29,25 @@ static void gather(struct lab *lab, uint64_t spilled)
 		r.buffer_bytes = MB;
 		r.txn_changes += 1000;
 		second(lab, &r);
-		tell_flushed(lab, LSN + 80 * MB);
+		tell_flushed(lab, end_lsn);
 	}
+}
+
+static void gather(struct lab *lab, uint64_t spilled)
+{
+	gather_of(lab, spilled, LSN + 80 * MB);
+}
+
+/* What has come since the last look is no backlog, and its end not that of the transaction. */
+static void one_that_has_decoded_next_to_all_there_is_waits_for_its_commit(void **state)
+{
+	struct lab *lab = *state;
+
+	gather_of(lab, 4 * MB, LSN + 40 * MB + 48);
+	assert_verdict(lab, SESSION, "large_transaction");
+	assert_said(lab,
+		    "; all WAL there is but 48 B has been decoded, and its commit has not come");
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "at this rate"));
 }
 
 static void a_transaction_that_is_gathered_is_named_with_its_progress(void **state)
@@ -513,6 +530,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB(a_transaction_that_is_gathered_is_named_with_its_progress),
+		LAB(one_that_has_decoded_next_to_all_there_is_waits_for_its_commit),
 		LAB(a_transaction_that_is_rolled_back_is_gathered_no_more),
 		LAB(a_transaction_whose_end_was_seen_is_gathered_no_more),
 		LAB(a_piece_of_a_transaction_that_was_handed_out_is_no_end),
