@@ -87,8 +87,9 @@ static void add_replay(const struct ws_case *c, const struct ws_explained *e, st
 		return;
 	ws_fact(f, "replay_stood_still", ns, "ns");
 	ws_say(f,
-	       " For %s the standby flushed WAL and replayed none of it: replay was paused, waited "
-	       "for a query in conflict, or its process was stopped. It has gone on since.",
+	       " For %s the standby flushed WAL and replayed none of it: replay was paused or "
+	       "delayed on purpose, waited for a query in conflict, or its process was stopped. It "
+	       "has gone on since.",
 	       ws_duration_format(ns, text));
 }
 

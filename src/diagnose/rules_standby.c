@@ -141,6 +141,7 @@ WS_RULE(standby_apply_paused)
 	const struct ws_watch *apply = ws_case_watch(c, WS_APPLY);
 	uint64_t still, behind;
 	struct delay lag;
+	bool delayed;
 	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
 
 	if (own_replay_stands(c, f))
@@ -149,7 +150,8 @@ WS_RULE(standby_apply_paused)
 	    !ws_track_replay_stands(c->t, ws_limit_ns(WS_LIMIT_APPLY_FROZEN), &still))
 		return false;
 	/* What was sent since is not due yet. */
-	if (is_delayed(c, &lag) && still < lag.high)
+	delayed = is_delayed(c, &lag);
+	if (delayed && still < lag.high)
 		return false;
 	f->confidence = 0.85;
 	ws_fact(f, "apply_unchanged", still, "ns");
@@ -159,9 +161,11 @@ WS_RULE(standby_apply_paused)
 	ws_fact_lsn(f, "apply", apply->last);
 	ws_say(f,
 	       "The standby receives and flushes WAL and has replayed none of it for %s (%s wait): "
-	       "replay is paused, waits for a query in conflict, or its process is stopped, which "
+	       "replay is paused%s, waits for a query in conflict, or its process is stopped, "
+	       "which "
 	       "cannot be told apart from here.",
-	       ws_duration_format(still, text), ws_bytes_format(behind, bytes));
+	       ws_duration_format(still, text), ws_bytes_format(behind, bytes),
+	       delayed ? "" : " or delayed on purpose (recovery_min_apply_delay)");
 	return true;
 }
 
