@@ -471,6 +471,15 @@ void ws_fact_text(struct ws_finding *f, const char *fact, const char *text)
 	snprintf(next->text, sizeof(next->text), "%s", text);
 }
 
+void ws_say_error(struct ws_finding *f, const char *words, const struct ws_last_error *error)
+{
+	ws_fact_text(f, "sqlstate", error->sqlstate);
+	ws_fact_text(f, "message", error->message);
+	ws_say(f, "%s SQLSTATE %s", words, error->sqlstate);
+	if (error->message[0])
+		ws_say(f, " (%s)", error->message);
+}
+
 void ws_fact_lsn(struct ws_finding *f, const char *fact, uint64_t lsn)
 {
 	char text[WS_LSN_TEXT];

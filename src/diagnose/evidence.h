@@ -447,6 +447,8 @@ uint64_t ws_whole(double value);
 void ws_fact(struct ws_finding *f, const char *fact, uint64_t value, const char *unit);
 void ws_fact_text(struct ws_finding *f, const char *fact, const char *text);
 void ws_fact_lsn(struct ws_finding *f, const char *fact, uint64_t lsn);
+/* Behind these words its SQLSTATE and message, which are facts, too. */
+void ws_say_error(struct ws_finding *f, const char *words, const struct ws_last_error *error);
 void ws_fact_share(const struct ws_case *c, struct ws_finding *f, enum ws_state state);
 
 /* thresholds.c */

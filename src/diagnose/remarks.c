@@ -170,10 +170,9 @@ static void add_error(const struct ws_case *c, struct ws_finding *f)
 	    (strcmp(cmd->kind, "START_REPLICATION") != 0 && strcmp(cmd->kind, "BASE_BACKUP") != 0))
 		return;
 	f->advice = "See the error that it ended with, here and in the server's log.";
-	ws_fact_text(f, "sqlstate", error->sqlstate);
-	ws_fact_text(f, "message", error->message);
-	ws_say(f, " Its %s ended with an error, SQLSTATE %s: %s.", cmd->kind, error->sqlstate,
-	       error->message);
+	ws_say(f, " Its %s ended", cmd->kind);
+	ws_say_error(f, " with an error,", error);
+	ws_say(f, ".");
 }
 
 /* It did not take leave in good order. */

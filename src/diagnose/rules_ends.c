@@ -405,11 +405,8 @@ static void say_own_loop(const struct ws_case *c, struct ws_finding *f)
 	       " The client itself connected again and again, too, while the server was there: "
 	       "%zu sessions ended soon",
 	       own.count);
-	if (error) {
-		ws_fact_text(f, "sqlstate", error->error.sqlstate);
-		ws_fact_text(f, "message", error->error.message);
-		ws_say(f, ", with SQLSTATE %s", error->error.sqlstate);
-	}
+	if (error)
+		ws_say_error(f, ", with", &error->error);
 	if (c->to_ns > own.last->ended_ns)
 		ws_say(f, ", the last %s ago",
 		       ws_duration_format(c->to_ns - own.last->ended_ns, ago));
@@ -477,22 +474,17 @@ WS_RULE(reconnect_loop)
 	f->confidence = error ? 0.9 : 0.7;
 	ws_fact(f, backups ? "broken_off" : "short_sessions", loop.count, "sessions");
 	ws_fact_lsn(f, "start", start_lsn(t));
-	if (error) {
-		ws_fact_text(f, "sqlstate", error->error.sqlstate);
-		ws_fact_text(f, "message", error->error.message);
-	} else {
+	if (!error)
 		ws_fact_text(f, "end", ws_exit_reason_name(t->ended_by));
-	}
 	if (backups)
 		ws_say(f, "The client begins a base backup again and again: %zu were broken off",
 		       loop.count);
 	else
 		ws_say(f, "The client connects again and again: %zu sessions ended soon",
 		       loop.count);
-	if (error == t)
-		ws_say(f, ", the last with SQLSTATE %s", error->error.sqlstate);
-	else if (error)
-		ws_say(f, ", some with an error, of late SQLSTATE %s", error->error.sqlstate);
+	if (error)
+		ws_say_error(f, error == t ? ", the last with" : ", some with an error, of late",
+			     &error->error);
 	if (error && is_synchronised(error)) {
 		f->advice = "The slot is synchronized from the primary: nobody can stream from it "
 			    "here before this standby is promoted. Let the client connect to the "
@@ -652,13 +644,11 @@ static bool refused(const struct ws_case *c, struct ws_finding *f)
 		return false;
 	f->confidence = 0.85;
 	ws_fact(f, "refused", n, "sessions");
-	ws_fact_text(f, "sqlstate", t->error.sqlstate);
-	ws_fact_text(f, "message", t->error.message);
 	ws_fact_lsn(f, "start", start_lsn(t));
 	ws_say(f,
-	       "The slot that the client asks for is invalidated: %zu session%s of it %s refused "
-	       "(SQLSTATE %s)",
-	       n, n == 1 ? "" : "s", n == 1 ? "was" : "were", t->error.sqlstate);
+	       "The slot that the client asks for is invalidated: %zu session%s of it %s refused",
+	       n, n == 1 ? "" : "s", n == 1 ? "was" : "were");
+	ws_say_error(f, " with", &t->error);
 	say_when(c, t, f);
 	ws_say(f, ".");
 	return true;

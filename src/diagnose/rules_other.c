@@ -16,11 +16,8 @@ static void say_brief_end(const struct ws_case *c, struct ws_finding *f)
 		    "client comes again and again is said of its group, if so.";
 	ws_fact_text(f, "end", ws_exit_reason_name(c->t->ended_by));
 	ws_say(f, " Then it ended: %s", ws_exit_reason_name(c->t->ended_by));
-	if (error->sqlstate[0] && strcmp(error->sqlstate, "00000") != 0) {
-		ws_fact_text(f, "sqlstate", error->sqlstate);
-		ws_fact_text(f, "message", error->message);
-		ws_say(f, "; its last error was SQLSTATE %s", error->sqlstate);
-	}
+	if (error->sqlstate[0] && strcmp(error->sqlstate, "00000") != 0)
+		ws_say_error(f, "; its last error was", error);
 	ws_say(f, ".");
 }
 

@@ -76,10 +76,15 @@ class Apply(StandbyTest):
             seen.record.end()
         return seen, pid
 
+    def assert_paused(self, seen, pid):
+        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"), cut=8)
+        # A moment is enough for what is known from before it.
+        self.assert_says(self.assert_explained(seen, pid, "--from=-4s"), "standby_apply_paused")
+
     def test_paused_replay_is_standby_apply_paused(self):
         with paused():
             seen, pid = self.record()
-        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"), cut=8)
+        self.assert_paused(seen, pid)
 
     def test_replay_paused_in_the_midst_is_standby_apply_paused(self):
         with scene(primary()) as seen, pulse(primary()):
@@ -88,12 +93,12 @@ class Apply(StandbyTest):
             with paused():
                 seen.hold(9, pid)
                 seen.record.end()
-        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"), cut=8)
+        self.assert_paused(seen, pid)
 
     def test_a_stopped_startup_process_is_standby_apply_paused(self):
         with Stop(server_process(standby(), "startup")):
             seen, pid = self.record()
-        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"), cut=8)
+        self.assert_paused(seen, pid)
 
     def test_a_query_in_conflict_is_standby_apply_paused(self):
         primary().sql("create table conflict as select generate_series(1, 1000)")
@@ -106,7 +111,7 @@ class Apply(StandbyTest):
                 "wait_event = 'RecoveryConflictSnapshot'") == "1")
             seen, pid = self.record()
         primary().sql("drop table conflict")
-        self.assert_session(seen, pid, "standby_apply_paused", others("standby_apply_paused"), cut=8)
+        self.assert_paused(seen, pid)
 
     def test_an_apply_delay_is_standby_apply_delayed(self):
         with standby().set("recovery_min_apply_delay", "4s"), pulse(primary()):

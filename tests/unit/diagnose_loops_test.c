@@ -327,7 +327,9 @@ static void clients_that_are_just_gone_are_a_reconnect_loop_and_their_log_knows_
 		play_end(*state, pid, "08006", "pq_recvbuf",
 			 "could not receive data from client: Connection reset by peer", 5);
 	assert_verdict(*state, GROUP, "reconnect_loop");
-	assert_said_of(*state, GROUP, "SQLSTATE 08006, its connection broken off");
+	assert_said_of(*state, GROUP,
+		       "SQLSTATE 08006 (could not receive data from client: Connection reset by "
+		       "peer), its connection broken off");
 }
 
 /* Its client is gone without a word, whether the server refused it before or not. */
@@ -351,7 +353,9 @@ static void clients_that_are_refused_and_hang_up_did_not_crash(void **state)
 	for (uint32_t pid = 1; pid <= 3; pid++)
 		play_gone(*state, pid, true);
 	assert_verdict(*state, GROUP, "reconnect_loop");
-	assert_said_of(*state, GROUP, "the last with SQLSTATE 55006; the last is");
+	assert_said_of(*state, GROUP,
+		       "the last with SQLSTATE 55006 (replication slot \"s\" is active for PID 5); "
+		       "the last is");
 }
 
 static void an_error_that_is_not_the_last_one_s_is_not_said_to_be(void **state)
@@ -359,9 +363,11 @@ static void an_error_that_is_not_the_last_one_s_is_not_said_to_be(void **state)
 	for (uint32_t pid = 1; pid <= 3; pid++)
 		play_gone(*state, pid, pid < 3);
 	assert_verdict(*state, GROUP, "reconnect_loop");
-	assert_said_of(*state, GROUP,
-		       "some with an error, of late SQLSTATE 55006, and the last one's connection "
-		       "broken off as by a client that crashed");
+	assert_said_of(
+		*state, GROUP,
+		"some with an error, of late SQLSTATE 55006 (replication slot \"s\" is active for "
+		"PID 5), and the last one's connection "
+		"broken off as by a client that crashed");
 }
 
 /* Each takes two minutes. */
@@ -408,7 +414,8 @@ static void one_that_was_over_at_once_says_how_it_ended(void **state)
 		 "replication slot \"s\" is active for PID 5", 0);
 	assert_verdict(*state, SESSION, "insufficient_data");
 	assert_said_of(*state, SESSION,
-		       "Then it ended: client_terminated; its last error was SQLSTATE 55006.");
+		       "Then it ended: client_terminated; its last error was SQLSTATE 55006 "
+		       "(replication slot \"s\" is active for PID 5).");
 	assert_null(strstr(lab_find(*state, SESSION)->finding.advice, "Look for longer"));
 }
 
@@ -677,8 +684,8 @@ static void a_stream_that_ends_with_an_error_says_so(void **state)
 	play_on_standby(*state, 1, "22P05", "character has no equivalent");
 	assert_verdict(*state, SESSION, "healthy_idle");
 	assert_said_of(*state, SESSION,
-		       "Its START_REPLICATION ended with an error, SQLSTATE 22P05: character has "
-		       "no equivalent.");
+		       "Its START_REPLICATION ended with an error, SQLSTATE 22P05 (character has "
+		       "no equivalent).");
 	assert_string_not_equal(lab_find(*state, SESSION)->finding.advice, "Nothing to do.");
 }
 
