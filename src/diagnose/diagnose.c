@@ -132,19 +132,19 @@ static uint64_t known_end(const struct ws_track *t, const struct ws_explained *e
 	return lost_ns < e->to_ns ? lost_ns : e->to_ns;
 }
 
-static void look_at(struct ws_diagnosis *d, const struct ws_session *const *s_at,
-		    struct ws_explained *e, struct ws_case *c)
+void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const *s_at,
+			  struct ws_explained *e)
 {
 	const struct ws_session *s = *s_at;
+	struct ws_case c = { .s = s,
+			     .t = track_of(d, s),
+			     .server = server_of(d, s->postmaster_pid) };
 	struct beside beside = { 0 };
 	static const struct ws_standing unknown;
 	static const struct ws_track nothing = { .standing = &unknown };
 
-	*c = (struct ws_case){ .s = s,
-			       .t = track_of(d, s),
-			       .server = server_of(d, s->postmaster_pid) };
-	if (!c->t)
-		c->t = &nothing;
+	if (!c.t)
+		c.t = &nothing;
 	*e = (struct ws_explained){ .scope = WS_SCOPE_SESSION,
 				    .session = s,
 				    .sessions = s_at,
@@ -152,32 +152,21 @@ static void look_at(struct ws_diagnosis *d, const struct ws_session *const *s_at
 				    .postmaster_pid = s->postmaster_pid };
 	e->from_ns = s->begin_ns > d->from_ns ? s->begin_ns : d->from_ns;
 	e->to_ns = end_of(d, s);
-	set_times(d, e, c);
-	c->to_ns = known_end(c->t, e);
-	judge(c, e, &beside);
-	ws_say_failover_standby(d, c, e);
-	c->to_ns = e->to_ns;
-	ws_say_remarks(c, e);
+	set_times(d, e, &c);
+	c.to_ns = known_end(c.t, e);
+	judge(&c, e, &beside);
+	ws_say_failover_standby(d, &c, e);
+	c.to_ns = e->to_ns;
+	ws_say_remarks(&c, e);
 	say_beside(&beside, &e->finding);
-}
-
-void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const *s_at,
-			  struct ws_explained *e)
-{
-	struct ws_case c;
-
-	look_at(d, s_at, e, &c);
 }
 
 static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
 			   void *arg)
 {
 	struct ws_explained e;
-	struct ws_case c;
 
-	look_at(d, &s, &e, &c);
-	if (e.verdict != WS_VERDICT_INSUFFICIENT_DATA)
-		ws_say_awaited(&c, &e.finding);
+	ws_diagnosis_look_at(d, &s, &e);
 	return fn(arg, &e);
 }
 

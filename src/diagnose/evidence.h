@@ -311,8 +311,6 @@ void ws_say_remarks(const struct ws_case *c, struct ws_explained *e);
  * anything was said. */
 bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool judged,
 			  struct ws_explained *e);
-/* Of a session that they may wait for, beside whatever is said of it. */
-void ws_say_awaited(const struct ws_case *c, struct ws_finding *f);
 
 /* rules_sender.c: for whose lock it waits or waited, and what to do. */
 void ws_say_lock(const struct ws_case *c, struct ws_finding *f);

@@ -344,26 +344,3 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 	say_other(d, c, &worst, e);
 	return true;
 }
-
-void ws_say_awaited(const struct ws_case *c, struct ws_finding *f)
-{
-	const struct ws_server_track *server = c->server;
-	uint64_t lasts;
-	char text[WS_DURATION_TEXT];
-
-	if (!server || !server->waiting_since_ns || server->waiting_since_ns >= c->to_ns ||
-	    !ws_track_streams(c->t) || !ws_sync_place(server->names, c->s->application) ||
-	    !stands_still(c, c->t))
-		return;
-	lasts = since(c->to_ns, server->waiting_since_ns > c->from_ns ? server->waiting_since_ns
-								      : c->from_ns);
-	if (lasts < ws_limit_ns(WS_LIMIT_SYNC))
-		return;
-	ws_fact(f, "commits_waiting", server->cluster.sync_waiters, "backends");
-	ws_fact(f, "commits_waiting_for", lasts, "ns");
-	ws_say(f,
-	       " Commits have waited for a synchronous standby for %s, %u now: this is one by its "
-	       "name, and has not %s what they wait for.",
-	       ws_duration_format(lasts, text), server->cluster.sync_waiters,
-	       awaited_done[awaited(c)]);
-}
