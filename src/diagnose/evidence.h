@@ -143,6 +143,7 @@ struct ws_track {
 	uint64_t apply_held_steps; /* in which flush went ahead of it */
 	uint64_t replay_stood_ns;  /* the longest time that it stood, and went on in the window */
 	uint64_t flush_held_write, flush_held_replies;
+	uint64_t flush_held_ns; /* since when something written is not confirmed */
 	/* While its server, a standby, replays nothing, or no slot's snapshot gets on, so often it
 	 * was seen to have received more. */
 	uint64_t received_steps;

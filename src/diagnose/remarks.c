@@ -103,15 +103,16 @@ static void add_still(const struct ws_case *c, const struct ws_explained *e, str
 	    e->verdict == WS_VERDICT_INSUFFICIENT_DATA ||
 	    is_said(e, WS_VERDICT_STANDBY_APPLY_PAUSED) ||
 	    is_said(e, WS_VERDICT_STANDBY_APPLY_DELAYED) ||
+	    is_said(e, WS_VERDICT_STANDBY_APPLY_SLOW) ||
+	    c->to_ns > c->t->last_reply_ns + ws_limit_ns(WS_LIMIT_OBSERVED) ||
 	    !ws_case_behind(c, WS_FLUSH, WS_APPLY, &behind) || !ws_case_watch(c, WS_APPLY)->last ||
 	    !ws_track_replay_stands(c->t, ws_limit_ns(WS_LIMIT_OBSERVED), &still))
 		return;
 	ws_fact(f, "apply_unchanged", still, "ns");
 	ws_fact(f, "not_applied", behind, "bytes");
 	ws_say(f,
-	       " At the end it had flushed WAL for %s and replayed none of it (%s wait): look "
-	       "again, "
-	       "for longer.",
+	       " By its last reply the standby had flushed WAL for %s and replayed none of it (%s "
+	       "wait): look again, for longer.",
 	       ws_duration_format(still, text), ws_bytes_format(behind, bytes));
 }
 

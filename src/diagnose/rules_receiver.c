@@ -430,9 +430,9 @@ WS_RULE(receiver_slow)
 	       "its receive window was the limit for %.0f %% of the time that data was under way.",
 	       100 * rwnd);
 	say_longest_pause(c, f);
+	say_window(c, f);
 	if (c->t->standing->state != WS_STATE_SEND_BLOCKED && !ws_case_tcp(c)->unsent_bytes &&
 	    !c->t->ended_ns)
-		ws_say(f, " Nothing waits for it now.");
-	say_window(c, f);
+		ws_say(f, " Its socket has room now.");
 	return true;
 }

@@ -235,7 +235,9 @@ WS_RULE(consumer_not_confirming)
 	    !ws_case_behind(c, WS_WRITE, WS_FLUSH, &behind) ||
 	    behind <= ws_track_flushed_segment(c->t))
 		return false;
-	still = c->t->last_reply_ns > flush->moved_ns ? c->t->last_reply_ns - flush->moved_ns : 0;
+	still = c->t->last_reply_ns > c->t->flush_held_ns
+			? c->t->last_reply_ns - c->t->flush_held_ns
+			: 0;
 	if (still < ws_limit_ns(WS_LIMIT_UNCONFIRMED) ||
 	    (double)still < ws_limit(WS_LIMIT_SILENT_INTERVALS) * (double)interval ||
 	    (double)c->t->flush_held_replies < ws_limit(WS_LIMIT_REPLIES) ||

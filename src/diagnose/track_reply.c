@@ -120,6 +120,7 @@ void ws_feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_r
 	uint64_t now = r->h.time_ns, least = ws_limit_ns(WS_LIMIT_APPLY_FROZEN), stood;
 	bool was_behind = ws_track_last(t, WS_FLUSH) > ws_track_last(t, WS_APPLY), moved;
 	bool first = !t->watch[WS_FLUSH].known;
+	bool owed = ws_track_last(t, WS_WRITE) > ws_track_last(t, WS_FLUSH);
 
 	if (was_behind && r->apply_lsn > ws_track_last(t, WS_APPLY) && ws_track_last(t, WS_APPLY) &&
 	    t->last_reply_ns >= d->from_ns + least && ws_track_replay_stands(t, least, &stood) &&
@@ -139,8 +140,10 @@ void ws_feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_r
 	moved = ws_track_watch(d, &t->watch[WS_FLUSH], r->flush_lsn, now);
 	if (moved && now >= d->from_ns)
 		feed_flushed(t, now, flushed_ns > d->from_ns ? flushed_ns : d->from_ns);
-	if (moved || first) {
-		t->flush_held_write = r->write_lsn;
+	/* Of what was all confirmed nothing waits to be. */
+	if (moved || first || !owed) {
+		t->flush_held_ns = now;
+		t->flush_held_write = moved || first ? r->write_lsn : r->flush_lsn;
 		t->flush_held_replies = 0;
 	}
 	t->flush_held_replies++;

@@ -153,7 +153,8 @@ static void replay_that_has_stood_for_a_moment_is_told(void **state)
 {
 	play_paused(*state, 0, 13);
 	assert_verdict(*state, SESSION, "healthy_streaming");
-	assert_said_of(*state, SESSION, "flushed WAL for 4.00 s and replayed none of it (");
+	assert_said_of(*state, SESSION,
+		       "the standby had flushed WAL for 4.00 s and replayed none of it (");
 }
 
 static void replay_that_goes_on_where_the_window_begins_is_not_paused(void **state)
@@ -174,6 +175,18 @@ static void what_is_not_confirmed_since_before_the_window_counts(void **state)
 	assert_verdict(*state, SESSION, "consumer_not_confirming");
 }
 
+/* It was idle, with all confirmed, for a minute. */
+static void what_came_a_moment_ago_is_not_unconfirmed_since_the_last_time(void **state)
+{
+	lab_window(*state, 57 * SECOND, 65 * SECOND);
+	lab_stream(*state, WS_STREAM_LOGICAL);
+	lab_waits(*state, WAL, .seconds = 60, .flags = WS_TURN_LOGICAL, .reply = true,
+		  .no_apply = true);
+	lab_waits(*state, WAL, .seconds = 3, .flags = WS_TURN_LOGICAL, .busy_ms = 100, .bytes = MB,
+		  .reply = true, .flush = LSN, .no_apply = true);
+	assert_verdict(*state, SESSION, "healthy_streaming");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +202,7 @@ int main(void)
 		LAB(replay_that_has_stood_for_a_moment_is_told),
 		LAB(replay_that_goes_on_where_the_window_begins_is_not_paused),
 		LAB(what_is_not_confirmed_since_before_the_window_counts),
+		LAB(what_came_a_moment_ago_is_not_unconfirmed_since_the_last_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
