@@ -87,12 +87,17 @@ static void feed_flushed(struct ws_track *t, uint64_t now, uint64_t before_ns)
 }
 
 /* Is most of what it has not written on its side of the way? What was sent since the socket was
- * looked at may not be. */
+ * looked at may not be. Of changes positions do not say how much that is, so that it is asked of
+ * what was sent by then. */
 static bool has_arrived(const struct ws_track *t, uint64_t write_lsn)
 {
 	uint64_t sent = ws_track_last(t, WS_SENT);
 	uint64_t since = sent > t->socket_sent ? sent - t->socket_sent : 0;
 
+	if (t->s->kind == WS_SESSION_KIND_LOGICAL) {
+		sent -= since;
+		since = 0;
+	}
 	return t->has_tcp && !t->socket.unsent_bytes && sent > write_lsn &&
 	       t->socket.in_flight_bytes + since < (sent - write_lsn + 1) / 2;
 }

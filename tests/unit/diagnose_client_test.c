@@ -79,6 +79,23 @@ static void one_that_takes_changes_in_late_is_slow_before_its_buffer_is_full(voi
 	assert_non_null(strstr(lab_find(*state, SESSION)->finding.advice, "apply worker"));
 }
 
+/* WAL that has nothing for it moves positions, and is no more to arrive. */
+static void one_that_takes_changes_in_late_is_slow_behind_a_burst_of_wal_too(void **state)
+{
+	struct lab *lab = *state;
+
+	play_consumer(lab, 1, 0, true);
+	for (unsigned int i = 0; i < 2; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = i ? 0 : 20 * MB,
+					      .reply = true,
+					      .write = lab->sent - (i ? 20 * MB : 0) - 30 * 30000,
+					      .flush = lab->sent - (i ? 20 * MB : 0) - 30 * 30000,
+					      .no_apply = true });
+	assert_verdict(lab, SESSION, "receiver_slow");
+}
+
 static void one_that_takes_changes_in_at_once_is_not_slow(void **state)
 {
 	play_consumer(*state, 1, 0, false);
@@ -771,6 +788,7 @@ int main(void)
 		LAB(one_that_reads_late_what_has_arrived_is_slow_before_its_buffer_is_full),
 		LAB(one_that_takes_changes_in_late_is_slow_before_its_buffer_is_full),
 		LAB(one_that_tells_now_and_then_what_it_has_is_not_slow),
+		LAB(one_that_takes_changes_in_late_is_slow_behind_a_burst_of_wal_too),
 		LAB(one_that_takes_changes_in_at_once_is_not_slow),
 		LAB(one_that_reads_at_once_is_not_slow),
 		LAB(one_that_gets_it_late_does_not_read_late),
