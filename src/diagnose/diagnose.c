@@ -55,6 +55,23 @@ static bool judge(const struct ws_case *c, struct ws_explained *e, struct beside
 	return fit;
 }
 
+static bool has_fact(const struct ws_finding *f, const char *fact)
+{
+	for (size_t i = 0; i < f->fact_count; i++)
+		if (strcmp(f->facts[i].fact, fact) == 0)
+			return true;
+	return false;
+}
+
+/* What the second cause is said by, as far as there is room: a fact of the verdict keeps its name.
+ */
+static void add_facts(const struct ws_finding *from, struct ws_finding *f)
+{
+	for (size_t i = 0; i < from->fact_count && f->fact_count < WS_FACTS_MAX; i++)
+		if (!has_fact(f, from->facts[i].fact))
+			f->facts[f->fact_count++] = from->facts[i];
+}
+
 /* Behind all that is said of the verdict itself. What to do about the second cause is left out
  * where it is nothing else, or the room is needed to say what it is. */
 static void say_beside(const struct beside *beside, struct ws_finding *f)
@@ -62,6 +79,7 @@ static void say_beside(const struct beside *beside, struct ws_finding *f)
 	if (!beside->finding.text[0])
 		return;
 	ws_say(f, " Beside this, %s: %s", ws_verdict_name(beside->verdict), beside->finding.text);
+	add_facts(&beside->finding, f);
 	if (strcmp(beside->finding.advice, f->advice) != 0 &&
 	    strlen(f->text) + 1 + strlen(beside->finding.advice) < sizeof(f->text))
 		ws_say(f, " %s", beside->finding.advice);

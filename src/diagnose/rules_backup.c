@@ -64,7 +64,7 @@ void ws_say_backup(const struct ws_case *c, struct ws_finding *f)
 		       b.has_left ? ": how long the rest will take is not known" : "");
 		return;
 	}
-	if (!b.has_left)
+	if (!b.has_left || !b.left_ns) /* 0: what goes on is more than was estimated, or WAL */
 		return;
 	ws_fact(f, "left", b.left_ns, "ns");
 	ws_say(f, " At this rate its files take another %s.", ws_duration_format(b.left_ns, left));

@@ -350,8 +350,8 @@ static bool reads_late(const struct ws_case *c)
 	const struct ws_late *late = &c->t->late_writes;
 	uint64_t lasting = ws_limit_ns(WS_LIMIT_LASTING);
 
-	return c->s->kind == WS_SESSION_KIND_PHYSICAL && !c->t->ended_ns &&
-	       !ws_case_flushes_late(c) && (double)late->in_row >= ws_limit(WS_LIMIT_REPLIES) &&
+	return ws_case_streams(c) && !c->t->ended_ns && !ws_case_flushes_late(c) &&
+	       (double)late->in_row >= ws_limit(WS_LIMIT_REPLIES) &&
 	       late->last_ns - late->since_ns >= lasting && c->to_ns < late->last_ns + lasting;
 }
 
@@ -365,6 +365,19 @@ static bool says_late(const struct ws_case *c, struct ws_finding *f)
 	ws_fact(f, "not_written", sent > write ? sent - write : 0, "bytes");
 	ws_fact(f, "unacknowledged", c->t->socket.in_flight_bytes, "bytes");
 	ws_fact(f, "positions_confirmed_late", c->t->late_writes.in_row, "");
+	if (c->s->kind == WS_SESSION_KIND_LOGICAL) {
+		f->advice = "Look at what the client does with the changes: of a subscription, at "
+			    "its apply worker (pg_stat_activity there): a trigger, an index that "
+			    "is missing, commits that wait for its disk or its standbys.";
+		ws_say(f,
+		       "The client takes changes in more slowly than they are sent: it says that "
+		       "it has them %s after that, though they arrived at once, and is %s of WAL "
+		       "behind. Its receive buffer has as yet room, so the walsender does not "
+		       "wait.",
+		       ws_duration_format(c->t->late_writes.write_ns, lag),
+		       ws_bytes_format(sent > write ? sent - write : 0, bytes));
+		return true;
+	}
 	ws_say(f,
 	       "The client reads more slowly than WAL is sent: it says that it has written it %s "
 	       "after that, and %s wait on its side (or in a proxy between), where they arrived at "

@@ -175,14 +175,39 @@ void ws_say_lock(const struct ws_case *c, struct ws_finding *f)
 	ws_say(f, ".");
 }
 
+/* What a command that has begun before `to` has of the window up to then. */
+static uint64_t within(const struct ws_case *c, const struct ws_last_command *cmd, uint64_t to)
+{
+	uint64_t from = cmd->start_ns > c->from_ns ? cmd->start_ns : c->from_ns;
+
+	to = cmd->end_ns && cmd->end_ns < to ? cmd->end_ns : to;
+	return to > from ? to - from : 0;
+}
+
+/* How long the COPY has waited for locks. Its session has made a slot before, which waits for
+ * transactions: that is no wait of the copy. */
+static uint64_t copy_locked(const struct ws_case *c)
+{
+	uint64_t locked = c->state_ns[WS_STATE_WAIT_LOCK];
+	uint64_t making = c->t->making.start_ns < c->t->command.start_ns
+				  ? within(c, &c->t->making, c->t->command.start_ns)
+				  : 0;
+
+	return locked > making ? locked - making : 0;
+}
+
 WS_RULE(table_copy)
 {
 	char text[WS_DURATION_TEXT], bytes[WS_BYTES_TEXT];
-	uint64_t span = ws_case_span(c, WS_WIRE);
-	uint64_t ns = c->state_ns[WS_STATE_SQL] + c->state_ns[WS_STATE_SEND_BLOCKED] +
-		      c->state_ns[WS_STATE_WAIT_LOCK];
+	const struct ws_watch *wire = ws_case_watch(c, WS_WIRE);
+	uint64_t span = ws_case_span(c, WS_WIRE), ran = within(c, &c->t->command, c->to_ns);
+	uint64_t locked = copy_locked(c);
+	uint64_t ns = c->state_ns[WS_STATE_SQL] + c->state_ns[WS_STATE_SEND_BLOCKED] + locked;
 	uint64_t known = c->accounted_ns - c->lost_ns;
 
+	ns = ns < ran ? ns : ran;
+	if (wire->last_ns > c->t->command.start_ns && wire->first_ns < c->t->command.start_ns)
+		span = wire->last_ns - c->t->command.start_ns;
 	if (strcmp(c->t->command.kind, "COPY") != 0 || !known ||
 	    (double)ns < ws_limit(WS_LIMIT_DOMINANT) * (double)known)
 		return false;
@@ -191,11 +216,13 @@ WS_RULE(table_copy)
 	ws_fact_share(c, f, WS_STATE_SQL);
 	ws_fact_share(c, f, WS_STATE_SEND_BLOCKED);
 	ws_fact_share(c, f, WS_STATE_WAIT_LOCK);
+	ws_fact(f, "copying", ns, "ns");
 	ws_say(f, "The session copies %s%s (COPY) to its client, for %s of the time looked at",
 	       c->t->command.table[0] ? "table " : "a table", c->t->command.table,
 	       ws_duration_format(ns, text));
 	if (span) {
 		ws_fact(f, "copied", ws_case_grown(c, WS_WIRE), "bytes");
+		ws_fact(f, "copied_in", span, "ns");
 		ws_fact(f, "copied_per_second",
 			ws_whole((double)ws_case_grown(c, WS_WIRE) * 1e9 / (double)span), "bytes");
 		ws_say(f, ", %s in %s", ws_bytes_format(ws_case_grown(c, WS_WIRE), bytes),
@@ -205,7 +232,8 @@ WS_RULE(table_copy)
 	ws_say(f, ".");
 	if (ws_case_dominates(c, WS_STATE_SEND_BLOCKED))
 		ws_say(f, " The client, or the way to it, is what it waits for.");
-	if (ws_case_dominates(c, WS_STATE_WAIT_LOCK))
+	if (ws_case_dominates(c, WS_STATE_WAIT_LOCK) &&
+	    2 * locked >= c->state_ns[WS_STATE_WAIT_LOCK])
 		ws_say_lock(c, f);
 	return true;
 }

@@ -85,25 +85,34 @@ static void feed_flushed(struct ws_track *t, uint64_t now, uint64_t before_ns)
 }
 
 /* Is most of what it has not written on its side of the way? What was sent since the socket was
- * looked at may not be. */
+ * looked at may not be. Of changes positions do not say how much that is, so that it is asked of
+ * what was sent by then. */
 static bool has_arrived(const struct ws_track *t, uint64_t write_lsn)
 {
 	uint64_t sent = ws_track_last(t, WS_SENT);
 	uint64_t since = sent > t->socket_sent ? sent - t->socket_sent : 0;
 
+	if (t->s->kind == WS_SESSION_KIND_LOGICAL) {
+		sent -= since;
+		since = 0;
+	}
 	return t->has_tcp && !t->socket.unsent_bytes && sent > write_lsn &&
 	       t->socket.in_flight_bytes + since < (sent - write_lsn + 1) / 2;
 }
 
-static void feed_written(struct ws_track *t, const struct ws_rec_turn *r)
+/* What was written since the reply before, `interval` ago. A walreceiver says so at once; who takes
+ * changes may do so now and then only, and then is as late with what it read in time. */
+static void feed_written(struct ws_track *t, const struct ws_rec_turn *r, uint64_t interval)
 {
 	uint64_t write = t->s->lag_ns[WS_LAG_WRITE], now = r->h.time_ns;
-	uint64_t way = (uint64_t)t->socket.srtt_us * 1000;
+	uint64_t due = ws_limit_ns(WS_LIMIT_WRITE_LAG) + (uint64_t)t->socket.srtt_us * 1000;
+	bool logical = t->s->kind == WS_SESSION_KIND_LOGICAL;
 	struct ws_late *late = &t->late_writes;
 
 	if (!(t->s->has_lag & (1U << WS_LAG_WRITE)))
 		return;
-	if (write < ws_limit_ns(WS_LIMIT_WRITE_LAG) + way || !has_arrived(t, r->write_lsn)) {
+	due += logical ? interval : 0;
+	if ((logical && !interval) || write < due || !has_arrived(t, r->write_lsn)) {
 		late->in_row = 0;
 		return;
 	}
@@ -118,6 +127,7 @@ void ws_feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_r
 {
 	uint64_t flushed_ns = t->watch[WS_FLUSH].moved_ns;
 	uint64_t now = r->h.time_ns, least = ws_limit_ns(WS_LIMIT_APPLY_FROZEN), stood;
+	uint64_t interval = t->last_reply_ns && now > t->last_reply_ns ? now - t->last_reply_ns : 0;
 	bool was_behind = ws_track_last(t, WS_FLUSH) > ws_track_last(t, WS_APPLY), moved;
 	bool first = !t->watch[WS_FLUSH].known;
 	bool owed = ws_track_last(t, WS_WRITE) > ws_track_last(t, WS_FLUSH);
@@ -127,8 +137,8 @@ void ws_feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_r
 	    stood > t->replay_stood_ns)
 		t->replay_stood_ns = stood;
 
-	if (t->last_reply_ns && now > t->last_reply_ns)
-		t->intervals[t->interval_count++ % WS_INTERVALS] = now - t->last_reply_ns;
+	if (interval)
+		t->intervals[t->interval_count++ % WS_INTERVALS] = interval;
 	t->last_reply_ns = now;
 	if (now >= d->from_ns) {
 		t->replies++;
@@ -136,7 +146,7 @@ void ws_feed_reply(struct ws_diagnosis *d, struct ws_track *t, const struct ws_r
 	}
 	t->ping_ns = 0;
 	if (ws_track_watch(d, &t->watch[WS_WRITE], r->write_lsn, now) && now >= d->from_ns)
-		feed_written(t, r);
+		feed_written(t, r, interval);
 	moved = ws_track_watch(d, &t->watch[WS_FLUSH], r->flush_lsn, now);
 	if (moved && now >= d->from_ns)
 		feed_flushed(t, now, flushed_ns > d->from_ns ? flushed_ns : d->from_ns);

@@ -507,6 +507,33 @@ class Copies(BusyTest):
         self.assertIn("table_copy", entry["also"], lab.figures(entry))
 
 
+class Subscriptions(LabTest):
+    def test_a_subscription_that_applies_slowly_is_receiver_slow_before_its_socket_is_full(self):
+        """It takes 0.3 s for a change, of which ten a second come, and says of each when it is through."""
+        made = server()
+        made.sql("create table l_late (t text); create publication l_late for table l_late")
+        subscriber = Server(space(), "l_late_subscriber").create().start()
+        subscriber.sql(
+            "create table l_late (t text); create function late() returns trigger language plpgsql as 'begin perform "
+            "pg_sleep(0.3); return new; end'; create trigger late before insert on l_late for each row execute "
+            "function late(); alter table l_late enable always trigger late")
+        try:
+            subscriber.sql(f"create subscription l_late connection '{made.conninfo(**Copies.words(made))}' "
+                           "publication l_late with (copy_data = false)")
+            made.wait_walsender("l_late")
+            with scene(made) as seen, writer(made, "insert into l_late values ('late')", 10):
+                pid = seen.pid("l_late")
+                time.sleep(5)
+                seen.hold(12, pid)
+                seen.record.end()
+        finally:
+            subscriber.stop(signal.SIGQUIT)
+            lab.drop_slot(made, "l_late")
+        entry = self.assert_session(seen, pid, "receiver_slow", (
+            *lab.NETWORK, *lab.STANDBY, *lab.HEALTHY, "receiver_not_reading", "receiver_silent"), cut=8)
+        self.assertIn("takes changes in more slowly", entry["text"], lab.figures(entry))
+
+
 @once
 def promoted():
     """A server on its second time line."""

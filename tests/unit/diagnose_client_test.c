@@ -47,6 +47,63 @@ static void one_that_gets_it_late_does_not_read_late(void **state)
 	assert_verdict(*state, SESSION, "healthy_idle");
 }
 
+/* One that takes changes, and says each `every` seconds what it has: all but what was sent in the
+ * last few seconds, or in half of the time. */
+static void play_consumer(struct lab *lab, unsigned int every, unsigned int behind, bool grows)
+{
+	lab_stream(lab, WS_STREAM_LOGICAL);
+	for (unsigned int i = 1; i <= 60; i++) {
+		uint64_t late = 30000 * (grows ? i / 2 : behind);
+
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = 30000,
+					      .reply = i % every == 0,
+					      .write = lab->sent - late,
+					      .flush = lab->sent - late,
+					      .no_apply = true,
+					      .socket = &calm });
+	}
+}
+
+static void one_that_takes_changes_in_late_is_slow_before_its_buffer_is_full(void **state)
+{
+	play_consumer(*state, 1, 0, true);
+	assert_verdict(*state, SESSION, "receiver_slow");
+	assert_said_of(*state, SESSION, "takes changes in more slowly than they are sent");
+	assert_non_null(strstr(lab_find(*state, SESSION)->finding.advice, "apply worker"));
+}
+
+/* WAL that has nothing for it moves positions, and is no more to arrive. */
+static void one_that_takes_changes_in_late_is_slow_behind_a_burst_of_wal_too(void **state)
+{
+	struct lab *lab = *state;
+
+	play_consumer(lab, 1, 0, true);
+	for (unsigned int i = 0; i < 2; i++)
+		lab_play(lab, &(struct step){ .seconds = 1,
+					      .wait = WS_WAIT_WAL,
+					      .bytes = i ? 0 : 20 * MB,
+					      .reply = true,
+					      .write = lab->sent - (i ? 20 * MB : 0) - 30 * 30000,
+					      .flush = lab->sent - (i ? 20 * MB : 0) - 30 * 30000,
+					      .no_apply = true });
+	assert_verdict(lab, SESSION, "receiver_slow");
+}
+
+static void one_that_takes_changes_in_at_once_is_not_slow(void **state)
+{
+	play_consumer(*state, 1, 0, false);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
+/* Nothing behind it was published. */
+static void one_that_tells_now_and_then_what_it_has_is_not_slow(void **state)
+{
+	play_consumer(*state, 10, 5, false);
+	assert_verdict(*state, SESSION, "healthy_idle");
+}
+
 /* A burst each second, which it says to have written 1.1 s later. The socket is looked at right
  * after that, so that one burst more is sent before the next reply. */
 static void play_far_reader(struct lab *lab, uint32_t in_flight, uint32_t srtt_us)
@@ -609,6 +666,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB(one_that_reads_late_what_has_arrived_is_slow_before_its_buffer_is_full),
+		LAB(one_that_takes_changes_in_late_is_slow_before_its_buffer_is_full),
+		LAB(one_that_tells_now_and_then_what_it_has_is_not_slow),
+		LAB(one_that_takes_changes_in_late_is_slow_behind_a_burst_of_wal_too),
+		LAB(one_that_takes_changes_in_at_once_is_not_slow),
 		LAB(one_that_reads_at_once_is_not_slow),
 		LAB(one_that_gets_it_late_does_not_read_late),
 		LAB(one_that_is_far_away_does_not_read_late),

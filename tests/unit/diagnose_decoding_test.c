@@ -358,6 +358,27 @@ static void a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over(vo
 			    "process 4712 to end.");
 }
 
+static void the_wait_of_a_slot_is_no_part_of_the_copy_behind_it(void **state)
+{
+	made_before(*state, 2);
+	assert_verdict(*state, SESSION, "slot_waits_for_transaction");
+	assert_false(lab_also(*state, "table_copy"));
+}
+
+static void a_copy_behind_a_slot_that_waited_is_as_long_as_it_runs_itself(void **state)
+{
+	struct lab *lab = *state;
+
+	made_before(lab, 0);
+	ws_tape_command(&lab->tape, "COPY public.t TO STDOUT");
+	ws_tape_end(&lab->tape, WS_COMMAND_IS_SQL);
+	lab->tape.now_ns += 60 * SECOND;
+	ws_tape_clock(&lab->tape, 1, 1);
+	assert_verdict(lab, SESSION, "table_copy");
+	assert_said(lab, "for 60.0 s of the time looked at");
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, " for a lock"));
+}
+
 static void wait_for_xid(struct lab *lab, uint32_t xid, uint32_t pid, unsigned int seconds)
 {
 	struct ws_rec_blocked blocked = {
@@ -615,6 +636,8 @@ int main(void)
 		LAB(changes_that_are_spilled_in_large_pieces_are_not),
 		LAB(a_few_small_pieces_are_not_what_takes_the_time),
 		LAB(a_slot_that_waited_for_most_of_the_time_is_told_when_that_is_over),
+		LAB(the_wait_of_a_slot_is_no_part_of_the_copy_behind_it),
+		LAB(a_copy_behind_a_slot_that_waited_is_as_long_as_it_runs_itself),
 		LAB(a_slot_that_was_made_long_ago_waits_for_nothing),
 		LAB(a_slot_that_waited_for_several_names_the_longest_when_that_is_over),
 		LAB(a_query_that_waits_for_a_transaction_names_it),

@@ -355,6 +355,24 @@ static void a_second_cause_is_said_and_what_to_do_about_it(void **state)
 	assert_said_of(*state, SESSION, ". On the standby: pg_get_wal_replay_pause_state()");
 }
 
+static size_t facts_named(struct lab *lab, const char *name)
+{
+	const struct ws_finding *f = &lab_find(lab, SESSION)->finding;
+	size_t count = 0;
+
+	for (size_t i = 0; i < f->fact_count; i++)
+		count += strcmp(f->facts[i].fact, name) == 0;
+	return count;
+}
+
+static void the_figures_of_a_second_cause_are_among_the_facts(void **state)
+{
+	play_slow_and_paused(*state, NULL, false);
+	assert_verdict(*state, SESSION, "standby_flush_slow");
+	assert_int_equal(facts_named(*state, "flush"), 1);
+	assert_int_equal(facts_named(*state, "not_applied"), 1);
+}
+
 static void what_follows_from_the_verdict_is_no_second_cause(void **state)
 {
 	static const struct ws_rec_socket slow = { .acked_bytes = MB,
@@ -450,6 +468,7 @@ int main(void)
 		LAB(a_quota_beyond_all_numbers_is_the_largest_one),
 		LAB(a_quota_that_is_not_used_up_starves_nobody),
 		LAB(a_second_cause_is_said_and_what_to_do_about_it),
+		LAB(the_figures_of_a_second_cause_are_among_the_facts),
 		LAB(what_follows_from_the_verdict_is_no_second_cause),
 		LAB(how_it_ended_is_said_of_the_verdict_and_not_of_the_second_cause),
 		cmocka_unit_test(a_text_that_is_too_long_ends_with_a_sentence),
