@@ -182,9 +182,13 @@ void ws_diagnosis_look_at(struct ws_diagnosis *d, const struct ws_session *const
 static int explain_session(struct ws_diagnosis *d, const struct ws_session *s, ws_explain_fn fn,
 			   void *arg)
 {
+	const struct ws_track *t = track_of(d, s);
 	struct ws_explained e;
 
 	ws_diagnosis_look_at(d, &s, &e);
+	/* Not there: the cluster's own sentence takes up what is said of a session. */
+	if (t)
+		ws_say_commits_wait(d, t, server_of(d, s->postmaster_pid), &e);
 	return fn(arg, &e);
 }
 

@@ -313,6 +313,10 @@ void ws_say_remarks(const struct ws_case *c, struct ws_explained *e);
 bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool judged,
 			  struct ws_explained *e);
 
+/* waiting.c: of a session by which nothing else is wrong, that commits wait for it. */
+void ws_say_commits_wait(const struct ws_diagnosis *d, const struct ws_track *t,
+			 const struct ws_server_track *server, struct ws_explained *e);
+
 /* rules_sender.c: for whose lock it waits or waited, and what to do. */
 void ws_say_lock(const struct ws_case *c, struct ws_finding *f);
 /* rules_failover.c: who streams from the slot that a failover slot waits for, and how that fares.

@@ -344,3 +344,48 @@ bool ws_sync_kept_waiting(struct ws_diagnosis *d, const struct ws_case *c, bool 
 	say_other(d, c, &worst, e);
 	return true;
 }
+
+/* It has to confirm, and so many others as are needed do not do so in its place. */
+static bool is_awaited(const struct ws_diagnosis *d, const struct ws_case *c)
+{
+	const char *names = c->server->names;
+	uint32_t place = ws_sync_place(names, c->s->application), other;
+	size_t front = 0, go_on = 0;
+	struct ws_sync sync;
+
+	ws_sync_read(names, &sync);
+	for (size_t i = 0; i < d->track_count; i++) {
+		const struct ws_track *t = d->tracks[i];
+
+		other = t->s->postmaster_pid == c->server->pid && ws_track_streams(t)
+				? ws_sync_place(names, t->s->application)
+				: 0;
+		front += other && other < place;
+		go_on += other && !stands_still(c, t);
+	}
+	return place && (sync.any ? go_on < sync.needed : front < sync.needed);
+}
+
+void ws_say_commits_wait(const struct ws_diagnosis *d, const struct ws_track *t,
+			 const struct ws_server_track *server, struct ws_explained *e)
+{
+	struct ws_case c = {
+		.from_ns = e->from_ns, .to_ns = e->to_ns, .t = t, .s = t->s, .server = server
+	};
+	uint64_t lasts, from = server ? server->waiting_since_ns : 0;
+	char text[WS_DURATION_TEXT];
+
+	if (!from || server->missing_since_ns || !ws_track_streams(t) ||
+	    (e->verdict != WS_VERDICT_HEALTHY_IDLE && e->verdict != WS_VERDICT_HEALTHY_STREAMING))
+		return;
+	lasts = since(c.to_ns, from > c.from_ns ? from : c.from_ns);
+	if (lasts < ws_limit_ns(WS_LIMIT_SYNC) || !stands_still(&c, t) || !is_awaited(d, &c))
+		return;
+	ws_fact(&e->finding, "commits_waiting", server->cluster.sync_waiters, "backends");
+	ws_fact(&e->finding, "commits_wait_for", lasts, "ns");
+	e->finding.advice = "See what this standby does: its log, its walreceiver, its disk.";
+	ws_say(&e->finding,
+	       " Commits have waited for %s, %u now, and by synchronous_standby_names for this one "
+	       "to confirm them.",
+	       ws_duration_format(lasts, text), server->cluster.sync_waiters);
+}

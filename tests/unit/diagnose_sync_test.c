@@ -102,6 +102,7 @@ static void one_that_was_sent_the_commits_and_does_not_reply_keeps_them_waiting(
 	lab_waits(lab, WAL, .seconds = 1, .bytes = 1000);
 	lab_waits(lab, WAL, .seconds = 8);
 	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_said_of(lab, SESSION, "for this one to confirm them");
 	assert_verdict(lab, CLUSTER, "receiver_silent");
 	assert_said_of(lab, CLUSTER,
 		       "It was sent WAL up to 0/100003E8, has flushed it up to 0/10000000, and has "
@@ -389,10 +390,25 @@ static void when_the_server_is_gone_nobody_waits(void **state)
 	assert_verdict(lab, CLUSTER, "none");
 }
 
+/* It is as silent, and none of the synchronous ones. */
+static void commits_are_not_said_to_wait_for_one_that_need_not_confirm(void **state)
+{
+	struct lab *lab = *state;
+
+	send_waiting(lab, "other", 1, 0);
+	lab_stream(lab, 0);
+	lab_play(lab, &(struct step){ .seconds = 5, .wait = WS_WAIT_WAL, .reply = true });
+	lab_play(lab, &(struct step){ .seconds = 1, .wait = WS_WAIT_WAL, .bytes = 1000 });
+	lab_play(lab, &(struct step){ .seconds = 8, .wait = WS_WAIT_WAL });
+	assert_verdict(lab, SESSION, "healthy_idle");
+	assert_null(strstr(lab_find(lab, SESSION)->finding.text, "to confirm them"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LAB(commits_that_nobody_can_confirm_miss_their_standby),
+		LAB(commits_are_not_said_to_wait_for_one_that_need_not_confirm),
 		LAB(commits_that_wait_for_a_connected_standby_miss_none),
 		LAB(fewer_connected_than_a_quorum_needs_is_one_missing),
 		LAB(one_that_matches_and_never_flushes_is_as_good_as_missing),
