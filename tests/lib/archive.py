@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Packages out of Debian's archive, unpacked into a folder: nothing is installed, and of the system's apt
-nothing is touched."""
+"""Packages out of the archives of Debian and Ubuntu, unpacked into a folder: nothing is installed, and of the system's
+apt nothing is touched."""
 
 import os
 import re
@@ -8,6 +8,7 @@ import re
 from processes import Failure
 
 KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+UBUNTU = ("focal", "jammy", "noble")
 
 
 class Archive:
@@ -19,10 +20,14 @@ class Archive:
         for path in ("lists/partial", "cache/archives/partial", "parts"):
             os.makedirs(os.path.join(self.dir, path), exist_ok=True)
         with open(os.path.join(self.dir, "sources.list"), "w", encoding="ascii") as file:
-            how = f"deb [signed-by={KEYS} target=Packages] http://deb.debian.org"
-            file.write(f"{how}/debian {suite} main\n")
-            if security:
-                file.write(f"{how}/debian-security {suite}-security main\n")
+            if suite in UBUNTU:
+                how = f"deb [signed-by={self._keys_of_ubuntu()} target=Packages] http://archive.ubuntu.com/ubuntu"
+                file.writelines(f"{how} {part} main\n" for part in (suite, f"{suite}-updates"))
+            else:
+                how = f"deb [signed-by={KEYS} target=Packages] http://deb.debian.org"
+                file.write(f"{how}/debian {suite} main\n")
+                if security:
+                    file.write(f"{how}/debian-security {suite}-security main\n")
         with open(os.path.join(self.dir, "apt.conf"), "w", encoding="ascii") as file:
             file.write(f'''Dir::Etc::sourcelist "{self.dir}/sources.list";
 Dir::Etc::sourceparts "{self.dir}/parts";
@@ -44,13 +49,19 @@ Acquire::http::Timeout "20";
                 file.write(f'APT::Architecture "{architecture}";\nAPT::Architectures {{ "{architecture}"; }};\n')
         self._apt("apt-get", "update", "-q")
 
+    def _keys_of_ubuntu(self):
+        """Debian has them in a package."""
+        debian = Archive(self.space, "trixie", folder=os.path.join(self.dir, "keys"))
+        return os.path.join(debian.unpack("ubuntu-keyring", debian.newest("ubuntu-keyring")),
+                            "usr/share/keyrings/ubuntu-archive-keyring.gpg")
+
     def _apt(self, program, *words):
         process = self.space.start([program, "-c", os.path.join(self.dir, "apt.conf"), *words], name="apt",
                                    cwd=self.dir)
         if process.wait(900) != 0:
             said = process.err.strip().splitlines() or ["no word"]
             why = next((line for line in said if "Failed to fetch" in line), said[-1])
-            raise Failure(f"nothing out of Debian's archive: {program} {words[0]} failed: {why}")
+            raise Failure(f"nothing out of the archive: {program} {words[0]} failed: {why}")
         return process.out
 
     def names(self, pattern):
@@ -61,7 +72,7 @@ Acquire::http::Timeout "20";
         """Of a package, the newest first."""
         offered = re.findall(rf"^ *{re.escape(name)} \| *(\S+) ", self._apt("apt-cache", "madison", name), re.M)
         if not offered:
-            raise Failure(f"Debian's {self.suite} has no {name}")
+            raise Failure(f"{self.suite} has no {name}")
         return offered
 
     def newest(self, name):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The PostgreSQL that tests start: the one installed, or another major as Debian packages it.
+"""The PostgreSQL that tests start: the one installed, or another major as Debian or Ubuntu packages it.
 
 WALSCOPE_TEST_MAJOR selects the other one. Its server and clients, with all libraries they need, are unpacked
 into a root of their own and run in it: other suites have another C library. Roots are kept in
@@ -16,6 +16,7 @@ from processes import Failure, Space
 
 PROGRAMS = ("postgres", "initdb", "psql", "pgbench", "pg_basebackup", "pg_receivewal", "pg_recvlogical")
 SUITES = {13: "bullseye", 15: "bookworm", 17: "trixie", 18: "forky"}
+UBUNTU = {12: "focal", 14: "jammy", 16: "noble"}  # those that no suite of Debian has
 
 # Of what the packages depend on only libraries are wanted and the time zones. No test compiles queries, so
 # LLVM is not fetched. initdb runs the server by a shell, and tests have the server run commands: what all systems
@@ -91,11 +92,11 @@ def cache():
 
 
 def packaged(major, architecture=None):
-    """Debian's packages of this major, unpacked into a root; fetched if they are not there yet. `architecture`:
+    """The packages of this major, unpacked into a root; fetched if they are not there yet. `architecture`:
     Debian's name of one that is not this machine's."""
-    if major not in SUITES:
-        raise Failure(f"no suite of Debian is known to have PostgreSQL {major} (only "
-                      f"{', '.join(map(str, SUITES))})")
+    suites = SUITES | UBUNTU
+    if major not in suites:
+        raise Failure(f"no suite is known to have PostgreSQL {major} (only {', '.join(map(str, sorted(suites)))})")
     root = os.path.join(cache(), f"{major}-{architecture}" if architecture else str(major))
     if not os.path.exists(root):
         new = f"{root}.new"
@@ -103,7 +104,7 @@ def packaged(major, architecture=None):
         try:
             with Space("walscope-unpack-") as space:
                 os.makedirs(f"{new}/.archive")
-                archive = Archive(space, SUITES[major], folder=f"{new}/.archive", architecture=architecture)
+                archive = Archive(space, suites[major], folder=f"{new}/.archive", architecture=architecture)
                 names = [f"postgresql-{major}", f"postgresql-client-{major}", *_BASICS]
                 _unpack(space, archive, _closure(archive, names), new)
             shutil.rmtree(f"{new}/.archive")
