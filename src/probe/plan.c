@@ -158,6 +158,8 @@ static bool find_callee(const struct planner *p, struct ws_planned *planned,
 		return true;
 	}
 	query->callee = ws_symbol_address(p->symbols, probe->callee);
+	if (!query->callee && probe->pick == WS_PICK_BEHIND_FALSE)
+		return true; /* the code around it tells, in most builds */
 	if (!query->callee)
 		explain_symbol(p, probe->callee, planned->reason, sizeof(planned->reason));
 	return query->callee != 0;

@@ -272,6 +272,21 @@ static bool is_shared_call(const struct search *s, long i, const bool *wanted)
 	return call >= 0 && wanted[call];
 }
 
+/* PostgresMain calls exec_simple_query for walsenders and for all others, and nothing else in just
+ * two places of which one is the first call behind that branch (postgres.c, 10 to 18). */
+static bool is_called_twice(const struct search *s, long call)
+{
+	const struct ws_code *code = &s->body->code;
+	size_t count = 0;
+
+	if (code->insns[call].kind != WS_INSN_CALL)
+		return false;
+	for (size_t i = 0; i < code->count; i++)
+		count += code->insns[i].kind == WS_INSN_CALL &&
+			 code->insns[i].target == code->insns[call].target;
+	return count == 2;
+}
+
 /*
  * `if (!exec_replication_command(query_string)) exec_simple_query(query_string); else ...`: one of
  * the two ways on from the branch leads to a block of its own whose first call is the wanted one.
@@ -291,7 +306,7 @@ static bool pick_behind_false(const struct search *s, bool *wanted)
 		long call = first_call(s, ways[i], (unsigned int)i);
 
 		is_shared |= call < 0 && is_shared_call(s, ways[i], wanted);
-		if (call < 0 || !wanted[call])
+		if (call < 0 || !(s->query->callee ? wanted[call] : is_called_twice(s, call)))
 			continue;
 		if (found >= 0)
 			return refuse(s, "both ways on from %s call %s", s->query->probe->condition,

@@ -475,6 +475,19 @@ static void the_call_behind_a_false_result_is_told_from_others(void **state)
 	expect_no_after("a_test", probe, "no branch on the result");
 }
 
+static void what_is_called_behind_a_false_result_need_not_be_known(void **state)
+{
+	const struct ws_probe probe = { .callee = "unknown",
+					.pick = WS_PICK_BEHIND_FALSE,
+					.condition = "flag" };
+
+	(void)state;
+	expect_after("f_jne", probe);
+	expect_after("f_je", probe);
+	expect_no_after("f_shared", probe, "no block of its own");
+	expect_no_after("f_other", probe, "no block of its own");
+}
+
 static void a_call_through_a_table_is_followed_over_all_paths(void **state)
 {
 	const struct ws_probe probe = { .callee = "methods" };
@@ -558,6 +571,7 @@ int main(void)
 		cmocka_unit_test(of_several_calls_the_one_of_that_number_is_taken),
 		cmocka_unit_test(an_imported_function_is_known_by_its_name),
 		cmocka_unit_test(the_call_behind_a_false_result_is_told_from_others),
+		cmocka_unit_test(what_is_called_behind_a_false_result_need_not_be_known),
 		cmocka_unit_test(a_call_through_a_table_is_followed_over_all_paths),
 		cmocka_unit_test(the_flush_behind_send_data_is_told_from_others),
 		cmocka_unit_test(an_object_in_the_frame_is_found_by_the_lea_of_its_address),
