@@ -30,8 +30,7 @@ def server():
 
 def run(*statements):
     """In one session; returns the number of the transaction that the first of them begins."""
-    script = [statements[0], "; ", "select txid_current()", "; ", "; ".join(statements[1:])]
-    return int(server().sql("".join(script))[0][0])
+    return int(server().sql_each(statements[0], "select txid_current()", *statements[1:])[0][0])
 
 
 @contextlib.contextmanager
