@@ -80,7 +80,8 @@ enum ws_site {
 	WS_SITE_TXN_FINISH = 61,
 	WS_SITE_TXN_ABORT = 62,
 	WS_SITE_READ_PAGE = 63, /* logical_read_xlog_page */
-	WS_SITE_COUNT = 64,
+	WS_SITE_TXN_REPLAY = 64,
+	WS_SITE_COUNT = 65,
 };
 
 #define WS_UNKNOWN \

@@ -75,6 +75,7 @@
 	X(MESSAGE_WRITE)   \
 	X(MESSAGE_FLUSHED) \
 	X(TXN_START)       \
+	X(TXN_REPLAY)      \
 	X(TXN_PROCESS)     \
 	X(TXN_PREPARE)     \
 	X(TXN_FINISH)      \

@@ -533,6 +533,16 @@ static const struct ws_probe catalogue[] = {
 		.first_major = 13,
 	},
 	{
+		.site = WS_SITE_TXN_REPLAY,
+		.name = "txn_replay",
+		.function = "ReorderBufferReplay",
+		.kind = WS_SITE_ENTRY,
+		.captures = "the transaction (arg 1)",
+		.args = ARG(1),
+		.level = 3,
+		.first_major = 14,
+	},
+	{
 		.site = WS_SITE_TXN_PROCESS,
 		.name = "txn_process",
 		.function = "ReorderBufferProcessTXN",

@@ -70,6 +70,7 @@ static const struct ws_symbol_wanted wanted[] = {
 	FUNCTION("ReorderBufferPrepare", "reorderbuffer.c", 14),
 	FUNCTION("ReorderBufferProcessTXN", "reorderbuffer.c", 14),
 	FUNCTION("ReorderBufferQueueChange", "reorderbuffer.c", 10),
+	FUNCTION("ReorderBufferReplay", "reorderbuffer.c", 14),
 	FUNCTION("ReorderBufferRestoreChanges", "reorderbuffer.c", 10),
 	FUNCTION("ReorderBufferSerializeTXN", "reorderbuffer.c", 10),
 	FUNCTION("ReorderBufferStreamTXN", "reorderbuffer.c", 14),

@@ -142,7 +142,8 @@ static bool is_in(const struct ws_probe *row, int major)
 static bool decodes(enum ws_site site)
 {
 	return (site >= WS_SITE_SLOT_CONTEXT && site <= WS_SITE_TXN_START) ||
-	       (site >= WS_SITE_STREAM_STATS && site <= WS_SITE_TXN_ABORT);
+	       (site >= WS_SITE_STREAM_STATS && site <= WS_SITE_TXN_ABORT) ||
+	       site == WS_SITE_TXN_REPLAY;
 }
 
 static void the_catalogue_has_one_row_for_every_site_and_major(void **state)
