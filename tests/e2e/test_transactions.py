@@ -115,7 +115,10 @@ class Transactions(LiveTest):
                 all_sent("x_stream")
                 _, pieces = counted("x_stream")
             entries = self.ended(record, pid)
+            # 18 looks first whether a big transaction was aborted meanwhile, and drops it (reorderbuffer.c).
             for number, end in ((xid, "commit"), (aborted, "abort")):
+                if MAJOR >= 18 and number == aborted and not of(entries, number):
+                    continue
                 *before, last = of(entries, number)
                 self.assertTrue(before, number)
                 self.assertEqual({entry["end"] for entry in before}, {"piece"}, number)
