@@ -228,6 +228,9 @@ static void add_unpublished(const struct ws_case *c, struct ws_finding *f)
 	    share < ws_limit(WS_LIMIT_READ) || (double)read < ws_limit(WS_LIMIT_BACKLOG) ||
 	    (double)wanted >= ws_limit(WS_LIMIT_UNPUBLISHED) * (double)read)
 		return;
+	/* How much was spilled of what is wanted, servers up to 13 do not count. */
+	if (!(d->valid & WS_DECODING_STATS) && ws_case_grown(c, WS_SPILL_TIME))
+		return;
 	read = ws_whole((double)read * 1e9 / (double)span);
 	ws_fact(f, "read_per_second", read, "bytes");
 	ws_fact(f, "published", out, "bytes");
