@@ -318,6 +318,10 @@ void ws_decoding_spilled(const struct ws_decoding *sums, uint64_t since_lsn,
 			spilled = &sums->spilled[i];
 	if (spilled ? spilled->partly : rec->txn_flags & WS_TXN_SPILLED)
 		return;
+	/* It may have lost its place, and of its subtransactions none says so itself. */
+	if (!spilled && rec->txn_subtxns && sums->forgotten &&
+	    (int32_t)(rec->txn_xid - sums->forgotten) <= 0)
+		return;
 	rec->txn_spill_bytes = spilled ? spilled->bytes : 0;
 	rec->valid |= WS_DECODING_TXN_SPILL;
 }

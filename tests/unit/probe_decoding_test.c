@@ -419,6 +419,20 @@ static bool spilled_of(const struct ws_spilled *seen, struct ws_rec_decoding *re
 	return rec->valid & WS_DECODING_TXN_SPILL;
 }
 
+/* One that has subtransactions may have been forgotten, as others were that are no older. */
+static void what_may_have_lost_its_place_has_no_known_spill(void **state)
+{
+	struct ws_decoding sums = { .forgotten = 700 };
+	struct ws_rec_decoding rec = { .txn_xid = 700, .txn_subtxns = 1, .txn_first_lsn = 600 };
+
+	(void)state;
+	ws_decoding_spilled(&sums, 500, &rec);
+	assert_int_equal(rec.valid & WS_DECODING_TXN_SPILL, 0);
+	rec.txn_xid = 701;
+	ws_decoding_spilled(&sums, 500, &rec);
+	assert_int_equal(rec.valid & WS_DECODING_TXN_SPILL, WS_DECODING_TXN_SPILL);
+}
+
 static void what_is_spilled_of_a_transaction_is_what_was_seen_of_it(void **state)
 {
 	const struct ws_spilled seen = { .xid = 700, .bytes = 4096 }, other = { .xid = 701 };
@@ -469,6 +483,7 @@ int main(void)
 		TEST(an_empty_buffer_has_no_transaction),
 		TEST(what_the_layout_does_not_know_is_left_out),
 		TEST(the_state_of_a_snapshot_is_told_where_it_is_wanted),
+		TEST(what_may_have_lost_its_place_has_no_known_spill),
 		TEST(what_is_spilled_of_a_transaction_is_what_was_seen_of_it),
 		TEST(of_one_with_subtransactions_only_if_it_was_watched_from_its_begin_on),
 	};
